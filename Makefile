@@ -1,0 +1,71 @@
+# Everything a contributor or a CI runs. Each target brings its own environment, .venv, built from constraints.txt;
+# a second call finds it ready. Use another interpreter with `make PYTHON=python3.12 test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+WHEEL_VENV ?= .venv-wheel
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+bin := $(VENV)/bin
+ready := $(VENV)/.installed
+wheel_ready := $(WHEEL_VENV)/.installed
+pip := -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types docs wheel bench format clean
+.DELETE_ON_ERROR:
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(ready)  ## train a small encoder without labels and show what it learnt (3 minutes at most)
+	$(bin)/python examples/quickstart.py
+
+test: $(ready)  ## the test suite, README and docs examples included
+	$(bin)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+check: lint types test docs wheel  ## all that must hold before a commit lands
+
+lint: $(ready)  ## formatting and lint
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+
+types: $(ready)  ## mypy --strict on src
+	$(bin)/mypy
+
+docs: $(ready)  ## the site, in docs/_build/html; warnings are errors
+	$(bin)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+wheel: $(ready) $(wheel_ready)  ## build the wheel and run the README with nothing else installed
+	rm -rf dist
+	$(bin)/python -m build --no-isolation --wheel . > /dev/null
+	$(WHEEL_VENV)/bin/python $(pip) --force-reinstall --no-deps dist/*.whl
+	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check check
+	$(WHEEL_VENV)/bin/python -I tests/markdown_blocks.py README.md
+
+bench: $(ready)  ## the pairwise ops against the written-out formula (see docs/scaling.md)
+	$(bin)/python -m benchmarks pairwise
+
+format: $(ready)  ## put the code in the one format, with the safe lint fixes
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+clean:  ## remove what the other targets made, environments included
+	rm -rf $(VENV) $(WHEEL_VENV) dist build docs/_build .coverage htmlcov
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ready): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(bin)/python $(pip) --editable '.[dev]'
+	@touch $@
+
+# Only what the wheel itself declares, so that an undeclared dependency is caught.
+$(wheel_ready): $(ready)
+	$(PYTHON) -m venv --clear $(WHEEL_VENV)
+	rm -rf dist
+	$(bin)/python -m build --no-isolation --wheel . > /dev/null
+	$(WHEEL_VENV)/bin/python $(pip) dist/*.whl
+	@touch $@

@@ -1,0 +1,74 @@
+"""What every test and doctest of the repository shares: seeds, threads, and when CUDA tests count."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+SEED = 0
+
+# Two workers with all the cores each are slower than two workers with their share.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test and doctest from the same random state, whatever ran before it."""
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002 (scikit-learn draws from the global state)
+    torch.manual_seed(SEED)
+
+
+@pytest.fixture(autouse=True)
+def _leave_torch_as_found() -> Iterator[None]:
+    """Give back torch's global settings, so that no test depends on the one before it."""
+    dtype, grad, anomaly = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_anomaly_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(grad)
+    torch.autograd.set_detect_anomaly(anomaly)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture(autouse=True)
+def _doctest_names(doctest_namespace: dict[str, object]) -> None:
+    """Let doctests use `torch` without importing it."""
+    doctest_namespace["torch"] = torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `cuda` where there is no device."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+class _CudaTestsRan:
+    """Fail a run that asked for CUDA tests and executed none: skipped is not passed."""
+
+    def __init__(self) -> None:
+        self.executed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and "cuda" in report.keywords and not report.skipped:
+            self.executed += 1
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.executed == 0 and not session.config.option.collectonly:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            print("\nERROR: CUDA tests were asked for (-m), and not one was executed.")  # noqa: T201
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch for CUDA tests when the marker expression selects them."""
+    expression = config.option.markexpr
+    if "cuda" in expression and "not cuda" not in expression and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_CudaTestsRan(), "cuda-tests-ran")
