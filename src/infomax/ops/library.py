@@ -1,0 +1,166 @@
+"""The ops as torch sees them: schemas, shapes for tracing, gradients.
+
+Both ops carry the backend's name as an argument, so that a trace holds the choice made when it was recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infomax.ops import dispatch, reference
+from infomax.ops.problem import Problem, accumulation_dtype
+
+__all__ = ["pairwise"]
+
+_PROBLEM = (
+    "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key, "
+    "str reduction, float scale, float? clip, int workspace"
+)
+
+
+@torch.library.custom_op(
+    "infomax::pairwise",
+    mutates_args=(),
+    schema=f"({_PROBLEM}, str backend, bool keep) -> (Tensor, Tensor, Tensor)",
+)
+def pairwise(
+    query: Tensor,
+    key: Tensor,
+    query_group: Tensor | None,
+    key_group: Tensor | None,
+    joint_query: Tensor | None,
+    joint_key: Tensor | None,
+    reduction: str,
+    scale: float,
+    clip: float | None,
+    workspace: int,
+    backend: str,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what the backend saves for backward."""
+    problem = Problem(
+        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace
+    )
+    return dispatch.implementation(backend).forward(problem, keep)
+
+
+@pairwise.register_fake
+def _pairwise_fake(
+    query: Tensor,
+    key: Tensor,
+    query_group: Tensor | None,
+    key_group: Tensor | None,
+    joint_query: Tensor | None,
+    joint_key: Tensor | None,
+    reduction: str,
+    scale: float,
+    clip: float | None,
+    workspace: int,
+    backend: str,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = accumulation_dtype(query.dtype)
+    rows, keys = query.shape[0], key.shape[0]
+    joints = 0 if joint_key is None else joint_key.shape[0]
+    return (
+        query.new_empty((rows,), dtype=dtype),
+        query.new_empty((joints,), dtype=dtype),
+        query.new_empty((rows * keys if keep else 0,), dtype=dtype),
+    )
+
+
+@torch.library.custom_op(
+    "infomax::pairwise_backward",
+    mutates_args=(),
+    schema=f"(Tensor? grad_value, Tensor? grad_joint, Tensor value, Tensor saved, {_PROBLEM}, "
+    "str backend, bool need_query, bool need_key) -> (Tensor, Tensor)",
+)
+def pairwise_backward(
+    grad_value: Tensor | None,
+    grad_joint: Tensor | None,
+    value: Tensor,
+    saved: Tensor,
+    query: Tensor,
+    key: Tensor,
+    query_group: Tensor | None,
+    key_group: Tensor | None,
+    joint_query: Tensor | None,
+    joint_key: Tensor | None,
+    reduction: str,
+    scale: float,
+    clip: float | None,
+    workspace: int,
+    backend: str,
+    need_query: bool,
+    need_key: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of query and key, empty where not needed."""
+    problem = Problem(
+        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace
+    )
+    run = dispatch.implementation(backend).backward
+    return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
+
+
+@pairwise_backward.register_fake
+def _pairwise_backward_fake(
+    grad_value: Tensor | None,
+    grad_joint: Tensor | None,
+    value: Tensor,
+    saved: Tensor,
+    query: Tensor,
+    key: Tensor,
+    query_group: Tensor | None,
+    key_group: Tensor | None,
+    joint_query: Tensor | None,
+    joint_key: Tensor | None,
+    reduction: str,
+    scale: float,
+    clip: float | None,
+    workspace: int,
+    backend: str,
+    need_query: bool,
+    need_key: bool,
+) -> tuple[Tensor, Tensor]:
+    return (
+        query.new_empty(query.shape if need_query else (0,)),
+        key.new_empty(key.shape if need_key else (0,)),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    value, _, saved = output
+    ctx.save_for_backward(*inputs[:6], value, saved)
+    ctx.options = inputs[6:11]
+    ctx.mark_non_differentiable(saved)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | None, _: None) -> tuple[Any, ...]:
+    *tensors, value, saved = ctx.saved_tensors
+    *options, backend = ctx.options
+    need_query, need_key = ctx.needs_input_grad[:2]
+    if backend == "reference" and torch.is_grad_enabled():
+        # Not through the op: these are differentiable operations, so second derivatives exist.
+        problem = Problem(*tensors, *options)
+        grads = reference.backward(problem, grad_value, grad_joint, value, saved, need_query, need_key)
+    else:
+        grads = pairwise_backward(
+            grad_value, grad_joint, value, saved, *tensors, *options, backend, need_query, need_key
+        )
+    grad_query, grad_key = grads
+    return (grad_query if need_query else None, grad_key if need_key else None, *(None,) * 10)
+
+
+def _refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
+    raise RuntimeError(
+        "infomax.ops: the chunked and triton backends have no second derivative. Run the forward pass under "
+        'infomax.ops.use_backend("reference"), which holds the whole table of scores and has one.'
+    )
+
+
+pairwise.register_autograd(_differentiate, setup_context=_setup_context)
+pairwise_backward.register_autograd(_refuse_second_derivative)

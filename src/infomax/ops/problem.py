@@ -1,0 +1,54 @@
+"""The one problem that every backend solves, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Problem", "accumulation_dtype"]
+
+
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that scores and sums are held in: float64 for float64, otherwise float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Reduce ``scale * <query[q], key[k]>`` over the keys of another group, and read the joint pairs off it.
+
+    Attributes:
+        query: ``(M, d)``.
+        key: ``(K, d)``.
+        query_group: ``(M,)`` int64, or None with ``key_group``: nothing is excluded.
+        key_group: ``(K,)`` int64, or None.
+        joint_query: ``(J,)`` int64 rows of ``query``, or None.
+        joint_key: ``(J,)`` int64 rows of ``key``, non-decreasing, or None.
+        reduction: ``"logsumexp"`` or ``"softplus"`` (a sum).
+        scale: Factor of every score.
+        clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
+        workspace: Bytes that blocks of scores may take.
+    """
+
+    query: Tensor
+    key: Tensor
+    query_group: Tensor | None
+    key_group: Tensor | None
+    joint_query: Tensor | None
+    joint_key: Tensor | None
+    reduction: str
+    scale: float
+    clip: float | None
+    workspace: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of scores, sums and results."""
+        return accumulation_dtype(self.query.dtype)
+
+    @property
+    def joints(self) -> int:
+        """The number of joint pairs."""
+        return 0 if self.joint_key is None else self.joint_key.shape[0]

@@ -1,0 +1,102 @@
+"""What a caller may force: the backend and the workspace, in this thread, for the length of a ``with``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["BACKENDS", "DEFAULT_WORKSPACE", "forced_backend", "use_backend", "use_workspace", "workspace"]
+
+BACKENDS = ("reference", "chunked", "triton")
+DEFAULT_WORKSPACE = 64 * 2**20
+SMALLEST_WORKSPACE = 2**16
+
+
+class _Settings(threading.local):
+    # threading.local rather than a context variable: torch.compile traces through its assignment
+    # and guards on what was read.
+    backend: str | None = None
+    workspace: int = DEFAULT_WORKSPACE
+
+
+_settings = _Settings()
+
+
+def forced_backend() -> str | None:
+    """Return the backend that `use_backend` forces in this thread, or None."""
+    return _settings.backend
+
+
+def workspace() -> int:
+    """Return the bytes that blocks of scores may take in this thread."""
+    return _settings.workspace
+
+
+@contextmanager
+def use_backend(name: str | None) -> Iterator[None]:
+    r"""Force the implementation of the pairwise ops inside a ``with``.
+
+    Without it the backend follows from the tensors: ``"triton"`` on CUDA, ``"chunked"`` elsewhere and for
+    float64. A forced backend runs, or the op raises with the reason why it cannot. Blocks nest; the choice
+    holds for the calling thread. Under `torch.compile` it is read while tracing, and a change recompiles.
+
+    Args:
+        name: ``"reference"``, ``"chunked"``, ``"triton"``, or None for the choice by tensors.
+
+    Raises:
+        ValueError: The name is not a backend.
+
+    Example:
+        >>> import torch
+        >>> from infomax.ops import pairwise_logsumexp, use_backend
+        >>> query, key = torch.randn(4, 8), torch.randn(10, 8)
+        >>> with use_backend("reference"):
+        ...     dense = pairwise_logsumexp(query, key)
+        >>> torch.allclose(dense, pairwise_logsumexp(query, key), atol=1e-5)
+        True
+    """
+    if name is not None and name not in BACKENDS:
+        raise ValueError(
+            f"use_backend: name must be one of {', '.join(map(repr, BACKENDS))} or None, got {name!r}; "
+            "None chooses by the tensors."
+        )
+    previous = _settings.backend
+    _settings.backend = name
+    try:
+        yield
+    finally:
+        _settings.backend = previous
+
+
+@contextmanager
+def use_workspace(size: int) -> Iterator[None]:
+    r"""Bound the memory of the chunked backend's score blocks inside a ``with``.
+
+    The whole table is kept for the backward pass when it fits (three matrix products in all), and
+    recomputed block by block when it does not (four). Results agree to rounding for any size.
+
+    Args:
+        size: Bytes, at least 65536. The default is 64 MiB.
+
+    Raises:
+        ValueError: The size is not an integer of at least 65536.
+
+    Example:
+        >>> import torch
+        >>> from infomax.ops import pairwise_logsumexp, use_workspace
+        >>> with use_workspace(2**20):
+        ...     pairwise_logsumexp(torch.zeros(2, 3), torch.zeros(8, 3))
+        tensor([2.0794, 2.0794])
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or size < SMALLEST_WORKSPACE:
+        raise ValueError(
+            f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, "
+            f"got {size!r}; the default is {DEFAULT_WORKSPACE}."
+        )
+    previous = _settings.workspace
+    _settings.workspace = size
+    try:
+        yield
+    finally:
+        _settings.workspace = previous
