@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 bin := $(VENV)/bin
 ready := $(VENV)/.installed
 wheel_ready := $(WHEEL_VENV)/.installed
-pip := -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
+pip := -m pip --disable-pip-version-check --no-input install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types docs wheel bench format clean

@@ -1,0 +1,191 @@
+"""The package as a whole: what importing it costs, which way its imports go, what its wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+import yaml
+
+import infomax
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "infomax"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Lowest first: a module imports from its own room and from the rooms before it.
+STACK = ["_checks", "layout", "ops", "scores", "critics", "functional", "estimators", "prior", "losses"]
+# Beside the stack: what each of these rooms may import, and nothing in the stack imports them, except ...
+BESIDE = {
+    "features": {"_checks"},
+    "encoders": {"_checks", "features"},
+    "evaluation": {*STACK, "features", "encoders"},
+    "distributed": {"_checks", "layout"},
+}
+# ... the losses, for the negatives of other processes.
+EXCEPTIONS = {("losses", "distributed")}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def rooms_imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+            if node.module == "infomax":
+                names = [f"infomax.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("infomax."))
+
+
+def wrong_way(room: str, imported: str) -> bool:
+    if imported == room or (room, imported) in EXCEPTIONS:
+        return False
+    if room in BESIDE:
+        return imported not in BESIDE[room]
+    return imported not in STACK[: STACK.index(room)]
+
+
+class TestLayers:
+    def test_every_room_has_a_place(self) -> None:
+        rooms = {room_of(path) for path in FILES} - {"__init__"}
+        assert rooms <= {*STACK, *BESIDE}, "give a new room its place in STACK or BESIDE"
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+    def test_imports_only_go_down(self, path: Path) -> None:
+        room = room_of(path)
+        if room == "__init__":
+            return
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        wrong = sorted({name for name in rooms_imported(tree) if wrong_way(room, name)})
+        assert not wrong, f"{room} must not import {', '.join(wrong)}"
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "from infomax.losses import DIMLoss",
+            "import infomax.estimators",
+            "def later():\n    from infomax import critics",
+            "from infomax.features import tap",
+        ],
+    )
+    def test_an_import_that_goes_up_is_seen(self, line: str) -> None:
+        assert any(wrong_way("scores", name) for name in rooms_imported(ast.parse(line)))
+
+    def test_relative_imports_are_not_used(self) -> None:
+        """They would pass the check above unseen."""
+        for path in FILES:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: line {node.lineno}"
+
+
+class TestSource:
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+    def test_no_assert(self, path: Path) -> None:
+        """`python -O` drops them, and their message is not for users."""
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+    def test_public_names_exist_and_are_documented(self) -> None:
+        assert len(set(infomax.__all__)) == len(infomax.__all__)
+        for name in infomax.__all__:
+            assert getattr(infomax, name, None) is not None, name
+            if not name.startswith("__"):
+                assert getattr(infomax, name).__doc__, f"{name} has no docstring"
+
+    def test_every_module_says_what_is_public(self) -> None:
+        for info in pkgutil.walk_packages(infomax.__path__, "infomax."):
+            if "triton" in info.name and not _is_installed("triton"):
+                continue
+            module = importlib.import_module(info.name)
+            assert module.__doc__, f"{info.name} has no docstring"
+            for name in getattr(module, "__all__", []):
+                assert hasattr(module, name), f"{info.name}.__all__ names {name}, which is not there"
+
+
+class TestImport:
+    def test_it_loads_nothing_that_only_some_users_need(self) -> None:
+        script = (
+            "import json, sys, torch; before = set(sys.modules); import infomax;"
+            "print(json.dumps(sorted(set(sys.modules) - before)))"
+        )
+        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        loaded = {name.partition(".")[0] for name in json.loads(run.stdout)}
+        assert "infomax" in loaded
+        heavy = {
+            "triton",
+            "torchvision",
+            "sklearn",
+            "scipy",
+            "matplotlib",
+            "PIL",
+            "pandas",
+            "tensorboard",
+            "tqdm",
+        }
+        assert not loaded & heavy
+
+    def test_it_needs_what_it_declares_and_no_more(self) -> None:
+        declared = {
+            line.split(">")[0].strip() for line in requires("infomax") or [] if "extra ==" not in line
+        }
+        assert declared == {"torch", "einops", "numpy"}
+        outside = {"__future__", "infomax", *sys.stdlib_module_names, *declared}
+        optional = {"triton", "sklearn"}  # imported by the functions that use them
+        for path in FILES:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names = {node.module.partition(".")[0]}
+                else:
+                    continue
+                assert names <= outside | optional, f"{path}: line {node.lineno}"
+
+
+class TestRelease:
+    def test_the_version_is_the_same_wherever_it_is_written(self) -> None:
+        citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+        assert citation["version"] == version("infomax")
+        assert getattr(infomax, "__version__", version("infomax")) == version("infomax")
+
+    def test_the_wheel_is_typed_and_holds_the_package_alone(self, tmp_path: Path) -> None:
+        build = [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(tmp_path),
+            str(ROOT),
+        ]
+        subprocess.run(build, check=True, capture_output=True)
+        (wheel,) = tmp_path.glob("*.whl")
+        names = zipfile.ZipFile(wheel).namelist()
+        assert "infomax/py.typed" in names
+        held = {name for name in names if name.startswith("infomax/") and name.endswith(".py")}
+        assert held == {path.relative_to(SOURCE.parent).as_posix() for path in FILES}
+        assert {name.partition("/")[0] for name in names} == {
+            "infomax",
+            f"infomax-{version('infomax')}.dist-info",
+        }
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

@@ -1,0 +1,47 @@
+"""The examples on the front page and in the docs run, and the runner that says so can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from markdown_blocks import python_blocks, run_page
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
+WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a page may write files
+    run_page(page.read_text(encoding="utf-8"), str(page))
+
+
+def test_the_pages_a_reader_meets_first_have_examples() -> None:
+    names = {page.relative_to(ROOT).as_posix() for page in WITH_EXAMPLES}
+    assert {"README.md", "docs/index.md", "docs/quickstart.md", "docs/estimators.md"} <= names
+
+
+class TestTheRunner:
+    """A checker counts once it has been seen to refuse."""
+
+    def test_an_error_in_a_block_is_raised_with_the_line_of_the_page(self) -> None:
+        page = "# Title\n\n```python\nx = 1\nx / 0\n```\n"
+        with pytest.raises(ZeroDivisionError) as error:
+            run_page(page, "page.md")
+        assert error.traceback[-1].lineno == 4  # counted from 0
+
+    def test_a_wrong_output_is_refused(self) -> None:
+        run_page("```python\n>>> 1 + 1\n2\n```\n", "page.md")
+        with pytest.raises(AssertionError, match="Expected"):
+            run_page("```python\n>>> 1 + 1\n3\n```\n", "page.md")
+
+    def test_blocks_share_their_names_in_order(self) -> None:
+        assert run_page("```python\nx = 1\n```\ntext\n```python\n>>> x\n1\n```\n", "page.md") == 2
+        with pytest.raises(NameError):
+            run_page("```python\nx\n```\n```python\nx = 1\n```\n", "page.md")
+
+    def test_other_languages_and_marked_blocks_are_left_out(self) -> None:
+        page = "```bash\nexit 1\n```\n```\nplain\n```\n<!-- not run: needs a GPU -->\n```python\n1 / 0\n```\n"
+        assert run_page(page, "page.md") == 0
