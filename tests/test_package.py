@@ -141,9 +141,7 @@ class TestImport:
         assert not loaded & heavy
 
     def test_it_needs_what_it_declares_and_no_more(self) -> None:
-        declared = {
-            line.split(">")[0].strip() for line in requires("infomax") or [] if "extra ==" not in line
-        }
+        declared = {line.split(">")[0].strip() for line in requires("infomax") or [] if "extra ==" not in line}
         assert declared == {"torch", "einops", "numpy"}
         outside = {"__future__", "infomax", *sys.stdlib_module_names, *declared}
         optional = {"triton", "sklearn"}  # imported by the functions that use them
