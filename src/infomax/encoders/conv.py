@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from infomax._checks import check_floating, check_positive, shape_of
 from infomax.features.types import Features
 
 __all__ = ["Conv", "ConvEncoder"]
@@ -100,10 +101,10 @@ class ConvEncoder(nn.Module):
         size = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
         if len(size) != 2:
             raise ValueError(f"input_size must be one number or (height, width), got {input_size!r}")
-        widths = {"input_size": min(size), "input_channels": input_channels, "global_dim": global_dim}
-        for name, value in widths.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        for side in size:
+            check_positive("input_size", side)
+        check_positive("input_channels", input_channels)
+        check_positive("global_dim", global_dim)
         if not local:
             raise ValueError("local must hold at least one layer: its last one gives the local map")
         if not fc or min(fc) < 1:
@@ -134,28 +135,21 @@ class ConvEncoder(nn.Module):
         )
 
     def _check(self, images: Tensor) -> None:
-        expected = f"(N, {self.input_channels}, {self.input_size[0]}, {self.input_size[1]})"
-        if not isinstance(images, Tensor):
-            raise TypeError(f"images must be a tensor of shape {expected}, got {type(images).__name__}")
-        if images.ndim != 4 or tuple(images.shape[1:]) != (self.input_channels, *self.input_size):
+        check_floating("images", images)
+        shape = (self.input_channels, *self.input_size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != shape:
             raise ValueError(
-                f"images must have shape {expected}, got {tuple(images.shape)}; resize or crop them, or build "
-                "an encoder for that size and number of channels"
+                f"images must have shape (N, {', '.join(map(str, shape))}), got {shape_of(images)}; resize or "
+                "crop them, or build an encoder for that size and number of channels"
             )
-        if not images.is_floating_point():
-            raise TypeError(
-                f"images must be floating point, got {images.dtype}; scale them first, for instance "
-                "images.float() / 255"
-            )
-        device = self.y.weight.device
-        if images.device != device:
-            raise ValueError(f"images must be on the encoder's device, {device}, got {images.device}")
+        if images.device != self.y.weight.device:
+            raise ValueError(f"images must be on the encoder's device, {self.y.weight.device}, got {images.device}")
         if images.shape[0] == 0:
             raise ValueError("images must hold at least one example, got 0")
         if self.training and images.shape[0] == 1:
             raise ValueError(
-                "images must hold at least two examples while training, since batch norm compares them, got 1; "
-                "for a single image call encoder.eval() first"
+                "images must hold at least two examples while training, since batch norm compares them, "
+                "got 1; for a single image call encoder.eval() first"
             )
 
 
@@ -166,9 +160,7 @@ def _convolutions(
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     for number, layer in enumerate(layers, start=first):
         block: OrderedDict[str, nn.Module] = OrderedDict()
-        block["conv"] = nn.Conv2d(
-            channels, layer.channels, layer.kernel, layer.stride, layer.padding, bias=False
-        )
+        block["conv"] = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding, bias=False)
         block["norm"] = nn.BatchNorm2d(layer.channels)
         block["activation"] = nn.ReLU()
         came = size

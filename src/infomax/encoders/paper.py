@@ -43,8 +43,8 @@ def conv28(*, input_channels: int = 1, global_dim: int = 64) -> ConvEncoder:
 def conv32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
     """The paper's encoder for 32x32 images (CIFAR).
 
-    Three 4x4 convolutions of stride 2 (64, 128, 256 channels), one hidden layer of 1024, `y`. The local map is
-    the second convolution, (128, 8, 8); ``conv`` is (256, 4, 4).
+    Three 4x4 convolutions of stride 2 (64, 128, 256 channels), one hidden layer of 1024, `y`. The local
+    map is the second convolution, (128, 8, 8); ``conv`` is (256, 4, 4).
 
     Args:
         input_channels: channels C of the images (N, C, 32, 32).
@@ -79,8 +79,8 @@ def conv32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
 def conv64(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
     """The paper's small encoder for 64x64 images (CelebA, Tiny ImageNet).
 
-    Four 4x4 convolutions of stride 2 (64, 128, 256, 512 channels), one hidden layer of 1024, `y`. The local map
-    is the third convolution, (256, 8, 8); ``conv`` is (512, 4, 4).
+    Four 4x4 convolutions of stride 2 (64, 128, 256, 512 channels), one hidden layer of 1024, `y`. The
+    local map is the third convolution, (256, 8, 8); ``conv`` is (512, 4, 4).
 
     Args:
         input_channels: channels C of the images (N, C, 64, 64).

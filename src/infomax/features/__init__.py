@@ -1,5 +1,6 @@
 """Local and global features out of any encoder."""
 
+from infomax.features.tapping import Tap, Taps, feature_shapes, tap, taps
 from infomax.features.types import Features, FeatureShapes
 
-__all__ = ["FeatureShapes", "Features"]
+__all__ = ["FeatureShapes", "Features", "Tap", "Taps", "feature_shapes", "tap", "taps"]

@@ -1,0 +1,134 @@
+"""Reads what submodules return while an encoder runs."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from infomax.features.layer import Layer, find_layer, select
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Forward hooks on chosen submodules, silent except while `run` is at work.
+
+    The hooks stay on the encoder so that `torch.compile` sees them, but record nothing unless `run` opened
+    the store; they go when the recorder does. Outputs leave the store before `run` returns or raises. Copies
+    and pickles of a module that holds both the encoder and its recorder work, and are independent of the
+    original.
+
+    Args:
+        encoder: any module.
+        layers: what to call each output, and the layer it comes from (see `find_layer`).
+
+    Raises:
+        ValueError: a layer that the encoder does not have.
+    """
+
+    def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
+        self.layers: dict[str, Layer] = {key: find_layer(encoder, spec) for key, spec in layers.items()}
+        self._store = _Store()
+        self._handles: list[RemovableHandle] = []
+        for name in dict.fromkeys(layer.module for layer in self.layers.values()):
+            hook = _Hook(self._store, name)
+            self._handles.append(encoder.get_submodule(name).register_forward_hook(hook))
+        self._watch()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._watch()
+
+    def remove(self) -> None:
+        """Take the hooks off the encoder; the recorder is of no use afterwards."""
+        _remove(self._handles)
+
+    def run(self, encoder: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Call the encoder and return the recorded outputs by key.
+
+        Raises:
+            RuntimeError: a layer did not run, ran several times, or had its output overwritten.
+            ValueError: an index that is not in a layer's output.
+            TypeError: a layer whose output is not a tensor.
+        """
+        store = self._store
+        store.outputs = {}
+        store.open = True
+        try:
+            encoder(*args, **kwargs)
+            return {key: self._read(layer) for key, layer in self.layers.items()}
+        finally:
+            store.open = False
+            store.outputs = {}
+
+    def _read(self, layer: Layer) -> Tensor:
+        calls = self._store.outputs.get(layer.module, [])
+        if not calls:
+            raise RuntimeError(
+                f"{layer.title} was not called while the encoder ran, or its hooks are gone; tap a submodule "
+                "that its forward uses, and tap before torch.compile"
+            )
+        if len(calls) > 1:
+            raise RuntimeError(
+                f"{layer.title} was called {len(calls)} times in one forward, so that its output is ambiguous; "
+                "tap a submodule that runs once, such as the block around it"
+            )
+        call = calls[0]
+        output = select(call.output, layer)
+        if not torch.compiler.is_compiling() and call.versions != _versions(call.output):
+            raise RuntimeError(
+                f"the output of {layer.title} was overwritten by a later layer, such as ReLU(inplace=True); "
+                "tap that layer, or make it work out of place"
+            )
+        return output
+
+    def _watch(self) -> None:
+        weakref.finalize(self, _remove, self._handles)
+
+
+class _Call:
+    """What one call of a submodule returned, and how often those tensors had been written to."""
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+        self.versions = () if torch.compiler.is_compiling() else _versions(output)
+
+
+class _Store:
+    """What the hooks share; no tensor outlives a run in it."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.outputs: dict[str, list[_Call]] = {}
+
+
+class _Hook:
+    """A forward hook that can be copied and pickled."""
+
+    def __init__(self, store: _Store, name: str) -> None:
+        self.store = store
+        self.name = name
+
+    def __call__(self, _module: nn.Module, _args: Any, output: Any) -> None:
+        if self.store.open:
+            self.store.outputs.setdefault(self.name, []).append(_Call(output))
+
+
+def _versions(output: Any) -> tuple[int, ...]:
+    if isinstance(output, Tensor):
+        return () if output.is_inference() else (output._version,)  # noqa: SLF001 (the only counter of writes there is)
+    if isinstance(output, Mapping):
+        return tuple(version for value in output.values() for version in _versions(value))
+    if isinstance(output, (tuple, list)):
+        return tuple(version for value in output for version in _versions(value))
+    return ()
+
+
+def _remove(handles: list[RemovableHandle]) -> None:
+    for handle in handles:
+        handle.remove()

@@ -1,0 +1,201 @@
+"""Local and global features out of any encoder, by the names of its submodules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import shape_of
+from infomax.features.recorder import Recorder
+from infomax.features.types import Features, FeatureShapes
+
+__all__ = ["Tap", "Taps", "feature_shapes", "tap", "taps"]
+
+
+class Tap(nn.Module):
+    """An encoder whose call returns its local and global features; see `tap`, which documents the options."""
+
+    def __init__(
+        self, encoder: nn.Module, *, local: str, global_: str | None = None, local_layout: str | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.local_layout = None if local_layout is None else _check_layout(local_layout)
+        self._recorder = Recorder(encoder, {"local": local, "global_": global_ or ""})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Features:
+        """Run the encoder on whatever it takes; local (N, c, *spatial) and global (N, d) come back."""
+        outputs = self._recorder.run(self.encoder, *args, **kwargs)
+        local, global_ = outputs["local"], outputs["global_"]
+        if self.local_layout is not None:
+            local = _to_channels_second(local, self.local_layout)
+        if local.ndim < 3:
+            raise ValueError(
+                f"{self._recorder.layers['local'].title} must give local features (N, c, *spatial), with at "
+                f"least one spatial axis, got {shape_of(local)}; tap an earlier layer"
+            )
+        if global_.ndim < 2:
+            raise ValueError(
+                f"{self._recorder.layers['global_'].title} must give global features (N, d), got {shape_of(global_)}"
+            )
+        return Features(local, global_)
+
+    def remove(self) -> None:
+        """Take the hooks off the encoder; the tap is of no use afterwards. Also done when it is collected."""
+        self._recorder.remove()
+
+    def extra_repr(self) -> str:
+        """The layers, for `repr`."""
+        layers = self._recorder.layers
+        layout = f", local_layout={self.local_layout!r}" if self.local_layout else ""
+        return f"local={layers['local'].spec!r}, global_={layers['global_'].spec!r}{layout}"
+
+
+class Taps(nn.Module):
+    """An encoder whose call returns the outputs of named layers; see `taps`, which documents the options."""
+
+    def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self._recorder = Recorder(encoder, layers)
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Run the encoder on whatever it takes; the layers' outputs come back by name."""
+        return self._recorder.run(self.encoder, *args, **kwargs)
+
+    def remove(self) -> None:
+        """Take the hooks off the encoder; the taps are of no use afterwards. Also done when collected."""
+        self._recorder.remove()
+
+    def extra_repr(self) -> str:
+        """The layers, for `repr`."""
+        return ", ".join(f"{key}={layer.spec!r}" for key, layer in self._recorder.layers.items())
+
+
+def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_layout: str | None = None) -> Tap:
+    """Make any encoder return its local and global features.
+
+    A layer is the name of a submodule, as in ``dict(encoder.named_modules())``. Where a submodule returns a
+    tuple, a dict or more tokens than wanted, brackets pick: ``"attention[0]"``, ``"[pooler_output]"`` (of the
+    encoder's own output), ``"ln[:, 0]"`` (the class token), ``"ln[:, 1:]"`` (all others).
+
+    Args:
+        encoder: any `nn.Module`. It is not copied: training the tap trains it.
+        local: the layer whose output is the local map, (N, c, *spatial).
+        global_: the layer whose output is the global vector, (N, d), or (N, d, *spatial'); the encoder's own
+            output when None.
+        local_layout: the axes of the local layer's output, a letter each, where they are not (N, c,
+            *spatial): ``"NPC"`` for tokens, ``"PNC"`` for tokens with the sequence first, ``"NHWC"`` for maps
+            with channels last. ``N`` and ``C`` are the examples and channels, any other letter is a spatial
+            axis. A view, no copy.
+
+    Returns:
+        An `nn.Module` that takes what the encoder takes and returns `Features`, part of the graph. Its state
+        dict is the encoder's with every key behind ``encoder.``; ``features.encoder`` is the encoder itself.
+
+    Raises:
+        ValueError: a submodule that the encoder does not have (close names are listed), a layout without N
+            and C; and when called: outputs that are no local map or no global vector, an index that is not
+            there.
+        TypeError: when called: a layer that returns no tensor.
+        RuntimeError: when called: a layer that did not run, ran several times in one forward, or whose output
+            was overwritten in place.
+
+    Numerics:
+        None of its own: outputs are the encoder's, in its dtype. Values and gradients are those of the
+        encoder. Works under `torch.compile(fullgraph=True)`, where in-place overwriting goes unnoticed, and
+        inside `DistributedDataParallel` (wrap the tap, not the encoder). Layers after the taps get no
+        gradient.
+
+    Example:
+        >>> encoder = nn.Sequential()
+        >>> encoder.add_module("body", nn.Conv2d(3, 16, 3))
+        >>> encoder.add_module("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        >>> features = tap(encoder, local="body", global_="head")
+        >>> local, global_ = features(torch.rand(2, 3, 8, 8))
+        >>> tuple(local.shape), tuple(global_.shape)
+        ((2, 16, 6, 6), (2, 16))
+    """
+    return Tap(encoder, local=local, global_=global_, local_layout=local_layout)
+
+
+def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
+    """Make any encoder return the outputs of several named layers.
+
+    Args:
+        encoder: any `nn.Module`. It is not copied.
+        layers: names of layers as `tap` takes them, or a mapping from names of your choice to them.
+
+    Returns:
+        An `nn.Module` that takes what the encoder takes and returns a dict of tensors, in the order of
+        ``layers``.
+
+    Raises:
+        ValueError: no layers, or one that the encoder does not have. What `tap` raises, when called.
+
+    Example:
+        >>> encoder = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> outputs = taps(encoder, {"hidden": "1", "output": ""})(torch.rand(5, 4))
+        >>> {name: tuple(output.shape) for name, output in outputs.items()}
+        {'hidden': (5, 3), 'output': (5, 2)}
+    """
+    if isinstance(layers, str):
+        layers = [layers]
+    if not layers:
+        raise ValueError("layers must name at least one layer, got none")
+    return Taps(encoder, layers if isinstance(layers, Mapping) else {name: name for name in layers})
+
+
+def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureShapes:
+    """Measure what an encoder or a tap returns, so that an objective can be built for it.
+
+    It runs once in evaluation mode without gradients, and is left in the mode it was in.
+
+    Args:
+        features: a module that returns local and global features: a `Tap`, or one of `infomax.encoders`.
+        *args: what to call it with: a batch of one image is enough.
+        **kwargs: the same.
+
+    Returns:
+        `FeatureShapes`; pass it on with ``DIMLoss(**shapes._asdict())``.
+
+    Raises:
+        TypeError: the module does not return two tensors.
+
+    Example:
+        >>> from infomax import encoders
+        >>> feature_shapes(encoders.conv32(), torch.rand(1, 3, 32, 32))
+        FeatureShapes(local_dim=128, local_size=(8, 8), global_dim=64)
+    """
+    modes = {module: module.training for module in features.modules()}
+    try:
+        features.eval()
+        with torch.no_grad():
+            output = features(*args, **kwargs)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    pair = isinstance(output, tuple) and len(output) == 2
+    if not pair or not all(isinstance(item, Tensor) for item in output):
+        raise TypeError(f"features must return local and global features, got {type(output).__name__}; use tap")
+    local, global_ = output
+    return FeatureShapes(local.shape[1], tuple(local.shape[2:]), global_.shape[1])
+
+
+def _check_layout(layout: str) -> str:
+    if len(set(layout)) != len(layout) or not {"N", "C"} <= set(layout) or len(layout) < 3:
+        raise ValueError(
+            "local_layout must name each axis with a letter of its own, N, C and at least one spatial axis, "
+            f"as in 'NPC' or 'NHWC', got {layout!r}"
+        )
+    return layout
+
+
+def _to_channels_second(local: Tensor, layout: str) -> Tensor:
+    if local.ndim != len(layout):
+        raise ValueError(f"local_layout {layout!r} does not fit local features of shape {shape_of(local)}")
+    spatial = [axis for axis, letter in enumerate(layout) if letter not in "NC"]
+    return local.permute(layout.index("N"), layout.index("C"), *spatial)
