@@ -1,6 +1,11 @@
 """Settings of the documentation site; built by `make docs`, with warnings as errors and without a network."""
 
+from __future__ import annotations
+
+import re
 from importlib.metadata import version as installed_version
+
+from sphinx.application import Sphinx
 
 project = "infomax"
 author = "The infomax authors"
@@ -15,20 +20,21 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
 exclude_patterns = ["_build"]
+default_role = "literal"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-# The front page and the guides of the repository are pages of the site too; their links name files.
-suppress_warnings = ["myst.header"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
 nitpick_ignore_regex = [
@@ -42,4 +48,13 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
-templates_path: list[str] = []
+
+
+def _escape_axes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let docstrings write shapes plainly: `*spatial` is not the start of an emphasis."""
+    lines[:] = [re.sub(r"(?<![\\*])\*(?=spatial)", r"\\*", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this file adds."""
+    app.connect("autodoc-process-docstring", _escape_axes)
