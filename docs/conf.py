@@ -55,6 +55,16 @@ def _escape_axes(app: Sphinx, what: str, name: str, obj: object, options: object
     lines[:] = [re.sub(r"(?<![\\*])\*(?=spatial)", r"\\*", line) for line in lines]
 
 
+def _no_inherited_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str, str | None] | None:
+    """Show a module without options as one, not with the catch-all constructor of its base."""
+    if what == "class" and signature == "(*args: Any, **kwargs: Any)":
+        return "()", returns
+    return None
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.connect("autodoc-process-docstring", _escape_axes)
+    app.connect("autodoc-process-signature", _no_inherited_signature)

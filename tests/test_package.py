@@ -30,7 +30,7 @@ BESIDE = {
     "features": {"_checks"},
     "encoders": {"_checks", "features"},
     "evaluation": {*STACK, "features", "encoders"},
-    "distributed": {"_checks", "layout"},
+    "distributed": {"_checks", "layout", "ops", "scores"},
 }
 # ... the losses, for the negatives of other processes.
 EXCEPTIONS = {("losses", "distributed")}
