@@ -1,0 +1,110 @@
+"""What every critic offers, and the critic made of any module of yours."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import check_positive, shape_of
+from infomax.layout import Pairing, Rows, pair_rows
+from infomax.scores import DenseScores, PairScores
+
+__all__ = ["Critic", "PairwiseCritic"]
+
+
+class Critic(nn.Module, ABC):
+    r"""Scores pairs of local and global features.
+
+    Call it with features to get :class:`~infomax.scores.PairScores`. Subclass it with :meth:`score_rows` to add one.
+
+    Args:
+        local_dim: channels c of the local features.
+        global_dim: channels d of the global features.
+    """
+
+    def __init__(self, local_dim: int, global_dim: int) -> None:
+        super().__init__()
+        self.local_dim = check_positive("local_dim", local_dim)
+        self.global_dim = check_positive("global_dim", global_dim)
+
+    def forward(self, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> PairScores:
+        r"""Score local (N, c, \*spatial) with global (N, d) or (N, d, \*spatial) features.
+
+        Args:
+            local: local features.
+            global_: global features.
+            mask: bool, (N, \*spatial), True at a real location.
+
+        Raises:
+            TypeError: a dtype does not fit.
+            ValueError: a shape, a batch size or a device does not fit.
+        """
+        rows = pair_rows(local, global_, mask)
+        return self.score(rows)
+
+    def score(self, rows: Rows) -> PairScores:
+        """Score rows that were paired by :func:`infomax.layout.pair_rows`."""
+        for name, tensor, dim in (
+            ("local", rows.local, self.local_dim),
+            ("global_", rows.global_, self.global_dim),
+        ):
+            if tensor.shape[-1] != dim:
+                raise ValueError(
+                    f"{name} must have {dim} channels, the {'local_dim' if name == 'local' else 'global_dim'} of this "
+                    f"critic, got {tensor.shape[-1]}"
+                )
+        return self.score_rows(rows.local, rows.global_, rows.pairing)
+
+    @abstractmethod
+    def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
+        """Score local rows (K, c) with global rows (M, d)."""
+
+
+class PairwiseCritic(Critic):
+    r"""Any module that scores aligned rows, as a critic.
+
+    Every pair is scored by itself: ``module(local, global_)`` of rows (B, c) and (B, d) gives (B,) or (B, 1). Pairs are
+    evaluated in tiles, and again in the backward pass, so memory is bounded; it must not hold batch norm.
+
+    Args:
+        module: the module.
+        local_dim: channels c of the local features.
+        global_dim: channels d of the global features.
+        floats_per_pair: numbers that the module keeps for one pair in a forward pass; it sets the size of a tile.
+
+    Example:
+        >>> import torch
+        >>> from infomax import LocalDIMLoss
+        >>> class Distance(torch.nn.Module):
+        ...     def forward(self, local, global_):
+        ...         return -(local - global_).square().sum(1)
+        >>> loss_fn = LocalDIMLoss(local_dim=8, global_dim=8, critic=Distance())
+        >>> loss_fn(torch.randn(4, 8, 2, 2), torch.randn(4, 8)).shape
+        torch.Size([])
+    """
+
+    def __init__(
+        self, module: nn.Module, local_dim: int, global_dim: int, *, floats_per_pair: int | None = None
+    ) -> None:
+        super().__init__(local_dim, global_dim)
+        self.module = module
+        # Inputs of both sides, and a hidden layer or two of about their size.
+        self.floats_per_pair = 4 * (local_dim + global_dim) if floats_per_pair is None else floats_per_pair
+
+    def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
+        return DenseScores(self._score_pairs, global_, local, pairing, floats_per_pair=self.floats_per_pair)
+
+    def _score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(query.shape[:-1], key.shape[:-1])  # type: ignore[no-untyped-call]
+        flat_key = key.expand(*shape, -1).reshape(-1, key.shape[-1])
+        flat_query = query.expand(*shape, -1).reshape(-1, query.shape[-1])
+        scores: Tensor = self.module(flat_key, flat_query)
+        if scores.numel() != flat_key.shape[0]:
+            raise ValueError(
+                f"critic must return one score a pair, ({flat_key.shape[0]},) or ({flat_key.shape[0]}, 1), for rows "
+                f"{shape_of(flat_key)} and {shape_of(flat_query)}, got {shape_of(scores)} from "
+                f"{type(self.module).__name__}"
+            )
+        return scores.reshape(shape)

@@ -1,0 +1,52 @@
+"""The paper's projection of one side of a pair to the space where scores are inner products."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Projection"]
+
+
+class Projection(nn.Module):
+    r"""A residual block on rows: two layers beside a shortcut that starts as a noisy copy.
+
+    .. math:: \mathrm{LN}\big( W_2 \, \mathrm{relu}(\mathrm{BN}(W_1 v)) + W_s v \big)
+
+    A location of a map is a row, so the block is the paper's 1x1 convolutions and its linear layers in one: a layer
+    costs one matrix product over all locations.
+
+    Args:
+        in_features: channels of a row.
+        units: channels of the result.
+        layer_norm: end with a layer norm over the units.
+
+    Shapes:
+        (K, in_features) to (K, units).
+
+    Source:
+        Hjelm et al. 2019, appendix A.3.2 (encode-and-dot); the authors' code for the layer norm and the shortcut's
+        start, uniform in (-0.01, 0.01) with ones on the diagonal.
+
+    Example:
+        >>> import torch
+        >>> from infomax.critics import Projection
+        >>> Projection(128, 256)(torch.randn(10, 128)).shape
+        torch.Size([10, 256])
+    """
+
+    def __init__(self, in_features: int, units: int, *, layer_norm: bool = True) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm brings the bias
+        self.norm = nn.BatchNorm1d(units)
+        self.output = nn.Linear(units, units)
+        self.shortcut = nn.Linear(in_features, units, bias=False)  # the output layer brings the bias
+        self.layer_norm = nn.LayerNorm(units) if layer_norm else nn.Identity()
+        with torch.no_grad():
+            self.shortcut.weight.uniform_(-0.01, 0.01)
+            self.shortcut.weight.fill_diagonal_(1.0)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        hidden = torch.relu(self.norm(self.hidden(rows)))
+        projected: Tensor = self.layer_norm(self.output(hidden) + self.shortcut(rows))
+        return projected

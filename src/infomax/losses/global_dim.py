@@ -1,0 +1,181 @@
+"""The global objective: information between the whole feature map and the global feature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import check_positive, shape_of
+from infomax.estimators import Estimator
+from infomax.layout import check_features, check_mask
+from infomax.losses.local_dim import LocalDIMLoss
+from infomax.scores import PairScores
+
+__all__ = ["GlobalDIMLoss", "MapEncoder"]
+
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class MapEncoder(nn.Module):
+    r"""A feature map as one vector: 3x3 convolutions with 64 and 32 channels, flattened.
+
+    Args:
+        local_dim: channels c of the map.
+        local_size: its spatial size; () for a vector, which passes through, at most three axes.
+
+    Shapes:
+        (N, c, \*local_size) to (N, ``output_dim``).
+
+    Source:
+        Hjelm et al. 2019, appendix A.3.1 (global objective). Here the convolutions are padded, so that any size fits.
+
+    Example:
+        >>> import torch
+        >>> from infomax.losses import MapEncoder
+        >>> encoder = MapEncoder(128, (8, 8))
+        >>> encoder(torch.randn(4, 128, 8, 8)).shape, encoder.output_dim
+        (torch.Size([4, 2048]), 2048)
+    """
+
+    def __init__(self, local_dim: int, local_size: Sequence[int]) -> None:
+        super().__init__()
+        check_positive("local_dim", local_dim)
+        size = tuple(check_positive("local_size", axis) for axis in local_size)
+        if len(size) > 3:
+            raise ValueError(f"local_size must have at most 3 axes, got {size}")
+        self.local_dim = local_dim
+        self.local_size = size
+        if size:
+            convolution = _CONVOLUTIONS[len(size)]
+            self.layers = nn.Sequential(
+                convolution(local_dim, 64, 3, padding=1),
+                nn.ReLU(),
+                convolution(64, 32, 3, padding=1),
+                nn.ReLU(),
+                nn.Flatten(),
+            )
+            self.output_dim = 32 * math.prod(size)
+        else:
+            self.layers = nn.Sequential()
+            self.output_dim = local_dim
+
+    def forward(self, local: Tensor) -> Tensor:
+        if tuple(local.shape[1:]) != (self.local_dim, *self.local_size):
+            expected = ", ".join(str(axis) for axis in ("N", self.local_dim, *self.local_size))
+            raise ValueError(
+                f"local must have the shape ({expected}) of local_dim and local_size, got {shape_of(local)}"
+            )
+        encoded: Tensor = self.layers(local)
+        return encoded
+
+
+class GlobalDIMLoss(nn.Module):
+    r"""Deep InfoMax (global): minus a bound on the information between the whole map and the global feature.
+
+    .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
+
+    The map of every example is encoded to one vector (:class:`MapEncoder`), and that scored with all globals of the
+    batch. Use it as :class:`LocalDIMLoss`.
+
+    Args:
+        local_dim: channels c of the map.
+        local_size: spatial size of the map, at most three axes.
+        global_dim: channels d of the global features.
+        estimator: as in :class:`LocalDIMLoss`.
+        critic: as in :class:`LocalDIMLoss`; a module gets local rows of ``map_encoder.output_dim`` channels.
+        units: as in :class:`LocalDIMLoss`.
+        negatives: as in :class:`LocalDIMLoss`.
+        gather: as in :class:`LocalDIMLoss`.
+
+    Shapes:
+        - local: (N, c, \*local_size), N at least 2
+        - global\_: (N, d), or (N, d, \*spatial) for several globals an example
+        - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution
+        - result: a scalar, float32 (float64 for float64 features)
+
+    Raises:
+        TypeError: as :class:`LocalDIMLoss`.
+        ValueError: as :class:`LocalDIMLoss`, or the map has another size than ``local_size``.
+
+    Source:
+        Hjelm et al. 2019, eq. 1 and section 3.1.
+
+    Example:
+        >>> import torch
+        >>> from infomax import GlobalDIMLoss
+        >>> loss_fn = GlobalDIMLoss(local_dim=128, local_size=(8, 8), global_dim=64, units=256)
+        >>> loss_fn(torch.randn(4, 128, 8, 8), torch.randn(4, 64)).backward()
+    """
+
+    def __init__(
+        self,
+        local_dim: int,
+        local_size: Sequence[int],
+        global_dim: int,
+        *,
+        estimator: str | nn.Module = "infonce",
+        critic: str | nn.Module = "dot",
+        units: int | None = None,
+        negatives: int | None = None,
+        gather: bool = False,
+    ) -> None:
+        super().__init__()
+        self.map_encoder = MapEncoder(local_dim, local_size)
+        self.pairs = LocalDIMLoss(
+            self.map_encoder.output_dim,
+            global_dim,
+            estimator=estimator,
+            critic=critic,
+            units=units,
+            negatives=negatives,
+            gather=gather,
+        )
+
+    @property
+    def critic(self) -> nn.Module:
+        """Scores encoded maps with globals."""
+        return self.pairs.critic
+
+    @property
+    def estimator(self) -> Estimator:
+        """Turns scores into the loss."""
+        return self.pairs.estimator
+
+    def _encode(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> Tensor:
+        check_features(local, global_)
+        if mask is not None:
+            check_mask("local " + shape_of(local), mask, (local.shape[0], *(local.shape[2:] or (1,))))
+            local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
+        encoded: Tensor = self.map_encoder(local)
+        return encoded
+
+    def forward(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the loss, a scalar. Arguments as :meth:`LocalDIMLoss.forward`."""
+        loss: Tensor = self.pairs(self._encode(local, global_, mask), global_, generator=generator)
+        return loss
+
+    def scores(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> PairScores:
+        """Return the critic's scores, as :meth:`LocalDIMLoss.scores`."""
+        return self.pairs.scores(self._encode(local, global_, mask), global_, generator=generator)
+
+    @torch.no_grad()
+    def mutual_information(self, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the estimate in nats, a scalar without gradient; no state changes."""
+        return self.pairs.mutual_information(self._encode(local, global_, mask), global_)

@@ -1,0 +1,81 @@
+"""The protocol between critics and estimators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from infomax.layout import Pairing
+
+__all__ = ["PairScores", "Reduced", "Reduction"]
+
+Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum"]
+
+
+class Reduced(NamedTuple):
+    """What an estimator reads."""
+
+    joint: Tensor
+    """(J,): the scores of the joint pairs, never clipped."""
+    marginal: Tensor
+    """(M,): the reduction over each global's marginal pairs."""
+
+
+class PairScores(ABC):
+    r"""Scores of the joint pairs, and reductions over each global's marginal pairs.
+
+    A critic makes one, an estimator reads it. Joint scores are a vector of length J, local by local; reductions are
+    vectors of length M = N * Q, global by global. Both are float32, or float64 where the features are.
+
+    Args:
+        pairing: which globals and locals belong together.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> scores = F.dot_scores(torch.randn(4, 8, 3, 3), torch.randn(4, 8))
+        >>> joint, log_sum = scores.reduce("logsumexp")
+        >>> joint.shape, log_sum.shape, scores.count()
+        (torch.Size([36]), torch.Size([4]), tensor([27., 27., 27., 27.]))
+    """
+
+    def __init__(self, pairing: Pairing) -> None:
+        self.pairing = pairing
+        self._known: dict[tuple[str, float | None, bool], Reduced] = {}
+
+    def reduce(self, reduction: Reduction, clip: float | None = None) -> Reduced:
+        """Joint scores, and ``reduction`` over each global's marginal scores.
+
+        Args:
+            reduction: ``"logsumexp"``, ``"softplus"`` (the sum of it), ``"sum"`` or ``"square_sum"``.
+            clip: bring the *marginal* scores into [-clip, clip] first.
+
+        Returns:
+            Vectors (J,) and (M,). A global without marginal pairs has -inf for the log-sum-exp and 0 for the sums.
+        """
+        # A loss and its estimate ask for the same reduction: it is computed once. What was computed with a graph
+        # serves without one, never the other way round.
+        with_graph = torch.is_grad_enabled()
+        for key in ((reduction, clip, True), (reduction, clip, with_graph)):
+            if key in self._known:
+                return self._known[key]
+        self._known[reduction, clip, with_graph] = reduced = self._reduce(reduction, clip)
+        return reduced
+
+    @abstractmethod
+    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced: ...
+
+    @abstractmethod
+    def scaled(self, factor: float) -> PairScores:
+        """Return the same pairs with every score multiplied by ``factor``."""
+
+    def count(self) -> Tensor:
+        """Return the number of marginal pairs of each global, (M,), float32."""
+        return self.pairing.marginal_count()
+
+    def per_joint(self, values: Tensor) -> Tensor:
+        """Repeat one value a global, (M,), for each of its joint pairs, (J,)."""
+        return self.pairing.per_joint(values)

@@ -1,0 +1,89 @@
+"""Scores without a critic: from features already in a common space, or from an explicit table."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_same_device, shape_of
+from infomax.layout import Pairing, check_mask, pair_rows
+from infomax.scores.dense import TableScores
+from infomax.scores.streamed import StreamedScores
+
+__all__ = ["dense_scores", "dot_scores"]
+
+
+def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale: float = 1.0) -> StreamedScores:
+    r"""Score every global with every local by their inner product, without making the table.
+
+    .. math:: T(x_{jp}, y_{iq}) = s \, \langle y_{iq}, x_{jp} \rangle
+
+    Args:
+        local: local features, (N, u, \*spatial) or (N, u).
+        global_: global features, (N, u) or (N, u, \*spatial).
+        mask: bool, (N, \*spatial): True at a real location. A location that is not has no influence at all.
+        scale: factor s of every score.
+
+    Returns:
+        Streamed :class:`~infomax.scores.PairScores`, float32 (float64 for float64 features).
+
+    Raises:
+        TypeError: a dtype is not real floating, or the mask is not bool.
+        ValueError: ranks, batch sizes, channels or devices do not fit, or fewer than two examples are there.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> local, global_ = torch.randn(8, 16, 4, 4), torch.randn(8, 16)
+        >>> loss = F.infonce_loss(F.dot_scores(local, global_, scale=0.25))
+        >>> loss.shape
+        torch.Size([])
+    """
+    rows = pair_rows(local, global_, mask)
+    if local.shape[1] != global_.shape[1]:
+        raise ValueError(
+            "local and global_ must have the same channels to be multiplied, got "
+            f"{local.shape[1]} from {shape_of(local)} and {global_.shape[1]} from {shape_of(global_)}; "
+            "a DotCritic projects them to a common space"
+        )
+    return StreamedScores(rows.global_, rows.local, rows.pairing, scale)
+
+
+def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
+    """Take scores from an explicit table.
+
+    Args:
+        table: ``table[i, q, j, p]`` scores global q of example i with local p of example j, shape (N, Q, N, P); or
+            ``table[i, j]``, shape (N, N), for one of each.
+        mask: bool, (N, P), True at a real location.
+
+    Returns:
+        :class:`~infomax.scores.PairScores` of the table, float32 (float64 for a float64 table).
+
+    Raises:
+        TypeError: the table is not real floating, or the mask is not bool.
+        ValueError: the shape is neither of the two, or fewer than two examples are there.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.dv_estimate(F.dense_scores(torch.zeros(5, 5)))
+        tensor(0.)
+    """
+    check_floating("table", table)
+    check_same_device(table=table, mask=mask)
+    if table.ndim == 2:
+        table = table[:, None, :, None]
+    if table.ndim != 4 or table.shape[0] != table.shape[2] or 0 in table.shape:
+        raise ValueError(f"table must have shape (N, N) or (N, Q, N, P), got {shape_of(table)}")
+    n, q, _, p = table.shape
+    if n < 2:
+        raise ValueError(
+            f"table must hold at least 2 examples, got {n}: an InfoMax objective needs other examples as negatives"
+        )
+    rows = table.reshape(n * q, n * p)
+    if mask is None:
+        return TableScores(rows, Pairing(n, q, torch.arange(n, device=table.device).repeat_interleave(p), locations=p))
+    check_mask("table", mask, (n, p))
+    present = mask.reshape(-1)
+    return TableScores(rows[:, present], Pairing(n, q, mask.nonzero()[:, 0]))

@@ -1,0 +1,129 @@
+"""Scores from any function of two rows, and from a table that is already there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from infomax.layout import Pairing
+from infomax.ops.problem import accumulation_dtype
+from infomax.ops.settings import workspace
+from infomax.scores.base import PairScores, Reduced, Reduction
+from infomax.scores.reductions import logsumexp, reduce_table
+
+__all__ = ["DenseScores", "RowScore", "TableScores"]
+
+RowScore: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+class DenseScores(PairScores):
+    r"""Scores from any function of two rows, evaluated a tile of pairs at a time, and once more in the backward pass.
+
+    So the memory stays within :func:`infomax.ops.use_workspace`, whatever the number of pairs. ``score`` must treat
+    every pair alone (no batch norm over pairs), or its value would depend on the tiling.
+
+    Args:
+        score: ``score(query, key)`` of (\*A, d) and (\*B, c), whose leading axes broadcast, gives the broadcast shape.
+        query: global rows, (M, d).
+        key: local rows, (K, c).
+        pairing: which rows belong together.
+        floats_per_pair: numbers that ``score`` keeps for one pair; it sets the size of a tile.
+        scale: factor of every score.
+    """
+
+    def __init__(
+        self, score: RowScore, query: Tensor, key: Tensor, pairing: Pairing, *, floats_per_pair: int, scale: float = 1.0
+    ) -> None:
+        super().__init__(pairing)
+        self.score = score
+        self.query = query
+        self.key = key
+        self.scale = scale
+        self.floats_per_pair = floats_per_pair
+        self._joint: Tensor | None = None
+
+    def _replace(self, key: Tensor, pairing: Pairing, scale: float) -> DenseScores:
+        return DenseScores(self.score, self.query, key, pairing, floats_per_pair=self.floats_per_pair, scale=scale)
+
+    def scaled(self, factor: float) -> DenseScores:
+        return self._replace(self.key, self.pairing, self.scale * factor)
+
+    def with_keys(self, key: Tensor, pairing: Pairing) -> DenseScores:
+        """Return the scores of the same queries with other keys."""
+        return self._replace(key, pairing, self.scale)
+
+    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+        if self._joint is None:
+            self._joint = self._joint_scores()
+        return Reduced(self._joint, self._marginal(reduction, clip))
+
+    def _evaluate(self, query: Tensor, key: Tensor) -> Tensor:
+        scores = self.score(query, key)
+        return self.scale * scores.to(accumulation_dtype(scores.dtype))
+
+    def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
+
+    def _pairs_a_tile(self) -> int:
+        size = accumulation_dtype(self.key.dtype).itemsize
+        return max(1, workspace() // (size * self.floats_per_pair))
+
+    def _joint_scores(self) -> Tensor:
+        pairing = self.pairing
+        size = self._pairs_a_tile()
+        query, key = self.query[pairing.joint_query], self.key[pairing.joint_key]
+        return torch.cat(
+            [
+                self._recomputed(self._evaluate, *part)
+                for part in zip(torch.split(query, size), torch.split(key, size), strict=True)
+            ]
+        )
+
+    def _marginal(self, reduction: Reduction, clip: float | None) -> Tensor:
+        pairing = self.pairing
+        key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
+        pairs = self._pairs_a_tile()
+        rows = min(self.query.shape[0], math.isqrt(pairs))
+        columns = pairs // rows
+        # Split once, so that the gradient of each part is written once and not added into one of full size.
+        keys = list(zip(torch.split(key, columns), torch.split(pairing.marginal_group(), columns), strict=True))
+
+        def tile(query: Tensor, part: Tensor, query_group: Tensor, group: Tensor) -> Tensor:
+            keep = query_group[:, None] != group[None, :]
+            return reduce_table(self._evaluate(query[:, None], part[None]), keep, reduction, clip)
+
+        reduced = []
+        for query, query_group in zip(
+            torch.split(self.query, rows), torch.split(pairing.query_group, rows), strict=True
+        ):
+            tiles = [self._recomputed(tile, query, part, query_group, group) for part, group in keys]
+            stacked = torch.stack(tiles, 1)
+            reduced.append(logsumexp(stacked) if reduction == "logsumexp" else stacked.sum(1))
+        return torch.cat(reduced)
+
+
+class TableScores(PairScores):
+    """Scores from an explicit table.
+
+    Args:
+        table: (M, K) scores of global rows with local rows.
+        pairing: which rows belong together.
+    """
+
+    def __init__(self, table: Tensor, pairing: Pairing) -> None:
+        super().__init__(pairing)
+        self.table = table
+
+    def scaled(self, factor: float) -> TableScores:
+        return TableScores(self.table * factor, self.pairing)
+
+    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+        pairing = self.pairing
+        table = self.table.to(accumulation_dtype(self.table.dtype))
+        keep = pairing.query_group[:, None] != pairing.key_group[None, :]
+        return Reduced(table[pairing.joint_query, pairing.joint_key], reduce_table(table, keep, reduction, clip))

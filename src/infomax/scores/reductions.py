@@ -1,0 +1,41 @@
+"""Reductions over the columns of a table of scores, with pairs left out exactly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from infomax.scores.base import Reduction
+
+__all__ = ["logsumexp", "reduce_table", "softplus"]
+
+
+def softplus(scores: Tensor) -> Tensor:
+    """Return log(1 + e^t), exact at every t (torch's own softplus turns linear at a threshold)."""
+    return -nnf.logsigmoid(-scores)
+
+
+def logsumexp(table: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Log-sum-exp over the last axis of the entries kept: -inf with zero gradient where there are none."""
+    if keep is not None:
+        table = table.masked_fill(~keep, -torch.inf)
+    peak = table.detach().amax(-1, keepdim=True)
+    peak = torch.where(peak == -torch.inf, 0.0, peak)
+    total = (table - peak).exp().sum(-1)
+    empty = total == 0
+    log_total = torch.where(empty, 1.0, total).log() + peak.squeeze(-1)
+    return torch.where(empty, -torch.inf, log_total)
+
+
+def reduce_table(table: Tensor, keep: Tensor, reduction: Reduction, clip: float | None) -> Tensor:
+    """Reduce (m, k) scores over the k columns for which ``keep`` (m, k) holds."""
+    if clip is not None:
+        table = table.clamp(-clip, clip)
+    if reduction == "logsumexp":
+        return logsumexp(table, keep)
+    if reduction == "softplus":
+        table = softplus(table)
+    elif reduction == "square_sum":
+        table = table.square()
+    return table.masked_fill(~keep, 0.0).sum(-1)
