@@ -1,0 +1,116 @@
+"""Augmentation of a whole batch at once, straight from the uint8 images: no per-image work, no PIL."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """(N, H, W, C) uint8 to (N, C, H, W) in [-1, 1]: channels_last already, so nothing is copied."""
+    return pixels.float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
+
+
+def centre(pixels: Tensor, size: int) -> Tensor:
+    """The middle ``size`` x ``size`` of each image; 0: all of it."""
+    if not size:
+        return pixels
+    top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
+    return pixels[:, top : top + size, left : left + size]
+
+
+class Augment:
+    """Random crop, flip, colour and grey.
+
+    Args:
+        pixels: all the images, (N, H, W, C) uint8.
+        crop: side of the random crops; 0: the size of the images.
+        shift: reflect-pad by this much first, once for all images.
+        flip: whether half the images are mirrored.
+        jitter: strength of brightness, contrast, saturation and hue changes; 0: none.
+        grey: share of images whose colours are taken away.
+    """
+
+    def __init__(
+        self, pixels: Tensor, *, crop: int = 0, shift: int = 0, flip: bool = False, jitter: float = 0, grey: float = 0
+    ) -> None:
+        self.height, self.width = (crop, crop) if crop else pixels.shape[1:3]
+        if shift:
+            padded = [
+                pad(part.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="reflect").to(torch.uint8).permute(0, 2, 3, 1)
+                for part in pixels.split(4096)
+            ]
+            pixels = torch.cat(padded).contiguous()
+        self.pixels = pixels
+        self.flip, self.jitter, self.grey = flip, jitter, grey
+        colours = pixels.shape[3] == 3
+        self.colour = (bool(jitter) or bool(grey)) and colours
+        self.light = bool(jitter) and not colours
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """A fresh random view of the images at ``index``: (n, C, h, w) in [-1, 1], channels_last."""
+        images = to_float(self._window(index))
+        if self.colour or self.light:
+            images = self._recolour(images)
+        return images
+
+    def _window(self, index: Tensor) -> Tensor:
+        n, (rows, columns) = len(index), self.pixels.shape[1:3]
+        if not self.flip and (rows, columns) == (self.height, self.width):
+            return self.pixels[index]
+        device = self.pixels.device
+        y = torch.randint(0, rows - self.height + 1, (n, 1), device=device)
+        x = torch.randint(0, columns - self.width + 1, (n, 1), device=device)
+        y = y + torch.arange(self.height, device=device)
+        x = x + torch.arange(self.width, device=device)
+        if self.flip:
+            x = torch.where(torch.rand(n, 1, device=device) < 0.5, x.flip(1), x)
+        flat = (index[:, None, None] * rows + y[:, :, None]) * columns + x[:, None, :]
+        chosen = self.pixels.view(-1, self.pixels.shape[3]).index_select(0, flat.reshape(-1))
+        return chosen.view(n, self.height, self.width, -1)
+
+    def _recolour(self, images: Tensor) -> Tensor:
+        """Brightness, contrast, saturation, hue and grey, as one affine map of the colours an image."""
+        n, channels = images.shape[:2]
+        device = images.device
+
+        def uniform(strength: float) -> Tensor:
+            return (torch.rand(n, 1, 1, device=device) * 2 - 1) * strength
+
+        mix = torch.eye(channels, device=device).expand(n, channels, channels)
+        if self.colour:
+            luminance = torch.tensor(LUMINANCE, device=device).expand(3, 3)
+            if self.jitter:
+                saturation = 1 + uniform(self.jitter)
+                turn = _rotation_about_grey(uniform(math.pi / 4 * self.jitter))
+                mix = turn @ (saturation * mix + (1 - saturation) * luminance)
+            if self.grey:
+                is_grey = (torch.rand(n, 1, 1, device=device) < self.grey).float()
+                mix = is_grey * luminance + (1 - is_grey) * mix
+        contrast, brightness = 1 + uniform(self.jitter), uniform(self.jitter)
+        colours = images.permute(0, 2, 3, 1).reshape(n, -1, channels)
+        mean = colours.mean(1, keepdim=True) @ mix.transpose(1, 2)
+        bias = mean * (1 - contrast) + brightness
+        mixed = torch.baddbmm(bias.expand(-1, colours.shape[1], -1), colours, (contrast * mix).transpose(1, 2))
+        return mixed.clamp_(-1, 1).view(n, *images.shape[2:], channels).permute(0, 3, 1, 2)
+
+
+def _rotation_about_grey(angle: Tensor) -> Tensor:
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / math.sqrt(3)
+    identity = torch.eye(3, device=angle.device)
+    return angle.cos() * identity + (1 - angle.cos()) / 3 + angle.sin() * cross
+
+
+def occlude(images: Tensor, size: int) -> Tensor:
+    """Hide a ``size`` x ``size`` block of each image, at a random place, behind mid grey."""
+    if not size:
+        return images
+    n, _, height, width = images.shape
+    device = images.device
+    rows = torch.arange(height, device=device) - torch.randint(0, height - size + 1, (n, 1), device=device)
+    columns = torch.arange(width, device=device) - torch.randint(0, width - size + 1, (n, 1), device=device)
+    hidden = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[:, None, :]
+    return images.masked_fill(hidden[:, None], 0.0)

@@ -1,0 +1,154 @@
+"""The pictures of the report. Each function takes figures that are already made and writes one PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+BLUE, ORANGE, GREEN, GREY, INK = "#2563ab", "#d9702b", "#3b8f5a", "#9aa3ad", "#2b2f36"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG at a resolution that stays sharp on a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, bbox_inches="tight", facecolor="white")
+
+
+def tidy(axes: Axes, title: str, x: str, y: str) -> None:
+    """One look for every plot: no box, a faint grid, the title on the left."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK)
+
+
+def curves(rows: list[dict[str, str]], path: Path) -> None:
+    """Loss, and MI in nats with its ceiling (or the training accuracy), against minutes."""
+    minutes = [float(row["seconds"]) / 60 for row in rows]
+
+    def column(name: str) -> list[float]:
+        return [float(row[name]) for row in rows if row.get(name)]
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _line(left, minutes, column("loss"), BLUE)
+    tidy(left, "Loss", "minutes of training", "loss (no unit)")
+    if column("mi"):
+        _line(right, minutes, column("mi"), ORANGE)
+        ceiling = column("mi_ceiling")
+        if ceiling:
+            right.axhline(ceiling[-1], color=GREY, linestyle="--", linewidth=1)
+            right.annotate(
+                f"ceiling log(1 + K) = {ceiling[-1]:.2f}",
+                (1, ceiling[-1]),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -4),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=9,
+                color="#666d76",
+            )
+            right.set_ylim(top=ceiling[-1] * 1.06)
+        tidy(right, "Mutual information, as estimated on training batches", "minutes of training", "nats")
+    else:
+        _line(right, minutes, [100 * a for a in column("accuracy")], ORANGE)
+        tidy(right, "Accuracy on training batches", "minutes of training", "%")
+    save(figure, path)
+
+
+def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
+    """The values faintly, and their running mean over a fiftieth of the run."""
+    width = max(1, len(y) // 50)
+    axes.plot(x[: len(y)], y, color=colour, alpha=0.3 if width > 1 else 1.0, linewidth=1.2)
+    if width > 1:
+        smooth = np.convolve(y, np.ones(width) / width, "valid")
+        axes.plot(x[width - 1 : len(y)], smooth, color=colour, linewidth=1.8)
+
+
+def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
+    """Bars: a group a layer, a bar an encoder. ``table[encoder][layer]`` is a test accuracy in %."""
+    layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
+    colours = dict(zip(table, (BLUE, GREY, GREEN, ORANGE), strict=False))
+    width = 0.8 / len(table)
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, row) in enumerate(table.items()):
+        x = [layers.index(layer) + (number - (len(table) - 1) / 2) * width for layer in row]
+        bars = axes.bar(x, list(row.values()), width * 0.94, label=name, color=colours.get(name, GREY))
+        axes.bar_label(bars, fmt="%.1f", fontsize=8, color=INK, padding=1)
+    axes.set_xticks(range(len(layers)), layers)
+    axes.set_ylim(0, min(100, max(max(row.values()) for row in table.values()) * 1.15))
+    tidy(axes, "Test accuracy of a 200-unit probe, encoder frozen", "", "%")
+    axes.grid(visible=False, axis="x")
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    save(figure, path)
+
+
+def learning(rows: list[dict[str, str]], path: Path) -> None:
+    """Accuracy of the quick probes while training went on."""
+    figure = Figure(figsize=(5.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    colours = iter((BLUE, ORANGE, GREEN, GREY))
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        points = [(float(r["epoch"]), float(r["accuracy"])) for r in rows if r["layer"] == layer]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=layer, color=next(colours, INK))
+    tidy(axes, "Quick probes on the way", "epochs", "test accuracy, %")
+    axes.legend(frameon=False, fontsize=9)
+    save(figure, path)
+
+
+def neighbours(
+    pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path
+) -> None:
+    """Queries on the left, then a block of nearest neighbours for each name in ``columns``.
+
+    Args:
+        pixels: images, (N, H, W, C) uint8.
+        labels: their classes, (N,); -1 where unknown.
+        queries: which images ask, (q,).
+        columns: name of a space -> indices of each query's nearest images there, (q, k).
+        path: the PNG.
+    """
+    blocks = list(columns.items())
+    ratios = [1.0]
+    for _, found in blocks:
+        ratios += [0.35] + [1.0] * found.shape[1]
+    figure = Figure(figsize=(0.72 * sum(ratios), 0.76 * len(queries) + 0.4))
+    grid = figure.subplots(
+        len(queries), len(ratios), gridspec_kw={"width_ratios": ratios, "wspace": 0.06, "hspace": 0.06}
+    )
+    grid = np.atleast_2d(grid)
+    for axes in grid.flat:
+        axes.axis("off")
+    for number, query in enumerate(queries.tolist()):
+        _picture(grid[number][0], pixels[query], INK)
+        at = 1
+        for _, found in blocks:
+            at += 1
+            for index in found[number].tolist():
+                same = bool(labels[index] == labels[query])
+                colour = (GREEN if same else ORANGE) if labels[query] >= 0 else GREY
+                _picture(grid[number][at], pixels[index], colour)
+                at += 1
+    grid[0][0].set_title("query", fontsize=9, color=INK)
+    at = 1
+    for name, found in blocks:
+        grid[0][at + 1].set_title(name, fontsize=9, color=INK, loc="left")
+        at += 1 + found.shape[1]
+    save(figure, path)
+
+
+def _picture(axes: Axes, pixels: Tensor, colour: str) -> None:
+    axes.axis("on")
+    image = pixels.squeeze(-1).numpy()
+    axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_linewidth(2.2)

@@ -1,0 +1,118 @@
+"""What a step minimises: Deep InfoMax without labels, or cross-entropy with them, for the same encoder."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from infomax import DIMLoss, encoders
+from infomax.encoders import ConvEncoder
+from infomax.features import Features
+
+from .errors import BadInput
+from .options import Options
+
+BY_SIZE = {28: "conv28", 32: "conv32", 64: "conv64"}
+
+
+class Step(NamedTuple):
+    """One step's loss, its parts to report, and the features the MI is measured on."""
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+    features: Features | None
+
+
+def build_encoder(options: Options, channels: int, side: int) -> ConvEncoder:
+    """The encoder ``--encoder`` names, or the paper's for images of ``side`` pixels. Put your own here."""
+    name = options.encoder
+    if name == "auto":
+        if side not in BY_SIZE:
+            raise BadInput(
+                f"--encoder auto: expected images of {', '.join(map(str, BY_SIZE))} pixels; these have {side}: "
+                "resize them with --size, or take crops of them with --crop"
+            )
+        name = BY_SIZE[side]
+    try:
+        encoder = encoders.build(name, input_channels=channels, global_dim=options.dim)
+    except ValueError as error:
+        raise BadInput(f"--encoder: {error}") from error
+    if encoder.input_size != (side, side):
+        wanted = encoder.input_size[0]
+        raise BadInput(
+            f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}"
+        )
+    return encoder
+
+
+class DeepInfoMax(nn.Module):
+    """The encoder with the DIM objective on its local map and its global vector."""
+
+    columns = ("local", "global", "prior", "mi", "mi_ceiling")
+
+    def __init__(self, encoder: ConvEncoder, options: Options) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.objective = DIMLoss(
+            local_dim=encoder.local_dim,
+            local_size=encoder.local_size,
+            global_dim=encoder.global_dim,
+            alpha=options.alpha,
+            beta=options.beta,
+            gamma=options.gamma,
+            estimator=options.estimator,
+            critic=options.critic,
+            units=None if options.critic == "bilinear" else options.units,
+            locations=options.locations or None,
+            negatives=options.negatives or None,
+        )
+        terms = [self.objective.local_term, self.objective.global_term]
+        self.measured = next(term for term in terms if term is not None)
+        if options.scale and options.critic in ("dot", "bilinear"):
+            for term in terms:
+                if term is not None:
+                    term.critic.scale = options.scale
+        images = options.negatives or options.batch - 1
+        each = math.prod(encoder.local_size)
+        each = min(options.locations or each, each) if options.beta else 1
+        self.has_ceiling = options.estimator == "infonce"
+        self.ceiling = math.log1p(images * each)
+
+    def forward(self, images: Tensor, other: Tensor | None, labels: Tensor) -> Step:  # noqa: ARG002
+        """Locals of ``images`` against globals of ``other``, a second view of them, where there is one."""
+        if other is None:
+            local, global_ = self.encoder(images)
+        else:
+            local, global_ = self.encoder.local(images), self.encoder(other).global_
+        out = self.objective(local, global_)
+        parts = {"local": out.local, "global": out.global_, "prior": out.prior}
+        parts = {name: part.detach() for name, part in parts.items() if part is not None}
+        return Step(out.loss, parts, Features(local.detach(), global_.detach()))
+
+    def information(self, features: Features) -> dict[str, float]:
+        """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
+        nats = {"mi": self.measured.mutual_information(*features).item()}
+        return nats | {"mi_ceiling": self.ceiling} if self.has_ceiling else nats
+
+
+class Supervised(nn.Module):
+    """The same encoder with a linear classifier on `y`, trained with labels: what labels are worth."""
+
+    columns = ("accuracy",)
+
+    def __init__(self, encoder: ConvEncoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.global_dim, classes)
+
+    def forward(self, images: Tensor, other: Tensor | None, labels: Tensor) -> Step:  # noqa: ARG002
+        """Cross-entropy of the classes predicted from `y`."""
+        logits = self.head(torch.relu(self.encoder(images).global_))
+        accuracy = (logits.detach().argmax(1) == labels).float().mean()
+        return Step(cross_entropy(logits, labels), {"accuracy": accuracy}, None)
+
+    def information(self, features: None) -> dict[str, float]:  # noqa: ARG002
+        """Nothing: no critic is trained."""
+        return {}

@@ -1,0 +1,179 @@
+"""Every option of a run: one dataclass, from which the command line, ``config.json`` and ``--resume`` follow."""
+
+import argparse
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput
+from .recipes import RECIPES
+
+DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
+ESTIMATORS = ("infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan")
+CRITICS = ("dot", "concat", "bilinear", "cosine")
+
+
+def option(default: Any, group: str, text: str, *, choices: Any = None, free: bool = False) -> Any:
+    """A field that knows its help text; ``free`` marks one that may change between a run and its resumption."""
+    return field(default=default, metadata={"group": group, "help": text, "choices": choices, "free": free})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one run is. Frozen: a run does not change its mind; ``--resume`` reads it back from the run folder."""
+
+    recipe: str = option("fast", "run", "named settings to start from", choices=tuple(RECIPES))
+    out: str = option("", "run", "run folder; empty: runs/DATA-OBJECTIVE-SEED", free=True)
+    seed: int = option(0, "run", "seed of weights, order of images and augmentation")
+    epochs: float = option(0.0, "run", "passes over the images; 0: use --minutes")
+    minutes: float = option(0.0, "run", "training time, probes not counted; the schedule follows the share used")
+    max_steps: int = option(0, "run", "stop after this many steps, whatever else is asked; 0: no limit")
+
+    data: str = option("cifar10", "data", "data set, or `folder` for images of your own", choices=DATASETS)
+    root: str = option("data", "data", "where the data are: a folder, or with --data folder also a .zip", free=True)
+    test_root: str = option("", "data", "--data folder: test images; empty: hold some of --root out", free=True)
+    holdout: float = option(0.1, "data", "--data folder without --test-root: share of images held out")
+    download: bool = option(False, "data", "let torchvision download the data set to --root", free=True)
+    size: int = option(0, "data", "resize and centre-crop images to this many pixels; 0: as they are")
+    crop: int = option(0, "data", "train on random crops of this many pixels, test on the centre; 0: whole images")
+    train_images: int = option(0, "data", "use only this many training images; 0: all")
+    test_images: int = option(0, "data", "use only this many test images; 0: all")
+    cache: str = option("runs/cache", "data", "where decoded image folders are kept; empty: nowhere", free=True)
+    workers: int = option(4, "data", "threads that decode an image folder", free=True)
+
+    views: int = option(1, "augmentation", "2: locals of one random view, globals of another", choices=(1, 2))
+    pad: int = option(0, "augmentation", "random shifts: reflect-pad by this many pixels, crop back")
+    flip: bool = option(False, "augmentation", "random horizontal flips")
+    jitter: float = option(0.0, "augmentation", "strength of random brightness, contrast, saturation and hue")
+    grey: float = option(0.0, "augmentation", "share of images turned grey")
+    occlude: int = option(0, "augmentation", "hide a block of this many pixels from the global's image")
+
+    objective: str = option("dim", "objective", "dim, or the same encoder with labels", choices=("dim", "supervised"))
+    encoder: str = option("auto", "objective", "conv28, conv32, conv64, alexnet64; auto: by image size")
+    dim: int = option(64, "objective", "units of the global feature y")
+    alpha: float = option(0.0, "objective", "weight of the global objective, DIM(G)")
+    beta: float = option(1.0, "objective", "weight of the local objective, DIM(L)")
+    gamma: float = option(0.0, "objective", "weight of the prior term (uniform prior)")
+    estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
+    critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
+    units: int = option(256, "objective", "units of the space in which the critic compares")
+    scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: 1, the paper's")
+    locations: int = option(0, "objective", "score a random subset of this many locations an image; 0: all")
+    negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
+
+    batch: int = option(256, "optimiser", "images a step")
+    lr: float = option(1e-3, "optimiser", "peak learning rate (AdamW)")
+    weight_decay: float = option(0.0, "optimiser", "decoupled weight decay of matrices and kernels")
+    beta2: float = option(0.999, "optimiser", "decay of AdamW's second moment")
+    warmup: float = option(0.2, "optimiser", "share of the run over which the rate rises linearly")
+    schedule: str = option(
+        "cosine", "optimiser", "how the rate falls after --warmup", choices=("cosine", "linear", "constant")
+    )
+    ema: float = option(0.0, "optimiser", "decay of an average of the weights, kept as the encoder; 0: none")
+
+    device: str = option("auto", "machine", "cpu, cuda, cuda:1, mps; auto: cuda where there is one", free=True)
+    threads: int = option(0, "machine", "CPU threads; 0: torch's choice", free=True)
+    bf16: bool = option(False, "machine", "autocast the step to bfloat16")
+    compile: bool = option(False, "machine", "torch.compile the step", free=True)
+
+    log_every: int = option(50, "reporting", "steps a row of metrics.csv")
+    checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one an epoch", free=True)
+    probe_every: int = option(0, "reporting", "epochs between quick probes; 0: only before and after", free=True)
+    probe_images: int = option(5000, "reporting", "labelled images of a quick probe", free=True)
+    probe_epochs: int = option(20, "reporting", "epochs of the final 200-unit probe", free=True)
+    untrained: bool = option(True, "reporting", "probe the untrained encoder too", free=True)
+    supervised_baseline: bool = option(
+        False, "reporting", "then train the same encoder with labels for as long, in RUN/supervised", free=True
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """An argument for every field, without defaults: what the user did not say stays absent."""
+    groups: dict[str, Any] = {}
+    for f in fields(Options):
+        group = groups.setdefault(f.metadata["group"], parser.add_argument_group(f.metadata["group"]))
+        flag = "--" + f.name.replace("_", "-")
+        if isinstance(f.default, bool):
+            text = f"{f.metadata['help']} (default: {'on' if f.default else 'off'})"
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+        else:
+            in_recipes = {name: r[f.name] for name, r in RECIPES.items() if f.name in r}
+            shown = ", ".join(f"{name} {value}" for name, value in in_recipes.items()) or f.default
+            text = f.metadata["help"] + (f" (default: {shown})" if shown != "" else "")
+            group.add_argument(
+                flag,
+                type=type(f.default),
+                choices=f.metadata["choices"],
+                metavar=None if f.metadata["choices"] else type(f.default).__name__.upper(),
+                default=argparse.SUPPRESS,
+                help=text.replace("%", "%%"),
+            )
+
+
+def resolve(given: dict[str, Any]) -> Options:
+    """Defaults, then the recipe, then what was given."""
+    recipe = given.get("recipe", _default("recipe"))
+    settings = {**RECIPES[recipe], **given, "recipe": recipe}
+    if "epochs" in given and "minutes" not in given:
+        settings["minutes"] = 0.0
+    if "minutes" in given and "epochs" not in given:
+        settings["epochs"] = 0.0
+    options = Options(**settings)
+    if not options.out:
+        what = options.estimator if options.objective == "dim" else options.objective
+        options = Options(**{**settings, "out": f"runs/{options.data}-{what}-{options.seed}"})
+    check(options)
+    return options
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be run, before any data are read."""
+    rules = [
+        (options.batch >= 2, "--batch", "at least 2 images: the others are the negatives", options.batch),
+        (options.epochs >= 0 and options.minutes >= 0, "--epochs/--minutes", "not negative", "a negative one"),
+        (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
+        (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
+        (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
+        (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
+        (options.lr > 0, "--lr", "a positive number", options.lr),
+        (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
+        (
+            options.objective == "supervised" or any((options.alpha, options.beta)),
+            "--alpha/--beta",
+            "at least one of them above 0, or there is nothing to maximise",
+            "0 and 0",
+        ),
+    ]
+    for holds, name, rule, came in rules:
+        if not holds:
+            raise BadInput(f"{name}: expected {rule}; got {came}")
+
+
+def save(options: Options, path: Path) -> None:
+    """Write ``config.json``."""
+    path.write_text(json.dumps(asdict(options), indent=2) + "\n")
+
+
+def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
+    """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
+    free = {f.name for f in fields(Options) if f.metadata["free"]}
+    clashes = [
+        f"--{name.replace('_', '-')} {value} (the run has {saved[name]})"
+        for name, value in given.items()
+        if name not in free and name in saved and value != saved[name]
+    ]
+    if clashes:
+        raise BadInput(
+            f"--resume: {folder} was begun with other settings: {', '.join(clashes)}; "
+            "leave them out to go on with the run, or choose another --out to begin a new one"
+        )
+    known = {f.name for f in fields(Options)}
+    changed = {name: value for name, value in given.items() if name in free}
+    return Options(**{k: v for k, v in {**saved, **changed}.items() if k in known})
+
+
+def _default(name: str) -> Any:
+    default = next(f.default for f in fields(Options) if f.name == name)
+    assert default is not MISSING
+    return default

@@ -1,0 +1,38 @@
+"""Named settings for ``--recipe``. An option given on the command line wins over its recipe."""
+
+FAST = {
+    # What gives the best encoder in minutes on a CPU: see docs/training.md for what each line is worth.
+    "batch": 256,
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "beta2": 0.999,
+    "warmup": 0.2,
+    "schedule": "cosine",
+    "units": 256,
+    "scale": 256**-0.5,
+    "locations": 16,
+    "alpha": 0.0,
+    "beta": 1.0,
+    "gamma": 0.0,
+    "minutes": 20.0,
+}
+
+PAPER = {
+    # Hjelm et al. (2019): Adam at a constant 1e-4, batches of 64, no augmentation, DIM(L) with a uniform prior.
+    "batch": 64,
+    "lr": 1e-4,
+    "weight_decay": 0.0,
+    "beta2": 0.999,
+    "warmup": 0.0,
+    "schedule": "constant",
+    "units": 2048,
+    "scale": 1.0,
+    "locations": 0,
+    "alpha": 0.0,
+    "beta": 1.0,
+    "gamma": 0.1,
+    "epochs": 1000.0,
+    "minutes": 0.0,
+}
+
+RECIPES = {"fast": FAST, "paper": PAPER}

@@ -1,0 +1,157 @@
+"""One page on a run, as report.md and as a report.html that holds its pictures: what was done, what came out."""
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+from . import figures
+from .run_folder import RunFolder, read_table
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #2b2f36; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .9rem; text-align: right }
+th { border-bottom: 2px solid #2b2f36 } td { border-bottom: 1px solid #e3e6ea }
+th:first-child, td:first-child { text-align: left } tr.best td { font-weight: 600 }
+img { max-width: 100%; height: auto } code { background: #f3f4f6; padding: .1rem .3rem; border-radius: 3px }
+p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre { font-size: .85rem }
+"""
+
+Block = tuple[str, Any]  # ("text" | "note" | "heading", str), ("table", rows), ("picture", (path, caption))
+
+
+def name_of(options: dict[str, Any]) -> str:
+    """What a run is called in a table: `DIM(L) InfoNCE`, `DIM(G) JSD`, `supervised`, ..."""
+    if options["objective"] == "supervised":
+        return "supervised"
+    parts = "+".join(letter for letter, weight in (("G", "alpha"), ("L", "beta")) if options[weight])
+    spelt = {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}
+    return f"DIM({parts}) {spelt.get(options['estimator'], options['estimator'].upper())}"
+
+
+def accuracy_table(results: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Rows of the accuracy table: the untrained encoder, this run, the supervised run; columns are layers."""
+    rows = {}
+    for name in ("untrained", "trained", "supervised"):
+        if results["probes"].get(name):
+            label = {"trained": name_of(results["options"])}.get(name, name)
+            rows[label] = results["probes"][name]
+    return rows
+
+
+def write(folder: RunFolder, results: dict[str, Any]) -> None:
+    """Draw the pictures and write the page in both forms."""
+    metrics, quick = read_table(folder.metrics), read_table(folder.probes)
+    table = accuracy_table(results)
+    blocks = _summary(results)
+    if table:
+        blocks += [("heading", "What the encoder is worth"), ("table", _rows(table)), ("note", _probe_note(results))]
+        path = folder.figures / "accuracy.png"
+        figures.accuracies(table, path)
+        blocks.append(("picture", (path, "Test accuracy at three layers of the frozen encoder")))
+    if metrics:
+        path = folder.figures / "curves.png"
+        figures.curves(metrics, path)
+        blocks += [("heading", "Training"), ("picture", (path, "Loss and mutual information against minutes"))]
+    if len({row["step"] for row in quick}) > 1:
+        path = folder.figures / "learning.png"
+        figures.learning(quick, path)
+        blocks += [("picture", (path, "Accuracy of quick probes while training"))]
+    path = folder.figures / "neighbours.png"
+    if path.exists():
+        blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results))]
+        blocks.append(("picture", (path, "Test images and their nearest neighbours in y and in pixels")))
+    blocks.append(("heading", "Settings"))
+    settings = ", ".join(f"`{key} {value}`" for key, value in results["options"].items() if value not in ("", None))
+    blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]
+
+    title = f"{name_of(results['options'])} on {results['options']['data']}"
+    (folder.path / "report.md").write_text(_markdown(title, blocks, folder.path))
+    (folder.path / "report.html").write_text(_html(title, blocks))
+
+
+def _summary(results: dict[str, Any]) -> list[Block]:
+    training, options = results["training"], results["options"]
+    text = (
+        f"{training['train_images']:,} images, {training['epochs']:.1f} epochs in {training['seconds'] / 60:.1f} "
+        f"minutes of training on {results['environment']['device']} ({training['images_per_second']:,.0f} images/s); "
+        f"encoder `{training['encoder']}`, batches of {options['batch']}."
+    )
+    if training.get("mi") is not None:
+        text += f" Mutual information at the end: {training['mi']:.2f} nats"
+        if training.get("mi_ceiling") is not None:
+            text += f", of the {training['mi_ceiling']:.2f} this estimator can report with so many negatives"
+        text += "."
+    return [("text", text)]
+
+
+def _probe_note(results: dict[str, Any]) -> str:
+    probe = results["probe"]
+    return (
+        f"Test accuracy in % of a probe with one hidden layer of 200 units on the frozen encoder, trained on "
+        f"{probe['train_images']:,} labelled images for {probe['epochs']} epochs and tested on "
+        f"{probe['test_images']:,}; one seed."
+    )
+
+
+def _neighbour_text(results: dict[str, Any]) -> str:
+    found = results.get("neighbours") or {}
+    text = "On the left a test image; then the test images nearest to it by L1 distance, in `y` and in raw pixels."
+    if "y" in found:
+        text += (
+            f" Green: the same class. Of the nearest {found['k']} of every query tried ({found['queries']:,}), "
+            f"{found['y']:.0%} share its class in `y` and {found['pixels']:.0%} in pixels."
+        )
+    return text
+
+
+def _rows(table: dict[str, dict[str, float]]) -> list[list[str]]:
+    layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
+    body = [[name, *(f"{row[k]:.2f}" if k in row else "" for k in layers)] for name, row in table.items()]
+    return [["encoder", *layers], *body]
+
+
+def _markdown(title: str, blocks: list[Block], base: Path) -> str:
+    parts = [f"# {title}"]
+    for kind, content in blocks:
+        if kind == "heading":
+            parts.append(f"## {content}")
+        elif kind == "table":
+            parts.append(markdown_table(content))
+        elif kind == "picture":
+            path, caption = content
+            parts.append(f"![{caption}]({path.relative_to(base).as_posix()})")
+        else:
+            parts.append(content)
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(rows: list[list[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
+    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+
+def _html(title: str, blocks: list[Block]) -> str:
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    for kind, content in blocks:
+        if kind == "heading":
+            parts.append(f"<h2>{html.escape(content)}</h2>")
+        elif kind == "table":
+            head, *body = content
+            cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+            lines = "".join(
+                "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body
+            )
+            parts.append(f"<table><tr>{cells}</tr>{lines}</table>")
+        elif kind == "picture":
+            path, caption = content
+            data = base64.b64encode(path.read_bytes()).decode()
+            parts.append(f'<p><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"></p>')
+        else:
+            words = html.escape(content).split("`")
+            marked = "".join(f"<code>{w}</code>" if i % 2 else w for i, w in enumerate(words))
+            parts.append(f'<p class="note">{marked}</p>' if kind == "note" else f"<p>{marked}</p>")
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
