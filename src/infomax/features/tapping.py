@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import shape_of
+from infomax.features.modes import evaluating
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
 
@@ -111,6 +112,7 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
         gradient.
 
     Example:
+        >>> from torch import nn
         >>> encoder = nn.Sequential()
         >>> encoder.add_module("body", nn.Conv2d(3, 16, 3))
         >>> encoder.add_module("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
@@ -170,14 +172,8 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
         >>> feature_shapes(encoders.conv32(), torch.rand(1, 3, 32, 32))
         FeatureShapes(local_dim=128, local_size=(8, 8), global_dim=64)
     """
-    modes = {module: module.training for module in features.modules()}
-    try:
-        features.eval()
-        with torch.no_grad():
-            output = features(*args, **kwargs)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(features), torch.no_grad():
+        output = features(*args, **kwargs)
     pair = isinstance(output, tuple) and len(output) == 2
     if not pair or not all(isinstance(item, Tensor) for item in output):
         raise TypeError(f"features must return local and global features, got {type(output).__name__}; use tap")
