@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from importlib.metadata import version as installed_version
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 project = "infomax"
 author = "The infomax authors"
@@ -38,7 +42,7 @@ napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|nn|np|numpy|sklearn|collections|pathlib|contextlib|typing|PIL)(\..*)?"),
+    (r"py:.*", r"(torch|nn|np|numpy|sklearn|collections|pathlib|contextlib|os|typing|PIL)(\..*)?"),
     (r"py:.*", r"(Tensor|Module|Generator|Callable|Iterable|Iterator|Sequence|Mapping|Path|optional)"),
 ]
 
@@ -64,7 +68,23 @@ def _no_inherited_signature(
     return None
 
 
+def _find_by_last_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Link a bare name, as modules use among themselves, to the one documented object that is called so."""
+    if node.get("refdomain") != "py":
+        return None
+    objects = env.domains.python_domain.objects
+    name = node["reftarget"].rpartition(".")[2]
+    found = {(entry.docname, entry.node_id) for full, entry in objects.items() if full.rpartition(".")[2] == name}
+    if len(found) != 1:
+        return None
+    ((page, anchor),) = found
+    return make_refnode(app.builder, node["refdoc"], page, anchor, content)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.connect("autodoc-process-docstring", _escape_axes)
     app.connect("autodoc-process-signature", _no_inherited_signature)
+    app.connect("missing-reference", _find_by_last_name)

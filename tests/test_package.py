@@ -178,7 +178,7 @@ class TestRelease:
         names = zipfile.ZipFile(wheel).namelist()
         assert "infomax/py.typed" in names
         held = {name for name in names if name.startswith("infomax/") and name.endswith(".py")}
-        assert held == {path.relative_to(SOURCE.parent).as_posix() for path in FILES}
+        assert held == {path.relative_to(SOURCE.parent).as_posix() for path in SOURCE.rglob("*.py")}
         assert {name.partition("/")[0] for name in names} == {
             "infomax",
             f"infomax-{version('infomax')}.dist-info",
