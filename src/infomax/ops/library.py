@@ -41,9 +41,7 @@ def pairwise(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what the backend saves for backward."""
-    problem = Problem(
-        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace
-    )
+    problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
     return dispatch.implementation(backend).forward(problem, keep)
 
 
@@ -98,9 +96,7 @@ def pairwise_backward(
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of query and key, empty where not needed."""
-    problem = Problem(
-        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace
-    )
+    problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
     run = dispatch.implementation(backend).backward
     return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
 

@@ -1,4 +1,4 @@
-"""The public ops: validation, autocast, the choice of backend, and the call."""
+"""The public ops: validation, autocast, the choice of a backend, and the call."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from infomax.ops import dispatch
+from infomax._checks import check_choice
+from infomax.ops.chunked.plan import may_keep
+from infomax.ops.dispatch import choose
 from infomax.ops.library import pairwise
 from infomax.ops.settings import workspace
+from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
-__all__ = ["Reduction", "pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
+__all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
 
-Reduction = Literal["logsumexp", "softplus"]
+_Reduction = Literal["logsumexp", "softplus"]
 
 
 def pairwise_logsumexp(
@@ -27,7 +30,40 @@ def pairwise_logsumexp(
 ) -> Tensor:
     r"""Log-sum-exp of each query's scores over all keys of another group.
 
-    .. math:: L_q = \log \sum_{k : g_k \ne g_q} \exp\, \mathrm{clip}(s \langle x_q, y_k \rangle)
+    .. math::
+        L_q = \log \sum_{k \,:\, g_k \ne g_q} e^{s(q, k)}, \qquad
+        s(q, k) = \mathrm{clip}\bigl(\mathrm{scale} \cdot \langle x_q, y_k \rangle\bigr)
+
+    The table of scores never exists as a whole, neither here nor in the backward pass, unless it fits in the workspace
+    (`use_workspace`). Gradients reach ``query`` and ``key``; a clipped score passes none.
+
+    Args:
+        query: ``(M, d)``; float64, float32, bfloat16 or float16.
+        key: ``(K, d)``, of the same dtype.
+        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
+        key_group: ``(K,)`` integers; given with ``query_group``.
+        scale: Factor of every score.
+        clip: Bound of the scores' magnitude, or None.
+
+    Returns:
+        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has
+        ``-inf``, and gradient zero.
+
+    Raises:
+        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
+        ValueError: Shapes, groups, devices or options do not fit together.
+        RuntimeError: A forced backend cannot run.
+
+    Numerics:
+        Scores, sums and gradients accumulate in float32 at least; scores of 1e4 in float32 and 3e4 in bfloat16 are
+        exact to rounding. Results repeat bitwise. Second derivatives need ``use_backend("reference")``.
+
+    Example:
+        >>> import torch
+        >>> from infomax.ops import pairwise_logsumexp
+        >>> query, key = torch.eye(2), torch.eye(2).repeat_interleave(3, 0)
+        >>> pairwise_logsumexp(query, key, torch.arange(2), torch.arange(2).repeat_interleave(3))
+        tensor([1.0986, 1.0986])
     """
     value, _ = _call("logsumexp", query, key, query_group, key_group, None, None, scale, clip)
     return value
@@ -42,13 +78,47 @@ def pairwise_softplus(
     scale: float = 1.0,
     clip: float | None = None,
 ) -> Tensor:
-    r"""Sum of the softplus of each query's scores over all keys of another group."""
+    r"""Sum of the softplus of each query's scores over all keys of another group.
+
+    .. math::
+        V_q = \sum_{k \,:\, g_k \ne g_q} \log\bigl(1 + e^{s(q, k)}\bigr), \qquad
+        s(q, k) = \mathrm{clip}\bigl(\mathrm{scale} \cdot \langle x_q, y_k \rangle\bigr)
+
+    A sum, not a mean: a caller knows the number of admissible keys. Everything else is as in
+    `pairwise_logsumexp`.
+
+    Args:
+        query: ``(M, d)``; float64, float32, bfloat16 or float16.
+        key: ``(K, d)``, of the same dtype.
+        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
+        key_group: ``(K,)`` integers; given with ``query_group``.
+        scale: Factor of every score.
+        clip: Bound of the scores' magnitude, or None.
+
+    Returns:
+        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has 0,
+        and gradient zero.
+
+    Raises:
+        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
+        ValueError: Shapes, groups, devices or options do not fit together.
+        RuntimeError: A forced backend cannot run.
+
+    Numerics:
+        As in `pairwise_logsumexp`.
+
+    Example:
+        >>> import torch
+        >>> from infomax.ops import pairwise_softplus
+        >>> pairwise_softplus(torch.zeros(2, 4), torch.zeros(3, 4))
+        tensor([2.0794, 2.0794])
+    """
     value, _ = _call("softplus", query, key, query_group, key_group, None, None, scale, clip)
     return value
 
 
 def pairwise_with_joint(
-    reduction: Reduction,
+    reduction: _Reduction,
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,
@@ -59,12 +129,50 @@ def pairwise_with_joint(
     scale: float = 1.0,
     clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""A reduction, and the scores of listed pairs read off the same table."""
+    r"""A reduction of each query's scores, and the scores of listed pairs read off the same table.
+
+    .. math:: T_j = \mathrm{scale} \cdot \langle x_{q(j)}, y_{k(j)} \rangle
+
+    Joint pairs are entries of the table that the reduction goes through anyway: their scores are read in passing, and
+    their gradient joins the others before the same matrix products. Any pair may be listed, excluded from the reduction
+    or not, more than once or never.
+
+    Args:
+        reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name.
+        query: ``(M, d)``; float64, float32, bfloat16 or float16.
+        key: ``(K, d)``, of the same dtype.
+        query_group: ``(M,)`` integers, or None to exclude nothing.
+        key_group: ``(K,)`` integers; given with ``query_group``.
+        joint_query: ``(J,)`` integers, rows of ``query``.
+        joint_key: ``(J,)`` integers, rows of ``key``, non-decreasing.
+        scale: Factor of every score.
+        clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
+
+    Returns:
+        The reduction ``(M,)`` in nats and the joint scores ``(J,)``, without a unit; float64 for float64 inputs,
+        otherwise float32.
+
+    Raises:
+        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
+        ValueError: Shapes, groups, indices, devices or options do not fit together, or the reduction has no such name.
+        RuntimeError: A forced backend cannot run.
+
+    Numerics:
+        As in `pairwise_logsumexp`.
+
+    Example:
+        >>> import torch
+        >>> from infomax.ops import pairwise_with_joint
+        >>> pair = torch.arange(2)
+        >>> value, joint = pairwise_with_joint("logsumexp", torch.eye(2), torch.eye(2), pair, pair, pair, pair)
+        >>> joint - value
+        tensor([1., 1.])
+    """
     return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip)
 
 
 def _call(
-    reduction: Reduction,
+    reduction: str,
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,
@@ -74,12 +182,38 @@ def _call(
     scale: float,
     clip: float | None,
 ) -> tuple[Tensor, Tensor]:
-    device = query.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        query, key = query.to(dtype), key.to(dtype)
-    value, joint, _ = pairwise(
-        query, key, query_group, key_group, joint_query, joint_key,
-        reduction, scale, clip, workspace(), dispatch.choose(query), False,
-    )  # fmt: skip
+    check_choice("reduction", reduction, ("logsumexp", "softplus"))
+    check_options(scale, clip)
+    query, key = _autocast(query, key)
+    check_vectors(query, key)
+    check_groups(query, key, query_group, key_group)
+    if joint_query is not None and joint_key is not None:
+        check_joint(query, joint_query, joint_key)
+    backend, space = choose(query), workspace()
+    differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
+    sizes = (query.shape[0], key.shape[0], query.shape[1])
+    keep = backend == "chunked" and differentiated and may_keep(*sizes, query.dtype, space)
+    indices = [
+        None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
+    ]
+    bound = None if clip is None else float(clip)
+    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), bound, space, backend, keep)
     return value, joint
+
+
+def _autocast(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Cast as autocast casts the inputs of a matrix product.
+
+    Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
+    """
+    if not (isinstance(query, Tensor) and isinstance(key, Tensor)):
+        return query, key
+    device = query.device.type
+    if not torch.is_autocast_enabled(device):
+        return query, key
+    dtype = torch.get_autocast_dtype(device)
+    return _lower(query, dtype), _lower(key, dtype)
+
+
+def _lower(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor

@@ -1,0 +1,75 @@
+"""The backward pass: the two matrix products that carry the weights of the scores to queries and keys."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.ops.chunked.plan import Plan
+from infomax.ops.chunked.weights import Weights
+from infomax.ops.problem import Problem
+
+__all__ = ["backward"]
+
+
+def backward(
+    problem: Problem,
+    grad_value: Tensor | None,
+    grad_joint: Tensor | None,
+    value: Tensor,
+    saved: Tensor,
+    need_query: bool,
+    need_key: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+    plan = Plan.of(problem, bool(saved.numel()))
+    weights = Weights(problem, plan, grad_value, grad_joint, value, saved)
+    query, key = problem.query, problem.key
+    grad_query = query.new_zeros(query.shape) if need_query else None
+    grad_key = (key.new_empty if plan.rows else key.new_zeros)(key.shape) if need_key else None
+    narrow = query.dtype != problem.dtype
+    if narrow and len(plan.rows) > 1 and grad_key is not None:
+        # A sum must not be rounded to a half on its way, and a wide copy of a whole gradient would not fit: each
+        # gradient has a sweep of its own that finishes one block of it after the other.
+        _sweep_keys(weights, grad_key)
+        grad_key_left = None
+    else:
+        grad_key_left = grad_key
+    if grad_query is not None or grad_key_left is not None:
+        _sweep_queries(weights, grad_query, grad_key_left)
+    empty = query.new_empty(0)
+    return (empty if grad_query is None else grad_query), (empty if grad_key is None else grad_key)
+
+
+def _sweep_queries(weights: Weights, grad_query: Tensor | None, grad_key: Tensor | None) -> None:
+    """Finish one block of queries after the other; the keys' gradient grows with each."""
+    blocks, plan = weights.blocks, weights.plan
+    for rows in plan.rows:
+        queries = blocks.queries(rows)
+        total = None if grad_query is None else blocks.sum_into("grad_query", grad_query[rows])
+        for index, part in enumerate(plan.keys):
+            keys = blocks.keys(part)
+            weight = weights.block(index, rows, keys, queries)
+            if total is not None:
+                torch.addmm(total, weight.T, keys, beta=0.0 if index == 0 else 1.0, out=total)
+            if grad_key is not None:
+                target = blocks.sum_into("grad_key", grad_key[part])
+                first = rows.start == 0
+                torch.addmm(target, weight, queries, beta=0.0 if first else 1.0, out=target)
+                if target.dtype != grad_key.dtype:
+                    grad_key[part] = target
+        if total is not None and grad_query is not None and plan.keys:
+            grad_query[rows] = total.mul_(blocks.factor)
+
+
+def _sweep_keys(weights: Weights, grad_key: Tensor) -> None:
+    """Finish the gradient of one block of keys after the other."""
+    blocks, plan = weights.blocks, weights.plan
+    for index, part in enumerate(plan.keys):
+        keys = blocks.keys(part)
+        total = blocks.sum_into("grad_key", grad_key[part])
+        for rows in plan.rows:
+            queries = blocks.queries(rows)
+            weight = weights.block(index, rows, keys, queries)
+            torch.addmm(total, weight, queries, beta=0.0 if rows.start == 0 else 1.0, out=total)
+        grad_key[part] = total

@@ -1,0 +1,64 @@
+"""The forward pass: one matrix product, each block of it reduced while in cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.ops.chunked.blocks import Blocks
+from infomax.ops.chunked.exclusion import Exclusion
+from infomax.ops.chunked.joint import JointPairs
+from infomax.ops.chunked.plan import LEAST_KEYS, Plan, kept_size
+from infomax.ops.chunked.reductions import reduction_of
+from infomax.ops.problem import Problem
+
+__all__ = ["forward", "split_kept"]
+
+
+def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `split_kept` views."""
+    plan = Plan.of(problem, keep)
+    reduction_type = reduction_of(problem.reduction)
+    unit = reduction_type.unit
+    blocks = Blocks(problem, plan, unit)
+    exclusion = Exclusion(problem, plan.keys)
+    pairs = JointPairs(problem, plan.keys)
+    queries, keys = problem.query.shape[0], problem.key.shape[0]
+    value = problem.query.new_empty(queries, dtype=problem.dtype)
+    joint = value.new_empty(problem.joints)
+    kept = value.new_empty(kept_size(queries, keys) if keep else 0)
+    table, references = split_kept(kept, queries, keys) if keep else (None, None)
+    clip = None if problem.clip is None else problem.clip / unit
+    for rows in plan.rows:
+        scaled = blocks.queries(rows)
+        reduction = reduction_type(value[rows])
+        for index, part in enumerate(plan.keys):
+            size = (part.stop - part.start, rows.stop - rows.start)
+            block = blocks.scores("scores", *size) if table is None else table[part]
+            torch.mm(blocks.keys(part), scaled.T, out=block)
+            found = pairs.find(index, part, rows)
+            if found is not None:
+                positions, where = found
+                joint[where] = block.view(-1)[positions]
+            outside = None
+            if clip is not None:
+                outside = block.abs() > clip if keep else None
+                block.clamp_(-clip, clip)
+            exclusion.apply(block, index, part, rows)
+            reference = reduction.absorb(block, blocks, keep)
+            if outside is not None:
+                block.masked_fill_(outside, 0.0)
+            if references is not None and reference is not None:
+                references[index] = reference
+        value[rows] = reduction.value()
+    return value, joint.mul_(unit), kept
+
+
+def split_kept(kept: Tensor, queries: int, keys: int) -> tuple[Tensor, Tensor]:
+    """View what was kept: the slopes ``(K, M)``, each up to a factor a query, and the factors' references.
+
+    References are ``(blocks, M)``: a row a block of keys, from which the reduction finds the factor.
+    """
+    count = (keys + LEAST_KEYS - 1) // LEAST_KEYS
+    table, references = kept.split([keys * queries, count * queries])
+    return table.view(keys, queries), references.view(count, queries)

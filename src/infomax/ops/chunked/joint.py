@@ -1,0 +1,63 @@
+"""Where the joint pairs lie in the blocks, so that they are read and differentiated in passing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.ops.problem import Problem
+
+__all__ = ["JointPairs", "add_at"]
+
+
+class JointPairs:
+    """The listed pairs, found by block.
+
+    Joint keys come in order, so the pairs of a block of keys are one run of the list. Only when the queries are
+    cut too are the pairs of a block picked out of that run.
+    """
+
+    def __init__(self, problem: Problem, keys: tuple[slice, ...]) -> None:
+        """Find each block's run.
+
+        Raises:
+            ValueError: The joint keys are not in order.
+        """
+        self._query = problem.joint_query
+        self._key = problem.joint_key
+        self._queries = problem.query.shape[0]
+        if self._query is None or self._key is None or not keys:
+            self._bounds = [0] * (len(keys) + 1)
+            return
+        starts = self._key.new_tensor([block.start for block in keys] + [keys[-1].stop])
+        unordered = (self._key[1:] < self._key[:-1]).any()
+        # One transfer, so that an accelerator is waited for once.
+        *self._bounds, wrong = torch.cat([torch.searchsorted(self._key, starts), unordered[None]]).tolist()
+        if wrong:
+            raise ValueError("joint_key must be non-decreasing, got keys out of order; sort the pairs by key")
+
+    def find(self, index: int, keys: slice, rows: slice) -> tuple[Tensor, Tensor | slice] | None:
+        """Locate a block's joint pairs.
+
+        Returns:
+            Their positions in the flattened ``(B, M)`` block and in the list of pairs, or None if there are none.
+        """
+        run = slice(self._bounds[index], self._bounds[index + 1])
+        if self._query is None or self._key is None or run.start == run.stop:
+            return None
+        query, key = self._query[run], self._key[run]
+        width = rows.stop - rows.start
+        where: Tensor | slice = run
+        if width < self._queries:
+            inside = ((query >= rows.start) & (query < rows.stop)).nonzero().squeeze(1)
+            query, key, where = query[inside], key[inside], inside + run.start
+        return (key - keys.start) * width + (query - rows.start), where
+
+
+def add_at(block: Tensor, positions: Tensor, values: Tensor) -> None:
+    """Add values to a flattened block at positions, in the same order on every run."""
+    if block.device.type == "cpu":
+        block.view(-1).index_add_(0, positions, values)
+    else:
+        # index_add_ adds in any order there.
+        block.view(-1).index_put_((positions,), values, accumulate=True)

@@ -1,0 +1,86 @@
+"""The derivative of the loss by each score, a block at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.ops.chunked.blocks import Blocks
+from infomax.ops.chunked.exclusion import Exclusion
+from infomax.ops.chunked.forward import split_kept
+from infomax.ops.chunked.joint import JointPairs, add_at
+from infomax.ops.chunked.plan import Plan
+from infomax.ops.chunked.reductions import reduction_of
+from infomax.ops.problem import Problem
+
+__all__ = ["Weights"]
+
+
+class Weights:
+    """Blocks of gradients by the scores, read from what was kept or recomputed; the saved tensors stay as they are.
+
+    A block is multiplied by the reduction's unit, so that its product with `Blocks.queries` is the gradient
+    of the keys, and its product with the keys, times `Blocks.factor`, that of the queries.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        plan: Plan,
+        grad_value: Tensor | None,
+        grad_joint: Tensor | None,
+        value: Tensor,
+        saved: Tensor,
+    ) -> None:
+        """Prepare; no scores are computed yet."""
+        self.plan = plan
+        self._reduction = reduction_of(problem.reduction)
+        unit = self._reduction.unit
+        self.blocks = Blocks(problem, plan, unit)
+        self._grad_value = None if grad_value is None else grad_value * unit
+        self._grad_joint = None if grad_joint is None else grad_joint * unit
+        self._value = value
+        self._kept = split_kept(saved, *value.shape, problem.key.shape[0]) if saved.numel() else None
+        self._clip = None if problem.clip is None else problem.clip / unit
+        self._exclusion = None if self._kept is not None else Exclusion(problem, plan.keys)
+        self._pairs = None if grad_joint is None else JointPairs(problem, plan.keys)
+
+    def block(self, index: int, rows: slice, keys: Tensor, queries: Tensor) -> Tensor:
+        """Return the weights ``(B, M)`` of a block.
+
+        Args:
+            index: Which block of keys.
+            rows: Which queries.
+            keys: Those keys ``(B, d)``.
+            queries: Those queries ``(M, d)``, from `Blocks.queries`.
+        """
+        part = self.plan.keys[index]
+        block = self.blocks.scores("weights", keys.shape[0], queries.shape[0])
+        if self._grad_value is None:
+            block.zero_()
+        elif self._kept is None:
+            self._recompute(block, index, rows, keys, queries)
+        else:
+            slopes, references = self._kept
+            factor = self._reduction.slope_factor(self._value, references[index])
+            torch.mul(slopes[part], factor.mul_(self._grad_value), out=block)
+        if self._pairs is not None and self._grad_joint is not None:
+            found = self._pairs.find(index, part, rows)
+            if found is not None:
+                positions, where = found
+                add_at(block, positions, self._grad_joint[where])
+        return block
+
+    def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor) -> None:
+        torch.mm(keys, queries.T, out=block)
+        outside = None
+        if self._clip is not None:
+            outside = block.abs() > self._clip
+            block.clamp_(-self._clip, self._clip)
+        if self._exclusion is not None:
+            self._exclusion.apply(block, index, self.plan.keys[index], rows)
+        self._reduction.slopes(block, self._value[rows])
+        if outside is not None:
+            block.masked_fill_(outside, 0.0)
+        if self._grad_value is not None:
+            block.mul_(self._grad_value[rows])

@@ -1,0 +1,103 @@
+"""What the ops accept, checked once at the public edge, from shapes and dtypes alone: no device is waited for."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_same_device, shape_of
+
+__all__ = ["check_groups", "check_joint", "check_options", "check_vectors"]
+
+_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def check_vectors(query: Tensor, key: Tensor) -> None:
+    """Check queries ``(M, d)`` and keys ``(K, d)``.
+
+    Raises:
+        TypeError: One is no floating tensor, or their dtypes differ.
+        ValueError: One is no matrix, their ``d`` differ, or their devices do.
+    """
+    for name, tensor, rows in (("query", query, "M"), ("key", key, "K")):
+        check_floating(name, tensor)
+        if tensor.dtype not in _DTYPES:
+            raise TypeError(f"{name} must be float64, float32, bfloat16 or float16, got {tensor.dtype}")
+        if tensor.ndim != 2:
+            raise ValueError(f"{name} must have shape ({rows}, d), got {shape_of(tensor)}; flatten it to rows")
+    if query.shape[1] != key.shape[1]:
+        raise ValueError(
+            "query and key must have the same number of features d, got query "
+            f"{shape_of(query)} and key {shape_of(key)}; project them to one width"
+        )
+    if query.dtype != key.dtype:
+        raise TypeError(
+            f"query and key must have the same dtype, got {query.dtype} and {key.dtype}; "
+            "convert one, or call under torch.autocast"
+        )
+    check_same_device(query=query, key=key)
+
+
+def check_groups(query: Tensor, key: Tensor, query_group: Tensor | None, key_group: Tensor | None) -> None:
+    """Check the groups of queries and keys.
+
+    Raises:
+        TypeError: One is no integer tensor.
+        ValueError: One comes without the other, has another length than its rows, or lies on another device.
+    """
+    if query_group is None and key_group is None:
+        return
+    if query_group is None or key_group is None:
+        given, missing = ("key_group", "query_group") if query_group is None else ("query_group", "key_group")
+        raise ValueError(
+            f"query_group and key_group must be given together, got {given} without {missing}; "
+            "give both, or neither to exclude nothing"
+        )
+    _check_integers("query_group", query_group, "query", len(query))
+    _check_integers("key_group", key_group, "key", len(key))
+    check_same_device(query=query, query_group=query_group, key_group=key_group)
+
+
+def check_joint(query: Tensor, joint_query: Tensor, joint_key: Tensor) -> None:
+    """Check the list of joint pairs. That it is in order and within bounds shows only when it is read.
+
+    Raises:
+        TypeError: One is no integer tensor.
+        ValueError: Their lengths differ, or they lie on another device.
+    """
+    _check_integers("joint_query", joint_query, None, None)
+    _check_integers("joint_key", joint_key, "joint_query", len(joint_query))
+    check_same_device(query=query, joint_query=joint_query, joint_key=joint_key)
+
+
+def check_options(scale: float, clip: float | None) -> None:
+    """Check the factor and the bound of scores.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: The scale is not finite, or the bound is not positive.
+    """
+    if isinstance(scale, Tensor):
+        raise TypeError("scale must be a number, got a torch.Tensor; multiply query by a learned factor instead")
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise TypeError(f"scale must be a number, got {type(scale).__name__}")
+    if not math.isfinite(scale):
+        raise ValueError(f"scale must be finite, got {scale}")
+    if clip is None:
+        return
+    if isinstance(clip, bool) or not isinstance(clip, (int, float)):
+        raise TypeError(f"clip must be a number or None, got {type(clip).__name__}")
+    if not clip > 0:
+        raise ValueError(f"clip must be positive, got {clip}; None leaves scores as they are")
+
+
+def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be an integer torch.Tensor, got {type(value).__name__}")
+    if value.dtype.is_floating_point or value.dtype.is_complex or value.dtype == torch.bool:
+        raise TypeError(f"{name} must have an integer dtype, got {value.dtype}; convert it with .long()")
+    if value.ndim != 1 or (length is not None and len(value) != length):
+        wanted = "(J,)" if length is None else f"({length},), one for each row of {match}"
+        raise ValueError(f"{name} must have shape {wanted}, got {shape_of(value)}")
