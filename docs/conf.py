@@ -38,6 +38,7 @@ python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+strip_signature_backslash = True  # or `global_` in a list of arguments loses its underscore
 napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
@@ -54,8 +55,10 @@ html_copy_source = False
 html_show_sphinx = False
 
 
-def _escape_axes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Let docstrings write shapes plainly: `*spatial` is not the start of an emphasis."""
+def _plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let docstrings write plainly: `*spatial` starts no emphasis, a colon in an attribute's first line names no type."""
+    if what in ("attribute", "data") and lines:
+        lines.insert(0, "\\")  # an escaped line end: shows nothing, holds no colon
     lines[:] = [re.sub(r"(?<![\\*])\*(?=spatial)", r"\\*", line) for line in lines]
 
 
@@ -85,6 +88,6 @@ def _find_by_last_name(
 
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
-    app.connect("autodoc-process-docstring", _escape_axes)
+    app.connect("autodoc-process-docstring", _plain_text, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", _no_inherited_signature)
     app.connect("missing-reference", _find_by_last_name)
