@@ -137,7 +137,10 @@ def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
             else:
                 yield batch, None
     else:
-        raise TypeError(f"data must be images, a pair (images, labels) or a DataLoader, got {type(data).__name__}")
+        raise TypeError(
+            "data must be images, a pair (images, labels) or a DataLoader, got "
+            f"{type(data).__name__}; wrap a data set in a DataLoader"
+        )
 
 
 def _check_batch(images: Any, labels: Any, *, transformed: bool) -> None:

@@ -1,0 +1,175 @@
+"""Frozen features: the right ones, in the right order, and an encoder that is as it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from infomax.encoders import Conv, ConvEncoder
+from infomax.evaluation import extract_features
+
+
+@pytest.fixture
+def encoder() -> ConvEncoder:
+    encoder = ConvEncoder(
+        local=[Conv(3, 3, 1, 1)], conv=[Conv(4, 4, 2, 1)], fc=[6], input_size=6, input_channels=1, global_dim=2
+    )
+    encoder(torch.rand(8, 1, 6, 6))  # so that the batch-norm statistics are not those of a new network
+    return encoder
+
+
+IMAGES, LABELS = torch.rand(11, 1, 6, 6), torch.arange(11) % 3
+
+
+def state(module: nn.Module) -> list[object]:
+    """Everything of a module that extraction might change."""
+    tensors = [tensor.clone() for tensor in module.state_dict().values()]
+    modes = [part.training for part in module.modules()]
+    hooks = [len(part._forward_hooks) for part in module.modules()]
+    gradients = [None if parameter.grad is None else parameter.grad.clone() for parameter in module.parameters()]
+    return [tensors, modes, hooks, gradients]
+
+
+def unchanged(before: list[object], after: list[object]) -> bool:
+    def same(one: object, other: object) -> bool:
+        if isinstance(one, Tensor) and isinstance(other, Tensor):
+            return torch.equal(one, other)
+        if isinstance(one, list) and isinstance(other, list):
+            return len(one) == len(other) and all(map(same, one, other))
+        return one is other or one == other
+
+    return same(before, after)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 100])
+def test_features_are_those_of_a_forward_by_hand(encoder: ConvEncoder, batch_size: int) -> None:
+    features, labels = extract_features(encoder, (IMAGES, LABELS), batch_size=batch_size)
+    encoder.eval()
+    with torch.no_grad():
+        conv = encoder.conv(encoder.local(IMAGES))
+        fc = encoder.fc(conv)
+        expected = {"conv": conv.flatten(1), "fc": fc, "y": encoder.y(fc)}
+    assert list(features) == list(expected)
+    for layer, values in features.items():
+        torch.testing.assert_close(values, expected[layer])
+        assert not values.requires_grad
+    assert labels is not None
+    assert torch.equal(labels, LABELS)
+
+
+def test_the_encoder_is_handed_back_untouched(encoder: ConvEncoder) -> None:
+    encoder.train()
+    encoder.local.eval()  # frozen on purpose
+    before = state(encoder)
+    extract_features(encoder, (IMAGES, LABELS))
+    assert unchanged(before, state(encoder))
+
+
+def test_even_after_an_error(encoder: ConvEncoder) -> None:
+    before = state(encoder)
+    with pytest.raises(ValueError, match="images must have shape"):
+        extract_features(encoder, torch.rand(2, 1, 5, 5))
+    assert unchanged(before, state(encoder))
+
+
+def test_the_comparison_notices_what_may_go_wrong(encoder: ConvEncoder) -> None:
+    for change in (
+        lambda part: part(IMAGES),  # batch-norm statistics move
+        lambda part: part.eval(),
+        lambda part: part.y.register_forward_hook(lambda *_: None),
+        lambda part: part.eval()(IMAGES).global_.sum().backward() or part.train(),
+    ):
+        part = copy.deepcopy(encoder)
+        before = state(part)
+        change(part)
+        assert not unchanged(before, state(part))
+
+
+class TestData:
+    def test_images_without_labels(self, encoder: ConvEncoder) -> None:
+        features, labels = extract_features(encoder, IMAGES, ["y"])
+        assert labels is None
+        assert features["y"].shape == (11, 2)
+
+    def test_a_data_loader_gives_what_tensors_give(self, encoder: ConvEncoder) -> None:
+        loader = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=4)
+        ours, theirs = extract_features(encoder, loader), extract_features(encoder, (IMAGES, LABELS))
+        torch.testing.assert_close(ours.features, theirs.features)
+        torch.testing.assert_close(ours.labels, theirs.labels)
+
+    def test_a_shuffled_loader_keeps_labels_with_their_images(self, encoder: ConvEncoder) -> None:
+        loader = DataLoader(TensorDataset(IMAGES, torch.arange(11)), batch_size=4, shuffle=True)
+        features, labels = extract_features(encoder, loader, ["y"])
+        ordered, _ = extract_features(encoder, IMAGES, ["y"])
+        torch.testing.assert_close(features["y"], ordered["y"][labels])
+
+    def test_any_iterable_of_batches(self, encoder: ConvEncoder) -> None:
+        def batches() -> Iterator[Tensor]:
+            yield from IMAGES.split(5)
+
+        steps: list[tuple[str, int, int | None]] = []
+        extract_features(encoder, batches(), ["y"], progress=lambda *step: steps.append(step))
+        assert steps == [("features", 1, None), ("features", 2, None), ("features", 3, None)]
+
+    def test_uint8_images_with_the_transform_of_the_training(self, encoder: ConvEncoder) -> None:
+        images = (IMAGES * 255).to(torch.uint8)
+        ours = extract_features(encoder, images, ["y"], transform=lambda batch: batch.float() / 255)
+        theirs = extract_features(encoder, images.float() / 255, ["y"])
+        torch.testing.assert_close(ours.features, theirs.features)
+
+    def test_layers_under_other_names_and_the_output_itself(self) -> None:
+        features, _ = extract_features(nn.Flatten(), IMAGES, {"pixels": ""})
+        torch.testing.assert_close(features["pixels"], IMAGES.flatten(1))
+
+    def test_a_scalar_output_an_image_is_one_feature(self) -> None:
+        features, _ = extract_features(nn.Flatten(0), torch.rand(7, 1), [""])
+        assert features[""].shape == (7, 1)
+
+    def test_half_precision_encoders_give_float32(self, encoder: ConvEncoder) -> None:
+        features, _ = extract_features(encoder.bfloat16(), IMAGES.bfloat16(), ["y"])
+        assert features["y"].dtype == torch.float32
+
+    def test_progress_counts_batches(self, encoder: ConvEncoder) -> None:
+        steps: list[tuple[str, int, int | None]] = []
+        extract_features(encoder, IMAGES, ["y"], batch_size=6, progress=lambda *step: steps.append(step))
+        assert steps == [("features", 1, 2), ("features", 2, 2)]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("data", "error", "message"),
+        [
+            ((IMAGES, LABELS[:-1]), ValueError, r"labels must have one entry an image, got labels of shape \(10\)"),
+            ((IMAGES, LABELS[:, None]), ValueError, "labels must have one entry an image"),
+            ((IMAGES, LABELS.float()), TypeError, r"labels must be integer class numbers, got torch\.float32"),
+            ((IMAGES * 255).to(torch.uint8), TypeError, "images are torch.uint8.* pass it as transform"),
+            (IMAGES[:0], ValueError, "data must hold at least one example, got none"),
+            ([], ValueError, "data must hold at least one example, got none"),
+            (3, TypeError, "data must be images, a pair .* got int"),
+            (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset; wrap a data set in a DataLoader"),
+            ([(IMAGES, [0] * 11)], TypeError, "got labels of type list; wrap a data set in a DataLoader"),
+            ([{"images": IMAGES}], TypeError, "got images of type dict"),
+            ([(IMAGES, LABELS), IMAGES], ValueError, "labels in every batch or in none"),
+            ([IMAGES, (IMAGES, LABELS)], ValueError, "labels in every batch or in none"),
+        ],
+    )
+    def test_data(self, encoder: ConvEncoder, data: object, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            extract_features(encoder, data)  # type: ignore[arg-type]
+
+    def test_an_unknown_layer(self, encoder: ConvEncoder) -> None:
+        with pytest.raises(ValueError, match="no submodule 'fcc'; did you mean 'fc'"):
+            extract_features(encoder, IMAGES, ["fcc"])
+
+    def test_a_layer_that_mixes_images(self) -> None:
+        with pytest.raises(ValueError, match=r"layer '' must give one row an image, got shape \(22\) for 11 images"):
+            extract_features(nn.Flatten(0), torch.rand(11, 2), [""])
+
+    def test_batch_size(self, encoder: ConvEncoder) -> None:
+        with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+            extract_features(encoder, IMAGES, batch_size=0)

@@ -1,0 +1,186 @@
+"""Probes solve what can be solved, stay at chance where there is nothing, and repeat."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from infomax.evaluation import MLPProbe, Standardise, accuracy, fit, knn_probe, linear_probe, mlp_probe
+from infomax.evaluation.fit import learning_rate
+
+PROBES = {
+    "mlp": partial(mlp_probe, batch_size=32),
+    "linear": partial(linear_probe, batch_size=32, lr=0.01),
+    "knn": knn_probe,
+}
+TRAINED = ["mlp", "linear"]
+
+
+def seed(value: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+def blobs(rows: int, distance: float = 6.0) -> tuple[Tensor, Tensor]:
+    """Four round classes."""
+    labels = torch.randint(4, (rows,), generator=seed(rows))
+    centres = distance * torch.eye(4, 10)
+    return torch.randn(rows, 10, generator=seed(rows + 1)) + centres[labels], labels
+
+
+def rings(rows: int) -> tuple[Tensor, Tensor]:
+    """Two classes, one around the other: no line tells them apart."""
+    labels = torch.randint(2, (rows,), generator=seed(rows))
+    points = torch.randn(rows, 2, generator=seed(rows + 1))
+    return points / points.norm(dim=1, keepdim=True) * (1 + 2 * labels)[:, None], labels
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_separable_classes_are_told_apart(probe: str) -> None:
+    assert PROBES[probe](*blobs(512), *blobs(256), generator=seed()) > 0.98
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_random_labels_leave_chance(probe: str) -> None:
+    features, labels = torch.randn(800, 10), torch.arange(800) % 4
+    result = PROBES[probe](features[:400], labels[:400], features[400:], labels[400:], generator=seed())
+    assert 0.15 < result < 0.35  # four standard errors around 1 / 4
+
+
+def test_only_the_hidden_layer_and_neighbours_see_rings() -> None:
+    results = {name: probe(*rings(600), *rings(300), generator=seed()) for name, probe in PROBES.items()}
+    assert results["mlp"] > 0.85
+    assert results["linear"] < 0.7
+
+
+def test_knn_sees_rings_by_distance_and_not_by_angle() -> None:
+    assert knn_probe(*rings(600), *rings(300), metric="l2") > 0.95
+    assert knn_probe(*rings(600), *rings(300), metric="cosine") < 0.7
+
+
+@pytest.mark.parametrize("probe", TRAINED)
+class TestSeeds:
+    def run(self, probe: str, generator: torch.Generator | None) -> float:
+        return PROBES[probe](*blobs(256, 1.5), *blobs(1000, 1.5), generator=generator, epochs=2)
+
+    def test_the_same_seed_gives_the_same_result_whatever_ran_before(self, probe: str) -> None:
+        first = self.run(probe, seed(7))
+        torch.rand(3)
+        assert self.run(probe, seed(7)) == first
+
+    def test_seeds_differ(self, probe: str) -> None:
+        assert len({self.run(probe, seed(value)) for value in range(5)}) > 1
+
+    def test_the_global_generator_is_left_alone(self, probe: str) -> None:
+        before = torch.get_rng_state()
+        self.run(probe, seed(7))
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_without_a_generator_the_global_one_serves(self, probe: str) -> None:
+        torch.manual_seed(5)
+        first = self.run(probe, None)
+        assert not torch.equal(torch.get_rng_state(), torch.manual_seed(5).get_state())
+        assert self.run(probe, None) == first
+
+
+@pytest.mark.parametrize("probe", PROBES)
+class TestLabels:
+    def test_any_numbers_serve(self, probe: str) -> None:
+        features, labels = blobs(256)
+        names = torch.tensor([100, 7, 3, 50])
+        result = PROBES[probe](features, names[labels].int(), features, names[labels].int(), generator=seed())
+        assert result > 0.98
+
+    def test_a_class_never_seen_is_missed(self, probe: str) -> None:
+        features, labels = blobs(256)
+        unseen = torch.full_like(labels, 9)
+        assert PROBES[probe](features, labels, features, unseen, generator=seed()) == 0.0
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({0: torch.zeros(64, 10, dtype=torch.int)}, TypeError, "train_features must have a real floating dtype"),
+            ({1: torch.zeros(64)}, TypeError, "train_labels must be .* integer class numbers, got torch.float32"),
+            ({1: [0] * 64}, TypeError, "train_labels must be .* integer class numbers, got list"),
+            ({3: torch.zeros(63).long()}, ValueError, r"\(N, D\) and \(N,\), got \(64, 10\) and \(63\)"),
+            ({2: torch.zeros(64, 9)}, ValueError, r"the same width, got \(64, 10\) and \(64, 9\)"),
+            ({0: torch.zeros(64, 5, 2)}, ValueError, r"got \(64, 5, 2\) and \(64\)"),
+            ({1: torch.full((64,), 3)}, ValueError, "at least two classes, got only 3"),
+            ({1: torch.arange(64) - 1}, ValueError, "at least 0, got -1; leave unlabelled"),
+            ({0: torch.full((64, 10), torch.nan)}, ValueError, "train_features must be finite"),
+            ({2: torch.full((64, 10), torch.inf)}, ValueError, "test_features must be finite"),
+            ({2: torch.zeros(0, 10), 3: torch.zeros(0).long()}, ValueError, "at least one example, got none"),
+        ],
+    )
+    def test_bad_input(self, probe: str, change: dict[int, object], error: type[Exception], message: str) -> None:
+        data = [*blobs(64), *blobs(64)]
+        for position, value in change.items():
+            data[position] = value  # type: ignore[call-overload]
+        with pytest.raises(error, match=message):
+            PROBES[probe](*data)
+
+
+class TestNetworks:
+    def test_the_papers_probe(self) -> None:
+        probe = MLPProbe(64, 10)
+        assert [type(layer) for layer in probe] == [nn.Linear, nn.Dropout, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+        assert (probe.hidden.out_features, probe.dropout.p) == (200, 0.1)
+        assert sum(p.numel() for p in probe.parameters()) == 64 * 200 + 200 + 2 * 200 + 200 * 10 + 10
+
+    def test_standardised_features(self) -> None:
+        features = torch.randn(500, 3) * torch.tensor([1e-4, 1.0, 1e4]) + torch.tensor([0.0, 50.0, 0.0])
+        scaled = Standardise(features)(features)
+        torch.testing.assert_close(scaled.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+        torch.testing.assert_close(scaled.std(0, correction=0), torch.ones(3), atol=1e-3, rtol=0)
+
+    def test_constant_features_become_zero(self) -> None:
+        features = torch.tensor([[0.0, 0.1], [0.0, 0.1], [0.0, 0.1]])
+        assert not Standardise(features)(features).any()
+        assert torch.isfinite(Standardise(features)(features + 1)).all()
+
+
+class TestFit:
+    def test_accuracy_runs_in_evaluation_mode_and_restores(self) -> None:
+        features, labels = blobs(64)
+        probe = MLPProbe(10, 4)
+        before = [buffer.clone() for buffer in probe.buffers()]
+        assert accuracy(probe, features, labels, batch_size=7) == accuracy(probe, features, labels)
+        assert probe.training
+        assert all(map(torch.equal, before, probe.buffers()))
+
+    def test_a_last_batch_of_one_is_left_out(self) -> None:
+        features, labels = blobs(33)
+        fit(MLPProbe(10, 4), features, labels, batch_size=16, epochs=1)
+
+    def test_schedules(self) -> None:
+        def at(schedule: str) -> list[float]:
+            return [learning_rate(done, lr=2.0, schedule=schedule) for done in (0.0, 0.49, 0.5, 0.74, 0.75, 1.0)]
+
+        assert at("constant") == [2.0] * 6
+        assert at("step") == pytest.approx([2.0, 2.0, 0.2, 0.2, 0.02, 0.02])
+        assert at("cosine")[0] == 2.0
+        assert at("cosine")[2] == pytest.approx(1.0)
+        assert at("cosine")[-1] == pytest.approx(0.0)
+
+    def test_progress_counts_epochs(self) -> None:
+        steps: list[tuple[str, int, int | None]] = []
+        fit(MLPProbe(10, 4), *blobs(8), epochs=2, progress=lambda *step: steps.append(step))
+        assert steps == [("fit", 1, 2), ("fit", 2, 2)]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"schedule": "linear"}, "schedule must be one of constant, cosine, step, got 'linear'"),
+            ({"epochs": 0}, "epochs must be at least 1, got 0"),
+            ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+        ],
+    )
+    def test_options(self, options: dict[str, object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            fit(MLPProbe(10, 4), *blobs(8), **options)  # type: ignore[arg-type]
+
+    def test_one_example(self) -> None:
+        with pytest.raises(ValueError, match="at least 2 examples to train on, got 1"):
+            fit(MLPProbe(10, 4), *blobs(1))
