@@ -25,7 +25,8 @@ class DotCritic(Critic):
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: channels of the common space; the paper's 2048, less is cheaper.
-        scale: factor s of every score. The paper's is 1; ``units ** -0.5`` keeps scores near 1 at the start.
+        scale: factor s of every score; ``units ** -0.5`` when None, so that scores start near 1 and no estimator
+            overflows, whatever the units. The paper's is 1.
         layer_norm: end each projection with a layer norm, as the authors' code does.
 
     Shapes:
@@ -43,13 +44,13 @@ class DotCritic(Critic):
     """
 
     def __init__(
-        self, local_dim: int, global_dim: int, *, units: int = 2048, scale: float = 1.0, layer_norm: bool = True
+        self, local_dim: int, global_dim: int, *, units: int = 2048, scale: float | None = None, layer_norm: bool = True
     ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
         self.local_projection = Projection(local_dim, units, layer_norm=layer_norm)
         self.global_projection = Projection(global_dim, units, layer_norm=layer_norm)
-        self.scale = scale
+        self.scale = units**-0.5 if scale is None else scale
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         return StreamedScores(self.global_projection(global_), self.local_projection(local), pairing, self.scale)
