@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,25 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 def test_the_pages_a_reader_meets_first_have_examples() -> None:
     names = {page.relative_to(ROOT).as_posix() for page in WITH_EXAMPLES}
     assert {"README.md", "docs/index.md", "docs/quickstart.md", "docs/estimators.md"} <= names
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_and_files_named_are_there(page: Path) -> None:
+    """Links, and paths in backticks that look like files of the repository."""
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    files = re.findall(r"`((?:docs|examples|src|tests)/[\w./-]+)`", text)
+    missing = sorted(name for name in {*links, *files} if "_build" not in name and not (ROOT / name).exists())
+    assert not missing
+
+
+def test_commands_of_the_front_page_are_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z]+)\b", text))
+    assert {"demo", "test"} <= named <= targets
+    for script in re.findall(r"^python (\S+\.py)", text, re.MULTILINE):
+        assert (ROOT / script).is_file(), script
 
 
 class TestTheRunner:
