@@ -1,5 +1,6 @@
 # Everything a contributor or a CI runs. Each target brings its own environment, .venv, built from constraints.txt;
-# a second call finds it ready. Use another interpreter with `make PYTHON=python3.12 test`.
+# a second call finds it ready. Use another interpreter with `make PYTHON=python3.12 test`; the pinned versions need
+# Python 3.11 or newer, the package itself 3.10.
 
 PYTHON ?= python3
 VENV ?= .venv
