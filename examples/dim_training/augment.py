@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -23,19 +23,28 @@ def centre(pixels: Tensor, size: int) -> Tensor:
 
 
 class Augment:
-    """Random crop, flip, colour and grey.
+    """Random crop, flip, zoom, colour and grey.
 
     Args:
         pixels: all the images, (N, H, W, C) uint8.
         crop: side of the random crops; 0: the size of the images.
         shift: reflect-pad by this much first, once for all images.
         flip: whether half the images are mirrored.
+        area: zoom to a window of at least this share of the image, its sides at most 4:3 off square; 1: no zoom.
         jitter: strength of brightness, contrast, saturation and hue changes; 0: none.
         grey: share of images whose colours are taken away.
     """
 
     def __init__(
-        self, pixels: Tensor, *, crop: int = 0, shift: int = 0, flip: bool = False, jitter: float = 0, grey: float = 0
+        self,
+        pixels: Tensor,
+        *,
+        crop: int = 0,
+        shift: int = 0,
+        flip: bool = False,
+        area: float = 1,
+        jitter: float = 0,
+        grey: float = 0,
     ) -> None:
         self.height, self.width = (crop, crop) if crop else pixels.shape[1:3]
         if shift:
@@ -45,7 +54,7 @@ class Augment:
             ]
             pixels = torch.cat(padded).contiguous()
         self.pixels = pixels
-        self.flip, self.jitter, self.grey = flip, jitter, grey
+        self.flip, self.area, self.jitter, self.grey = flip, area, jitter, grey
         colours = pixels.shape[3] == 3
         self.colour = (bool(jitter) or bool(grey)) and colours
         self.light = bool(jitter) and not colours
@@ -53,6 +62,8 @@ class Augment:
     def __call__(self, index: Tensor) -> Tensor:
         """A fresh random view of the images at ``index``: (n, C, h, w) in [-1, 1], channels_last."""
         images = to_float(self._window(index))
+        if self.area < 1:
+            images = self._zoom(images)
         if self.colour or self.light:
             images = self._recolour(images)
         return images
@@ -71,6 +82,19 @@ class Augment:
         flat = (index[:, None, None] * rows + y[:, :, None]) * columns + x[:, None, :]
         chosen = self.pixels.view(-1, self.pixels.shape[3]).index_select(0, flat.reshape(-1))
         return chosen.view(n, self.height, self.width, -1)
+
+    def _zoom(self, images: Tensor) -> Tensor:
+        """A random window of each image, resized back to the image's size."""
+        n, device = len(images), images.device
+        area = self.area + (1 - self.area) * torch.rand(n, device=device)
+        aspect = torch.exp((torch.rand(n, device=device) * 2 - 1) * math.log(4 / 3))
+        window = torch.stack([area * aspect, area / aspect], 1).sqrt().clamp(max=1)
+        corner = (torch.rand(n, 2, device=device) * 2 - 1) * (1 - window)
+        grid = affine_grid(
+            torch.cat([torch.diag_embed(window), corner[:, :, None]], 2), images.shape, align_corners=False
+        )
+        zoomed = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        return zoomed.contiguous(memory_format=torch.channels_last)
 
     def _recolour(self, images: Tensor) -> Tensor:
         """Brightness, contrast, saturation, hue and grey, as one affine map of the colours an image."""

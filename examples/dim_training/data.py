@@ -149,7 +149,7 @@ def _digits(_: Options) -> Images:
     return _same_labels(pixels[train], labels[train], pixels[test], labels[test], "0123456789")
 
 
-def _same_labels(train_pixels, train_labels, test_pixels, test_labels, classes) -> Images:  # noqa: ANN001
+def _same_labels(train_pixels, train_labels, test_pixels, test_labels, classes) -> Images:
     train, test = (
         ImageSet(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.asarray(y, dtype=np.int64)))
         for x, y in ((train_pixels, train_labels), (test_pixels, test_labels))
@@ -157,7 +157,7 @@ def _same_labels(train_pixels, train_labels, test_pixels, test_labels, classes) 
     return Images(train, train, test, tuple(classes))
 
 
-def _torchvision(dataset, options: Options, **split):  # noqa: ANN001, ANN202
+def _torchvision(dataset, options: Options, **split):
     try:
         return dataset(options.root, download=options.download, **split)
     except (RuntimeError, OSError) as error:

@@ -102,9 +102,7 @@ def learning(rows: list[dict[str, str]], path: Path) -> None:
     save(figure, path)
 
 
-def neighbours(
-    pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path
-) -> None:
+def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path) -> None:
     """Queries on the left, then a block of nearest neighbours for each name in ``columns``.
 
     Args:

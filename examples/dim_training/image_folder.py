@@ -35,9 +35,7 @@ def read_folder(root: Path, flag: str, size: int = 0, cache: str = "", workers: 
         raise BadInput(f"{flag} {root}: expected a folder of images or a .zip of one; there is no such file")
     files = sorted(name for name in source.names() if _is_image(name))
     if not files:
-        raise BadInput(
-            f"{flag} {root}: expected images ({', '.join(EXTENSIONS)}) in it or its subfolders; found none"
-        )
+        raise BadInput(f"{flag} {root}: expected images ({', '.join(EXTENSIONS)}) in it or its subfolders; found none")
     folders = [PurePosixPath(name).parent.name for name in files]
     classes = tuple(sorted(set(folders)))
     labels = torch.tensor([classes.index(f) for f in folders] if len(classes) > 1 else [-1] * len(files))
@@ -132,7 +130,7 @@ def _decode_all(root: Path, source: _Directory | _Zip, files: list[str], size: i
     with ThreadPoolExecutor(max(1, workers)) as pool:
         decoded = pool.map(decode, files)
         try:
-            arrays = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False))
+            arrays = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
         except BadInput:
             pool.shutdown(cancel_futures=True)
             raise

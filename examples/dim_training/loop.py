@@ -50,14 +50,13 @@ class Trainer:
         self.optimizer = _optimizer(self.model, options, device)
         self.average = None
         if options.ema:
-            self.average = AveragedModel(
-                encoder, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True
-            )
+            self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
         self.augment = Augment(
             images.train.pixels.to(device),
             crop=options.crop,
             shift=options.pad,
             flip=options.flip,
+            area=options.area,
             jitter=options.jitter,
             grey=options.grey,
         )
@@ -163,7 +162,7 @@ def run(trainer: Trainer, folder: RunFolder, probes: QuickProbes, writer: Any) -
     columns = ("step", "epoch", "seconds", "lr", "loss", *trainer.model.columns, "images_per_second")
     log = Log(trainer, Table(folder.metrics, columns, trainer.step), writer)
     probes.begin(trainer.step)
-    with _watch_signals() as caught, log:
+    with _watch_signals() as caught, contextlib.closing(log):
         while True:
             epoch, position = divmod(trainer.step, trainer.steps_an_epoch)
             if position == 0 and not caught and probes.due(epoch, trainer.step):
@@ -194,21 +193,18 @@ class Log:
     def __init__(self, trainer: Trainer, table: Table, writer: Any) -> None:
         self.trainer, self.table, self.writer = trainer, table, writer
         self.last = (trainer.step, trainer.seconds)
-
-    def __enter__(self) -> "Log":
-        options = self.trainer.options
-        by_time = bool(options.minutes)
+        by_time = bool(trainer.options.minutes)
         self.bar = tqdm(
-            total=round(60 * options.minutes) if by_time else self.trainer.steps,
-            initial=round(self.trainer.seconds) if by_time else self.trainer.step,
+            total=round(60 * trainer.options.minutes) if by_time else trainer.steps,
+            initial=round(trainer.seconds) if by_time else trainer.step,
             desc="training",
-            unit="s" if by_time else "step",
+            unit="s" if by_time else "steps",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit}, {remaining} left{postfix}",
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Let go of the bar."""
         self.bar.close()
 
     def advance(self) -> None:

@@ -41,9 +41,7 @@ def build_encoder(options: Options, channels: int, side: int) -> ConvEncoder:
         raise BadInput(f"--encoder: {error}") from error
     if encoder.input_size != (side, side):
         wanted = encoder.input_size[0]
-        raise BadInput(
-            f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}"
-        )
+        raise BadInput(f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}")
     return encoder
 
 

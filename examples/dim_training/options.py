@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Options:
     views: int = option(1, "augmentation", "2: locals of one random view, globals of another", choices=(1, 2))
     pad: int = option(0, "augmentation", "random shifts: reflect-pad by this many pixels, crop back")
     flip: bool = option(False, "augmentation", "random horizontal flips")
+    area: float = option(1.0, "augmentation", "random zoom to a window of at least this share of the image")
     jitter: float = option(0.0, "augmentation", "strength of random brightness, contrast, saturation and hue")
     grey: float = option(0.0, "augmentation", "share of images turned grey")
     occlude: int = option(0, "augmentation", "hide a block of this many pixels from the global's image")
@@ -58,7 +59,7 @@ class Options:
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
     units: int = option(256, "objective", "units of the space in which the critic compares")
-    scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: 1, the paper's")
+    scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: its own default")
     locations: int = option(0, "objective", "score a random subset of this many locations an image; 0: all")
     negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
 
@@ -81,7 +82,7 @@ class Options:
     checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one an epoch", free=True)
     probe_every: int = option(0, "reporting", "epochs between quick probes; 0: only before and after", free=True)
     probe_images: int = option(5000, "reporting", "labelled images of a quick probe", free=True)
-    probe_epochs: int = option(20, "reporting", "epochs of the final 200-unit probe", free=True)
+    probe_epochs: int = option(15, "reporting", "epochs of the final 200-unit probe", free=True)
     untrained: bool = option(True, "reporting", "probe the untrained encoder too", free=True)
     supervised_baseline: bool = option(
         False, "reporting", "then train the same encoder with labels for as long, in RUN/supervised", free=True
@@ -135,6 +136,7 @@ def check(options: Options) -> None:
         (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
         (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
         (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
+        (0 < options.area <= 1, "--area", "a share above 0 and at most 1", options.area),
         (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
         (options.lr > 0, "--lr", "a positive number", options.lr),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
@@ -174,6 +176,4 @@ def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Option
 
 
 def _default(name: str) -> Any:
-    default = next(f.default for f in fields(Options) if f.name == name)
-    assert default is not MISSING
-    return default
+    return next(f.default for f in fields(Options) if f.name == name)

@@ -141,9 +141,7 @@ def _html(title: str, blocks: list[Block]) -> str:
         elif kind == "table":
             head, *body = content
             cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-            lines = "".join(
-                "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body
-            )
+            lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
             parts.append(f"<table><tr>{cells}</tr>{lines}</table>")
         elif kind == "picture":
             path, caption = content
