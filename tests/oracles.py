@@ -1,0 +1,263 @@
+"""What every estimator must give, written as plain loops over pairs of an explicit table of scores.
+
+Nothing of ours is imported: Python complex numbers and ``cmath`` only, in double precision. ``table[i][q][j][p]``
+scores global q of example i with location p of example j. Complex numbers because of the *complex step*: the
+derivative of an analytic f is ``imag(f(x + i h)) / h`` to the last bit, with no difference taken, so one formula is
+value and gradient.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+_STEP = 1e-30
+
+
+class Pairs(NamedTuple):
+    """Joint scores, each with the global (i, q) it belongs to, and the marginal scores of each global."""
+
+    joint: list[tuple[complex, tuple[int, int]]]
+    marginal: dict[tuple[int, int], list[complex]]
+
+    def all_marginal(self) -> list[complex]:
+        return [score for scores in self.marginal.values() for score in scores]
+
+
+def pairs_of(
+    table: np.ndarray, mask: np.ndarray | None = None, negatives: Sequence[Collection[int]] | None = None
+) -> Pairs:
+    """Sort the entries of a table into joint and marginal ones.
+
+    Args:
+        table: (N, Q, N, P).
+        mask: bool (N, P), True at a real location.
+        negatives: for each example the other examples its globals are scored against; all of them by default.
+    """
+    joint: list[tuple[complex, tuple[int, int]]] = []
+    marginal: dict[tuple[int, int], list[complex]] = {}
+    examples, globals_, _, locations = table.shape
+    for i in range(examples):
+        for q in range(globals_):
+            marginal[i, q] = []
+            for j in range(examples):
+                for p in range(locations):
+                    if mask is not None and not mask[j, p]:
+                        continue
+                    score = complex(table[i, q, j, p])
+                    if i == j:
+                        joint.append((score, (i, q)))
+                    elif negatives is None or j in negatives[i]:
+                        marginal[i, q].append(score)
+    return Pairs(joint, marginal)
+
+
+def _mean(values: Sequence[complex]) -> complex:
+    total = 0j
+    for value in values:
+        total += value
+    return total / len(values)
+
+
+def _softplus(score: complex) -> complex:
+    return score + _log1p(cmath.exp(-score)) if score.real > 0 else _log1p(cmath.exp(score))
+
+
+def _log1p(value: complex) -> complex:
+    # cmath has none. The imaginary part is a complex step: its square is zero.
+    return complex(math.log1p(value.real), value.imag / (1 + value.real))
+
+
+def _clip(score: complex, clip: float | None) -> complex:
+    if clip is None or abs(score.real) <= clip:
+        return score
+    return complex(math.copysign(clip, score.real))
+
+
+def _clipped(pairs: Pairs, clip: float | None) -> Pairs:
+    return Pairs(
+        [(_clip(score, clip), owner) for score, owner in pairs.joint],
+        {owner: [_clip(score, clip) for score in scores] for owner, scores in pairs.marginal.items()},
+    )
+
+
+def _joint_mean(pairs: Pairs, function: Callable[[complex], complex]) -> complex:
+    return _mean([function(score) for score, _ in pairs.joint])
+
+
+def _marginal_mean(pairs: Pairs, function: Callable[[complex], complex]) -> complex:
+    return _mean([function(score) for score in pairs.all_marginal()])
+
+
+def _same(score: complex) -> complex:
+    return score
+
+
+def infonce_loss(pairs: Pairs) -> complex:
+    terms = []
+    for score, owner in pairs.joint:
+        total = cmath.exp(score)
+        for other in pairs.marginal[owner]:
+            total += cmath.exp(other)
+        terms.append(cmath.log(total) - score)
+    return _mean(terms)
+
+
+def infonce_estimate(pairs: Pairs) -> complex:
+    ceilings = [complex(math.log(1 + len(pairs.marginal[owner]))) for _, owner in pairs.joint]
+    return _mean(ceilings) - infonce_loss(pairs)
+
+
+def dv_estimate(pairs: Pairs) -> complex:
+    return _joint_mean(pairs, _same) - cmath.log(_marginal_mean(pairs, cmath.exp))
+
+
+def dv_loss(pairs: Pairs) -> complex:
+    return -dv_estimate(pairs)
+
+
+def jsd_loss(pairs: Pairs, clip: float | None = None) -> complex:
+    pairs = _clipped(pairs, clip)
+    return _joint_mean(pairs, lambda t: _softplus(-t)) + _marginal_mean(pairs, _softplus)
+
+
+def nwj_estimate(pairs: Pairs, clip: float | None = None) -> complex:
+    pairs = _clipped(pairs, clip)
+    return _joint_mean(pairs, _same) - _marginal_mean(pairs, lambda t: cmath.exp(t - 1))
+
+
+def nwj_loss(pairs: Pairs, clip: float | None = None) -> complex:
+    return -nwj_estimate(pairs, clip)
+
+
+def rkl_loss(pairs: Pairs, clip: float | None = None) -> complex:
+    pairs = _clipped(pairs, clip)
+    return _joint_mean(pairs, lambda t: cmath.exp(-t)) + _marginal_mean(pairs, lambda t: t - 1)
+
+
+def hellinger_loss(pairs: Pairs, clip: float | None = None) -> complex:
+    pairs = _clipped(pairs, clip)
+    return -(_joint_mean(pairs, lambda t: 1 - cmath.exp(-t)) - _marginal_mean(pairs, lambda t: cmath.exp(t) - 1))
+
+
+def chi2_loss(pairs: Pairs, clip: float | None = None) -> complex:
+    pairs = _clipped(pairs, clip)
+    return -(_joint_mean(pairs, _same) - _marginal_mean(pairs, lambda t: t * t / 4 + t))
+
+
+def smile_estimate(pairs: Pairs, clip: float | None = 5.0) -> complex:
+    return _joint_mean(pairs, _same) - cmath.log(_marginal_mean(pairs, lambda t: cmath.exp(_clip(t, clip))))
+
+
+def doubled_dv_estimate(pairs: Pairs) -> complex:
+    """The Hellinger critic is half the log ratio at its optimum."""
+    doubled = {owner: [2 * score for score in scores] for owner, scores in pairs.marginal.items()}
+    return dv_estimate(Pairs([(2 * score, owner) for score, owner in pairs.joint], doubled))
+
+
+def renyi_estimate(pairs: Pairs, clip: float | None = None) -> complex:
+    return complex(math.log(1 + max(0.0, -chi2_loss(pairs, clip).real)))
+
+
+def mine_surrogate(pairs: Pairs, log_average: float) -> complex:
+    """A function with the *gradient* of MINE (Belghazi et al. 2018, eq. 12): the average is a constant to it."""
+    return _marginal_mean(pairs, cmath.exp) / math.exp(log_average) - _joint_mean(pairs, _same)
+
+
+class Oracle(NamedTuple):
+    """Loss and estimate of an estimator, from pairs; ``clips`` tells that its loss takes ``clip``."""
+
+    loss: Callable[..., complex]
+    estimate: Callable[..., complex]
+    clips: bool = False
+
+
+# By the short name of the public contract.
+ORACLES: dict[str, Oracle] = {
+    "infonce": Oracle(infonce_loss, infonce_estimate),
+    "jsd": Oracle(jsd_loss, dv_estimate, clips=True),
+    "dv": Oracle(dv_loss, dv_estimate),
+    "nwj": Oracle(nwj_loss, nwj_estimate, clips=True),
+    "smile": Oracle(jsd_loss, smile_estimate),
+    "mine": Oracle(dv_loss, dv_estimate),
+    "kl": Oracle(nwj_loss, nwj_estimate, clips=True),
+    "rkl": Oracle(rkl_loss, dv_estimate, clips=True),
+    "hellinger": Oracle(hellinger_loss, doubled_dv_estimate, clips=True),
+    "chi2": Oracle(chi2_loss, renyi_estimate, clips=True),
+    "gan": Oracle(jsd_loss, dv_estimate, clips=True),
+}
+
+
+def value_and_gradient(
+    function: Callable[[Pairs], complex],
+    table: np.ndarray,
+    mask: np.ndarray | None = None,
+    negatives: Sequence[Collection[int]] | None = None,
+) -> tuple[float, np.ndarray]:
+    """The value of a function of the pairs of a table, and its derivative by each entry."""
+    table = np.asarray(table, dtype=np.complex128)
+    value = function(pairs_of(table, mask, negatives)).real
+    gradient = np.zeros(table.shape)
+    for index in np.ndindex(table.shape):
+        stepped = table.copy()
+        stepped[index] += 1j * _STEP
+        gradient[index] = function(pairs_of(stepped, mask, negatives)).imag / _STEP
+    return value, gradient
+
+
+def dot_table(local: np.ndarray, global_: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Scores of rows: local (N, P, u), global (N, Q, u), to (N, Q, N, P)."""
+    (n, p, units), q = local.shape, global_.shape[1]
+    table = np.zeros((n, q, n, p))
+    for i, r, j, s in np.ndindex(table.shape):
+        for u in range(units):
+            table[i, r, j, s] += scale * float(global_[i, r, u]) * float(local[j, s, u])
+    return table
+
+
+def dot_gradients(
+    gradient: np.ndarray, local: np.ndarray, global_: np.ndarray, scale: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The gradients of the rows, from the gradient of the table."""
+    by_local, by_global = np.zeros(local.shape), np.zeros(global_.shape)
+    for i, q, j, p in np.ndindex(gradient.shape):
+        for u in range(local.shape[2]):
+            by_local[j, p, u] += scale * gradient[i, q, j, p] * float(global_[i, q, u])
+            by_global[i, q, u] += scale * gradient[i, q, j, p] * float(local[j, p, u])
+    return by_local, by_global
+
+
+def gaussian_information(correlation: float, dimensions: int = 1) -> float:
+    """MI in nats of ``dimensions`` independent pairs of standard normals with this correlation."""
+    return -0.5 * dimensions * math.log(1 - correlation**2)
+
+
+def gaussian_log_ratio(x: np.ndarray, y: np.ndarray, correlation: float) -> np.ndarray:
+    """``log p(x, y) / p(x) p(y)`` of all pairs: x (n, d), y (m, d) to (m, n)."""
+    r = correlation
+    table = np.zeros((len(y), len(x)))
+    for d in range(x.shape[1]):
+        a, b = x[None, :, d], y[:, None, d]
+        table += -0.5 * math.log(1 - r**2) - (r**2 * (a**2 + b**2) - 2 * r * a * b) / (2 * (1 - r**2))
+    return table
+
+
+def gaussian_chi2(correlation: float, dimensions: int = 1) -> float:
+    """The chi-squared divergence of the joint from the product: ``E_joint[r] - 1``."""
+    return (1 - correlation**2) ** -dimensions - 1
+
+
+def gaussian_hellinger(correlation: float, dimensions: int = 1) -> float:
+    r"""The squared Hellinger divergence ``2 - 2 E_product[\sqrt{r}]`` in the f-GAN's normalisation."""
+    coefficient = (1 - correlation**2) ** 0.25 / (1 - correlation**2 / 4) ** 0.5
+    return 2 - 2 * coefficient**dimensions
+
+
+def gaussian_reverse_kl(correlation: float, dimensions: int = 1) -> float:
+    """KL of the product from the joint."""
+    r2 = correlation**2
+    return dimensions * (r2 / (1 - r2) + 0.5 * math.log(1 - r2))

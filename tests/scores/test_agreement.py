@@ -1,0 +1,159 @@
+"""Streamed scores = a table of scores = tiles of pairs = float64 loops: value and both gradients, in every layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import oracles
+import pytest
+import strategies
+import torch
+from contracts import (
+    FORMS,
+    LAYOUTS,
+    Layout,
+    check_estimate,
+    check_loss_and_gradients,
+    features,
+    like_rows,
+    numpy_rows,
+    scores_in,
+    some_mask,
+    value_and_gradients,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import ORACLES
+from tolerances import assert_close
+from torch import Tensor
+
+from infomax import Estimator, PairScores
+from infomax import functional as F
+from infomax.estimators import build_estimator
+from infomax.ops import use_workspace
+
+SMALLEST, MAP, SEVERAL_GLOBALS = LAYOUTS[1], LAYOUTS[3], LAYOUTS[5]
+
+NAMES = [name for name in ORACLES if name != "mine"]  # whose gradient is not its value's
+CLIPPING = [name for name, oracle in ORACLES.items() if oracle.clips]
+by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+by_form = pytest.mark.parametrize("form", FORMS)
+by_mask = pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+
+
+@by_layout
+@by_form
+@by_mask
+class TestAgainstLoops:
+    def test_loss_and_gradients(self, layout: Layout, form: str, masked: bool) -> None:
+        for name in NAMES:
+            check_loss_and_gradients(
+                build_estimator(name).double(), ORACLES[name].loss, layout, form, masked=masked, scale=0.7
+            )
+
+    def test_estimate(self, layout: Layout, form: str, masked: bool) -> None:
+        for name, oracle in ORACLES.items():
+            check_estimate(build_estimator(name).mutual_information, oracle.estimate, layout, form, masked=masked)
+
+
+def clipping_loss(name: str, clip: float) -> Callable[[PairScores], Tensor]:
+    if name == "jsd":
+        return partial(F.jsd_loss, clip=clip)
+    if name == "nwj":
+        return partial(F.nwj_loss, clip=clip)
+    return partial(F.fdivergence_loss, measure=name, clip=clip)
+
+
+@by_form
+@by_mask
+@pytest.mark.parametrize("clip", [0.5, 1.5])
+@pytest.mark.parametrize("name", CLIPPING)
+def test_clipped_loss(name: str, clip: float, form: str, masked: bool) -> None:
+    oracle = partial(ORACLES[name].loss, clip=clip)
+    check_loss_and_gradients(clipping_loss(name, clip), oracle, SEVERAL_GLOBALS, form, masked=masked)
+
+
+@by_form
+@pytest.mark.parametrize("clip", [0.3, 5.0, None])
+def test_clipped_estimates(form: str, clip: float | None) -> None:
+    for ours, loops in ((F.smile_estimate, oracles.smile_estimate), (F.nwj_estimate, oracles.nwj_estimate)):
+        check_estimate(partial(ours, clip=clip), partial(loops, clip=clip), MAP, form)
+
+
+@by_form
+@by_mask
+def test_mine_has_the_value_of_dv_and_the_gradient_of_its_average(form: str, masked: bool) -> None:
+    local, global_ = features(SEVERAL_GLOBALS)
+    mask = some_mask(SEVERAL_GLOBALS) if masked else None
+    average = torch.tensor(0.4, dtype=torch.float64)
+    value, by_local, by_global = value_and_gradients(
+        lambda a, b: F.mine_loss(scores_in(form, a, b, mask), average), local, global_
+    )
+    flat = None if mask is None else mask.numpy()
+    x, y = numpy_rows(local), numpy_rows(global_)
+    table = oracles.dot_table(x, y)
+    assert_close(value, oracles.dv_loss(oracles.pairs_of(table, flat)).real, 1e-12, "value")
+    _, gradient = oracles.value_and_gradient(partial(oracles.mine_surrogate, log_average=0.4), table, flat)
+    expected_local, expected_global = oracles.dot_gradients(gradient, x, y)
+    assert_close(by_local, like_rows(expected_local, local), 1e-12, "gradient of local")
+    assert_close(by_global, like_rows(expected_global, global_), 1e-12, "gradient of global_")
+
+
+@by_form
+@pytest.mark.parametrize("name", NAMES)
+def test_gradcheck(name: str, form: str) -> None:
+    estimator = build_estimator(name).double()
+    mask = some_mask(SMALLEST)
+
+    def loss(local: Tensor, global_: Tensor) -> Tensor:
+        return estimator(scores_in(form, local, global_, mask))
+
+    with use_workspace(2**16):
+        assert torch.autograd.gradcheck(loss, features(SMALLEST))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision(name: str, dtype: torch.dtype) -> None:
+    """The inputs' rounding is theirs; scores, sums and the loss are float32, gradients are rounded once."""
+    for form in ("streamed", "table") if dtype == torch.float32 else ("streamed",):
+        check_loss_and_gradients(build_estimator(name), ORACLES[name].loss, SEVERAL_GLOBALS, form, dtype=dtype)
+
+
+@settings(max_examples=40, deadline=None)
+@given(strategies.features(), st.sampled_from(list(ORACLES)), st.floats(-1.5, 1.5))
+def test_forms_agree_whatever_the_layout(drawn: strategies.Features, name: str, scale: float) -> None:
+    """Any number of axes, any memory layout, masks, several globals, negative scales."""
+    results = []
+    for form in FORMS:
+        estimator = build_estimator(name).double()
+
+        def loss(local: Tensor, global_: Tensor, form: str = form, estimator: Estimator = estimator) -> Tensor:
+            return estimator(scores_in(form, local, global_, drawn.mask, scale))
+
+        with use_workspace(2**16):
+            results.append((form, *value_and_gradients(loss, drawn.local, drawn.global_)))
+    _, *expected = results[1]
+    for form, *found in results:
+        for what, one, other in zip(("loss", "gradient of local", "gradient of global_"), found, expected, strict=True):
+            assert_close(one, other, 1e-9, f"{form}: {what} of {name}")
+
+
+def test_the_tiles_are_many() -> None:
+    """Or the comparison with tiles would say nothing."""
+    sizes = []
+    with use_workspace(2**16):
+        scores = scores_in("tiles", *features(SEVERAL_GLOBALS))
+        inner = scores.score  # type: ignore[attr-defined]
+
+        def counted(query: Tensor, key: Tensor) -> Tensor:
+            result = inner(query, key)
+            sizes.append(result.numel())
+            return result
+
+        scores.score = counted  # type: ignore[attr-defined]
+        with torch.no_grad():
+            scores.reduce("logsumexp")
+    assert len(sizes) > 10
+    assert len(set(sizes)) > 1, "ragged ends are where tiles go wrong"

@@ -1,0 +1,44 @@
+"""How far results may be off: one table, and the one way to compare.
+
+An error is measured against the largest magnitude of what is expected (at least 1): a sum of many terms is exact to
+rounding of its largest term, not of itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Of what is computed in a dtype, from inputs that are taken as exact.
+RELATIVE: dict[torch.dtype, float] = {
+    torch.float64: 1e-12,
+    torch.float32: 2e-6,
+    torch.bfloat16: 1e-2,  # results are float32; gradients are rounded to 8 bits
+    torch.float16: 2e-3,
+}
+# Two ways to compute the same thing in one dtype, through a network.
+NETWORK: dict[torch.dtype, float] = {torch.float64: 1e-9, torch.float32: 2e-4}
+
+
+def error(actual: object, expected: object) -> float:
+    """The largest difference, relative to the largest magnitude expected; infinite where one is not finite."""
+    a, b = _array(actual), _array(expected)
+    if a.shape != b.shape:
+        raise AssertionError(f"shape {a.shape}, expected {b.shape}")
+    if not np.isfinite(a).all():
+        return np.inf
+    return float(np.abs(a - b).max(initial=0.0) / max(1.0, np.abs(b).max(initial=0.0)))
+
+
+def assert_close(actual: object, expected: object, tolerance: float, what: str = "result") -> None:
+    """Raise unless both agree within ``tolerance``."""
+    off = error(actual, expected)
+    if not off <= tolerance:
+        raise AssertionError(f"{what} is off by {off:.3g}, allowed {tolerance:.3g}: {actual!r} instead of {expected!r}")
+
+
+def _array(value: object) -> np.ndarray:
+    if isinstance(value, Tensor):
+        value = value.detach().to(torch.float64).numpy()
+    return np.asarray(value, dtype=np.float64)
