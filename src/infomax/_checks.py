@@ -9,7 +9,15 @@ from collections.abc import Collection
 
 from torch import Tensor
 
-__all__ = ["check_choice", "check_floating", "check_positive", "check_same_device", "shape_of"]
+__all__ = [
+    "check_choice",
+    "check_clip",
+    "check_floating",
+    "check_number",
+    "check_positive",
+    "check_same_device",
+    "shape_of",
+]
 
 
 def shape_of(tensor: Tensor) -> str:
@@ -43,7 +51,26 @@ def check_positive(name: str, value: object) -> int:
     return value
 
 
+def check_number(name: str, value: object) -> float:
+    """Return ``value`` if it is a real number, else raise ``TypeError``."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return value
+
+
+def check_clip(clip: object) -> float | None:
+    """Return the bound of scores' magnitude if it is a positive number or None, else raise."""
+    if clip is None:
+        return None
+    number = check_number("clip", clip)
+    if not number > 0:
+        raise ValueError(f"clip must be positive or None, got {clip}")
+    return number
+
+
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Raise ``ValueError`` unless ``value`` is one of the names in ``choices``."""
+    """Raise unless ``value`` is one of the names in ``choices``."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(sorted(choices))}, got {type(value).__name__}")
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}, got {value!r}")

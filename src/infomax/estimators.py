@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax import functional as F
-from infomax._checks import check_choice
+from infomax._checks import check_choice, check_clip, check_number
 from infomax.functional.fdivergence import MEASURES
 from infomax.functional.means import log_mean_exp_marginal
 from infomax.scores import PairScores
@@ -32,12 +32,6 @@ __all__ = [
 ]
 
 Bound = Literal["lower", "none"]
-
-
-def _check_clip(clip: float | None) -> float | None:
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be positive or None, got {clip}")
-    return clip
 
 
 class Estimator(nn.Module, ABC):
@@ -98,7 +92,7 @@ class JensenShannon(Estimator):
 
     def __init__(self, *, clip: float | None = None) -> None:
         super().__init__()
-        self.clip = _check_clip(clip)
+        self.clip = check_clip(clip)
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.jsd_loss(scores, clip=self.clip)
@@ -139,7 +133,7 @@ class NWJ(Estimator):
 
     def __init__(self, *, clip: float | None = None) -> None:
         super().__init__()
-        self.clip = _check_clip(clip)
+        self.clip = check_clip(clip)
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.nwj_loss(scores, clip=self.clip)
@@ -169,7 +163,7 @@ class FDivergence(Estimator):
         super().__init__()
         check_choice("measure", measure, MEASURES)
         self.measure = measure
-        self.clip = _check_clip(clip)
+        self.clip = check_clip(clip)
         if measure == "chi2":  # Rényi's information, not Shannon's
             self.bound = "none"
 
@@ -200,7 +194,7 @@ class SMILE(Estimator):
 
     def __init__(self, *, clip: float | None = 5.0) -> None:
         super().__init__()
-        self.clip = _check_clip(clip)
+        self.clip = check_clip(clip)
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.jsd_loss(scores)
@@ -232,15 +226,16 @@ class MINE(Estimator):
 
     def __init__(self, *, rate: float = 0.01) -> None:
         super().__init__()
-        if not 0 < rate <= 1:
+        if not 0 < check_number("rate", rate) <= 1:
             raise ValueError(f"rate must be in (0, 1], got {rate}")
         self.rate = rate
         # -inf: nothing seen yet, and the first batch then counts whole.
         self.register_buffer("log_average", torch.tensor(-torch.inf))
 
     def forward(self, scores: PairScores) -> Tensor:
+        marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
         with torch.no_grad():
-            log_mean = log_mean_exp_marginal(scores, scores.reduce("logsumexp").marginal).to(self.log_average.dtype)
+            log_mean = log_mean_exp_marginal(scores, marginal).to(self.log_average.dtype)
             log_rate = self.log_average.new_tensor(self.rate).log()
             older = self.log_average + torch.log1p(-log_rate.exp())
             average = torch.where(self.log_average == -torch.inf, log_mean, torch.logaddexp(older, log_mean + log_rate))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
+from infomax._checks import check_choice, check_clip
 from infomax.layout import Pairing
 
 __all__ = ["PairScores", "Reduced", "Reduction"]
 
 Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+_Value = TypeVar("_Value")
 
 
 class Reduced(NamedTuple):
@@ -44,7 +49,7 @@ class PairScores(ABC):
 
     def __init__(self, pairing: Pairing) -> None:
         self.pairing = pairing
-        self._known: dict[tuple[str, float | None, bool], Reduced] = {}
+        self._known: dict[tuple[Hashable, bool], Any] = {}
 
     def reduce(self, reduction: Reduction, clip: float | None = None) -> Reduced:
         """Joint scores, and ``reduction`` over each global's marginal scores.
@@ -55,15 +60,25 @@ class PairScores(ABC):
 
         Returns:
             Vectors (J,) and (M,). A global without marginal pairs has -inf for the log-sum-exp and 0 for the sums.
+
+        Raises:
+            TypeError: clip is no number.
+            ValueError: the reduction is unknown, or clip is not positive.
         """
-        # A loss and its estimate ask for the same reduction: it is computed once. What was computed with a graph
+        check_choice("reduction", reduction, REDUCTIONS)
+        check_clip(clip)
+        return self._once((reduction, clip), lambda: self._reduce(reduction, clip))
+
+    def _once(self, what: Hashable, compute: Callable[[], _Value]) -> _Value:
+        # A loss and its estimate ask for the same things: they are computed once. What was computed with a graph
         # serves without one, never the other way round.
         with_graph = torch.is_grad_enabled()
-        for key in ((reduction, clip, True), (reduction, clip, with_graph)):
+        for key in ((what, True), (what, with_graph)):
             if key in self._known:
-                return self._known[key]
-        self._known[reduction, clip, with_graph] = reduced = self._reduce(reduction, clip)
-        return reduced
+                known: _Value = self._known[key]
+                return known
+        self._known[what, with_graph] = value = compute()
+        return value
 
     @abstractmethod
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced: ...

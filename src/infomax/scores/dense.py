@@ -45,7 +45,6 @@ class DenseScores(PairScores):
         self.key = key
         self.scale = scale
         self.floats_per_pair = floats_per_pair
-        self._joint: Tensor | None = None
 
     def _replace(self, key: Tensor, pairing: Pairing, scale: float) -> DenseScores:
         return DenseScores(self.score, self.query, key, pairing, floats_per_pair=self.floats_per_pair, scale=scale)
@@ -58,9 +57,7 @@ class DenseScores(PairScores):
         return self._replace(key, pairing, self.scale)
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
-        if self._joint is None:
-            self._joint = self._joint_scores()
-        return Reduced(self._joint, self._marginal(reduction, clip))
+        return Reduced(self._once("joint", self._joint_scores), self._marginal(reduction, clip))
 
     def _evaluate(self, query: Tensor, key: Tensor) -> Tensor:
         scores = self.score(query, key)

@@ -1,0 +1,56 @@
+"""Scores are computed once for whatever reads them, and never without the graph that a loss needs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from contracts import FORMS, LAYOUTS, check_estimate_first, features, scores_in
+from oracles import ORACLES
+from torch import Tensor
+
+from infomax.estimators import build_estimator
+from infomax.scores import DenseScores
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_an_estimate_does_not_take_the_gradient_of_a_later_loss(name: str) -> None:
+    check_estimate_first(build_estimator(name).double())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus", "sum", "square_sum"])
+def test_a_reduction_is_computed_once(form: str, reduction: str) -> None:
+    scores = scores_in(form, *features(LAYOUTS[3]))
+    first = scores.reduce(reduction)
+    assert scores.reduce(reduction) is first
+    with torch.no_grad():
+        assert scores.reduce(reduction) is first, "what has a graph serves without one"
+    assert scores.reduce(reduction, 1.0) is not first
+
+
+def test_no_graph_does_not_serve_with_one() -> None:
+    scores = scores_in("streamed", *features(LAYOUTS[3]))
+    with torch.no_grad():
+        assert not scores.reduce("logsumexp").marginal.requires_grad
+    assert scores.reduce("logsumexp").marginal.requires_grad
+    assert scores.reduce("logsumexp").joint.requires_grad
+
+
+@pytest.mark.parametrize(("name", "passes"), [("infonce", 1), ("dv", 1), ("nwj", 1), ("mine", 1), ("jsd", 2)])
+def test_loss_and_information_share_their_passes_over_the_pairs(name: str, passes: int) -> None:
+    """Each distinct reduction once, the joint scores once in all."""
+    inner = scores_in("tiles", *features(LAYOUTS[3]))
+    pairs = 0
+
+    def counted(query: Tensor, key: Tensor) -> Tensor:
+        nonlocal pairs
+        result = (query * key).sum(-1)
+        pairs += result.numel()
+        return result
+
+    scores = DenseScores(counted, inner.query, inner.key, inner.pairing, floats_per_pair=3)
+    estimator = build_estimator(name)
+    estimator(scores)
+    estimator.mutual_information(scores)
+    table, joint = inner.query.shape[0] * inner.key.shape[0], inner.pairing.joint_keys
+    assert pairs == passes * table + joint
