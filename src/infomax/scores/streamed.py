@@ -76,9 +76,9 @@ class StreamedScores(PairScores):
             query, key = query[pairing.joint_group], self.key[:, None]
         else:
             query, key = query[:, None], self.key.view(pairing.examples, pairing.locations, 1, -1)
-        acc = accumulation_dtype(key.dtype)
-        return self.scale * (query * key).sum(-1, dtype=acc).flatten()
+        return self.scale * _dot(query, key).flatten()
 
 
 def _dot(query: Tensor, key: Tensor) -> Tensor:
-    return (query * key).sum(-1)
+    acc = accumulation_dtype(key.dtype)
+    return (query.to(acc) * key.to(acc)).sum(-1)
