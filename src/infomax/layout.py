@@ -14,7 +14,7 @@ from torch import Tensor
 
 from infomax._checks import check_floating, check_same_device, shape_of
 
-__all__ = ["Pairing", "Rows", "check_features", "check_mask", "pair_rows", "rows_of"]
+__all__ = ["Pairing", "Rows", "check_features", "check_mask", "check_mask_dtype", "pair_rows", "rows_of"]
 
 
 class Pairing:
@@ -111,12 +111,16 @@ class Pairing:
         ``examples + 1`` of the batch are drawn. One that is drawn is scored against the others drawn; one that is
         not leaves out a drawn one at random. All globals still share the same rows, so it stays one product.
         """
-        if not 1 <= examples < self.examples:
-            raise ValueError(
-                f"negatives must be between 1 and N - 1 = {self.examples - 1} other examples, got {examples}"
-            )
         device = self.key_group.device
-        drawn = torch.randperm(self.examples, generator=generator, device=device)[: examples + 1]
+        shuffled = torch.randperm(self.examples, generator=generator, device=device)
+        if self.locations is None:  # an example whose locations are all masked is no negative
+            shuffled = shuffled[torch.bincount(self.key_group, minlength=self.examples)[shuffled] > 0]
+        if not 1 <= examples < shuffled.shape[0]:
+            raise ValueError(
+                f"negatives must be between 1 and {shuffled.shape[0] - 1}, the other examples with a location, got "
+                f"{examples}"
+            )
+        drawn = shuffled[: examples + 1]
         left_out = drawn[torch.randint(examples + 1, (self.examples,), generator=generator, device=device)]
         left_out[drawn] = drawn
         in_pool = torch.zeros(self.examples, dtype=torch.bool, device=device).index_fill_(0, drawn, True)
@@ -144,6 +148,8 @@ def check_features(local: Tensor, global_: Tensor, mask: Tensor | None = None) -
     """Raise unless local (N, c, \\*spatial), global (N, d, \\*spatial) and mask fit together."""
     check_floating("local", local)
     check_floating("global_", global_)
+    if mask is not None:
+        check_mask_dtype(mask)
     check_same_device(local=local, global_=global_, mask=mask)
     for name, tensor in (("local", local), ("global_", global_)):
         if tensor.ndim < 2:
@@ -162,17 +168,21 @@ def check_features(local: Tensor, global_: Tensor, mask: Tensor | None = None) -
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask("local " + shape_of(local), mask, (local.shape[0], *(local.shape[2:] or (1,))))
+        check_mask("local " + shape_of(local), mask, (local.shape[0], *local.shape[2:]))
 
 
-def check_mask(name: str, mask: object, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` is bool, of the expected shape, and leaves two examples with a location."""
+def check_mask_dtype(mask: object) -> None:
+    """Raise unless ``mask`` is a bool tensor."""
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
+
+
+def check_mask(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the expected shape and leaves two examples with a location."""
     if tuple(mask.shape) != expected:
         raise ValueError(f"mask must have the shape {expected} to fit {name}, got {shape_of(mask)}")
-    present = int(mask.flatten(1).any(1).sum())
+    present = int(mask.reshape(mask.shape[0], -1).any(1).sum())
     if present < 2:
         raise ValueError(
             f"mask must leave real locations in at least 2 examples, got {present} of {mask.shape[0]}: an InfoMax "
@@ -224,7 +234,7 @@ def pair_rows(
         key_group = present.nonzero()[:, 0]
         rows = rows[present]
         pairing = Pairing(n, globals_.shape[1], key_group)
-    if negatives is not None and negatives != n - 1:
+    if negatives is not None and (negatives != n - 1 or present is not None):
         pairing = pairing.draw_negatives(negatives, generator)
     return Rows(rows, globals_.reshape(-1, globals_.shape[2]), pairing)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_positive
+from infomax._checks import check_number, check_positive
 from infomax.critics.base import Critic
 from infomax.critics.projections import Projection
 from infomax.layout import Pairing
@@ -50,7 +50,7 @@ class DotCritic(Critic):
         check_positive("units", units)
         self.local_projection = Projection(local_dim, units, layer_norm=layer_norm)
         self.global_projection = Projection(global_dim, units, layer_norm=layer_norm)
-        self.scale = units**-0.5 if scale is None else scale
+        self.scale = units**-0.5 if scale is None else check_number("scale", scale)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         return StreamedScores(self.global_projection(global_), self.local_projection(local), pairing, self.scale)
@@ -82,7 +82,7 @@ class BilinearCritic(Critic):
     def __init__(self, local_dim: int, global_dim: int, *, scale: float = 1.0) -> None:
         super().__init__(local_dim, global_dim)
         self.weight = nn.Linear(global_dim, local_dim, bias=False)
-        self.scale = scale
+        self.scale = check_number("scale", scale)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query = self.weight(global_)
@@ -119,7 +119,7 @@ class CosineCritic(Critic):
     def __init__(self, local_dim: int, global_dim: int, *, units: int = 256, temperature: float = 0.1) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
-        if not temperature > 0:
+        if not check_number("temperature", temperature) > 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
         self.local_projection = nn.Linear(local_dim, units, bias=False)
         self.global_projection = nn.Linear(global_dim, units, bias=False)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_number
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.prior import PriorMatchingLoss
@@ -90,7 +91,7 @@ class DIMLoss(nn.Module):
         if global_dim is None:
             raise TypeError("global_dim must be given: the channels of the global features")
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            if not weight >= 0:
+            if not check_number(name, weight) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {weight}")
         if alpha == beta == gamma == 0:
             raise ValueError("alpha, beta and gamma must not all be 0: there would be nothing to train")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
 from infomax.estimators import Estimator
-from infomax.layout import check_features, check_mask
+from infomax.layout import check_features
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.scores import PairScores
 
@@ -43,6 +43,8 @@ class MapEncoder(nn.Module):
     def __init__(self, local_dim: int, local_size: Sequence[int]) -> None:
         super().__init__()
         check_positive("local_dim", local_dim)
+        if not isinstance(local_size, Sequence):
+            raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
         size = tuple(check_positive("local_size", axis) for axis in local_size)
         if len(size) > 3:
             raise ValueError(f"local_size must have at most 3 axes, got {size}")
@@ -145,9 +147,8 @@ class GlobalDIMLoss(nn.Module):
         return self.pairs.estimator
 
     def _encode(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> Tensor:
-        check_features(local, global_)
+        check_features(local, global_, mask)
         if mask is not None:
-            check_mask("local " + shape_of(local), mask, (local.shape[0], *(local.shape[2:] or (1,))))
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
         encoded: Tensor = self.map_encoder(local)
         return encoded

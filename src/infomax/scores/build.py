@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
-from infomax.layout import Pairing, check_mask, pair_rows
+from infomax._checks import check_floating, check_number, check_same_device, shape_of
+from infomax.layout import Pairing, check_mask, check_mask_dtype, pair_rows
 from infomax.scores.dense import TableScores
 from infomax.scores.streamed import StreamedScores
 
@@ -46,7 +46,8 @@ def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale
             f"{local.shape[1]} from {shape_of(local)} and {global_.shape[1]} from {shape_of(global_)}; "
             "a DotCritic projects them to a common space"
         )
-    return StreamedScores(rows.global_, rows.local, rows.pairing, scale)
+    dtype = torch.promote_types(local.dtype, global_.dtype)
+    return StreamedScores(rows.global_.to(dtype), rows.local.to(dtype), rows.pairing, check_number("scale", scale))
 
 
 def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
@@ -71,12 +72,13 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
         tensor(0.)
     """
     check_floating("table", table)
+    if mask is not None:
+        check_mask_dtype(mask)
     check_same_device(table=table, mask=mask)
-    if table.ndim == 2:
-        table = table[:, None, :, None]
-    if table.ndim != 4 or table.shape[0] != table.shape[2] or 0 in table.shape:
+    full = table[:, None, :, None] if table.ndim == 2 else table
+    if full.ndim != 4 or full.shape[0] != full.shape[2] or 0 in full.shape:
         raise ValueError(f"table must have shape (N, N) or (N, Q, N, P), got {shape_of(table)}")
-    n, q, _, p = table.shape
+    n, q, _, p = full.shape
     if n < 2:
         raise ValueError(
             f"table must hold at least 2 examples, got {n}: an InfoMax objective needs other examples as negatives"
