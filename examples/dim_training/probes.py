@@ -45,9 +45,9 @@ class QuickProbes:
 
     def __init__(self, options: Options, images: Images, folder: RunFolder, writer: Any) -> None:
         self.options, self.folder, self.writer = options, folder, writer
-        few = options.probe_images
+        count = options.probe_images
         self.images = images._replace(
-            labelled=_first(images.labelled, few, options.seed), test=_first(images.test, few // 2, options.seed)
+            labelled=few(images.labelled, count, options.seed), test=few(images.test, count // 2, options.seed)
         )
 
     def begin(self, step: int) -> None:
@@ -79,6 +79,7 @@ def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: O
     }
 
 
-def _first(images: ImageSet, count: int, seed: int) -> ImageSet:
+def few(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """``count`` of the images, drawn by ``seed``."""
     chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[: max(2, count)]
     return ImageSet(images.pixels[chosen], images.labels[chosen])

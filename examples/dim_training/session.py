@@ -16,7 +16,7 @@ from .data import Images, load
 from .errors import BadInput
 from .objective import build_encoder
 from .options import Options
-from .probes import QuickProbes, nearest, probe
+from .probes import QuickProbes, few, nearest, probe
 from .run_folder import RunFolder, read_table
 
 
@@ -119,7 +119,8 @@ def measure(trainer: loop.Trainer, folder: RunFolder) -> dict[str, Any]:
 
 def neighbours(encoder: torch.nn.Module, images: Images, options: Options, path: Path, k: int = 6) -> dict[str, Any]:
     """Draw a few queries with their nearest images, and count how often a neighbour has the query's class."""
-    pixels, labels = images.test.pixels[:2000], images.test.labels[:2000]
+    # At random: a folder of images comes sorted by class.
+    pixels, labels = few(images.test, 2000, options.seed)
     if len(pixels) <= k:
         return {}
     queries = min(500, len(pixels))
