@@ -7,10 +7,11 @@ import gc
 import io
 import pickle
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from infomax import encoders
 from infomax.features import Features, Tap, feature_shapes, tap, taps
@@ -215,6 +216,16 @@ def test_it_compiles_to_one_graph(encoder: Small, images: Tensor) -> None:
     assert agrees(encoder, compiled, images)
     assert agrees(encoder, compiled, images + 1)
     assert not features._recorder._store.outputs
+
+
+def test_it_works_inside_distributed_data_parallel(encoder: Small, images: Tensor, tmp_path: Path) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(tap(encoder, "body", "head"), find_unused_parameters=True)
+        assert agrees(encoder, parallel, images)
+        assert agrees(encoder, parallel, images + 1)
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_it_works_under_inference_mode(encoder: Small, images: Tensor) -> None:
