@@ -29,8 +29,6 @@ def main(arguments: list[str] | None = None) -> int:
         if given.smoke:
             with tempfile.TemporaryDirectory() as folder:
                 return smoke(Path(folder))
-        if not given.runs:
-            raise BadInput("RUN: expected at least one run folder; got none")
         compare(given.runs, given.out)
     except BadInput as error:
         print(f"compare_runs: error: {error}", file=sys.stderr)
@@ -66,6 +64,8 @@ COLUMNS = {"minutes": ".1f", "epochs": ".1f", "images_per_second": ".0f", "mi": 
 
 def collect(runs: list[Path]) -> list[dict[str, Any]]:
     """What each run has to say, under names that tell the runs apart."""
+    if not runs:
+        raise BadInput("RUN: expected at least one run folder; got none")
     rows: list[dict[str, Any]] = []
     for run in runs:
         path = run / "results.json"

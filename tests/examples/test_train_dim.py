@@ -22,7 +22,7 @@ from infomax import encoders
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPT = EXAMPLES / "train_dim.py"
 # 15 steps of 64 digits: the run that is cut short is compared with the one that is not.
-RUN = ["--smoke", "--epochs", "3", "--threads", "2", "--pad", "4", "--gamma", "0.1", "--seed", "5"]
+RUN = ["--smoke", "--epochs", "3", "--threads", "1", "--no-untrained", "--gamma", "0.1", "--seed", "5"]
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
 
@@ -43,7 +43,7 @@ def train_dim():
 def whole(train_dim, tmp_path_factory):
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert train_dim.main([*RUN, "--out", str(out), "--probe-every", "2"]) == 0
+    assert train_dim.main([*RUN, "--out", str(out), "--probe-every", "2", "--untrained"]) == 0
     return out
 
 
@@ -112,7 +112,8 @@ class TestResume:
         process = start(out)
         wait_for_step(process, out, 7)  # in the second epoch, after the checkpoint of step 4 or 5
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
         written = losses(out)
         assert 7 <= len(written) < 15
         # The row a kill tears in two must not be taken for a whole one.
@@ -141,7 +142,7 @@ class TestResume:
     def test_other_settings_are_refused(self, train_dim, whole, capsys):
         assert train_dim.main(["--out", str(whole), "--resume", "--lr", "0.5", "--batch", "32"]) == 2
         said = one_line(capsys)
-        assert "--lr 0.5 (the run has 0.001)" in said
+        assert "--lr 0.5 (the run has 0.002)" in said
         assert "--batch 32 (the run has 64)" in said
 
     def test_other_images_are_refused(self, train_dim, whole, tmp_path, capsys):
