@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from infomax.ops import dispatch, reference
+from infomax.ops.chunked.plan import kept_size
 from infomax.ops.problem import Problem, accumulation_dtype
 
 __all__ = ["pairwise"]
@@ -66,7 +67,7 @@ def _pairwise_fake(
     return (
         query.new_empty((rows,), dtype=dtype),
         query.new_empty((joints,), dtype=dtype),
-        query.new_empty((rows * keys if keep else 0,), dtype=dtype),
+        query.new_empty((kept_size(rows, keys) if keep else 0,), dtype=dtype),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from infomax._checks import check_choice
+from infomax._checks import check_choice, check_floating
 from infomax.ops.chunked.plan import may_keep
 from infomax.ops.dispatch import choose
 from infomax.ops.library import pairwise
@@ -184,7 +184,7 @@ def _call(
 ) -> tuple[Tensor, Tensor]:
     check_choice("reduction", reduction, ("logsumexp", "softplus"))
     check_options(scale, clip)
-    query, key = _autocast(query, key)
+    query, key = _autocast(check_floating("query", query), check_floating("key", key))
     check_vectors(query, key)
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
@@ -206,8 +206,6 @@ def _autocast(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
     Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
     """
-    if not (isinstance(query, Tensor) and isinstance(key, Tensor)):
-        return query, key
     device = query.device.type
     if not torch.is_autocast_enabled(device):
         return query, key
@@ -216,4 +214,4 @@ def _autocast(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lower(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
+    return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)

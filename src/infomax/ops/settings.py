@@ -89,7 +89,8 @@ def use_workspace(size: int) -> Iterator[None]:
         ...     pairwise_logsumexp(torch.zeros(2, 3), torch.zeros(8, 3))
         tensor([2.0794, 2.0794])
     """
-    if not isinstance(size, int) or isinstance(size, bool) or size < SMALLEST_WORKSPACE:
+    given: object = size
+    if not isinstance(given, int) or isinstance(given, bool) or given < SMALLEST_WORKSPACE:
         raise ValueError(
             f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, "
             f"got {size!r}; the default is {DEFAULT_WORKSPACE}."

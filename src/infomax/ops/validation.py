@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._checks import check_same_device, shape_of
 
 __all__ = ["check_groups", "check_joint", "check_options", "check_vectors"]
 
@@ -18,11 +18,10 @@ def check_vectors(query: Tensor, key: Tensor) -> None:
     """Check queries ``(M, d)`` and keys ``(K, d)``.
 
     Raises:
-        TypeError: One is no floating tensor, or their dtypes differ.
+        TypeError: A dtype is not supported, or the two differ.
         ValueError: One is no matrix, their ``d`` differ, or their devices do.
     """
     for name, tensor, rows in (("query", query, "M"), ("key", key, "K")):
-        check_floating(name, tensor)
         if tensor.dtype not in _DTYPES:
             raise TypeError(f"{name} must be float64, float32, bfloat16 or float16, got {tensor.dtype}")
         if tensor.ndim != 2:

@@ -60,5 +60,5 @@ def split_kept(kept: Tensor, queries: int, keys: int) -> tuple[Tensor, Tensor]:
     References are ``(blocks, M)``: a row a block of keys, from which the reduction finds the factor.
     """
     count = (keys + LEAST_KEYS - 1) // LEAST_KEYS
-    table, references = kept.split([keys * queries, count * queries])
+    table, references = kept[: keys * queries], kept[keys * queries :]
     return table.view(keys, queries), references.view(count, queries)

@@ -26,18 +26,18 @@ class Reduction(Protocol):
 
     unit: float
 
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool) -> Tensor | None:
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> Tensor | None:
         """Reduce a block; with ``slopes``, leave them in it. Return their references ``(M,)``, if they have any."""
 
     def value(self) -> Tensor:
         """Return the reduction ``(M,)`` of all blocks absorbed."""
 
     @staticmethod
-    def slopes(block: Tensor, value: Tensor) -> None:
+    def slopes(block: Tensor, value: Tensor, /) -> None:
         """Turn a block of scores into final slopes, given the reduction's value."""
 
     @staticmethod
-    def slope_factor(value: Tensor, references: Tensor) -> Tensor:
+    def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
         """Return the factor ``(M,)`` that turns slopes left by `absorb` into final ones."""
 
 
@@ -52,7 +52,7 @@ class LogSumExp:
         self._peak = torch.full_like(like, torch.finfo(like.dtype).min)
         self._total = torch.zeros_like(like)
 
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool) -> Tensor:
+    def absorb(self, block: Tensor, _blocks: Blocks, _slopes: bool, /) -> Tensor:
         """Replace scores by their exponentials relative to the running peak, and return the peak."""
         peak = torch.maximum(self._peak, block.amax(0))
         block.sub_(peak).exp2_()
@@ -65,12 +65,12 @@ class LogSumExp:
         return self._total.log2_().add_(self._peak).mul_(self.unit)
 
     @staticmethod
-    def slopes(block: Tensor, value: Tensor) -> None:
+    def slopes(block: Tensor, value: Tensor, /) -> None:
         """Softmax weights, from the log-sum-exp."""
         block.sub_(_finite(value / LogSumExp.unit)).exp2_()
 
     @staticmethod
-    def slope_factor(value: Tensor, references: Tensor) -> Tensor:
+    def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
         """From exponentials relative to a block's peak to softmax weights."""
         return references.sub(_finite(value / LogSumExp.unit)).exp2_()
 
@@ -84,7 +84,7 @@ class SoftplusSum:
         """Start from a sum of zero."""
         self._total = torch.zeros_like(like)
 
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool) -> None:
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> None:
         """Add up the block, then leave the sigmoid of its scores in it if asked."""
         spare = blocks.scores("spare", *block.shape)
         torch.ops.aten.softplus.out(block, 1.0, _LINEAR_ABOVE, out=spare)
@@ -97,17 +97,17 @@ class SoftplusSum:
         return self._total
 
     @staticmethod
-    def slopes(block: Tensor, value: Tensor) -> None:
+    def slopes(block: Tensor, _value: Tensor, /) -> None:
         """Sigmoids."""
         block.sigmoid_()
 
     @staticmethod
-    def slope_factor(value: Tensor, references: Tensor) -> Tensor:
+    def slope_factor(value: Tensor, _references: Tensor, /) -> Tensor:
         """One: the sigmoids are final."""
         return torch.ones_like(value)
 
 
-def reduction_of(name: str) -> type[LogSumExp] | type[SoftplusSum]:
+def reduction_of(name: str) -> type[LogSumExp | SoftplusSum]:
     """Look a reduction up by name."""
     return LogSumExp if name == "logsumexp" else SoftplusSum
 

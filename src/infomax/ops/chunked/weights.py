@@ -40,7 +40,7 @@ class Weights:
         self._grad_value = None if grad_value is None else grad_value * unit
         self._grad_joint = None if grad_joint is None else grad_joint * unit
         self._value = value
-        self._kept = split_kept(saved, *value.shape, problem.key.shape[0]) if saved.numel() else None
+        self._kept = split_kept(saved, value.shape[0], problem.key.shape[0]) if saved.numel() else None
         self._clip = None if problem.clip is None else problem.clip / unit
         self._exclusion = None if self._kept is not None else Exclusion(problem, plan.keys)
         self._pairs = None if grad_joint is None else JointPairs(problem, plan.keys)

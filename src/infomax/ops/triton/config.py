@@ -1,0 +1,62 @@
+"""Tile sizes: a small space, and the choice from it.
+
+The choice is a table, not a measurement at run time, so that two runs add up in the same order and agree bitwise.
+``SPACE`` is what ``python -m benchmarks tune`` goes through on a GPU; the table holds what it found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["SPACE", "Tiles", "tiles_for"]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """One configuration of a kernel.
+
+    Attributes:
+        rows: Queries in a tile.
+        keys: Keys in a tile.
+        depth: Features multiplied at a time for the scores.
+        out: Features of a gradient that a program owns; scores are computed again for each further chunk.
+        warps: Warps of a program.
+        stages: Loads in flight.
+    """
+
+    rows: int
+    keys: int
+    depth: int
+    out: int
+    warps: int
+    stages: int
+
+    def for_dim(self, dim: int) -> Tiles:
+        """Shrink the feature sizes to the dimension, rounded up to a power of two of at least 16."""
+        whole = max(16, 1 << max(0, dim - 1).bit_length())
+        depth, out = min(self.depth, whole), min(self.out, whole)
+        return Tiles(self.rows, self.keys, depth, out, self.warps, self.stages)
+
+
+SPACE = (
+    Tiles(64, 64, 64, 256, 4, 3),
+    Tiles(64, 64, 64, 512, 8, 2),
+    Tiles(128, 64, 64, 256, 8, 3),
+    Tiles(64, 128, 64, 256, 8, 3),
+    Tiles(128, 128, 64, 128, 8, 3),
+)
+
+# Not measured on a GPU yet: the sizes that leave accumulators in registers.
+_TABLE = {
+    ("reduce", 2): Tiles(128, 128, 64, 64, 8, 3),
+    ("reduce", 4): Tiles(64, 64, 32, 32, 4, 3),
+    ("gradient", 2): Tiles(64, 64, 64, 256, 8, 2),
+    ("gradient", 4): Tiles(32, 64, 32, 128, 4, 2),
+}
+
+
+def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
+    """Return the tiles of the ``"reduce"`` or ``"gradient"`` kernels for a dtype and dimension."""
+    return _TABLE[kernel, dtype.itemsize].for_dim(dim)

@@ -1,0 +1,65 @@
+"""The forward kernels: the reduction of every query over a range of keys, and the joint scores."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from infomax.ops.triton.tiles import load_rows, log1p, score_tile
+
+__all__ = ["joint_kernel", "reduce_kernel"]
+
+
+@triton.jit
+def reduce_kernel(  # type: ignore[no-untyped-def]
+    query, key, query_group, key_group, partial,
+    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip,
+    SOFTPLUS: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
+    """Program (i, p) reduces queries of tile i over the p-th range of keys into ``partial[p]``."""
+    rows = tl.program_id(0) * BM + tl.arange(0, BM)
+    part = tl.program_id(1)
+    first = part * keys_per_part
+    last = tl.minimum(first + keys_per_part, key_count)
+    # The lowest finite peak: subtracting it from an excluded -inf stays -inf.
+    peak = tl.full((BM,), -3.0e38, dtype=tl.float32)
+    total = tl.zeros((BM,), dtype=tl.float32)
+    for start in range(first, last, BK):
+        keys = start + tl.arange(0, BK)
+        scores, admissible = score_tile(
+            query, key, query_group, key_group, rows, keys, row_count, last, dim,
+            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
+        )  # fmt: skip
+        if CLIPPED:
+            scores = tl.minimum(tl.maximum(scores, -clip), clip)
+        if SOFTPLUS:
+            terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
+            total += tl.sum(tl.where(admissible, terms, 0.0), 1)
+        else:
+            scores = tl.where(admissible, scores, float("-inf"))
+            higher = tl.maximum(peak, tl.max(scores, 1))
+            total = total * tl.exp(peak - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
+            peak = higher
+    if not SOFTPLUS:
+        total = tl.where(total > 0, peak + tl.log(tl.maximum(total, 1e-30)), float("-inf"))
+    tl.store(partial + part * row_count + rows, total, mask=rows < row_count)
+
+
+@triton.jit
+def joint_kernel(  # type: ignore[no-untyped-def]
+    query, key, joint_query, joint_key, joint,
+    row_count, key_count, joint_count, dim, query_stride, query_step, key_stride, key_step, scale,
+    BJ: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
+    """Program j computes the scores of the j-th tile of joint pairs."""
+    pairs = tl.program_id(0) * BJ + tl.arange(0, BJ)
+    rows = tl.load(joint_query + pairs, mask=pairs < joint_count, other=0)
+    keys = tl.load(joint_key + pairs, mask=pairs < joint_count, other=0)
+    total = tl.zeros((BJ,), dtype=tl.float32)
+    for start in range(0, dim, BD):
+        columns = start + tl.arange(0, BD)
+        left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
+        right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
+        total += tl.sum(left.to(tl.float32) * right.to(tl.float32), 1)
+    tl.store(joint + pairs, total * scale, mask=pairs < joint_count)

@@ -1,0 +1,78 @@
+"""The score tile that all kernels share, and the pieces of mathematics in it."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["load_rows", "log1p", "product", "score_tile", "slope_tile"]
+
+
+@triton.jit
+def load_rows(pointer, rows, columns, row_count, column_count, row_stride, column_stride):  # type: ignore[no-untyped-def]
+    """Load ``pointer[rows, columns]``, zero outside. Offsets are 64 bit: a matrix may pass 2**31 elements."""
+    inside = (rows[:, None] < row_count) & (columns[None, :] < column_count)
+    offsets = rows[:, None].to(tl.int64) * row_stride + columns[None, :] * column_stride
+    return tl.load(pointer + offsets, mask=inside, other=0.0)
+
+
+@triton.jit
+def product(left, right, total, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
+    """``total + left @ right`` with sums in float32. The interpreter would multiply the bits of bfloat16s."""
+    if PRECISION == "interpreted":
+        return tl.dot(left.to(tl.float32), right.to(tl.float32), total)
+    return tl.dot(left, right, total, input_precision=PRECISION)
+
+
+@triton.jit
+def log1p(z):  # type: ignore[no-untyped-def]
+    """``log(1 + z)`` for z in [0, 1], accurate for small z too: the series of ``2 artanh(z / (2 + z))``.
+
+    The hardware's logarithm has an absolute error near 1e-7, which is all there is left of a small z.
+    """
+    t = z / (2.0 + z)
+    u = t * t
+    series = 1.0 / 15.0
+    series = series * u + 1.0 / 13.0
+    series = series * u + 1.0 / 11.0
+    series = series * u + 1.0 / 9.0
+    series = series * u + 1.0 / 7.0
+    series = series * u + 1.0 / 5.0
+    series = series * u + 1.0 / 3.0
+    series = series * u + 1.0
+    return 2.0 * t * series
+
+
+@triton.jit
+def score_tile(  # type: ignore[no-untyped-def]
+    query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
+    query_stride, query_step, key_stride, key_step, scale,
+    BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, GROUPED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Scores ``(BM, BK)`` in float32, and which of them are admissible."""
+    scores = tl.zeros((BM, BK), dtype=tl.float32)
+    for start in range(0, dim, BD):
+        columns = start + tl.arange(0, BD)
+        left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
+        right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
+        scores = product(left, tl.trans(right), scores, PRECISION)
+    admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
+    if GROUPED:
+        of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
+        of_key = tl.load(key_group + keys, mask=keys < key_count, other=0)
+        admissible = admissible & (of_query[:, None] != of_key[None, :])
+    return scores * scale, admissible
+
+
+@triton.jit
+def slope_tile(scores, admissible, value, clip, SOFTPLUS: tl.constexpr, CLIPPED: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
+    if CLIPPED:
+        admissible = admissible & (tl.abs(scores) <= clip)
+    if SOFTPLUS:
+        decay = tl.exp(-tl.abs(scores))
+        slope = tl.where(scores >= 0, 1.0, decay) / (1.0 + decay)
+    else:
+        # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
+        slope = tl.exp(tl.minimum(scores - value[:, None], 1.0))
+    return tl.where(admissible, slope, 0.0)
