@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -15,8 +13,6 @@ from infomax.ops.settings import workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
 __all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
-
-_Reduction = Literal["logsumexp", "softplus"]
 
 
 def pairwise_logsumexp(
@@ -118,7 +114,7 @@ def pairwise_softplus(
 
 
 def pairwise_with_joint(
-    reduction: _Reduction,
+    reduction: str,
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,

@@ -1,5 +1,7 @@
 """Grids, buffers and the order of kernels."""
 
+# mypy: disable-error-code="import-untyped"
+
 from __future__ import annotations
 
 from typing import Any

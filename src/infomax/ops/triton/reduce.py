@@ -1,5 +1,7 @@
 """The forward kernels: the reduction of every query over a range of keys, and the joint scores."""
 
+# mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
+
 from __future__ import annotations
 
 import triton
@@ -11,7 +13,7 @@ __all__ = ["joint_kernel", "reduce_kernel"]
 
 
 @triton.jit
-def reduce_kernel(  # type: ignore[no-untyped-def]
+def reduce_kernel(
     query, key, query_group, key_group, partial,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip,
     SOFTPLUS: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, PRECISION: tl.constexpr,
@@ -47,7 +49,7 @@ def reduce_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def joint_kernel(  # type: ignore[no-untyped-def]
+def joint_kernel(
     query, key, joint_query, joint_key, joint,
     row_count, key_count, joint_count, dim, query_stride, query_step, key_stride, key_step, scale,
     BJ: tl.constexpr, BD: tl.constexpr,

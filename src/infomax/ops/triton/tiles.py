@@ -1,5 +1,7 @@
 """The score tile that all kernels share, and the pieces of mathematics in it."""
 
+# mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
+
 from __future__ import annotations
 
 import triton
@@ -9,7 +11,7 @@ __all__ = ["load_rows", "log1p", "product", "score_tile", "slope_tile"]
 
 
 @triton.jit
-def load_rows(pointer, rows, columns, row_count, column_count, row_stride, column_stride):  # type: ignore[no-untyped-def]
+def load_rows(pointer, rows, columns, row_count, column_count, row_stride, column_stride):
     """Load ``pointer[rows, columns]``, zero outside. Offsets are 64 bit: a matrix may pass 2**31 elements."""
     inside = (rows[:, None] < row_count) & (columns[None, :] < column_count)
     offsets = rows[:, None].to(tl.int64) * row_stride + columns[None, :] * column_stride
@@ -17,7 +19,7 @@ def load_rows(pointer, rows, columns, row_count, column_count, row_stride, colum
 
 
 @triton.jit
-def product(left, right, total, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
+def product(left, right, total, PRECISION: tl.constexpr):
     """``total + left @ right`` with sums in float32. The interpreter would multiply the bits of bfloat16s."""
     if PRECISION == "interpreted":
         return tl.dot(left.to(tl.float32), right.to(tl.float32), total)
@@ -25,7 +27,7 @@ def product(left, right, total, PRECISION: tl.constexpr):  # type: ignore[no-unt
 
 
 @triton.jit
-def log1p(z):  # type: ignore[no-untyped-def]
+def log1p(z):
     """``log(1 + z)`` for z in [0, 1], accurate for small z too: the series of ``2 artanh(z / (2 + z))``.
 
     The hardware's logarithm has an absolute error near 1e-7, which is all there is left of a small z.
@@ -44,7 +46,7 @@ def log1p(z):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def score_tile(  # type: ignore[no-untyped-def]
+def score_tile(
     query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
     query_stride, query_step, key_stride, key_step, scale,
     BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, GROUPED: tl.constexpr, PRECISION: tl.constexpr,
@@ -65,7 +67,7 @@ def score_tile(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def slope_tile(scores, admissible, value, clip, SOFTPLUS: tl.constexpr, CLIPPED: tl.constexpr):  # type: ignore[no-untyped-def]
+def slope_tile(scores, admissible, value, clip, SOFTPLUS: tl.constexpr, CLIPPED: tl.constexpr):
     """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
     if CLIPPED:
         admissible = admissible & (tl.abs(scores) <= clip)

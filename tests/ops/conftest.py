@@ -1,0 +1,35 @@
+"""Backends as one parametrised fixture; Triton runs through its interpreter where there is no GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+# Read by Triton when kernels are defined, so it is set before any test imports them.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
+from infomax.ops import use_backend
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """These problems are tiny: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["reference", "chunked", "triton"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn, forced."""
+    if request.param == "triton":
+        pytest.importorskip("triton")
+        if torch.cuda.is_available():
+            pytest.skip("runs compiled, under the marker cuda")
+    with use_backend(request.param):
+        yield request.param

@@ -1,0 +1,109 @@
+"""The judge refuses known mistakes. A judge that was never seen to refuse is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from ops.cases import FLOOR, expect, judge, make, plain, solve
+from torch import Tensor
+
+
+def mistaken(change: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def op(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        return change(list(args), options)
+
+    return op
+
+
+def unmasked(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    args[3] = args[4] = None
+    return plain(*args, **options)
+
+
+def no_scale(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    return plain(*args, **{**options, "scale": 1.0})
+
+
+def no_clip(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    return plain(*args, **{**options, "clip": None})
+
+
+def wrong_sign(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    return -value, joint
+
+
+def clipped_joint(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    return value, joint.clamp(-options["clip"], options["clip"])
+
+
+def straight_through_clip(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    open_value, _ = plain(*args, **{**options, "clip": None})
+    return value.detach() + open_value - open_value.detach(), joint
+
+
+def peak_not_added(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    scores = options["scale"] * args[1].detach() @ args[2].detach().T
+    return value - scores.amax(1), joint
+
+
+def joint_gradient_lost(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    return value, joint.detach() + 0.0 * joint
+
+
+def swapped_pairs(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    return value, torch.cat([joint[1:2], joint[:1], joint[2:]])
+
+
+def last_key_forgotten(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    _, joint = plain(*args, **options)
+    args[2], args[4] = args[2][:-1], args[4][:-1]
+    args[5] = args[6] = args[5][:0]
+    return plain(*args, **options)[0], joint
+
+
+def mean_for_sum(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    value, joint = plain(*args, **options)
+    return value / args[2].shape[0], joint
+
+
+MISTAKES = [
+    unmasked, no_scale, no_clip, wrong_sign, clipped_joint, straight_through_clip, peak_not_added,
+    joint_gradient_lost, swapped_pairs, last_key_forgotten, mean_for_sum,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+@pytest.mark.parametrize("dtype", list(FLOOR), ids=str)
+def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]], reduction: str, dtype: torch.dtype) -> None:
+    # The mistake is made in float64: it is not rounding that is refused, in whatever dtype ours is judged.
+    case = make(reduction, (6, 24, 5), clip=1.3)
+    allowed = solve(case.to(dtype), plain)
+    judge(solve(case, plain), expect(case), allowed, dtype)
+    with pytest.raises(AssertionError, match=r"is off by|was expected"):
+        judge(solve(case, mistaken(mistake)), expect(case), allowed, dtype)
+
+
+def test_the_judge_refuses_nan_and_wrong_infinities() -> None:
+    case = make(sizes=(3, 4, 2), groups="none")
+    case.query_group, case.key_group = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0, 0])
+    expected = expect(case)
+    judge(expect(case), expected, None, torch.float64)
+    for wrong in (float("nan"), float("inf"), 0.0):
+        broken = expect(case)
+        broken.value[0] = wrong
+        with pytest.raises(AssertionError, match="was expected"):
+            judge(broken, expected, None, torch.float64)
+    broken = expect(case)
+    broken.grad_key[1, 1] = float("nan")
+    with pytest.raises(AssertionError, match="off by nan"):
+        judge(broken, expected, None, torch.float64)

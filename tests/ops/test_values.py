@@ -1,0 +1,96 @@
+"""Values and gradients of every backend against loops in double precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ops.cases import Case, expect, judge, make, plain, solve
+
+from infomax.ops import use_backend, use_workspace
+
+SIZES = [(7, 33, 5), (1, 1, 1), (18, 20, 17)]
+GROUPS = ["none", "runs", "ragged", "shuffled"]
+HALVES = [torch.bfloat16, torch.float16]
+
+
+def check(case: Case, dtype: torch.dtype) -> None:
+    case = case.to(dtype)
+    allowed = None if dtype == torch.float64 else solve(case, plain)
+    judge(solve(case), expect(case), allowed, dtype)
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_groups_and_sizes(backend: str, reduction: str, sizes: tuple[int, int, int], groups: str) -> None:
+    dtype = torch.float32 if backend == "triton" else torch.float64
+    check(make(reduction, sizes, groups=groups), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
+    # Seeds whose scores keep clear of the bound: there a derivative jumps, and rounding picks the side.
+    check(make(reduction, (9, 40, 12), seed=1), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_clip(backend: str, reduction: str, dtype: torch.dtype) -> None:
+    if (backend, dtype) == ("triton", torch.float64):
+        pytest.skip("no float64 kernels")
+    case = make(reduction, clip=0.9)
+    scores = (case.scale * case.query @ case.key.T).abs()
+    assert (scores > 0.9).any(), "a case in which nothing is clipped shows nothing"
+    check(case, dtype)
+
+
+@pytest.mark.parametrize("clip", [None, 0.8])
+@pytest.mark.parametrize("groups", ["none", "runs", "shuffled"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_many_blocks(reduction: str, dtype: torch.dtype, groups: str, clip: float | None) -> None:
+    """A workspace of 64 KiB cuts both the queries and the keys."""
+    if dtype == torch.bfloat16 and clip is not None:
+        pytest.skip("rounded scores lie on the bound")
+    case = make(reduction, (70, 300, 9), groups=groups, clip=clip, seed=2).to(dtype)
+    dense = case.to(torch.float64)
+    with use_backend("reference"):
+        expected = solve(dense)
+    allowed = None if dtype == torch.float64 else solve(case, plain)
+    with use_workspace(2**16):
+        judge(solve(case), expected, allowed, dtype)
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_rows_that_are_not_contiguous(backend: str, reduction: str) -> None:
+    dtype = torch.float32
+    case = make(reduction, (6, 20, 8)).to(dtype)
+    expected = solve(case)
+    case.query = case.query.T.contiguous().T
+    case.key = torch.stack([case.key, -case.key], 2).flatten(1)[:, ::2]
+    assert not case.query.is_contiguous()
+    assert not case.key.is_contiguous()
+    judge(solve(case), expected, None, dtype)
+    case.key = case.key[:1].expand(20, 8)
+    judge(solve(case), expect(case), None, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_groups_of_any_integer_dtype(backend: str, dtype: torch.dtype) -> None:
+    case = make(groups="ragged").to(torch.float32)
+    expected = solve(case)
+    case.query_group, case.key_group = case.query_group.to(dtype), case.key_group.to(dtype)
+    judge(solve(case), expected, None, torch.float32)
+
+
+def test_the_public_reductions_are_the_two(backend: str) -> None:
+    from infomax.ops import pairwise_logsumexp, pairwise_softplus, pairwise_with_joint
+
+    case = make().to(torch.float32)
+    query_group, key_group, *joint = case.tensors()
+    for op, name in ((pairwise_logsumexp, "logsumexp"), (pairwise_softplus, "softplus")):
+        value = op(case.query, case.key, query_group, key_group, **case.options)
+        both, _ = pairwise_with_joint(name, case.query, case.key, query_group, key_group, *joint, **case.options)
+        assert torch.equal(value, both)
+        assert value.dtype == torch.float32
