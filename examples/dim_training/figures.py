@@ -1,5 +1,6 @@
 """The pictures of the report. Each function takes figures that are already made and writes one PNG."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 BLUE, ORANGE, GREEN, GREY, INK = "#2563ab", "#d9702b", "#3b8f5a", "#9aa3ad", "#2b2f36"
+PALETTE = (BLUE, ORANGE, "#7a5195", "#c9a227", "#4fb0c6", "#b5527d")  # of encoders trained without labels
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -73,13 +75,16 @@ def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
 def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
     """Bars: a group a layer, a bar an encoder. ``table[encoder][layer]`` is a test accuracy in %."""
     layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
-    colours = dict(zip(table, (BLUE, GREY, GREEN, ORANGE), strict=False))
+    fixed = {"untrained": GREY, "supervised": GREEN}
+    others = itertools.cycle(PALETTE)
+    colours = {name: fixed.get(name) or next(others) for name in table}
     width = 0.8 / len(table)
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    figure = Figure(figsize=(max(7, 2 + len(layers) * len(table) * 0.5), 3.2), layout="constrained")
     axes = figure.subplots()
+    axes.set_axisbelow(True)
     for number, (name, row) in enumerate(table.items()):
         x = [layers.index(layer) + (number - (len(table) - 1) / 2) * width for layer in row]
-        bars = axes.bar(x, list(row.values()), width * 0.94, label=name, color=colours.get(name, GREY))
+        bars = axes.bar(x, list(row.values()), width * 0.94, label=name, color=colours[name])
         axes.bar_label(bars, fmt="%.1f", fontsize=8, color=INK, padding=1)
     axes.set_xticks(range(len(layers)), layers)
     axes.set_ylim(0, min(100, max(max(row.values()) for row in table.values()) * 1.15))

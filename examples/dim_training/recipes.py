@@ -3,7 +3,7 @@
 FAST = {
     # What gives the best encoder in minutes on a CPU: see docs/training.md for what each line is worth.
     "batch": 256,
-    "lr": 2e-3,
+    "lr": 3e-3,
     "weight_decay": 0.0,
     "beta2": 0.999,
     "warmup": 0.2,

@@ -142,7 +142,7 @@ class TestResume:
     def test_other_settings_are_refused(self, train_dim, whole, capsys):
         assert train_dim.main(["--out", str(whole), "--resume", "--lr", "0.5", "--batch", "32"]) == 2
         said = one_line(capsys)
-        assert "--lr 0.5 (the run has 0.002)" in said
+        assert "--lr 0.5 (the run has 0.003)" in said
         assert "--batch 32 (the run has 64)" in said
 
     def test_other_images_are_refused(self, train_dim, whole, tmp_path, capsys):

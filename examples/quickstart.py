@@ -1,0 +1,171 @@
+"""Deep InfoMax in a minute or two: learn from digits without their labels, then see what a few labels are worth.
+
+    python examples/quickstart.py
+
+The data are scikit-learn's 1,797 digits of 8 x 8 pixels: nothing is downloaded. An encoder is trained on 1,300 of them
+without labels. Then a few labels are shown to a linear classifier on raw pixels, on the untrained encoder and on the
+trained one, and each is tested on the other 497 images. Pictures are written to runs/quickstart/.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+from dim_training import figures
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from infomax import LocalDIMLoss
+from infomax.encoders import Conv, ConvEncoder
+from infomax.evaluation import extract_features, nearest_neighbours
+
+BATCH = 128
+LABELS = (10, 20, 50, 100)  # labelled images in all, as many of each class
+
+
+def main() -> None:
+    """Train, compare, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of each encoder (default: 1000)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train (default: 3)")
+    parser.add_argument("--draws", type=int, default=10, help="draws of labelled images an encoder (default: 10)")
+    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="where the pictures go")
+    parser.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
+    options = parser.parse_args()
+    if options.smoke:
+        options.steps, options.seeds, options.draws = 10, 1, 2
+
+    train, train_labels, test, test_labels = digits()
+    accuracies: dict[str, dict[int, list[float]]] = {}
+    for seed in range(options.seeds):
+        torch.manual_seed(seed)
+        encoder = build_encoder()
+        spaces = {"raw pixels": (train.flatten(1), test.flatten(1))}
+        spaces["untrained encoder"] = features(encoder, train, test)
+        history = fit(encoder, train, options.steps, f"encoder {seed + 1} of {options.seeds}")
+        spaces["trained encoder"] = features(encoder, train, test)
+        for name, (ours, theirs) in spaces.items():
+            row = accuracies.setdefault(name, {count: [] for count in LABELS})
+            for count in LABELS:
+                for draw in range(options.draws):
+                    shown = choose(train_labels, count, 1000 * seed + draw)
+                    row[count].append(classify(ours[shown], train_labels[shown], theirs, test_labels))
+
+    report(accuracies)
+    options.out.mkdir(parents=True, exist_ok=True)
+    figures.curves(history, options.out / "curves.png")
+    pictures(encoder, test, test_labels, options.out / "neighbours.png")
+    print(f"\nPictures: {options.out / 'curves.png'} and {options.out / 'neighbours.png'}")
+
+
+def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training images (1300, 1, 8, 8) in [0, 1], their labels, test images and theirs."""
+    data = load_digits()
+    order = torch.randperm(len(data.images), generator=torch.Generator().manual_seed(0))
+    images = torch.from_numpy(data.images).float()[order, None] / 16
+    labels = torch.from_numpy(data.target)[order]
+    return images[:1300], labels[:1300], images[1300:], labels[1300:]
+
+
+def build_encoder() -> ConvEncoder:
+    """Two convolutions to a local map of 4 x 4 locations, one more, a hidden layer, and the global vector y."""
+    return ConvEncoder(
+        local=[Conv(32, 3, 1, 1), Conv(64, 4, 2, 1)],
+        conv=[Conv(128, 3, 1, 1)],
+        fc=[256],
+        input_size=8,
+        input_channels=1,
+        global_dim=64,
+    )
+
+
+def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[dict[str, str]]:
+    """Train the encoder by Deep InfoMax: no labels come in here."""
+    loss_fn = LocalDIMLoss(encoder.local_dim, encoder.global_dim, estimator="infonce", units=128)
+    # One step trains encoder and critic together: the bound on the mutual information rises for both reasons.
+    parameters = [*encoder.parameters(), *loss_fn.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
+    locations = math.prod(encoder.local_size)
+    ceiling = math.log(1 + (BATCH - 1) * locations)  # InfoNCE cannot report more with so many negatives
+    history = []
+    encoder.train()
+    bar = tqdm(range(steps), title, unit="step")
+    for step in bar:
+        batch = images[torch.randperm(len(images))[:BATCH]]
+        local = encoder(shifted(batch)).local  # what each place looks like ...
+        global_ = encoder(shifted(batch)).global_  # ... and what another view says about the whole
+        loss = loss_fn(local, global_)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 10 == 0:
+            nats = loss_fn.mutual_information(local, global_).item()
+            bar.set_postfix_str(f"loss {loss.item():.3f}, MI {nats:.2f} of at most {ceiling:.2f} nats")
+            row = {"seconds": bar.format_dict["elapsed"], "loss": loss.item(), "mi": nats, "mi_ceiling": ceiling}
+            history.append({name: str(value) for name, value in row.items()})
+    return history
+
+
+def shifted(images: Tensor) -> Tensor:
+    """Every image moved by at most one pixel, each its own way."""
+    padded = nn.functional.pad(images, (1, 1, 1, 1))
+    y, x = torch.randint(0, 3, (2, len(images), 1))
+    rows, columns = y + torch.arange(8), x + torch.arange(8)
+    return padded[torch.arange(len(images))[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def features(encoder: ConvEncoder, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """The frozen encoder's hidden layer, standardised by the training images."""
+    ours, theirs = (extract_features(encoder, images, ("fc",)).features["fc"] for images in (train, test))
+    mean, deviation = ours.mean(0), ours.std(0) + 1e-6
+    return (ours - mean) / deviation, (theirs - mean) / deviation
+
+
+def choose(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Indices of ``count`` images, as many of each class."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return torch.cat([order[labels[order] == digit][: count // 10] for digit in range(10)])
+
+
+def classify(shown: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor) -> float:
+    """Test accuracy, in %, of logistic regression on the few labelled examples."""
+    model = LogisticRegression(max_iter=500).fit(shown.numpy(), labels.numpy())
+    return 100 * model.score(test.numpy(), test_labels.numpy())
+
+
+def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
+    """The table, and in words what it says, whatever that is."""
+    runs = len(next(iter(accuracies.values()))[LABELS[0]])
+    print(f"\nTest accuracy in %, mean and standard deviation of {runs} runs, by number of labels shown\n")
+    print(f"{'':<20}" + "".join(f"{count:>6} labels" for count in LABELS))
+    means: dict[str, list[float]] = {}
+    for name, row in accuracies.items():
+        values = [torch.tensor(row[count], dtype=torch.float64) for count in LABELS]
+        means[name] = [v.mean().item() for v in values]
+        print(f"{name:<20}" + "".join(f"{v.mean():>8.1f} ±{v.std():4.1f}"[-13:] for v in values))
+    for other in ("raw pixels", "untrained encoder"):
+        gains = [ours - theirs for ours, theirs in zip(means["trained encoder"], means[other], strict=True)]
+        verdict = "better than" if min(gains) > 0 else "no better than" if max(gains) <= 0 else "sometimes better than"
+        spelt = ", ".join(f"{gain:+.1f}" for gain in gains)
+        print(f"\nWith few labels the trained encoder is {verdict} {other}: {spelt} points.", end="")
+    print()
+
+
+def pictures(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: Path) -> None:
+    """One image of each digit, with its nearest neighbours in y and in pixels."""
+    y = extract_features(encoder, images, ("y",)).features["y"]
+    queries = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
+    found = {
+        f"nearest in {name}": nearest_neighbours(space, space, k=7, exclude_self=True).indices[queries]
+        for name, space in (("y", y), ("pixels", images.flatten(1)))
+    }
+    figures.neighbours((255 * images).byte().permute(0, 2, 3, 1), labels, queries, found, path)
+
+
+if __name__ == "__main__":
+    main()
