@@ -23,13 +23,14 @@ from infomax.encoders import Conv, ConvEncoder
 from infomax.evaluation import extract_features, nearest_neighbours
 
 BATCH = 128
+WOBBLE = 0.12  # how far views of an image differ
 LABELS = (10, 20, 50, 100)  # labelled images in all, as many of each class
 
 
 def main() -> None:
     """Train, compare, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of each encoder (default: 1000)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of each encoder (default: 300)")
     parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train (default: 3)")
     parser.add_argument("--draws", type=int, default=10, help="draws of labelled images an encoder (default: 10)")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="where the pictures go")
@@ -44,9 +45,9 @@ def main() -> None:
         torch.manual_seed(seed)
         encoder = build_encoder()
         spaces = {"raw pixels": (train.flatten(1), test.flatten(1))}
-        spaces["untrained encoder"] = features(encoder, train, test)
+        spaces["y, untrained"] = features(encoder, train, test)
         history = fit(encoder, train, options.steps, f"encoder {seed + 1} of {options.seeds}")
-        spaces["trained encoder"] = features(encoder, train, test)
+        spaces["y, trained"] = features(encoder, train, test)
         for name, (ours, theirs) in spaces.items():
             row = accuracies.setdefault(name, {count: [] for count in LABELS})
             for count in LABELS:
@@ -96,8 +97,8 @@ def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[di
     bar = tqdm(range(steps), title, unit="step")
     for step in bar:
         batch = images[torch.randperm(len(images))[:BATCH]]
-        local = encoder(shifted(batch)).local  # what each place looks like ...
-        global_ = encoder(shifted(batch)).global_  # ... and what another view says about the whole
+        local = encoder.local(wobbled(batch))  # what each place looks like ...
+        global_ = encoder(wobbled(batch)).global_  # ... and what another view says about the whole
         loss = loss_fn(local, global_)
         optimizer.zero_grad()
         loss.backward()
@@ -111,17 +112,16 @@ def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[di
     return history
 
 
-def shifted(images: Tensor) -> Tensor:
-    """Every image moved by at most one pixel, each its own way."""
-    padded = nn.functional.pad(images, (1, 1, 1, 1))
-    y, x = torch.randint(0, 3, (2, len(images), 1))
-    rows, columns = y + torch.arange(8), x + torch.arange(8)
-    return padded[torch.arange(len(images))[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
+def wobbled(images: Tensor) -> Tensor:
+    """Every image moved, turned, stretched and slanted a little, each its own way."""
+    still = torch.eye(2, 3).expand(len(images), 2, 3)
+    grid = nn.functional.affine_grid(still + WOBBLE * torch.randn(len(images), 2, 3), images.shape, align_corners=False)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
 def features(encoder: ConvEncoder, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """The frozen encoder's hidden layer, standardised by the training images."""
-    ours, theirs = (extract_features(encoder, images, ("fc",)).features["fc"] for images in (train, test))
+    """The frozen encoder's y, 64 numbers an image like the pixels, standardised by the training images."""
+    ours, theirs = (extract_features(encoder, images, ("y",)).features["y"] for images in (train, test))
     mean, deviation = ours.mean(0), ours.std(0) + 1e-6
     return (ours - mean) / deviation, (theirs - mean) / deviation
 
@@ -148,12 +148,11 @@ def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
         values = [torch.tensor(row[count], dtype=torch.float64) for count in LABELS]
         means[name] = [v.mean().item() for v in values]
         print(f"{name:<20}" + "".join(f"{v.mean():>8.1f} ±{v.std():4.1f}"[-13:] for v in values))
-    for other in ("raw pixels", "untrained encoder"):
-        gains = [ours - theirs for ours, theirs in zip(means["trained encoder"], means[other], strict=True)]
+    for other in ("raw pixels", "y, untrained"):
+        gains = [ours - theirs for ours, theirs in zip(means["y, trained"], means[other], strict=True)]
         verdict = "better than" if min(gains) > 0 else "no better than" if max(gains) <= 0 else "sometimes better than"
         spelt = ", ".join(f"{gain:+.1f}" for gain in gains)
-        print(f"\nWith few labels the trained encoder is {verdict} {other}: {spelt} points.", end="")
-    print()
+        print(("\n" if other == "raw pixels" else "") + f"The trained y is {verdict} {other}: {spelt} points.")
 
 
 def pictures(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: Path) -> None:

@@ -48,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as signal:
         print(f"train_dim: {signal}: checkpoint written; go on with --out {options.out} --resume", file=sys.stderr)
         return signal.exit_code
+    except KeyboardInterrupt:  # while probing: training is done and saved
+        print("train_dim: stopped before the report; the same command with --resume writes it", file=sys.stderr)
+        return 130
     return 0
 
 

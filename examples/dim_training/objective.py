@@ -25,16 +25,21 @@ class Step(NamedTuple):
     features: Features | None
 
 
+def encoder_name(options: Options, side: int) -> str:
+    """The encoder ``--encoder`` names, or the paper's for images of ``side`` pixels."""
+    if options.encoder != "auto":
+        return options.encoder
+    if side not in BY_SIZE:
+        raise BadInput(
+            f"--encoder auto: expected images of {', '.join(map(str, BY_SIZE))} pixels; these have {side}: "
+            "resize them with --size, or take crops of them with --crop"
+        )
+    return BY_SIZE[side]
+
+
 def build_encoder(options: Options, channels: int, side: int) -> ConvEncoder:
-    """The encoder ``--encoder`` names, or the paper's for images of ``side`` pixels. Put your own here."""
-    name = options.encoder
-    if name == "auto":
-        if side not in BY_SIZE:
-            raise BadInput(
-                f"--encoder auto: expected images of {', '.join(map(str, BY_SIZE))} pixels; these have {side}: "
-                "resize them with --size, or take crops of them with --crop"
-            )
-        name = BY_SIZE[side]
+    """The encoder of a run, untrained. Put your own here."""
+    name = encoder_name(options, side)
     try:
         encoder = encoders.build(name, input_channels=channels, global_dim=options.dim)
     except ValueError as error:

@@ -30,6 +30,21 @@ def name_of(options: dict[str, Any]) -> str:
     return f"DIM({parts}) {spelt.get(options['estimator'], options['estimator'].upper())}"
 
 
+def images_of(options: dict[str, Any]) -> str:
+    """What the images are called: the data set's name, or the folder's."""
+    return Path(options["root"]).stem if options["data"] == "folder" else options["data"]
+
+
+def shown(options: dict[str, Any]) -> dict[str, Any]:
+    """The options a reader of the report wants: no empty ones, and of paths only the names."""
+    paths = {name: Path(options[name]).name for name in ("root", "test_root") if options[name]}
+    return {
+        name: value
+        for name, value in {**options, **paths}.items()
+        if value not in ("", None) and name not in ("out", "cache", "workers")
+    }
+
+
 def accuracy_table(results: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Rows of the accuracy table: the untrained encoder, this run, the supervised run; columns are layers."""
     rows = {}
@@ -63,10 +78,10 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
         blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results))]
         blocks.append(("picture", (path, "Test images and their nearest neighbours in y and in pixels")))
     blocks.append(("heading", "Settings"))
-    settings = ", ".join(f"`{key} {value}`" for key, value in results["options"].items() if value not in ("", None))
+    settings = ", ".join(f"`{key} {value}`" for key, value in shown(results["options"]).items())
     blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]
 
-    title = f"{name_of(results['options'])} on {results['options']['data']}"
+    title = f"{name_of(results['options'])} on {images_of(results['options'])}"
     (folder.path / "report.md").write_text(_markdown(title, blocks, folder.path))
     (folder.path / "report.html").write_text(_html(title, blocks))
 

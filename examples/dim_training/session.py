@@ -14,7 +14,7 @@ from . import checkpoint, figures, loop, report
 from . import options as opts
 from .data import Images, load
 from .errors import BadInput
-from .objective import build_encoder
+from .objective import build_encoder, encoder_name
 from .options import Options
 from .probes import QuickProbes, few, nearest, probe
 from .run_folder import RunFolder, read_table
@@ -91,7 +91,7 @@ def measure(trainer: loop.Trainer, folder: RunFolder) -> dict[str, Any]:
         "options": vars(options),
         "environment": environment(device),
         "training": {
-            "encoder": f"{type(trainer.model.encoder).__name__}{trainer.model.encoder.input_size}",
+            "encoder": encoder_name(options, trainer.model.encoder.input_size[0]),
             "train_images": len(images.train.labels),
             "steps": trainer.step,
             "epochs": trainer.step / trainer.steps_an_epoch,
