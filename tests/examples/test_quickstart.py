@@ -50,8 +50,8 @@ class TestParts:
         ("trained", "said"), [(90.0, "better than raw"), (10.0, "no better than raw"), (50.0, "no better than raw")]
     )
     def test_the_verdict_follows_the_figures(self, quickstart, capsys, trained, said):
-        row = dict.fromkeys(quickstart.LABELS, [50.0, 50.0])
-        best = dict.fromkeys(quickstart.LABELS, [trained, trained])
+        row = {count: [50.0, 50.0] for count in quickstart.LABELS}
+        best = {count: [trained, trained] for count in quickstart.LABELS}
         quickstart.report({"raw pixels": row, "y, untrained": row, "y, trained": best})
         assert f"The trained y is {said} pixels" in capsys.readouterr().out
 
