@@ -91,7 +91,9 @@ class PairwiseCritic(Critic):
         super().__init__(local_dim, global_dim)
         self.module = module
         # Inputs of both sides, and a hidden layer or two of about their size.
-        self.floats_per_pair = 4 * (local_dim + global_dim) if floats_per_pair is None else floats_per_pair
+        if floats_per_pair is None:
+            floats_per_pair = 4 * (local_dim + global_dim)
+        self.floats_per_pair = check_positive("floats_per_pair", floats_per_pair)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
         return DenseScores(self._score_pairs, global_, local, pairing, floats_per_pair=self.floats_per_pair)
