@@ -34,7 +34,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        grad = grad.contiguous()
+        grad = grad.clone(memory_format=torch.contiguous_format)  # it may serve elsewhere in the graph as it is
         dist.all_reduce(grad)
         return torch.split(grad, ctx.sizes)[dist.get_rank()], None
 
