@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import math
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from infomax.encoders import Conv, ConvEncoder
-from infomax.evaluation import ProbeRow, ProbeTable, evaluate, extract_features, knn_probe, mlp_probe
+from infomax.evaluation import ProbeRow, ProbeTable, evaluate, extract_features, knn_probe, linear_probe, mlp_probe
 
 
 def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -26,7 +27,7 @@ def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 TRAIN, TEST = stripes(128, 0), stripes(64, 1)
-QUICK = {"mlp": partial(mlp_probe, batch_size=16), "knn": knn_probe}
+QUICK = {"mlp": partial(mlp_probe, batch_size=16, epochs=15), "knn": knn_probe}
 
 
 @pytest.fixture
@@ -42,7 +43,8 @@ def cells(table: ProbeTable) -> dict[tuple[str, str], float]:
 
 def test_all_layers_and_probes(encoder: ConvEncoder) -> None:
     before = [tensor.clone() for tensor in encoder.state_dict().values()]
-    table = evaluate(encoder, TRAIN, TEST, name="untrained")
+    probes = {**QUICK, "linear": partial(linear_probe, epochs=2)}
+    table = evaluate(encoder, TRAIN, TEST, probes=probes, name="untrained")
     assert set(cells(table)) == {(layer, p) for layer in ("conv", "fc", "y") for p in ("mlp", "linear", "knn")}
     assert {(row.layer, row.width) for row in table.rows} == {("conv", 36), ("fc", 16), ("y", 8)}
     assert {row.encoder for row in table.rows} == {"untrained"}
@@ -84,6 +86,15 @@ def test_progress_says_what_is_being_done(encoder: ConvEncoder) -> None:
     steps: list[str] = []
     evaluate(encoder, TRAIN, TEST, layers=["y"], probes=QUICK, progress=lambda what, *_: steps.append(what))
     assert list(dict.fromkeys(steps)) == ["train features", "test features", "y mlp", "y knn"]
+
+
+def test_the_default_is_three_probes_at_three_layers(encoder: ConvEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    for name in ("mlp", "linear", "knn"):
+        module = importlib.import_module("infomax.evaluation.evaluate")
+        monkeypatch.setitem(module._PROBES, name, lambda *_, name=name, **__: ran.append(name) or 0.5)
+    evaluate(encoder, TRAIN, TEST)
+    assert ran == ["mlp", "linear", "knn"] * 3
 
 
 class TestBadInput:

@@ -12,8 +12,8 @@ from infomax.evaluation import MLPProbe, Standardise, accuracy, fit, knn_probe, 
 from infomax.evaluation.fit import learning_rate
 
 PROBES = {
-    "mlp": partial(mlp_probe, batch_size=32),
-    "linear": partial(linear_probe, batch_size=32, lr=0.01),
+    "mlp": partial(mlp_probe, batch_size=32, epochs=15),
+    "linear": partial(linear_probe, batch_size=32, epochs=15, lr=0.01),
     "knn": knn_probe,
 }
 TRAINED = ["mlp", "linear"]
@@ -35,6 +35,11 @@ def rings(rows: int) -> tuple[Tensor, Tensor]:
     labels = torch.randint(2, (rows,), generator=seed(rows))
     points = torch.randn(rows, 2, generator=seed(rows + 1))
     return points / points.norm(dim=1, keepdim=True) * (1 + 2 * labels)[:, None], labels
+
+
+def stop(steps: list[tuple[str, int, int | None]], step: tuple[str, int, int | None]) -> None:
+    steps.append(step)
+    raise InterruptedError
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -163,6 +168,14 @@ class TestFit:
         assert at("cosine")[0] == 2.0
         assert at("cosine")[2] == pytest.approx(1.0)
         assert at("cosine")[-1] == pytest.approx(0.0)
+
+    @pytest.mark.parametrize(("rows", "epochs"), [(33, 500), (1000, 250), (2049, 125), (30_000, 15)])
+    def test_few_examples_get_more_epochs(self, rows: int, epochs: int) -> None:
+        steps: list[tuple[str, int, int | None]] = []
+        probe = nn.Linear(1, 2)
+        with pytest.raises(InterruptedError):  # after the first epoch: how many there would be is known
+            fit(probe, torch.rand(rows, 1), torch.zeros(rows).long(), progress=lambda *step: stop(steps, step))
+        assert steps == [("fit", 1, epochs)]
 
     def test_progress_counts_epochs(self) -> None:
         steps: list[tuple[str, int, int | None]] = []

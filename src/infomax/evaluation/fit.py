@@ -24,9 +24,9 @@ def fit(
     features: Tensor,
     labels: Tensor,
     *,
-    epochs: int = 15,
-    lr: float = 1e-3,
-    batch_size: int = 256,
+    epochs: int | None = None,
+    lr: float = 3e-3,
+    batch_size: int = 512,
     weight_decay: float = 0.0,
     schedule: str = "cosine",
     generator: torch.Generator | None = None,
@@ -38,7 +38,7 @@ def fit(
         classifier: any module from (N, D) to logits (N, classes), on the device of the features.
         features: (N, D).
         labels: (N,), class numbers from 0 on.
-        epochs: passes over the features.
+        epochs: passes over the features; when None 15, or as many as make 500 steps where the features are few.
         lr: learning rate at the start.
         batch_size: examples a step. A last batch of one is left out, since batch norm has no use for it.
         weight_decay: of Adam.
@@ -51,7 +51,6 @@ def fit(
         ValueError: an option out of range, fewer than two examples.
     """
     check_choice("schedule", schedule, _SCHEDULES)
-    check_positive("epochs", epochs)
     if check_positive("batch_size", batch_size) < 2:
         raise ValueError("batch_size must be at least 2, got 1")
     if len(features) < 2:
@@ -60,6 +59,7 @@ def fit(
     fused = features.device.type in ("cpu", "cuda")
     optimizer = torch.optim.Adam(classifier.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
     starts = range(0, len(features) - 1, batch_size)  # a last batch of one is left out
+    epochs = max(15, -(-500 // len(starts))) if epochs is None else check_positive("epochs", epochs)
     steps = epochs * len(starts)
     classifier.train()
     step = 0

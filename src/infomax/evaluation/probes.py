@@ -87,9 +87,9 @@ def mlp_probe(
     *,
     hidden: int = 200,
     dropout: float = 0.1,
-    epochs: int = 15,
-    lr: float = 1e-3,
-    batch_size: int = 256,
+    epochs: int | None = None,
+    lr: float = 3e-3,
+    batch_size: int = 512,
     weight_decay: float = 0.0,
     schedule: str = "cosine",
     generator: torch.Generator | None = None,
@@ -108,7 +108,7 @@ def mlp_probe(
         test_labels: (M,), integers.
         hidden: units of the hidden layer.
         dropout: share of hidden units left out while training.
-        epochs: passes over the training set.
+        epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
         lr: learning rate of Adam at the start.
         batch_size: examples a step.
         weight_decay: of Adam.
@@ -130,7 +130,7 @@ def mlp_probe(
     Example:
         >>> labels = torch.arange(4).repeat(64)
         >>> features = torch.randn(256, 8) + 5 * nn.functional.one_hot(labels, 8)
-        >>> mlp_probe(features, labels, features, labels, batch_size=32) > 0.95
+        >>> mlp_probe(features, labels, features, labels, epochs=20, batch_size=32) > 0.95
         True
     """
     train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels)
@@ -158,9 +158,9 @@ def linear_probe(
     test_features: Tensor,
     test_labels: Tensor,
     *,
-    epochs: int = 15,
-    lr: float = 1e-3,
-    batch_size: int = 256,
+    epochs: int | None = None,
+    lr: float = 3e-3,
+    batch_size: int = 512,
     weight_decay: float = 0.0,
     schedule: str = "cosine",
     generator: torch.Generator | None = None,
@@ -173,7 +173,7 @@ def linear_probe(
         train_labels: (N,), integers.
         test_features: (M, D), on the same device.
         test_labels: (M,), integers.
-        epochs: passes over the training set.
+        epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
         lr: learning rate of Adam at the start.
         batch_size: examples a step.
         weight_decay: of Adam.
@@ -195,7 +195,7 @@ def linear_probe(
     Example:
         >>> labels = torch.arange(4).repeat(64)
         >>> features = torch.randn(256, 8) + 5 * nn.functional.one_hot(labels, 8)
-        >>> linear_probe(features, labels, features, labels, batch_size=32, lr=0.01) > 0.95
+        >>> linear_probe(features, labels, features, labels, epochs=20, batch_size=32, lr=0.01) > 0.95
         True
     """
     train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels)
