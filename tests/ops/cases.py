@@ -137,8 +137,8 @@ def judge(actual: Expected, expected: Expected, allowed: Expected | None, dtype:
         size = max(1.0, float(np.abs(right[finite]).max(initial=0.0)))
         limit = FLOOR[dtype] * size
         if allowed is not None:
-            theirs = np.abs(getattr(allowed, name) - right)[finite]
+            theirs = np.abs(getattr(allowed, name)[finite] - right[finite])
             limit += 2 * float(theirs[np.isfinite(theirs)].max(initial=0.0))
-        off = float(np.abs(ours - right)[finite].max(initial=0.0))
+        off = float(np.abs(ours[finite] - right[finite]).max(initial=0.0))
         if not off <= limit:
             raise AssertionError(f"{name} is off by {off:.3g}, allowed {limit:.3g}")

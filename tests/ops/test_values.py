@@ -77,7 +77,7 @@ def test_rows_that_are_not_contiguous(backend: str, reduction: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
-def test_groups_of_any_integer_dtype(backend: str, dtype: torch.dtype) -> None:
+def test_groups_of_any_integer_dtype(dtype: torch.dtype) -> None:
     case = make(groups="ragged").to(torch.float32)
     expected = solve(case)
     case.query_group, case.key_group = case.query_group.to(dtype), case.key_group.to(dtype)

@@ -5,6 +5,7 @@ Both ops carry the backend's name as an argument, so that a trace holds the choi
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,22 +13,37 @@ from torch import Tensor
 
 from infomax.ops import dispatch, reference
 from infomax.ops.chunked.plan import kept_size
-from infomax.ops.problem import Problem, accumulation_dtype
+from infomax.ops.problem import Problem, accumulation_dtype, autocasting
+from infomax.ops.validation import check_joint_values
 
 __all__ = ["pairwise"]
 
+_TAGS = (torch.Tag.pt2_compliant_tag,)
 _PROBLEM = (
     "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key, "
     "str reduction, float scale, float? clip, int workspace"
 )
 
-
-@torch.library.custom_op(
+_library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-call]
+# Defined and not by `torch.library.custom_op`, whose first call imports the compiler, and Triton with it.
+torch.library.define(
     "infomax::pairwise",
-    mutates_args=(),
-    schema=f"({_PROBLEM}, str backend, bool keep) -> (Tensor, Tensor, Tensor)",
+    f"({_PROBLEM}, str backend, bool keep) -> (Tensor, Tensor, Tensor)",
+    lib=_library,
+    tags=_TAGS,
 )
-def pairwise(
+torch.library.define(
+    "infomax::pairwise_backward",
+    "(Tensor? grad_value, Tensor? grad_joint, Tensor value, Tensor saved, "
+    f"{_PROBLEM}, str backend, bool need_query, bool need_key) -> (Tensor, Tensor)",
+    lib=_library,
+    tags=_TAGS,
+)
+pairwise = torch.ops.infomax.pairwise.default
+pairwise_backward = torch.ops.infomax.pairwise_backward.default
+
+
+def _pairwise(
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,
@@ -42,11 +58,13 @@ def pairwise(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what the backend saves for backward."""
+    if joint_query is not None and joint_key is not None and query.device.type == "cpu":
+        check_joint_values(query, key, joint_query, joint_key)
     problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
-    return dispatch.implementation(backend).forward(problem, keep)
+    with _without_autocast(query.device.type):
+        return dispatch.implementation(backend).forward(problem, keep)
 
 
-@pairwise.register_fake
 def _pairwise_fake(
     query: Tensor,
     key: Tensor,
@@ -71,13 +89,7 @@ def _pairwise_fake(
     )
 
 
-@torch.library.custom_op(
-    "infomax::pairwise_backward",
-    mutates_args=(),
-    schema=f"(Tensor? grad_value, Tensor? grad_joint, Tensor value, Tensor saved, {_PROBLEM}, "
-    "str backend, bool need_query, bool need_key) -> (Tensor, Tensor)",
-)
-def pairwise_backward(
+def _pairwise_backward(
     grad_value: Tensor | None,
     grad_joint: Tensor | None,
     value: Tensor,
@@ -99,10 +111,10 @@ def pairwise_backward(
     """Return the gradients of query and key, empty where not needed."""
     problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
     run = dispatch.implementation(backend).backward
-    return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
+    with _without_autocast(query.device.type):
+        return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
 
 
-@pairwise_backward.register_fake
 def _pairwise_backward_fake(
     grad_value: Tensor | None,
     grad_joint: Tensor | None,
@@ -128,6 +140,13 @@ def _pairwise_backward_fake(
     )
 
 
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Keep autocast, which has lowered the inputs, from lowering the sums inside too."""
+    if autocasting(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     value, _, saved = output
     ctx.save_for_backward(*inputs[:6], value, saved)
@@ -143,7 +162,8 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     if backend == "reference" and torch.is_grad_enabled():
         # Not through the op: these are differentiable operations, so second derivatives exist.
         problem = Problem(*tensors, *options)
-        grads = reference.backward(problem, grad_value, grad_joint, value, saved, need_query, need_key)
+        with _without_autocast(problem.query.device.type):
+            grads = reference.backward(problem, grad_value, grad_joint, value, saved, need_query, need_key)
     else:
         grads = pairwise_backward(
             grad_value, grad_joint, value, saved, *tensors, *options, backend, need_query, need_key
@@ -159,5 +179,9 @@ def _refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
     )
 
 
-pairwise.register_autograd(_differentiate, setup_context=_setup_context)
-pairwise_backward.register_autograd(_refuse_second_derivative)
+torch.library.impl("infomax::pairwise", "CompositeExplicitAutograd", _pairwise, lib=_library)
+torch.library.impl("infomax::pairwise_backward", "CompositeExplicitAutograd", _pairwise_backward, lib=_library)
+torch.library.register_fake("infomax::pairwise", _pairwise_fake, lib=_library)
+torch.library.register_fake("infomax::pairwise_backward", _pairwise_backward_fake, lib=_library)
+torch.library.register_autograd("infomax::pairwise", _differentiate, setup_context=_setup_context, lib=_library)
+torch.library.register_autograd("infomax::pairwise_backward", _refuse_second_derivative, lib=_library)

@@ -9,6 +9,7 @@ from infomax._checks import check_choice, check_floating
 from infomax.ops.chunked.plan import may_keep
 from infomax.ops.dispatch import choose
 from infomax.ops.library import pairwise
+from infomax.ops.problem import autocasting
 from infomax.ops.settings import workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
@@ -203,7 +204,7 @@ def _autocast(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
     """
     device = query.device.type
-    if not torch.is_autocast_enabled(device):
+    if not autocasting(device):
         return query, key
     dtype = torch.get_autocast_dtype(device)
     return _lower(query, dtype), _lower(key, dtype)

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Problem", "accumulation_dtype"]
+__all__ = ["Problem", "accumulation_dtype", "autocasting"]
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype that scores and sums are held in: float64 for float64, otherwise float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def autocasting(device: str) -> bool:
+    """Say whether autocast is on for a type of device; some have none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 @dataclass(frozen=True)

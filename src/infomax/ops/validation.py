@@ -9,7 +9,7 @@ from torch import Tensor
 
 from infomax._checks import check_same_device, shape_of
 
-__all__ = ["check_groups", "check_joint", "check_options", "check_vectors"]
+__all__ = ["check_groups", "check_joint", "check_joint_values", "check_options", "check_vectors"]
 
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -69,6 +69,22 @@ def check_joint(query: Tensor, joint_query: Tensor, joint_key: Tensor) -> None:
     _check_integers("joint_query", joint_query, None, None)
     _check_integers("joint_key", joint_key, "joint_query", len(joint_query))
     check_same_device(query=query, joint_query=joint_query, joint_key=joint_key)
+
+
+def check_joint_values(query: Tensor, key: Tensor, joint_query: Tensor, joint_key: Tensor) -> None:
+    """Check the order and the bounds of joint pairs. This reads them, so it is done on the CPU only.
+
+    Raises:
+        ValueError: The keys are out of order, or an index is out of bounds.
+    """
+    if not len(joint_key):
+        return
+    if bool((joint_key[1:] < joint_key[:-1]).any()):
+        raise ValueError("joint_key must be non-decreasing, got keys out of order; sort the pairs by key")
+    for name, index, rows in (("joint_query", joint_query, len(query)), ("joint_key", joint_key, len(key))):
+        lowest, highest = (int(extreme) for extreme in index.aminmax())
+        if lowest < 0 or highest >= rows:
+            raise ValueError(f"{name} must be within [0, {rows}), got values from {lowest} to {highest}")
 
 
 def check_options(scale: float, clip: float | None) -> None:

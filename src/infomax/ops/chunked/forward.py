@@ -42,7 +42,8 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
                 joint[where] = block.view(-1)[positions]
             outside = None
             if clip is not None:
-                outside = block.abs() > clip if keep else None
+                if keep:
+                    outside = torch.abs(block, out=blocks.scores("spare", *size)) > clip
                 block.clamp_(-clip, clip)
             exclusion.apply(block, index, part, rows)
             reference = reduction.absorb(block, blocks, keep)

@@ -34,9 +34,9 @@ def may_keep(rows: int, keys: int, dim: int, dtype: torch.dtype, workspace: int)
 class Plan:
     """The blocks of one problem.
 
-    Six temporaries of at most one share of the workspace exist at a time (two blocks of scores, and for half
-    precision the widened queries, keys and their gradients), so a share is an eighth of it, or a
-    sixteenth beside a kept table, which takes half.
+    Seven temporaries of at most one share of the workspace exist at a time (two blocks of scores and their masks,
+    the scaled queries, and for half precision the widened keys and gradients), so a share is an eighth of it,
+    or a sixteenth beside a kept table, which takes half.
 
     Attributes:
         rows: Query slices.
@@ -53,7 +53,7 @@ class Plan:
         keys = problem.key.shape[0]
         share = problem.workspace // problem.dtype.itemsize // (16 if keep else 8)
         row_block = min(rows, max(1, share // max(dim, LEAST_KEYS)))
-        key_block = max(LEAST_KEYS, _BLOCK_SCORES // max(1, row_block))
+        key_block = max(LEAST_KEYS, min(_BLOCK_SCORES, share) // max(1, row_block))
         if problem.query.dtype != problem.dtype:
             # Keys are widened a block at a time.
             key_block = min(key_block, max(share // max(1, dim), LEAST_KEYS if keep else 1))

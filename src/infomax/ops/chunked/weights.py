@@ -75,7 +75,7 @@ class Weights:
         torch.mm(keys, queries.T, out=block)
         outside = None
         if self._clip is not None:
-            outside = block.abs() > self._clip
+            outside = torch.abs(block, out=self.blocks.scores("spare", *block.shape)) > self._clip
             block.clamp_(-self._clip, self._clip)
         if self._exclusion is not None:
             self._exclusion.apply(block, index, self.plan.keys[index], rows)

@@ -1,0 +1,58 @@
+"""What ours is measured against: the written-out formula, the bare products, and libraries that do part of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+__all__ = ["bare_products", "keops_logsumexp", "written_out_bytes", "written_out_infonce"]
+
+
+def written_out_infonce(local: Tensor, global_: Tensor) -> Tensor:
+    """InfoNCE as commonly written: a row of logits for each joint pair, (N P) x (1 + N P) in all.
+
+    Args:
+        local: (N, P, d).
+        global_: (N, d).
+    """
+    examples, locations, _ = local.shape
+    joint = torch.einsum("nd,npd->np", global_, local)
+    marginal = torch.einsum("id,jpd->ijp", global_, local)
+    same = torch.eye(examples, dtype=torch.bool, device=local.device)[:, :, None]
+    marginal = marginal.masked_fill(same, -torch.inf).flatten(1)
+    rows = marginal[:, None].expand(examples, locations, examples * locations)
+    logits = torch.cat([joint[..., None], rows], 2)
+    return -nnf.log_softmax(logits, 2)[..., 0].mean()
+
+
+def written_out_bytes(examples: int, locations: int) -> int:
+    """The memory its tables take, forward and backward: logits, log-softmax and gradients of both."""
+    return 4 * 4 * (examples * locations) ** 2
+
+
+def bare_products(query: Tensor, key: Tensor, count: int) -> Callable[[], object]:
+    """The three or four matrix products of forward and backward, and nothing else."""
+    grad = torch.randn(query.shape[0], key.shape[0], dtype=query.dtype, device=query.device)
+
+    def run() -> tuple[Tensor, ...]:
+        scores = [torch.mm(query, key.T) for _ in range(count - 2)]
+        return (*scores, torch.mm(grad, key), torch.mm(grad.T, query))
+
+    return run
+
+
+def keops_logsumexp() -> Callable[[Tensor, Tensor], Tensor] | str:
+    """KeOps' streamed log-sum-exp over all keys, or why it cannot run. It excludes nothing."""
+    if importlib.util.find_spec("pykeops") is None:
+        return "pykeops is not installed"
+    from pykeops.torch import LazyTensor
+
+    def run(query: Tensor, key: Tensor) -> Tensor:
+        left, right = LazyTensor(query[:, None]), LazyTensor(key[None])
+        return (left * right).sum(-1).logsumexp(1).squeeze(-1)
+
+    return run

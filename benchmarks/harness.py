@@ -1,0 +1,114 @@
+"""Timing in turns, and tables that say what they were measured with."""
+
+from __future__ import annotations
+
+import csv
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+__all__ = ["DEVICE", "Run", "Timing", "conditions", "measure", "table", "write"]
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+RESULTS = Path(__file__).parent / "results"
+Run = Callable[[], object]
+
+
+class Timing:
+    """The times of one candidate over rounds."""
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self.seconds = list(seconds)
+
+    @property
+    def milliseconds(self) -> float:
+        """The median."""
+        return 1e3 * statistics.median(self.seconds)
+
+    def over(self, other: Timing) -> float:
+        """The median over rounds of the ratio within a round: what slows the machine slows both."""
+        return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
+
+
+def measure(candidates: Mapping[str, Run], rounds: int, warm_up: int = 2) -> dict[str, Timing]:
+    """Time candidates in turns, so that none has the machine's better minutes for itself."""
+    for run in candidates.values():
+        for _ in range(warm_up):
+            run()
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    order = list(candidates)
+    for turn in range(rounds):
+        for name in order if turn % 2 == 0 else reversed(order):
+            seconds[name].append(_once(candidates[name]))
+    return {name: Timing(times) for name, times in seconds.items()}
+
+
+def _once(run: Run) -> float:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def conditions() -> str:
+    """One line: device, threads, versions, commit, and how busy the machine was."""
+    device = torch.cuda.get_device_name() if DEVICE == "cuda" else _processor()
+    root = Path(__file__).parents[1]
+    git = ["git", "-C", str(root)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", "src", "benchmarks/*.py"], capture_output=True, text=True, check=False
+    )
+    name = commit.stdout.strip() or "unknown"
+    dirty = " with changes" if changed.stdout.strip() else ""
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return (
+        f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, commit {name}{dirty}, "
+        f"{time.strftime('%Y-%m-%d')}, load average {load} at the end"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "CPU"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else "CPU"
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as text in columns."""
+    header = list(rows[0])
+    cells = [header, *([_text(row.get(name)) for name in header] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    return "-" if value is None else str(value)
+
+
+def write(name: str, title: str, rows: Sequence[Mapping[str, object]], *, keep: bool = True) -> None:
+    """Print a table, and write it as text and CSV unless told not to."""
+    text = f"{title}\n{conditions()}\n\n{table(rows)}\n"
+    print(text)
+    if not keep:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    stem = RESULTS / f"{name}-{DEVICE}"
+    stem.with_suffix(".txt").write_text(text)
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "conditions"])
+        writer.writeheader()
+        writer.writerows({**row, "conditions": conditions()} for row in rows)

@@ -1,0 +1,94 @@
+"""Losses, forward and backward, against the bare products, the written-out formula and KeOps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.baselines import bare_products, keops_logsumexp, written_out_bytes, written_out_infonce
+from benchmarks.harness import DEVICE, Run, measure, write
+from benchmarks.memory import peak_bytes
+from infomax import functional as F
+from infomax.ops import pairwise_logsumexp
+
+__all__ = ["run"]
+
+# N, P, d, and how many products the scores leave to do: three where they fit in the workspace, else four.
+CPU = [(64, 64, 512, 3), (64, 64, 2048, 3), (128, 64, 512, 3), (256, 64, 512, 3), (1024, 64, 256, 4)]
+CUDA = [(256, 64, 512, 4), (1024, 64, 512, 4), (1024, 64, 128, 4)]
+SMOKE = [(8, 4, 16, 3)]
+OTHERS: dict[str, Callable[..., Tensor]] = {
+    "jsd": F.jsd_loss,
+    "dv": F.dv_loss,
+    "nwj": F.nwj_loss,
+    "chi2": lambda scores: F.fdivergence_loss(scores, "chi2"),
+    "hellinger": lambda scores: F.fdivergence_loss(scores, "hellinger"),
+}
+MOST_BYTES = 12 * 2**30
+
+
+def run(rounds: int, smoke: bool) -> None:
+    rows = []
+    for sizes in SMOKE if smoke else CUDA if DEVICE == "cuda" else CPU:
+        for dtype in [torch.float32] if DEVICE == "cpu" else [torch.bfloat16, torch.float32]:
+            rows += _case(*sizes, dtype, rounds)
+    title = "Forward and backward of a whole loss; ratios are medians of ratios within a round"
+    write("pairwise", title, rows, keep=not smoke)
+
+
+def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.dtype, rounds: int) -> list[dict]:
+    key = _leaf(examples * locations, dim, dtype)
+    # Scores of order one, at which no bare exponential overflows.
+    query = _leaf(examples, dim, dtype, scale=dim**-0.5)
+    local = key.view(examples, locations, dim)
+
+    def differentiate(loss: Callable[[], Tensor]) -> Run:
+        return lambda: torch.autograd.grad(loss(), [query, key])
+
+    def ours(loss: Callable[..., Tensor]) -> Run:
+        return differentiate(lambda: loss(F.dot_scores(local.transpose(1, 2), query)))
+
+    candidates: dict[str, Run] = {
+        "bare products": bare_products(query.detach(), key.detach(), products),
+        "infonce": ours(F.infonce_loss),
+        **{name: ours(loss) for name, loss in OTHERS.items()},
+    }
+    timings = measure(candidates, rounds)
+    groups = torch.arange(examples, device=DEVICE)
+    streamed = differentiate(lambda: pairwise_logsumexp(query, key, groups, groups.repeat_interleave(locations)).sum())
+    peers: dict[str, Run] = {"infonce": candidates["infonce"], "log-sum-exp alone": streamed}
+    skipped = {}
+    if written_out_bytes(examples, locations) <= MOST_BYTES:
+        peers["written out"] = differentiate(lambda: written_out_infonce(local, query))
+        compiled = torch.compile(written_out_infonce)
+        peers["written out, compiled"] = differentiate(lambda: compiled(local, query))
+    else:
+        need = written_out_bytes(examples, locations) / 2**30
+        skipped["written out"] = f"skipped: {need:.0f} GiB"
+    keops = keops_logsumexp()
+    if isinstance(keops, str):
+        skipped["KeOps log-sum-exp alone"] = f"skipped: {keops}"
+    else:
+        peers["KeOps log-sum-exp alone"] = differentiate(lambda: keops(query, key).sum())
+    slow = measure(peers, max(1, min(rounds, 3)), warm_up=1)
+    sizes = f"{examples}, {locations}, {dim}"
+    rows: list[dict] = []
+    for name, run_once in {**candidates, **{n: r for n, r in peers.items() if n not in candidates}}.items():
+        quick = name in timings
+        rows.append({
+            "N, P, d": sizes,
+            "dtype": str(dtype).removeprefix("torch."),
+            "what": f"{products} bare products" if name == "bare products" else name,
+            "ms": timings[name].milliseconds if quick else slow[name].milliseconds,
+            "over products": timings[name].over(timings["bare products"]) if quick else None,
+            "over infonce": timings[name].over(timings["infonce"]) if quick else slow[name].over(slow["infonce"]),
+            "peak MiB": peak_bytes(run_once, DEVICE) / 2**20,
+        })  # fmt: skip
+    rows += [{"N, P, d": sizes, "what": f"{name} ({why})"} for name, why in skipped.items()]
+    return rows
+
+
+def _leaf(rows: int, dim: int, dtype: torch.dtype, scale: float = 1.0) -> Tensor:
+    return (scale * torch.randn(rows, dim, device=DEVICE)).to(dtype).requires_grad_()

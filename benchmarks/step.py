@@ -1,0 +1,71 @@
+"""A whole training step: encoder, critic and loss, forward and backward, with ours and with the written-out loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.baselines import written_out_bytes, written_out_infonce
+from benchmarks.harness import DEVICE, Run, measure, write
+from benchmarks.memory import peak_bytes
+from infomax import LocalDIMLoss
+from infomax.encoders import conv32
+
+__all__ = ["run"]
+
+BATCHES = (32, 64, 128)
+MOST_BYTES = 12 * 2**30
+
+
+class _WrittenOut(nn.Module):
+    """The same critic, and the loss with its table of logits."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        scores = self.critic(local, global_)
+        return written_out_infonce(scores.key.unflatten(0, (len(global_), -1)), scores.query)
+
+
+def run(rounds: int, smoke: bool) -> None:
+    rows = []
+    for batch in (4,) if smoke else BATCHES:
+        encoder = conv32().to(DEVICE)
+        images = torch.randn(batch, 3, 32, 32, device=DEVICE)
+        local, global_ = encoder(images)
+        ours = LocalDIMLoss(local_dim=local.shape[1], global_dim=global_.shape[1], units=64 if smoke else 2048)
+        ours = ours.to(DEVICE)
+        written_out = _WrittenOut(ours.critic)
+        candidates = {"ours": _step(encoder, ours, images)}
+        if written_out_bytes(batch, local[0, 0].numel()) <= MOST_BYTES:
+            torch.testing.assert_close(ours(local, global_), written_out(local, global_), rtol=1e-4, atol=1e-4)
+            candidates["written out"] = _step(encoder, written_out, images)
+        candidates["encoder alone"] = _step(encoder, _Sum(), images)
+        timings = measure(candidates, rounds, warm_up=1)
+        for name, candidate in candidates.items():
+            rows.append({
+                "N": batch,
+                "loss": name,
+                "ms": timings[name].milliseconds,
+                "over ours": timings[name].over(timings["ours"]),
+                "peak MiB": peak_bytes(candidate, DEVICE) / 2**20,
+            })  # fmt: skip
+    write("step", "A training step of the paper's encoder on 32 x 32 images, local InfoNCE", rows, keep=not smoke)
+
+
+class _Sum(nn.Module):
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        return local.sum() + global_.sum()
+
+
+def _step(encoder: nn.Module, loss: nn.Module, images: Tensor) -> Run:
+    parameters = [*encoder.parameters(), *loss.parameters()]
+
+    def run_once() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+        loss(*encoder(images)).backward()
+
+    return run_once

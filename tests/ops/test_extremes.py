@@ -1,0 +1,72 @@
+"""Nothing to reduce, and scores far out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ops.cases import expect, judge, make, plain, solve
+
+from infomax.ops import pairwise_logsumexp, pairwise_with_joint, use_backend, use_workspace
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_a_query_without_admissible_keys(backend: str, reduction: str) -> None:
+    case = make(reduction, (3, 8, 4)).to(torch.float32)
+    case.query_group, case.key_group = torch.tensor([5, 5, 6]), torch.full((8,), 5)
+    actual = solve(case)
+    judge(actual, expect(case), None, torch.float32)
+    empty = -float("inf") if reduction == "logsumexp" else 0.0
+    assert actual.value[0] == actual.value[1] == empty
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_gradient_is_zero_without_admissible_keys(backend: str, reduction: str) -> None:
+    query, key = torch.randn(2, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
+    group = torch.zeros(5, dtype=torch.long)
+    none = group[:0]
+    value, _ = pairwise_with_joint(reduction, query, key, group[:2], group, none, none)
+    grads = torch.autograd.grad(value, [query, key], torch.ones(2))
+    assert all(torch.equal(grad, torch.zeros_like(grad)) for grad in grads)
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("sizes", [(0, 4, 3), (3, 0, 3), (0, 0, 3)])
+def test_no_queries_or_no_keys(backend: str, reduction: str, sizes: tuple[int, int, int]) -> None:
+    case = make(reduction, sizes, groups="none").to(torch.float32)
+    judge(solve(case), expect(case), None, torch.float32)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 1e4), (torch.bfloat16, 3e4), (torch.float16, 1e4)])
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_huge_scores(backend: str, reduction: str, dtype: torch.dtype, size: float) -> None:
+    """Scores of the given size, of both signs, next to small ones: finite, and right to rounding."""
+    case = make(reduction, (4, 24, 4), scale=1.0).to(dtype)
+    side = torch.tensor([1.0, -1.0, 1.0, 1e-4], dtype=dtype)
+    case.query = torch.ones(4, 4, dtype=dtype) * side[:, None]
+    case.key = (case.key.sign() * torch.linspace(0.1, 1, 24, dtype=dtype)[:, None] * size / 4).to(dtype)
+    scores = case.query.double() @ case.key.double().T
+    assert scores.abs().max() > size / 2
+    actual, expected = solve(case), expect(case)
+    judge(actual, expected, solve(case, plain), dtype)
+
+
+@pytest.mark.parametrize("clip", [None, 3.0])
+def test_extremes_across_blocks(clip: float | None) -> None:
+    """The peak rises from block to block, falls, and a query's first blocks are excluded altogether."""
+    case = make("logsumexp", (40, 1500, 3), groups="none", clip=clip, seed=3)
+    case.key = case.key + 300 * torch.linspace(-1, 1, 1500).double().sin()[:, None]
+    case.query_group = torch.arange(40) // 20
+    case.key_group = torch.arange(1500) // 750
+    with use_backend("reference"):
+        expected = solve(case)
+    for size in (2**16, 2**26):
+        with use_backend("chunked"), use_workspace(size):
+            judge(solve(case), expected, None, torch.float64)
+
+
+def test_a_nan_is_not_hidden(backend: str) -> None:
+    query, key = torch.randn(3, 2), torch.randn(6, 2)
+    key[4, 0] = float("nan")
+    if backend == "triton":
+        pytest.skip("the interpreter's maximum drops NaN; compiled, it is checked under the marker cuda")
+    assert pairwise_logsumexp(query, key).isnan().all()

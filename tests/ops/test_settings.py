@@ -1,0 +1,76 @@
+"""Forcing a backend and a workspace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from infomax.ops import pairwise_logsumexp, use_backend, use_workspace
+from infomax.ops.dispatch import choose
+from infomax.ops.settings import DEFAULT_WORKSPACE, forced_backend, workspace
+
+QUERY, KEY = torch.zeros(2, 3), torch.zeros(4, 3)
+
+
+def test_blocks_nest_and_end_with_an_exception() -> None:
+    assert forced_backend() is None
+    with use_backend("reference"):
+        with use_backend("chunked"):
+            assert choose(QUERY) == "chunked"
+        assert choose(QUERY) == "reference"
+        with use_backend(None):
+            assert choose(QUERY) == "chunked"
+        with pytest.raises(KeyError), use_backend("chunked"):
+            raise KeyError
+        assert choose(QUERY) == "reference"
+    assert forced_backend() is None
+
+
+def test_a_choice_holds_for_its_thread() -> None:
+    seen: list[object] = []
+    with use_backend("reference"), use_workspace(2**20):
+        thread = threading.Thread(target=lambda: seen.extend([forced_backend(), workspace()]))
+        thread.start()
+        thread.join()
+    assert seen == [None, DEFAULT_WORKSPACE]
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    match = "name must be one of 'reference', 'chunked', 'triton' or None, got 'cuda'"
+    with pytest.raises(ValueError, match=match), use_backend("cuda"):
+        pass
+
+
+@pytest.mark.parametrize("size", [0, 2**16 - 1, 1.5, True, None])
+def test_a_workspace_that_holds_nothing_is_refused(size: object) -> None:
+    with pytest.raises(ValueError, match="size must be an integer number of bytes"), use_workspace(size):  # type: ignore[arg-type]
+        pass
+
+
+def test_triton_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    with use_backend("triton"):
+        with pytest.raises(RuntimeError, match=r"accumulate in float32, got float64 tensors; use_backend\(None\)"):
+            pairwise_logsumexp(QUERY.double(), KEY.double())
+        monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+        with pytest.raises(RuntimeError, match=r'use_backend\("triton"\): its kernels run on CUDA .* got cpu'):
+            pairwise_logsumexp(QUERY, KEY)
+    monkeypatch.setattr("infomax.ops.dispatch._TRITON_INSTALLED", False)
+    with use_backend("triton"), pytest.raises(RuntimeError, match="Triton is not installed"):
+        pairwise_logsumexp(QUERY, KEY)
+    assert choose(QUERY) == "chunked"
+
+
+def test_triton_is_not_imported_on_a_cpu() -> None:
+    code = (
+        "import sys, torch, infomax.ops\n"
+        "x = torch.randn(3, 2, requires_grad=True)\n"
+        "infomax.ops.pairwise_logsumexp(x, x).sum().backward()\n"
+        "print([name for name in ('triton', 'infomax.ops.triton', 'sklearn', 'matplotlib') if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
