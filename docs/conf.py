@@ -56,7 +56,7 @@ html_show_sphinx = False
 
 
 def _plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Let docstrings write plainly: `*spatial` starts no emphasis, a colon in an attribute's first line names no type."""
+    """Let docstrings write plainly: `*spatial` starts no emphasis, a colon in an attribute's text names no type."""
     if what in ("attribute", "data") and lines:
         lines.insert(0, "\\")  # an escaped line end: shows nothing, holds no colon
     lines[:] = [re.sub(r"(?<![\\*])\*(?=spatial)", r"\\*", line) for line in lines]
