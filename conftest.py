@@ -34,7 +34,8 @@ def _leave_torch_as_found() -> Iterator[None]:
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(grad)
     torch.autograd.set_detect_anomaly(anomaly)
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # the setter imports the compiler
+        torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture(autouse=True)
