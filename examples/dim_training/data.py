@@ -151,7 +151,7 @@ def _digits(_: Options) -> Images:
 
 def _same_labels(train_pixels, train_labels, test_pixels, test_labels, classes) -> Images:
     train, test = (
-        ImageSet(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.asarray(y, dtype=np.int64)))
+        ImageSet(torch.from_numpy(np.array(x)), torch.from_numpy(np.asarray(y, dtype=np.int64)))
         for x, y in ((train_pixels, train_labels), (test_pixels, test_labels))
     )
     return Images(train, train, test, tuple(classes))
