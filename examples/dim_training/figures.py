@@ -29,18 +29,20 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def curves(rows: list[dict[str, str]], path: Path) -> None:
-    """Loss, and MI in nats with its ceiling (or the training accuracy), against minutes."""
-    minutes = [float(row["seconds"]) / 60 for row in rows]
+    """Loss, and MI in nats with its ceiling (or the training accuracy), against time."""
+    seconds = [float(row["seconds"]) for row in rows]
+    unit, length = ("minutes", 60) if seconds[-1] > 180 else ("seconds", 1)
+    time = [second / length for second in seconds]
 
     def column(name: str) -> list[float]:
         return [float(row[name]) for row in rows if row.get(name)]
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _line(left, minutes, column("loss"), BLUE)
-    tidy(left, "Loss", "minutes of training", "loss (no unit)")
+    _line(left, time, column("loss"), BLUE)
+    tidy(left, "Loss", f"{unit} of training", "loss (no unit)")
     if column("mi"):
-        _line(right, minutes, column("mi"), ORANGE)
+        _line(right, time, column("mi"), ORANGE)
         ceiling = column("mi_ceiling")
         if ceiling:
             right.axhline(ceiling[-1], color=GREY, linestyle="--", linewidth=1)
@@ -56,10 +58,10 @@ def curves(rows: list[dict[str, str]], path: Path) -> None:
                 color="#666d76",
             )
             right.set_ylim(top=ceiling[-1] * 1.06)
-        tidy(right, "Mutual information, as estimated on training batches", "minutes of training", "nats")
+        tidy(right, "Mutual information, as estimated on training batches", f"{unit} of training", "nats")
     else:
-        _line(right, minutes, [100 * a for a in column("accuracy")], ORANGE)
-        tidy(right, "Accuracy on training batches", "minutes of training", "%")
+        _line(right, time, [100 * a for a in column("accuracy")], ORANGE)
+        tidy(right, "Accuracy on training batches", f"{unit} of training", "%")
     save(figure, path)
 
 
