@@ -123,7 +123,13 @@ def plain(
         scores = scores.clamp(-clip, clip)
     if query_group is not None and key_group is not None:
         scores = scores.masked_fill(query_group[:, None] == key_group, -torch.inf)
-    value = scores.logsumexp(1) if reduction == "logsumexp" else torch.nn.functional.softplus(scores).sum(1)
+    if reduction == "logsumexp":
+        return scores.logsumexp(1), joint
+    excluded = scores == -torch.inf
+    terms = {"softplus": torch.nn.functional.softplus, "sum": torch.clone, "square_sum": torch.square}[reduction](
+        scores
+    )
+    value = terms.masked_fill(excluded, 0.0).sum(1)
     return value, joint
 
 

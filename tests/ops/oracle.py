@@ -49,12 +49,12 @@ def pairwise(
             total = math.fsum(math.exp(s - peak) for s in clipped.values())
             value[q] = peak + math.log(total) if clipped else -math.inf
         else:
-            value[q] = math.fsum(_softplus(s) for s in clipped.values())
+            value[q] = math.fsum(TERMS[reduction](s) for s in clipped.values())
         weight = 1.0 if grad_value is None else grad_value[q]
         for k, s in clipped.items():
             if s != scores[k]:
                 continue
-            slope = math.exp(s - value[q]) if reduction == "logsumexp" else _sigmoid(s)
+            slope = math.exp(s - value[q]) if reduction == "logsumexp" else SLOPES[reduction](s)
             grad_query[q] += weight * slope * scale * key[k]
             grad_key[k] += weight * slope * scale * query[q]
     pairs = [] if joint_query is None or joint_key is None else list(zip(joint_query, joint_key, strict=True))
@@ -73,3 +73,7 @@ def _softplus(score: float) -> float:
 
 def _sigmoid(score: float) -> float:
     return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
+
+
+TERMS = {"softplus": _softplus, "sum": lambda score: score, "square_sum": lambda score: score * score}
+SLOPES = {"softplus": _sigmoid, "sum": lambda score: 1.0, "square_sum": lambda score: 2.0 * score}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from infomax.ops import pairwise_logsumexp, pairwise_softplus, pairwise_with_joint, use_backend, use_workspace
+from infomax.ops.problem import REDUCTIONS
 
 
 def call(case: Any, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -19,7 +20,7 @@ def call(case: Any, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", ["reference", "chunked", "chunked in blocks"])
 @pytest.mark.parametrize("clip", [None, 0.9])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_gradcheck(reduction: str, clip: float | None, name: str) -> None:
     blocks = name == "chunked in blocks"
     case = make(reduction, (3, 9, 2), clip=clip)
@@ -40,7 +41,7 @@ def test_gradcheck(reduction: str, clip: float | None, name: str) -> None:
         assert torch.autograd.gradcheck(op, (query, key))
 
 
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_reference_has_second_derivatives(reduction: str) -> None:
     case = make(reduction, (3, 6, 2))
     with use_backend("reference"):
@@ -62,7 +63,7 @@ def test_other_backends_refuse_second_derivatives(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [2**16, 2**26])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_backward_twice_gives_the_same(backend: str, reduction: str, size: int) -> None:
     case = make(reduction, (20, 90, 4)).to(torch.float32)
     with use_workspace(size):

@@ -10,6 +10,8 @@ import torch
 from ops.cases import FLOOR, expect, judge, make, plain, solve
 from torch import Tensor
 
+from infomax.ops.problem import REDUCTIONS
+
 
 def mistaken(change: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
     def op(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
@@ -81,7 +83,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 @pytest.mark.parametrize("dtype", list(FLOOR), ids=str)
 def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]], reduction: str, dtype: torch.dtype) -> None:

@@ -7,6 +7,7 @@ import torch
 from ops.cases import Case, expect, judge, make, plain, solve
 
 from infomax.ops import use_backend, use_workspace
+from infomax.ops.problem import REDUCTIONS
 
 SIZES = [(7, 33, 5), (1, 1, 1), (18, 20, 17)]
 GROUPS = ["none", "runs", "ragged", "shuffled"]
@@ -21,21 +22,23 @@ def check(case: Case, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_groups_and_sizes(backend: str, reduction: str, sizes: tuple[int, int, int], groups: str) -> None:
     dtype = torch.float32 if backend == "triton" else torch.float64
     check(make(reduction, sizes, groups=groups), dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
+    if (backend, dtype, reduction) == ("triton", torch.float16, "square_sum"):
+        pytest.skip("refused, with the reason: see test_settings")
     # Seeds whose scores keep clear of the bound: there a derivative jumps, and rounding picks the side.
     check(make(reduction, (9, 40, 12), seed=1), dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_clip(backend: str, reduction: str, dtype: torch.dtype) -> None:
     if (backend, dtype) == ("triton", torch.float64):
         pytest.skip("no float64 kernels")
@@ -48,7 +51,7 @@ def test_clip(backend: str, reduction: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("clip", [None, 0.8])
 @pytest.mark.parametrize("groups", ["none", "runs", "shuffled"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_many_blocks(reduction: str, dtype: torch.dtype, groups: str, clip: float | None) -> None:
     """A workspace of 64 KiB cuts both the queries and the keys."""
     if dtype == torch.bfloat16 and clip is not None:
@@ -62,7 +65,7 @@ def test_many_blocks(reduction: str, dtype: torch.dtype, groups: str, clip: floa
         judge(solve(case), expected, allowed, dtype)
 
 
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_rows_that_are_not_contiguous(backend: str, reduction: str) -> None:
     dtype = torch.float32
     case = make(reduction, (6, 20, 8)).to(dtype)

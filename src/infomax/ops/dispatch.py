@@ -47,7 +47,7 @@ def implementation(name: str) -> Implementation:
     return cast("Implementation", import_module(_MODULES[name]))
 
 
-def choose(query: Tensor) -> str:
+def choose(query: Tensor, reduction: str = "logsumexp") -> str:
     """Return the forced backend, or the one that suits the tensors.
 
     Raises:
@@ -55,18 +55,20 @@ def choose(query: Tensor) -> str:
     """
     forced = forced_backend()
     if forced is None:
-        return "triton" if query.device.type == "cuda" and _triton_obstacle(query) is None else "chunked"
-    obstacle = _triton_obstacle(query) if forced == "triton" else None
+        return "triton" if query.device.type == "cuda" and _triton_obstacle(query, reduction) is None else "chunked"
+    obstacle = _triton_obstacle(query, reduction) if forced == "triton" else None
     if obstacle is not None:
         raise RuntimeError(f'use_backend("triton"): {obstacle}; use_backend(None) chooses by the tensors.')
     return forced
 
 
-def _triton_obstacle(query: Tensor) -> str | None:
+def _triton_obstacle(query: Tensor, reduction: str) -> str | None:
     if not _TRITON_INSTALLED:
         return "Triton is not installed"
     if query.dtype == torch.float64:
         return "its kernels accumulate in float32, got float64 tensors"
+    if query.dtype == torch.float16 and reduction == "square_sum":
+        return "its weights, twice the scores, may pass what a float16 holds"
     if query.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"its kernels run on CUDA (elsewhere only interpreted, under TRITON_INTERPRET=1), got {query.device}"
     return None

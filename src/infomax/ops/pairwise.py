@@ -9,7 +9,7 @@ from infomax._checks import check_choice, check_floating
 from infomax.ops.chunked.plan import may_keep
 from infomax.ops.dispatch import choose
 from infomax.ops.library import pairwise
-from infomax.ops.problem import autocasting
+from infomax.ops.problem import REDUCTIONS, Reduction, autocasting
 from infomax.ops.settings import workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
@@ -115,7 +115,7 @@ def pairwise_softplus(
 
 
 def pairwise_with_joint(
-    reduction: str,
+    reduction: Reduction,
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,
@@ -135,7 +135,8 @@ def pairwise_with_joint(
     or not, more than once or never.
 
     Args:
-        reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name.
+        reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores or
+            ``"square_sum"`` of their squares.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype.
         query_group: ``(M,)`` integers, or None to exclude nothing.
@@ -179,14 +180,14 @@ def _call(
     scale: float,
     clip: float | None,
 ) -> tuple[Tensor, Tensor]:
-    check_choice("reduction", reduction, ("logsumexp", "softplus"))
+    check_choice("reduction", reduction, REDUCTIONS)
     check_options(scale, clip)
     query, key = _autocast(check_floating("query", query), check_floating("key", key))
     check_vectors(query, key)
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
-    backend, space = choose(query), workspace()
+    backend, space = choose(query, reduction), workspace()
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
     sizes = (query.shape[0], key.shape[0], query.shape[1])
     keep = backend == "chunked" and differentiated and may_keep(*sizes, query.dtype, space)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Problem", "accumulation_dtype", "autocasting"]
+__all__ = ["REDUCTIONS", "Problem", "Reduction", "accumulation_dtype", "autocasting"]
+
+Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -31,7 +35,7 @@ class Problem:
         key_group: ``(K,)`` int64, or None.
         joint_query: ``(J,)`` int64 rows of ``query``, or None.
         joint_key: ``(J,)`` int64 rows of ``key``, non-decreasing, or None.
-        reduction: ``"logsumexp"`` or ``"softplus"`` (a sum).
+        reduction: One of `REDUCTIONS`; all but the first are sums of a function of each score.
         scale: Factor of every score.
         clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
         workspace: Bytes that blocks of scores may take.

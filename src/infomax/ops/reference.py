@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -12,6 +15,18 @@ __all__ = ["backward", "forward"]
 
 # Above this, softplus(x) = x to the last bit of a float64.
 _LINEAR_ABOVE = 40.0
+
+# The reductions that are sums: their terms, and the derivatives of those.
+_TERMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": partial(softplus, threshold=_LINEAR_ABOVE),
+    "sum": torch.clone,
+    "square_sum": torch.square,
+}
+_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": torch.sigmoid,
+    "sum": torch.ones_like,
+    "square_sum": partial(torch.mul, other=2.0),
+}
 
 
 def _scores(problem: Problem) -> Tensor:
@@ -40,7 +55,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
             scores = scores.masked_fill(~admissible, -torch.inf)
         value = scores.logsumexp(1)
     else:
-        terms = softplus(scores, threshold=_LINEAR_ABOVE)
+        terms = _TERMS[problem.reduction](scores)
         value = (terms if admissible is None else terms.masked_fill(~admissible, 0.0)).sum(1)
     return value, joint, scores.new_empty(0)
 
@@ -86,7 +101,7 @@ def _slope(problem: Problem, scores: Tensor) -> Tensor:
         total = weight.sum(1, keepdim=True)
         slope = weight / total.masked_fill(total == 0, 1.0)
     else:
-        slope = clipped.sigmoid()
+        slope = _SLOPES[problem.reduction](clipped)
         if admissible is not None:
             slope = slope.masked_fill(~admissible, 0.0)
     if problem.clip is not None:

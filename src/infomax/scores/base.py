@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from infomax._checks import check_choice, check_clip
 from infomax.layout import Pairing
+from infomax.ops.problem import REDUCTIONS, Reduction
 
 __all__ = ["PairScores", "Reduced", "Reduction"]
 
-Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum"]
-REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 _Value = TypeVar("_Value")
 

@@ -8,7 +8,6 @@ from infomax import ops
 from infomax.layout import Pairing
 from infomax.ops.problem import accumulation_dtype
 from infomax.scores.base import PairScores, Reduced, Reduction
-from infomax.scores.dense import DenseScores
 
 __all__ = ["StreamedScores"]
 
@@ -38,9 +37,6 @@ class StreamedScores(PairScores):
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
         pairing = self.pairing
-        if reduction in ("sum", "square_sum"):
-            dense = DenseScores(_dot, self.query, self.key, pairing, floats_per_pair=self.query.shape[1])
-            return dense.scaled(self.scale).reduce(reduction, clip)
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(
                 reduction,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
 
-__all__ = ["LogSumExp", "Reduction", "SoftplusSum", "reduction_of"]
+__all__ = ["LogSumExp", "PlainSum", "Reduction", "SoftplusSum", "SquareSum", "reduction_of"]
 
 # Above this softplus(x) = x to the last bit of a float64, and exp stays finite in a float32 below it.
 _LINEAR_ABOVE = 40.0
@@ -107,9 +107,50 @@ class SoftplusSum:
         return torch.ones_like(value)
 
 
+class PlainSum(SoftplusSum):
+    """Sum of the scores. An excluded one is found by its ``-inf``: no other score is."""
+
+    def absorb(self, block: Tensor, _blocks: Blocks, slopes: bool, /) -> None:
+        """Add up the block, then leave ones in it if asked."""
+        excluded = block == -torch.inf
+        self._total.add_(block.masked_fill_(excluded, 0.0).sum(0))
+        if slopes:
+            block.fill_(1.0).masked_fill_(excluded, 0.0)
+
+    @staticmethod
+    def slopes(block: Tensor, _value: Tensor, /) -> None:
+        """Ones."""
+        excluded = block == -torch.inf
+        block.fill_(1.0).masked_fill_(excluded, 0.0)
+
+
+class SquareSum(SoftplusSum):
+    """Sum of the squared scores."""
+
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> None:
+        """Add up the squares, then leave twice the scores in the block if asked."""
+        block.masked_fill_(block == -torch.inf, 0.0)
+        self._total.add_(torch.square(block, out=blocks.scores("spare", *block.shape)).sum(0))
+        if slopes:
+            block.mul_(2.0)
+
+    @staticmethod
+    def slopes(block: Tensor, _value: Tensor, /) -> None:
+        """Twice the scores."""
+        block.masked_fill_(block == -torch.inf, 0.0).mul_(2.0)
+
+
+_REDUCTIONS: dict[str, type[LogSumExp | SoftplusSum]] = {
+    "logsumexp": LogSumExp,
+    "softplus": SoftplusSum,
+    "sum": PlainSum,
+    "square_sum": SquareSum,
+}
+
+
 def reduction_of(name: str) -> type[LogSumExp | SoftplusSum]:
     """Look a reduction up by name."""
-    return LogSumExp if name == "logsumexp" else SoftplusSum
+    return _REDUCTIONS[name]
 
 
 def _finite(value: Tensor) -> Tensor:

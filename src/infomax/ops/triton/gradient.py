@@ -35,7 +35,7 @@ def _add_joint(
 def grad_key_kernel(
     query, key, query_group, key_group, value, grad_value, grad_key, joint_query, grad_joint, starts,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, scale, clip, lift,
-    SOFTPLUS: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c) owns keys of tile i and their c-th chunk of features, and goes through all queries."""
@@ -50,7 +50,7 @@ def grad_key_kernel(
         )  # fmt: skip
         reduced = tl.load(value + rows, mask=rows < row_count, other=0.0)
         grad = tl.load(grad_value + rows, mask=rows < row_count, other=0.0)
-        weight = slope_tile(scores, admissible, reduced, clip, SOFTPLUS, CLIPPED) * grad[:, None]
+        weight = slope_tile(scores, admissible, reduced, clip, REDUCTION, CLIPPED) * grad[:, None]
         vectors = load_rows(query, rows, chunk, row_count, dim, query_stride, query_step)
         total = product(tl.trans(weight.to(vectors.dtype)), vectors, total, PRECISION)
     total *= tl.load(lift) * scale
@@ -68,7 +68,7 @@ def grad_key_kernel(
 def grad_query_kernel(
     query, key, query_group, key_group, value, grad_value, partial, joint_key, grad_joint, starts,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip, lift,
-    SOFTPLUS: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c, p) owns queries of tile i, their c-th chunk of features, and the p-th range of keys."""
@@ -86,7 +86,7 @@ def grad_query_kernel(
             query, key, query_group, key_group, rows, keys, row_count, last, dim,
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
         )  # fmt: skip
-        weight = slope_tile(scores, admissible, reduced, clip, SOFTPLUS, CLIPPED) * grad[:, None]
+        weight = slope_tile(scores, admissible, reduced, clip, REDUCTION, CLIPPED) * grad[:, None]
         vectors = load_rows(key, keys, chunk, last, dim, key_stride, key_step)
         total = product(weight.to(vectors.dtype), vectors, total, PRECISION)
     total *= tl.load(lift) * scale

@@ -142,7 +142,7 @@ def _clip(problem: Problem) -> float:
 
 def _flags(problem: Problem) -> dict[str, Any]:
     return {
-        "SOFTPLUS": problem.reduction == "softplus",
+        "REDUCTION": problem.reduction,
         "GROUPED": problem.query_group is not None,
         "CLIPPED": problem.clip is not None,
         "PRECISION": _precision(problem.query),

@@ -16,7 +16,7 @@ __all__ = ["joint_kernel", "reduce_kernel"]
 def reduce_kernel(
     query, key, query_group, key_group, partial,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip,
-    SOFTPLUS: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, PRECISION: tl.constexpr,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """Program (i, p) reduces queries of tile i over the p-th range of keys into ``partial[p]``."""
@@ -35,15 +35,19 @@ def reduce_kernel(
         )  # fmt: skip
         if CLIPPED:
             scores = tl.minimum(tl.maximum(scores, -clip), clip)
-        if SOFTPLUS:
+        if REDUCTION == "softplus":
             terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
             total += tl.sum(tl.where(admissible, terms, 0.0), 1)
+        elif REDUCTION == "sum":
+            total += tl.sum(tl.where(admissible, scores, 0.0), 1)
+        elif REDUCTION == "square_sum":
+            total += tl.sum(tl.where(admissible, scores * scores, 0.0), 1)
         else:
             scores = tl.where(admissible, scores, float("-inf"))
             higher = tl.maximum(peak, tl.max(scores, 1))
             total = total * tl.exp(peak - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
             peak = higher
-    if not SOFTPLUS:
+    if REDUCTION == "logsumexp":
         total = tl.where(total > 0, peak + tl.log(tl.maximum(total, 1e-30)), float("-inf"))
     tl.store(partial + part * row_count + rows, total, mask=rows < row_count)
 

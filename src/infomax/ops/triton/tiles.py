@@ -67,13 +67,17 @@ def score_tile(
 
 
 @triton.jit
-def slope_tile(scores, admissible, value, clip, SOFTPLUS: tl.constexpr, CLIPPED: tl.constexpr):
+def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED: tl.constexpr):
     """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
     if CLIPPED:
         admissible = admissible & (tl.abs(scores) <= clip)
-    if SOFTPLUS:
+    if REDUCTION == "softplus":
         decay = tl.exp(-tl.abs(scores))
         slope = tl.where(scores >= 0, 1.0, decay) / (1.0 + decay)
+    elif REDUCTION == "sum":
+        slope = tl.full(scores.shape, 1.0, dtype=tl.float32)
+    elif REDUCTION == "square_sum":
+        slope = 2.0 * scores
     else:
         # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
         slope = tl.exp(tl.minimum(scores - value[:, None], 1.0))
