@@ -52,6 +52,10 @@ def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(like.shape, device=like.device, dtype=like.dtype, generator=generator)
 
 
+def _at_least_float32(scores: Tensor) -> Tensor:
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 _PRIORS: dict[str, tuple[Callable[[Tensor, torch.Generator | None], Tensor], Callable[[Tensor], Tensor]]] = {
     "uniform": (_uniform, torch.sigmoid),
     "normal": (_normal, lambda y: y),
@@ -122,9 +126,9 @@ class PriorMatchingLoss(nn.Module):
         y = squash(rows_of(y).reshape(-1, self.dim))
         real = sample(y.detach(), generator)
         # One pass of D over its two batches; its weights detached for the encoder's.
-        on_prior, on_data = self.discriminator(torch.cat([real, y.detach()])).float().chunk(2)
+        on_prior, on_data = _at_least_float32(self.discriminator(torch.cat([real, y.detach()]))).chunk(2)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        judged: Tensor = torch.func.functional_call(self.discriminator, frozen, (y,)).float()
+        judged = _at_least_float32(torch.func.functional_call(self.discriminator, frozen, (y,)))
         return PriorTerms(
             encoder=softplus(-judged).mean(),
             discriminator=softplus(-on_prior).mean() + softplus(on_data).mean(),
