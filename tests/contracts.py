@@ -239,8 +239,7 @@ def check_padding_is_mask(
     """Locations that are not there and locations that are padded and masked are one thing."""
     short = make_loss()
     value, by_local, by_global = value_and_gradients(short, local, global_)
-    pads = [0, 0] * (local.ndim - 3) + [0, padding]
-    padded = torch.nn.functional.pad(local, list(reversed(pads)) if local.ndim == 3 else [0, padding], value=7.0)
+    padded = torch.nn.functional.pad(local, [0, padding], value=7.0)
     mask = torch.zeros(padded.shape[:1] + padded.shape[2:], dtype=torch.bool)
     mask[..., : local.shape[-1]] = True
     long = make_loss()

@@ -1,0 +1,57 @@
+"""torch.compile without a graph break, forward and backward."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from contracts import randn
+from tolerances import NETWORK, assert_close
+from torch import Tensor, nn
+
+from infomax import LocalDIMLoss
+
+
+class Distance(nn.Module):
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        return -(local - global_).square().sum(1)
+
+
+CRITICS: dict[str, dict[str, Any]] = {
+    "dot": {"critic": "dot", "units": 8},
+    "concat": {"critic": "concat", "units": 8},
+    "bilinear": {"critic": "bilinear"},
+    "cosine": {"critic": "cosine", "units": 8},
+    "own": {"critic": Distance()},
+}
+# Tracing is what a graph break shows in; generated code is slow to build and tested once a day.
+QUICK = {("dot", "infonce", "aot_eager"), ("concat", "jsd", "aot_eager")}
+GRID = [
+    pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow)
+    for case in (
+        *((critic, estimator, "aot_eager") for critic in CRITICS for estimator in ("infonce", "jsd", "mine", "chi2")),
+        *((critic, "infonce", "inductor") for critic in CRITICS),
+    )
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*TensorFloat32.*")
+@pytest.mark.parametrize(("critic", "estimator", "backend"), GRID)
+def test_full_graph(critic: str, estimator: str, backend: str) -> None:
+    torch._dynamo.reset()
+    loss = LocalDIMLoss(4, 4, estimator=estimator, **copy.deepcopy(CRITICS[critic]))
+    expected = copy.deepcopy(loss)
+    compiled = torch.compile(loss, fullgraph=True, backend=backend)
+    for step, shape in enumerate([(5, 4, 2, 3), (5, 4, 2, 3), (7, 4, 3, 3)]):  # the last one compiles anew
+        local, global_ = randn(*shape, seed=step, dtype=torch.float32), randn(shape[0], 4, dtype=torch.float32)
+        results = []
+        for function in (expected, compiled):
+            leaves = local.clone().requires_grad_(), global_.clone().requires_grad_()
+            value = function(*leaves)
+            results.append((value, *torch.autograd.grad(value, leaves)))
+        for one, other in zip(*results, strict=True):
+            assert_close(other, one, NETWORK[torch.float32])
+    for (name, one), other in zip(expected.state_dict().items(), loss.state_dict().values(), strict=True):
+        assert_close(other, one, NETWORK[torch.float32], name)

@@ -1,0 +1,120 @@
+"""Bad input: one clear error each, that names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from infomax import ConcatCritic, DIMLoss, GlobalDIMLoss, LocalDIMLoss
+
+LOSSES: dict[str, Any] = {
+    "local": lambda: LocalDIMLoss(3, 4, units=8),
+    "global": lambda: GlobalDIMLoss(3, (2, 2), 4, units=8),
+    "dim": lambda: DIMLoss(3, (2, 2), 4, alpha=1.0, units=8),
+}
+PAIRS = ["local", "global"]  # a DIMLoss is read through its terms
+GOOD = torch.zeros(4, 3, 2, 2), torch.zeros(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "call"), [*((loss, "forward") for loss in LOSSES), *((loss, "mutual_information") for loss in PAIRS)]
+)
+@pytest.mark.parametrize(
+    ("local", "global_", "mask", "error", "message"),
+    [
+        (torch.zeros(3), GOOD[1], None, ValueError, r"local must have shape \(N, channels, \*spatial\), got \(3\)"),
+        (GOOD[0], torch.zeros(4), None, ValueError, r"global_ must have shape \(N, channels, \*spatial\), got \(4\)"),
+        (GOOD[0], torch.zeros(3, 4), None, ValueError, "same examples, got batch sizes 4 .* and 3"),
+        (GOOD[0][:1], GOOD[1][:1], None, ValueError, "at least 2 examples, got 1.*other examples as negatives"),
+        (torch.zeros(4, 7, 2, 2), GOOD[1], None, ValueError, r"local must have .*3"),
+        (GOOD[0], torch.zeros(4, 7), None, ValueError, "global_ must have 4 channels.*got 7"),
+        (torch.zeros(4, 3, 0, 2), GOOD[1], None, ValueError, r"local must have at least one .*got \(4, 3, 0, 2\)"),
+        (
+            GOOD[0].long(),
+            GOOD[1],
+            None,
+            TypeError,
+            r"local must have a real floating dtype, got torch.int64.*float\(\)",
+        ),
+        (GOOD[0], GOOD[1].to(torch.complex64), None, TypeError, "global_ must have a real floating dtype.*complex64"),
+        (GOOD[0], GOOD[1].to("meta"), None, ValueError, "local and global_ must be on the same device.*cpu.*meta"),
+        (GOOD[0].numpy(), GOOD[1], None, TypeError, "local must be a torch.Tensor, got ndarray"),
+        (*GOOD, torch.zeros(4, 2, 2, dtype=torch.bool), ValueError, "mask must leave real locations.*got 0 of 4"),
+        (*GOOD, torch.ones(4, 2, dtype=torch.bool), ValueError, r"mask must have the shape \(4, 2, 2\).*got \(4, 2\)"),
+        (
+            *GOOD,
+            torch.ones(4, 2, 2),
+            TypeError,
+            "mask must be a bool tensor, True at real locations, got torch.float32",
+        ),
+        (*GOOD, torch.ones(4, 2, 2, dtype=torch.bool, device="meta"), ValueError, "same device.*mask on meta"),
+        (*GOOD, "mask", TypeError, "mask must be a bool tensor.*got str"),
+    ],
+)
+def test_features(
+    loss: str, call: str, local: Any, global_: Any, mask: Any, error: type[Exception], message: str
+) -> None:
+    module = LOSSES[loss]()
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(error, match=message):
+        (module if call == "forward" else module.mutual_information)(local, global_, mask)
+    changed = [name for name, value in module.state_dict().items() if not torch.equal(value, state[name])]
+    assert not changed, "refused, and yet something has changed"
+
+
+def test_a_map_of_another_size() -> None:
+    with pytest.raises(ValueError, match=r"local must have the shape \(N, 3, 2, 2\) of local_dim and local_size, got"):
+        LOSSES["global"]()(torch.zeros(4, 3, 3, 3), torch.zeros(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: LocalDIMLoss(0, 4), ValueError, "local_dim must be at least 1, got 0"),
+        (lambda: LocalDIMLoss(3, "4"), TypeError, "global_dim must be an integer, got str"),
+        (lambda: LocalDIMLoss(3, 4, units=0), ValueError, "units must be at least 1, got 0"),
+        (lambda: LocalDIMLoss(3, 4, estimator="mi"), ValueError, "estimator must be one of .*infonce.*, got 'mi'"),
+        (lambda: LocalDIMLoss(3, 4, estimator=None), TypeError, "estimator must be a short name or a module.*NoneType"),
+        (lambda: LocalDIMLoss(3, 4, critic="mlp"), ValueError, "critic must be one of .*concat.*, got 'mlp'"),
+        (lambda: LocalDIMLoss(3, 4, critic=ConcatCritic), TypeError, "critic must be a short name or a module"),
+        (lambda: LocalDIMLoss(3, 4, locations=0), ValueError, "locations must be at least 1, got 0"),
+        (lambda: LocalDIMLoss(3, 4, locations=0.5), TypeError, "locations must be an integer, got float"),
+        (lambda: LocalDIMLoss(3, 4, negatives=-1), ValueError, "negatives must be at least 1, got -1"),
+        (lambda: LocalDIMLoss(3, 4, negatives=2, gather=True), ValueError, "negatives must be None with gather=True"),
+        (
+            lambda: GlobalDIMLoss(3, 8, 4),
+            TypeError,
+            r"local_size must be a sequence of sizes such as \(8, 8\), got int",
+        ),
+        (lambda: GlobalDIMLoss(3, (2, 0), 4), ValueError, "local_size must be at least 1, got 0"),
+        (lambda: GlobalDIMLoss(3, (2, 2.0), 4), TypeError, "local_size must be an integer, got float"),
+        (lambda: GlobalDIMLoss(3, (1, 1, 1, 1), 4), ValueError, r"local_size must have at most 3 axes, got \(1, 1"),
+        (lambda: DIMLoss(3), TypeError, "global_dim must be given"),
+        (lambda: DIMLoss(3, global_dim=4, alpha=1.0), ValueError, "local_size must be given where alpha is not 0"),
+        (lambda: DIMLoss(3, global_dim=4, gamma=-0.1), ValueError, "gamma must be at least 0, got -0.1"),
+        (lambda: DIMLoss(3, global_dim=4, beta="1"), TypeError, "beta must be a number, got str"),
+        (lambda: DIMLoss(3, global_dim=4, beta=float("nan")), ValueError, "beta must be at least 0, got nan"),
+        (lambda: DIMLoss(3, global_dim=4, alpha=0, beta=0, gamma=0), ValueError, "must not all be 0"),
+        (
+            lambda: DIMLoss(3, (2, 2), 4, alpha=1.0, critic=nn.Identity()),
+            TypeError,
+            "critic must be a short name where",
+        ),
+        (
+            lambda: DIMLoss(3, global_dim=4, prior="gamma"),
+            ValueError,
+            "prior must be one of normal, uniform, got 'gamma'",
+        ),
+    ],
+)
+def test_options(build: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build()
+
+
+def test_more_negatives_than_examples() -> None:
+    with pytest.raises(ValueError, match=r"negatives must be between 1 and 3.*got 4"):
+        LocalDIMLoss(3, 4, units=8, negatives=4)(*GOOD)
