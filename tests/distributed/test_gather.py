@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from contracts import check_split_batch
 from torch import Tensor
@@ -26,15 +25,19 @@ _spec.loader.exec_module(ranks)
 WORLD = len(ranks.SHARES)
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
-    """What each of the processes found; they meet through a file, so no port is taken."""
-    folder = tmp_path_factory.mktemp("group")
+def run_processes(folder: Path) -> list[dict[Any, Any]]:
+    """What each of the processes finds; they meet through a file, so no port is taken."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(HERE / "ranks.py")]
     processes = [
         subprocess.Popen(
-            [*command, str(rank), str(WORLD), str(folder / "init"), str(folder / f"{rank}.pt")],
+            [
+                sys.executable,
+                str(HERE / "ranks.py"),
+                str(rank),
+                str(WORLD),
+                str(folder / "init"),
+                str(folder / f"{rank}.pt"),
+            ],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -56,27 +59,20 @@ def single(case: Any) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("case", ranks.CASES, ids=lambda case: "-".join(map(str, case)))
-def test_two_processes_are_one(results: list[dict[Any, Any]], case: Any) -> None:
-    check_split_batch(single(case), [found[tuple(case)] for found in results])
-
-
-def test_distributed_data_parallel(results: list[dict[Any, Any]]) -> None:
+def test_two_processes_are_one(tmp_path: Path) -> None:
+    """All that a group of processes can show, in one test: starting them is what takes the time."""
+    results = run_processes(tmp_path)
+    failures = []
+    for case in ranks.CASES:
+        try:
+            check_split_batch(single(case), [found[tuple(case)] for found in results])
+        except AssertionError as error:
+            failures.append(f"{case}: {error}")
+    assert not failures, "\n".join(failures)
     check_split_batch(single(ranks.CASES[0]), [found["ddp"] for found in results])
-
-
-def test_rows_come_in_the_order_of_ranks(results: list[dict[Any, Any]]) -> None:
     for found in results:
-        assert found["rows"].tolist() == [[0.0, 0.0]] * 2 + [[1.0, 1.0]] * 3
-
-
-def test_a_gradient_that_serves_elsewhere_is_left_alone(results: list[dict[Any, Any]]) -> None:
-    for found in results:
-        assert (found["aliased"] == 2 * 2 * 3).all()
-
-
-def test_refusals(results: list[dict[Any, Any]]) -> None:
-    for found in results:
+        assert found["rows"].tolist() == [[0.0, 0.0]] * 2 + [[1.0, 1.0]] * 3, "rows come in the order of ranks"
+        assert (found["aliased"] == 2 * 2 * 3).all(), "a gradient that serves elsewhere is left alone"
         assert found["globals differ"].startswith("ValueError: global_ must have the same number of locations on every")
         assert found["globals differ"].endswith("got [1, 2]")
         assert found["table"].startswith("TypeError: scores must be streamed or dense to gather negatives, got TableS")

@@ -44,7 +44,10 @@ def test_full_graph(critic: str, estimator: str, backend: str) -> None:
     loss = LocalDIMLoss(4, 4, estimator=estimator, **copy.deepcopy(CRITICS[critic]))
     expected = copy.deepcopy(loss)
     compiled = torch.compile(loss, fullgraph=True, backend=backend)
-    for step, shape in enumerate([(5, 4, 2, 3), (5, 4, 2, 3), (7, 4, 3, 3)]):  # the last one compiles anew
+    shapes = [(5, 4, 2, 3), (5, 4, 2, 3)]
+    if (critic, estimator, backend) not in QUICK:
+        shapes.append((7, 4, 3, 3))  # compiles anew, with sizes that may vary
+    for step, shape in enumerate(shapes):
         local, global_ = randn(*shape, seed=step, dtype=torch.float32), randn(shape[0], 4, dtype=torch.float32)
         results = []
         for function in (expected, compiled):
