@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import Plan
 from infomax.ops.chunked.weights import Weights
 from infomax.ops.problem import Problem
@@ -26,7 +27,9 @@ def backward(
     weights = Weights(problem, plan, grad_value, grad_joint, value, saved)
     query, key = problem.query, problem.key
     grad_query = query.new_zeros(query.shape) if need_query else None
-    grad_key = (key.new_empty if plan.rows else key.new_zeros)(key.shape) if need_key else None
+    grad_key = new_empty(key, key.shape, key.dtype) if need_key else None
+    if grad_key is not None and not plan.rows:
+        grad_key.zero_()
     narrow = query.dtype != problem.dtype
     if narrow and len(plan.rows) > 1 and grad_key is not None:
         # A sum must not be rounded to a half on its way, and a wide copy of a whole gradient would not fit: each

@@ -8,6 +8,7 @@ from torch import Tensor
 from infomax.ops.chunked.blocks import Blocks
 from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.joint import JointPairs
+from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import LEAST_KEYS, Plan, kept_size
 from infomax.ops.chunked.reductions import reduction_of
 from infomax.ops.problem import Problem
@@ -26,8 +27,10 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     queries, keys = problem.query.shape[0], problem.key.shape[0]
     value = problem.query.new_empty(queries, dtype=problem.dtype)
     joint = value.new_empty(problem.joints)
-    kept = value.new_empty(kept_size(queries, keys) if keep else 0)
+    kept = new_empty(value, (kept_size(queries, keys) if keep else 0,), value.dtype)
     table, references = split_kept(kept, queries, keys) if keep else (None, None)
+    if references is not None:
+        references.zero_()  # not every reduction and block has one, and what is saved must repeat bitwise
     clip = None if problem.clip is None else problem.clip / unit
     for rows in plan.rows:
         scaled = blocks.queries(rows)

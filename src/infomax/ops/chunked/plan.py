@@ -12,8 +12,8 @@ __all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep"]
 
 # Fewer keys than this in a block leave the matrix products short of work.
 LEAST_KEYS = 256
-# Scores in a block: small enough to stay in cache between a product, the exponentials and the next product.
-_BLOCK_SCORES = 2**18
+# Scores in a block: enough for the products to run at full speed, few enough to stay in a shared cache meanwhile.
+_BLOCK_SCORES = 2**20
 _ALIGNMENT = 64
 
 
