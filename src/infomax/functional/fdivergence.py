@@ -40,10 +40,10 @@ def nwj_loss(scores: PairScores, *, clip: float | None = None) -> Tensor:
         >>> import torch
         >>> from infomax import functional as F
         >>> F.nwj_loss(F.dense_scores(torch.ones(4, 4)))  # a constant critic of 1 is at the bound 0
-        tensor(-0.)
+        tensor(0.)
     """
-    joint, marginal = scores.reduce("logsumexp", clip)
-    return (log_mean_exp_marginal(scores, marginal) - 1).exp() - clipped(joint, clip).mean()
+    mean_joint, partition = _nwj(scores, clip)
+    return partition - mean_joint
 
 
 def nwj_estimate(scores: PairScores, *, clip: float | None = None) -> Tensor:
@@ -67,7 +67,13 @@ def nwj_estimate(scores: PairScores, *, clip: float | None = None) -> Tensor:
         >>> F.nwj_estimate(F.dense_scores(torch.ones(4, 4)))
         tensor(0.)
     """
-    return -nwj_loss(scores, clip=clip)
+    mean_joint, partition = _nwj(scores, clip)
+    return mean_joint - partition
+
+
+def _nwj(scores: PairScores, clip: float | None) -> tuple[Tensor, Tensor]:
+    joint, marginal = scores.reduce("logsumexp", clip)
+    return clipped(joint, clip).mean(), (log_mean_exp_marginal(scores, marginal) - 1).exp()
 
 
 def _reverse_kl(scores: PairScores, clip: float | None) -> Tensor:
@@ -110,15 +116,15 @@ def fdivergence_loss(scores: PairScores, measure: str, *, clip: float | None = N
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[g(T)] - \mathbb{E}_\mathrm{marginal}[f^*(g(T))] \Big)
 
-    ============  =============================================================  ==========================
-    measure       loss                                                           optimal critic
-    ============  =============================================================  ==========================
-    ``kl``        :math:`-(\mathbb{E}_J[T] - \mathbb{E}_M[e^{T-1}])` (NWJ)       1 + log r
-    ``rkl``       :math:`\mathbb{E}_J[e^{-T}] + \mathbb{E}_M[T - 1]`             log r
-    ``hellinger`` :math:`-(\mathbb{E}_J[1 - e^{-T}] - \mathbb{E}_M[e^T - 1])`    log(r) / 2
-    ``chi2``      :math:`-(\mathbb{E}_J[T] - \mathbb{E}_M[T^2/4 + T])`           2 (r - 1)
-    ``gan``       :math:`\mathbb{E}_J[\mathrm{sp}(-T)] + \mathbb{E}_M[\mathrm{sp}(T)]`  log r
-    ============  =============================================================  ==========================
+    =============  ====================================================================  ==============
+    measure        loss                                                                  optimal critic
+    =============  ====================================================================  ==============
+    ``kl``         :math:`-(\mathbb{E}_J[T] - \mathbb{E}_M[e^{T-1}])` (NWJ)              1 + log r
+    ``rkl``        :math:`\mathbb{E}_J[e^{-T}] + \mathbb{E}_M[T - 1]`                    log r
+    ``hellinger``  :math:`-(\mathbb{E}_J[1 - e^{-T}] - \mathbb{E}_M[e^T - 1])`           log(r) / 2
+    ``chi2``       :math:`-(\mathbb{E}_J[T] - \mathbb{E}_M[T^2/4 + T])`                  2 (r - 1)
+    ``gan``        :math:`\mathbb{E}_J[\mathrm{sp}(-T)] + \mathbb{E}_M[\mathrm{sp}(T)]`  log r
+    =============  ====================================================================  ==============
 
     with r the density ratio p(x, y) / p(x) p(y), J the joint and M the marginal pairs. Each is 0 at best for
     independent variables (``gan``: 2 log 2). Only ``kl`` bounds the mutual information itself.

@@ -49,7 +49,8 @@ def infonce_estimate(scores: PairScores) -> Tensor:
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} \log(1 + K_y) - \mathcal{L}_\mathrm{InfoNCE}
 
     with :math:`K_y` the marginal pairs of a global, (N - 1) P when nothing is masked. A low-variance lower bound that
-    never exceeds log(1 + K): near that ceiling it says "at least this much".
+    never exceeds log(1 + K): near that ceiling it says "at least this much". The proof takes a global's negatives as
+    independent: where the P locations of an example are alike and N is small, the estimate can pass the truth.
 
     Args:
         scores: joint and marginal scores.
