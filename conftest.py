@@ -31,6 +31,7 @@ def _leave_torch_as_found() -> Iterator[None]:
     dtype, grad, anomaly = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_anomaly_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
     yield
+    torch.set_flush_denormal(False)  # a training example turns it on; it cannot be asked
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(grad)
     torch.autograd.set_detect_anomaly(anomaly)
