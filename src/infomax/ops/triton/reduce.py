@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import load_rows, log1p, score_tile
+from infomax.ops.triton.tiles import clip_tile, load_rows, log1p, score_tile
 
 __all__ = ["joint_kernel", "reduce_kernel"]
 
@@ -34,7 +34,7 @@ def reduce_kernel(
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
         )  # fmt: skip
         if CLIPPED:
-            scores = tl.minimum(tl.maximum(scores, -clip), clip)
+            scores = clip_tile(scores, clip)
         if REDUCTION == "softplus":
             terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
             total += tl.sum(tl.where(admissible, terms, 0.0), 1)
@@ -48,7 +48,8 @@ def reduce_kernel(
             total = total * tl.exp(peak - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
             peak = higher
     if REDUCTION == "logsumexp":
-        total = tl.where(total > 0, peak + tl.log(tl.maximum(total, 1e-30)), float("-inf"))
+        empty = total == 0
+        total = tl.where(empty, float("-inf"), peak + tl.log(tl.where(empty, 1.0, total)))
     tl.store(partial + part * row_count + rows, total, mask=rows < row_count)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["load_rows", "log1p", "product", "score_tile", "slope_tile"]
+__all__ = ["clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile"]
 
 
 @triton.jit
@@ -67,6 +67,12 @@ def score_tile(
 
 
 @triton.jit
+def clip_tile(scores, clip):
+    """Bound scores; by comparisons, since the hardware's minimum and maximum drop a NaN."""
+    return tl.where(scores > clip, clip, tl.where(scores < -clip, -clip, scores))
+
+
+@triton.jit
 def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED: tl.constexpr):
     """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
     if CLIPPED:
@@ -80,5 +86,6 @@ def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED
         slope = 2.0 * scores
     else:
         # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
-        slope = tl.exp(tl.minimum(scores - value[:, None], 1.0))
+        excess = scores - value[:, None]
+        slope = tl.exp(tl.where(excess > 1.0, 1.0, excess))
     return tl.where(admissible, slope, 0.0)
