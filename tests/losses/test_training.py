@@ -56,9 +56,14 @@ def overfit(loss: Any, **keywords: Any) -> None:
 
 @pytest.mark.parametrize(("critic", "estimator"), GRID)
 def test_local(critic: str, estimator: str) -> None:
-    # Renyi's reading of a chi-squared critic starts at 0 and saturates early; see its docstring.
-    gain = 0.2 if estimator == "chi2" else 0.5
-    overfit(LocalDIMLoss(8, 8, estimator=estimator, **options(critic)), gain=gain)
+    loss = LocalDIMLoss(8, 8, estimator=estimator, **options(critic))
+    if estimator == "rkl":
+        # The reverse divergence of a handful of examples is infinite: nothing in it holds the largest marginal scores
+        # down, which a Donsker-Varadhan reading of its critic hangs on. What it maximises rises all the same.
+        overfit(loss, read=lambda local, global_: -loss(local, global_))
+    else:
+        # Renyi's reading of a chi-squared critic starts at 0 and saturates early; see its docstring.
+        overfit(loss, gain=0.2 if estimator == "chi2" else 0.5)
 
 
 @pytest.mark.parametrize("estimator", ["infonce", "jsd", "dv"])
