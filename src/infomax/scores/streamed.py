@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from infomax import ops
@@ -37,6 +38,8 @@ class StreamedScores(PairScores):
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
         pairing = self.pairing
+        if reduction == "sum" and clip is None:
+            return Reduced(self._joint(), self._sum())
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(
                 reduction,
@@ -66,15 +69,26 @@ class StreamedScores(PairScores):
         return Reduced(self._joint(), marginal)
 
     def _joint(self) -> Tensor:
+        """Joint scores alone: a small product an example."""
         pairing = self.pairing
-        query = self.query.view(pairing.examples, pairing.globals_, -1)
+        acc = accumulation_dtype(self.key.dtype)
+        query = self.query.to(acc).view(pairing.examples, pairing.globals_, -1)
+        key = self.key[pairing.first : pairing.first + pairing.joint_keys].to(acc)
         if pairing.locations is None:
-            query, key = query[pairing.joint_group], self.key[:, None]
+            return self.scale * (query[pairing.joint_group] * key[:, None]).sum(-1).flatten()
+        key = key.view(pairing.examples, pairing.locations, -1)
+        with torch.autocast(key.device.type, enabled=False):  # it would round the scores
+            return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
+
+    def _sum(self) -> Tensor:
+        """Sums of the marginal scores: ``<q, sum of keys>``, so the pairs are never formed."""
+        pairing = self.pairing
+        acc = accumulation_dtype(self.key.dtype)
+        key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
+        if pairing.locations is not None and key.shape[0] == pairing.examples * pairing.locations:
+            by_example = key.view(pairing.examples, pairing.locations, -1).sum(1, dtype=acc)
         else:
-            query, key = query[:, None], self.key.view(pairing.examples, pairing.locations, 1, -1)
-        return self.scale * _dot(query, key).flatten()
-
-
-def _dot(query: Tensor, key: Tensor) -> Tensor:
-    acc = accumulation_dtype(key.dtype)
-    return (query.to(acc) * key.to(acc)).sum(-1)
+            by_example = key.new_zeros(pairing.total_examples, key.shape[1], dtype=acc)
+            by_example = by_example.index_add(0, pairing.marginal_group(), key.to(acc))
+        others = by_example.sum(0) - by_example[pairing.query_group]
+        return self.scale * (self.query.to(acc) * others).sum(-1)
