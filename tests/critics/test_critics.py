@@ -147,12 +147,17 @@ class TestContract:
         assert_close(found.marginal, expected.marginal, NETWORK[torch.float32])
         assert_close(found.joint, expected.joint, NETWORK[torch.float32])
 
-    def test_autocast_gives_float32_scores(self, name: str) -> None:
+    @pytest.mark.parametrize("negatives", [None, 2])
+    @pytest.mark.parametrize("reduction", ["logsumexp", "softplus", "sum", "square_sum"])
+    def test_autocast_gives_float32_scores(self, name: str, reduction: Any, negatives: int | None) -> None:
+        """Features may be of lower precision inside; every score is formed and summed in float32."""
         critic = CRITICS[name]()
         local, global_, mask = data(torch.float32)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = critic(local, global_, mask).reduce("logsumexp")
-        assert found.marginal.dtype == found.joint.dtype == torch.float32
+            for hidden in (mask, None):
+                rows = pair_rows(local, global_, hidden, negatives=negatives)
+                found = critic.score(rows).reduce(reduction)
+                assert found.marginal.dtype == found.joint.dtype == torch.float32
         (found.marginal.sum() + found.joint.sum()).backward()
         for parameter in critic.parameters():
             assert parameter.grad is None or parameter.grad.isfinite().all()

@@ -26,7 +26,7 @@ from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.layout import Pairing, Rows, pair_rows
 from infomax.ops import use_workspace
-from infomax.scores import DenseScores, PairScores, StreamedScores
+from infomax.scores import DenseScores, PairScores, Reduction, StreamedScores
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -96,13 +96,17 @@ class TestFewerNegatives:
                 for one, other in zip(found, expected, strict=True):
                     assert_close(numpy_rows(one), other, 1e-12, f"gradient of {name}")
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_joint_scores_are_float32(self, dtype: torch.dtype) -> None:
-        local, global_ = randn(4, 16, 3, dtype=dtype), randn(4, 16, seed=1, dtype=dtype)
-        paired = pair_rows(local, global_, negatives=2, generator=generator())
-        found = both_forms(paired)[0].reduce("logsumexp").joint
+    @pytest.mark.parametrize("autocast", [False, True])
+    @pytest.mark.parametrize("reduction", ["logsumexp", "sum"])
+    def test_joint_scores_are_float32(self, reduction: Reduction, autocast: bool) -> None:
+        """Products of bfloat16 features are not rounded to bfloat16 before they are summed, autocast or not."""
+        local, global_ = randn(4, 16, 3, dtype=torch.bfloat16), randn(4, 16, seed=1, dtype=torch.bfloat16)
         expected = F.dot_scores(local.double(), global_.double()).reduce("logsumexp").joint
-        assert_close(found, expected, 2e-6, "joint scores")
+        for negatives in (None, 2):
+            paired = pair_rows(local, global_, negatives=negatives, generator=generator())
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+                found = both_forms(paired)[0].reduce(reduction).joint
+            assert_close(found, expected, 2e-6, "joint scores")
 
     def test_every_other_example_is_equally_likely(self) -> None:
         """Each global's negatives are a uniform choice among the others: every subset, whoever is drawn."""
