@@ -111,7 +111,8 @@ def _stl10(options: Options) -> Images:
         )
         for split, part in parts.items()
     }
-    return Images(sets["unlabeled"], sets["train"], sets["test"], tuple(parts["train"].classes))
+    learnt = sets["train" if options.objective == "supervised" else "unlabeled"]
+    return Images(learnt, sets["train"], sets["test"], tuple(parts["train"].classes))
 
 
 def _fashion_mnist(options: Options) -> Images:

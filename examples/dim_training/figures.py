@@ -29,7 +29,7 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def curves(rows: list[dict[str, str]], path: Path) -> None:
-    """Loss, and MI in nats with its ceiling (or the training accuracy), against time."""
+    """Loss, and MI in nats with its ceiling (or the training accuracy, where there is either), against time."""
     seconds = [float(row["seconds"]) for row in rows]
     unit, length = ("minutes", 60) if seconds[-1] > 180 else ("seconds", 1)
     time = [second / length for second in seconds]
@@ -37,8 +37,9 @@ def curves(rows: list[dict[str, str]], path: Path) -> None:
     def column(name: str) -> list[float]:
         return [float(row[name]) for row in rows if row.get(name)]
 
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    panels = 2 if column("mi") or column("accuracy") else 1
+    figure = Figure(figsize=(4.5 * panels, 3.4), layout="constrained")
+    left, right = figure.subplots(1, panels, squeeze=False)[0][[0, -1]]
     _line(left, time, column("loss"), BLUE)
     tidy(left, "Loss", f"{unit} of training", "loss (no unit)")
     if column("mi"):
@@ -59,7 +60,7 @@ def curves(rows: list[dict[str, str]], path: Path) -> None:
             )
             right.set_ylim(top=ceiling[-1] * 1.06)
         tidy(right, "Mutual information, as estimated on training batches", f"{unit} of training", "nats")
-    else:
+    elif column("accuracy"):
         _line(right, time, [100 * a for a in column("accuracy")], ORANGE)
         tidy(right, "Accuracy on training batches", f"{unit} of training", "%")
     save(figure, path)

@@ -17,7 +17,8 @@ from . import checkpoint
 from .augment import Augment, occlude
 from .data import Images
 from .errors import BadInput
-from .objective import DeepInfoMax, Step, Supervised, build_encoder
+from .models import build_model
+from .objective import Batch, Step, build_encoder
 from .options import Options
 from .probes import QuickProbes
 from .run_folder import RunFolder, Table
@@ -40,12 +41,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         side, channels = options.crop or images.train.pixels.shape[1], images.train.pixels.shape[3]
         encoder = build_encoder(options, channels, side)
-        if options.objective == "supervised":
-            if not images.has_labels or (images.train.labels < 0).any():
-                raise BadInput("--objective supervised: expected training images with labels; these have none")
-            self.model: nn.Module = Supervised(encoder, len(images.classes))
-        else:
-            self.model = DeepInfoMax(encoder, options)
+        self.model = build_model(options, encoder, images)
         self.model.to(device, memory_format=torch.channels_last)
         self.optimizer = _optimizer(self.model, options, device)
         self.average = None
@@ -111,7 +107,7 @@ class Trainer:
         elif options.objective == "dim" and options.occlude:
             other = occlude(images, options.occlude)
         with self.precision():
-            result = self.model(images, other, self.labels[index])
+            result = self.model(Batch(images, other, self.labels[index], index))
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         self.optimizer.step()
@@ -218,7 +214,8 @@ class Log:
         steps = trainer.step % trainer.options.log_every or trainer.options.log_every
         row = {name: (total / steps).item() for name, total in trainer.sums.items()}
         trainer.sums = {}
-        row |= trainer.model.information(result.features)
+        if result.features is not None:
+            row |= trainer.model.information(result.features)
         trainer.tick()
         (step, seconds), self.last = self.last, (trainer.step, trainer.seconds)
         images = (trainer.step - step) * trainer.options.batch

@@ -17,6 +17,15 @@ from .options import Options
 BY_SIZE = {28: "conv28", 32: "conv32", 64: "conv64"}
 
 
+class Batch(NamedTuple):
+    """What a step is made on: images (n, C, H, W), perhaps a second view, labels (n,) and their places in the data."""
+
+    images: Tensor
+    other: Tensor | None
+    labels: Tensor
+    index: Tensor
+
+
 class Step(NamedTuple):
     """One step's loss, its parts to report, and the features the MI is measured on."""
 
@@ -83,12 +92,12 @@ class DeepInfoMax(nn.Module):
         self.has_ceiling = options.estimator == "infonce"
         self.ceiling = math.log1p(images * each)
 
-    def forward(self, images: Tensor, other: Tensor | None, labels: Tensor) -> Step:  # noqa: ARG002
-        """Locals of ``images`` against globals of ``other``, a second view of them, where there is one."""
-        if other is None:
-            local, global_ = self.encoder(images)
+    def forward(self, batch: Batch) -> Step:
+        """Locals of the images against globals of the second view, where there is one."""
+        if batch.other is None:
+            local, global_ = self.encoder(batch.images)
         else:
-            local, global_ = self.encoder.local(images), self.encoder(other).global_
+            local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
         out = self.objective(local, global_)
         parts = {"local": out.local, "global": out.global_, "prior": out.prior}
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
@@ -110,12 +119,12 @@ class Supervised(nn.Module):
         self.encoder = encoder
         self.head = nn.Linear(encoder.global_dim, classes)
 
-    def forward(self, images: Tensor, other: Tensor | None, labels: Tensor) -> Step:  # noqa: ARG002
+    def forward(self, batch: Batch) -> Step:
         """Cross-entropy of the classes predicted from `y`."""
-        logits = self.head(torch.relu(self.encoder(images).global_))
-        accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        return Step(cross_entropy(logits, labels), {"accuracy": accuracy}, None)
+        logits = self.logits(self.encoder(batch.images).global_)
+        accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        return Step(cross_entropy(logits, batch.labels), {"accuracy": accuracy}, None)
 
-    def information(self, features: None) -> dict[str, float]:  # noqa: ARG002
-        """Nothing: no critic is trained."""
-        return {}
+    def logits(self, y: Tensor) -> Tensor:
+        """Scores of the classes (n, classes), from `y`."""
+        return self.head(torch.relu(y))

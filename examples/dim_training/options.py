@@ -11,6 +11,7 @@ from .recipes import RECIPES
 
 DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
 ESTIMATORS = ("infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan")
+OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 
 
@@ -50,7 +51,7 @@ class Options:
     grey: float = option(0.0, "augmentation", "share of images turned grey")
     occlude: int = option(0, "augmentation", "hide a block of this many pixels from the global's image")
 
-    objective: str = option("dim", "objective", "dim, or the same encoder with labels", choices=("dim", "supervised"))
+    objective: str = option("dim", "objective", "Deep InfoMax, or a baseline for the same encoder", choices=OBJECTIVES)
     encoder: str = option("auto", "objective", "conv28, conv32, conv64, alexnet64; auto: by image size")
     dim: int = option(64, "objective", "units of the global feature y")
     alpha: float = option(0.0, "objective", "weight of the global objective, DIM(G)")
@@ -141,7 +142,7 @@ def check(options: Options) -> None:
         (options.lr > 0, "--lr", "a positive number", options.lr),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (
-            options.objective == "supervised" or any((options.alpha, options.beta)),
+            options.objective != "dim" or any((options.alpha, options.beta)),
             "--alpha/--beta",
             "at least one of them above 0, or there is nothing to maximise",
             "0 and 0",

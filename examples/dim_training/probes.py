@@ -11,6 +11,7 @@ from infomax import evaluation
 
 from .augment import centre, to_float
 from .data import Images, ImageSet
+from .objective import Supervised
 from .options import Options
 from .run_folder import RunFolder, Table
 
@@ -38,6 +39,19 @@ def probe(encoder: nn.Module, images: Images, options: Options, title: str, epoc
             progress=None if bar.disable else show,
         )
     return {row.layer: 100 * row.accuracy for row in table.rows}
+
+
+def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options: Options) -> float:
+    """Test accuracy, in %, of the classifier that the encoder was trained with."""
+    y, labels = evaluation.extract_features(
+        encoder,
+        (images.test.pixels, images.test.labels),
+        ("y",),
+        transform=lambda pixels: to_float(centre(pixels, options.crop)),
+    )
+    with torch.no_grad():
+        logits = model.logits(y["y"].to(model.head.weight.device)).cpu()
+    return 100 * (logits.argmax(1) == labels).float().mean().item()
 
 
 class QuickProbes:

@@ -18,13 +18,15 @@ img { max-width: 100%; height: auto } code { background: #f3f4f6; padding: .1rem
 p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre { font-size: .85rem }
 """
 
+BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN"}
+
 Block = tuple[str, Any]  # ("text" | "note" | "heading", str), ("table", rows), ("picture", (path, caption))
 
 
 def name_of(options: dict[str, Any]) -> str:
     """What a run is called in a table: `DIM(L) InfoNCE`, `DIM(G) JSD`, `supervised`, ..."""
-    if options["objective"] == "supervised":
-        return "supervised"
+    if options["objective"] != "dim":
+        return BASELINES.get(options["objective"], options["objective"])
     parts = "+".join(letter for letter, weight in (("G", "alpha"), ("L", "beta")) if options[weight])
     spelt = {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}
     return f"DIM({parts}) {spelt.get(options['estimator'], options['estimator'].upper())}"
@@ -98,6 +100,8 @@ def _summary(results: dict[str, Any]) -> list[Block]:
         if training.get("mi_ceiling") is not None:
             text += f", of the {training['mi_ceiling']:.2f} this estimator can report with so many negatives"
         text += "."
+    if training.get("test_accuracy") is not None:
+        text += f" Test accuracy of the classifier that was trained with it: {training['test_accuracy']:.2f} %."
     return [("text", text)]
 
 

@@ -14,9 +14,9 @@ from . import checkpoint, figures, loop, report
 from . import options as opts
 from .data import Images, load
 from .errors import BadInput
-from .objective import build_encoder, encoder_name
+from .objective import Supervised, build_encoder, encoder_name
 from .options import Options
-from .probes import QuickProbes, few, nearest, probe
+from .probes import QuickProbes, few, nearest, own_accuracy, probe
 from .run_folder import RunFolder, read_table
 
 
@@ -107,6 +107,8 @@ def measure(trainer: loop.Trainer, folder: RunFolder) -> dict[str, Any]:
             "test_images": len(images.test.labels),
             "epochs": options.probe_epochs,
         }
+        if isinstance(trainer.model, Supervised):
+            results["training"]["test_accuracy"] = own_accuracy(trainer.model, trainer.encoder, images, options)
         results["probes"]["trained"] = probe(trainer.encoder, images, options, "trained encoder")
         if options.untrained:
             torch.manual_seed(options.seed)

@@ -1,0 +1,66 @@
+"""BiGAN (Donahue et al. 2017, Dumoulin et al. 2017), a baseline: an encoder learnt as the inverse of a generator."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from infomax.encoders import ConvEncoder
+
+from .decoder import Decoder, convolutions
+from .objective import Batch, Step
+
+SLOPE = 0.2
+
+
+class PairDiscriminator(nn.Module):
+    """Tells (image, its code) from (generated image, the code it was made from): one score a pair.
+
+    The encoder's convolutions, without batch norm; then the code joins, and a hidden layer follows.
+    """
+
+    def __init__(self, encoder: ConvEncoder, hidden: int = 1024) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for conv, pool in convolutions(encoder):
+            layers.append(nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding))
+            layers.append(nn.LeakyReLU(SLOPE))
+            if pool is not None:
+                layers.append(nn.MaxPool2d(pool.kernel_size, pool.stride))
+        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        first = next(layer for layer in encoder.fc.modules() if isinstance(layer, nn.Linear))
+        self.head = nn.Sequential(
+            nn.Linear(first.in_features + encoder.global_dim, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, 1)
+        )
+
+    def forward(self, images: Tensor, codes: Tensor) -> Tensor:
+        """Scores (n,), high for the encoder's pairs."""
+        return self.head(torch.cat([self.trunk(images), codes], 1)).squeeze(1)
+
+
+class BiGAN(nn.Module):
+    """Encoder, generator and discriminator, trained by one step: each gets the gradient of its own loss only.
+
+    The discriminator minimises `sp(-D(x, E(x))) + sp(D(G(z), z))` on pairs without gradient; encoder and generator
+    minimise the same with the sides exchanged, against the discriminator as it stands. z is standard normal.
+    """
+
+    columns = ("discriminator", "adversary")
+
+    def __init__(self, encoder: ConvEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.generator = Decoder(encoder)
+        self.discriminator = PairDiscriminator(encoder)
+
+    def forward(self, batch: Batch) -> Step:
+        """The sum of both players' losses."""
+        codes = self.encoder(batch.images).global_
+        noise = torch.randn_like(codes)
+        images = torch.cat([batch.images, self.generator(noise)])
+        codes = torch.cat([codes, noise])
+        encoded, generated = self.discriminator(images.detach(), codes.detach()).float().chunk(2)
+        judge = softplus(-encoded).mean() + softplus(generated).mean()
+        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+        encoded, generated = torch.func.functional_call(self.discriminator, frozen, (images, codes)).float().chunk(2)
+        adversary = softplus(encoded).mean() + softplus(-generated).mean()
+        return Step(judge + adversary, {"discriminator": judge.detach(), "adversary": adversary.detach()}, None)

@@ -1,0 +1,30 @@
+"""The objectives by name. Each is a module around the encoder: a batch in, a `Step` out.
+
+Besides ``forward``, a model has ``encoder`` and ``columns``, the names of its parts in metrics.csv; one whose steps
+hold features also has ``information``, which measures on them what else there is to report.
+"""
+
+from torch import nn
+
+from infomax.encoders import ConvEncoder
+
+from .autoencoders import Autoencoder, VariationalAutoencoder
+from .bigan import BiGAN
+from .data import Images
+from .errors import BadInput
+from .nat import NoiseAsTargets
+from .objective import DeepInfoMax, Supervised
+from .options import Options
+
+
+def build_model(options: Options, encoder: ConvEncoder, images: Images) -> nn.Module:
+    """What ``--objective`` names, around ``encoder``. Put your own here."""
+    if options.objective == "supervised":
+        if not images.has_labels or (images.train.labels < 0).any():
+            raise BadInput("--objective supervised: expected training images with labels; these have none")
+        return Supervised(encoder, len(images.classes))
+    if options.objective == "nat":
+        return NoiseAsTargets(encoder, len(images.train.pixels))
+    if options.objective == "dim":
+        return DeepInfoMax(encoder, options)
+    return {"autoencoder": Autoencoder, "vae": VariationalAutoencoder, "bigan": BiGAN}[options.objective](encoder)

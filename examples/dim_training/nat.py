@@ -1,0 +1,43 @@
+"""Noise as targets (Bojanowski & Joulin 2017), a baseline: every image is given a random direction to be mapped to."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from infomax.encoders import ConvEncoder
+
+from .objective import Batch, Step
+
+
+class NoiseAsTargets(nn.Module):
+    """Normalised `y` against targets on the unit sphere, which the images of a batch may exchange.
+
+    The targets are drawn once. In each step those of the batch are handed out anew so that the sum of squared distances
+    is smallest; then `y` moves towards its target. The paper does so on gradient images; here they come as they are.
+    """
+
+    columns = ("moved",)  # the share of images that were handed another target
+
+    def __init__(self, encoder: ConvEncoder, images: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("targets", normalize(torch.randn(images, encoder.global_dim)))
+
+    def forward(self, batch: Batch) -> Step:
+        """Mean squared distance between `y` and its target: 2 at random, 0 at best."""
+        y = normalize(self.encoder(batch.images).global_.float())
+        targets = self.targets[batch.index]
+        order = cheapest(-(y.detach() @ targets.T))
+        targets = targets[order]
+        with torch.no_grad():
+            self.targets[batch.index] = targets
+        moved = (order != torch.arange(len(order), device=order.device)).float().mean()
+        return Step((y - targets).square().sum(1).mean(), {"moved": moved}, None)
+
+
+def cheapest(cost: Tensor) -> Tensor:
+    """The column for each row of ``cost`` (n, n), each used once, whose sum is smallest."""
+    from scipy.optimize import linear_sum_assignment
+
+    _, columns = linear_sum_assignment(cost.cpu().numpy())
+    return torch.from_numpy(columns).to(cost.device)
