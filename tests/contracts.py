@@ -507,6 +507,23 @@ def _fail(message: str) -> None:
     raise AssertionError(message)
 
 
+# --- encoders on crops -----------------------------------------------------------------------------------------------
+
+
+def check_crops_are_alone(
+    encode: Callable[[Tensor], Tensor], images: Tensor, crop_size: int, stride: int, pixels: list[tuple[int, int]]
+) -> None:
+    """Changing a pixel changes the locations whose crop holds it, and no others."""
+    before = encode(images)
+    for row, column in pixels:
+        changed = images.clone()
+        changed[:, :, row, column] += 3.0
+        moved = (encode(changed) != before).any(1)[0]
+        for i, j in torch.cartesian_prod(*(torch.arange(side) for side in moved.shape)).tolist():
+            holds = 0 <= row - i * stride < crop_size and 0 <= column - j * stride < crop_size
+            assert bool(moved[i, j]) == holds, f"pixel {row, column} and location {i, j}"
+
+
 # --- several processes ----------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ STACK = ["_checks", "layout", "ops", "scores", "critics", "functional", "estimat
 # Beside the stack: what each of these rooms may import, and nothing in the stack imports them, except ...
 BESIDE = {
     "features": {"_checks"},
+    "occlusion": {"_checks"},
     "encoders": {"_checks", "features"},
     "evaluation": {*STACK, "features", "encoders"},
     "distributed": {"_checks", "layout", "ops", "scores"},

@@ -126,15 +126,3 @@ def _rotation_about_grey(angle: Tensor) -> Tensor:
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / math.sqrt(3)
     identity = torch.eye(3, device=angle.device)
     return angle.cos() * identity + (1 - angle.cos()) / 3 + angle.sin() * cross
-
-
-def occlude(images: Tensor, size: int) -> Tensor:
-    """Hide a ``size`` x ``size`` block of each image, at a random place, behind mid grey."""
-    if not size:
-        return images
-    n, _, height, width = images.shape
-    device = images.device
-    rows = torch.arange(height, device=device) - torch.randint(0, height - size + 1, (n, 1), device=device)
-    columns = torch.arange(width, device=device) - torch.randint(0, width - size + 1, (n, 1), device=device)
-    hidden = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[:, None, :]
-    return images.masked_fill(hidden[:, None], 0.0)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from infomax import occlude
+
 from . import checkpoint
-from .augment import Augment, occlude
+from .augment import Augment
 from .data import Images
 from .errors import BadInput
 from .models import build_model
@@ -102,10 +104,9 @@ class Trainer:
         options = self.options
         set_rate(self.optimizer, options.lr * factor(self.share, options.warmup, options.schedule))
         images, other = self.augment(index), None
-        if options.objective == "dim" and options.views == 2:
-            other = occlude(self.augment(index), options.occlude)
-        elif options.objective == "dim" and options.occlude:
-            other = occlude(images, options.occlude)
+        if options.objective == "dim" and (options.views == 2 or options.occlusion):
+            other = self.augment(index) if options.views == 2 else images
+            other = occlude(other, options.occlusion) if options.occlusion else other
         with self.precision():
             result = self.model(Batch(images, other, self.labels[index], index))
         self.optimizer.zero_grad(set_to_none=True)

@@ -6,7 +6,7 @@ hold features also has ``information``, which measures on them what else there i
 
 from torch import nn
 
-from infomax.encoders import ConvEncoder
+from infomax.encoders import StagedEncoder
 
 from .autoencoders import Autoencoder, VariationalAutoencoder
 from .bigan import BiGAN
@@ -17,7 +17,7 @@ from .objective import DeepInfoMax, Supervised
 from .options import Options
 
 
-def build_model(options: Options, encoder: ConvEncoder, images: Images) -> nn.Module:
+def build_model(options: Options, encoder: StagedEncoder, images: Images) -> nn.Module:
     """What ``--objective`` names, around ``encoder``. Put your own here."""
     if options.objective == "supervised":
         if not images.has_labels or (images.train.labels < 0).any():

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from infomax.encoders import ConvEncoder
+from infomax.encoders import StagedEncoder
 
 from .objective import Batch, Step
 
@@ -18,7 +18,7 @@ class NoiseAsTargets(nn.Module):
 
     columns = ("moved",)  # the share of images that were handed another target
 
-    def __init__(self, encoder: ConvEncoder, images: int) -> None:
+    def __init__(self, encoder: StagedEncoder, images: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("targets", normalize(torch.randn(images, encoder.global_dim)))

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from infomax import DIMLoss, encoders
-from infomax.encoders import ConvEncoder
+from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
+from infomax import functional as F
+from infomax.encoders import StagedEncoder
 from infomax.features import Features
 
 from .errors import BadInput
@@ -46,13 +47,13 @@ def encoder_name(options: Options, side: int) -> str:
     return BY_SIZE[side]
 
 
-def build_encoder(options: Options, channels: int, side: int) -> ConvEncoder:
+def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
     """The encoder of a run, untrained. Put your own here."""
     name = encoder_name(options, side)
     try:
-        encoder = encoders.build(name, input_channels=channels, global_dim=options.dim)
+        encoder = encoders.build(name, input_channels=channels, global_dim=options.dim, globals_=options.globals)
     except ValueError as error:
-        raise BadInput(f"--encoder: {error}") from error
+        raise BadInput(f"--encoder/--globals: {error}") from error
     if encoder.input_size != (side, side):
         wanted = encoder.input_size[0]
         raise BadInput(f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}")
@@ -60,11 +61,11 @@ def build_encoder(options: Options, channels: int, side: int) -> ConvEncoder:
 
 
 class DeepInfoMax(nn.Module):
-    """The encoder with the DIM objective on its local map and its global vector."""
+    """The encoder with the DIM objective on its local map and its global features, and the side tasks asked for."""
 
-    columns = ("local", "global", "prior", "mi", "mi_ceiling")
+    columns = ("local", "global", "prior", "coordinates", "relative_coordinates", "activation", "mi", "mi_ceiling")
 
-    def __init__(self, encoder: ConvEncoder, options: Options) -> None:
+    def __init__(self, encoder: StagedEncoder, options: Options) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = DIMLoss(
@@ -77,9 +78,18 @@ class DeepInfoMax(nn.Module):
             estimator=options.estimator,
             critic=options.critic,
             units=None if options.critic == "bilinear" else options.units,
+            prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
             locations=options.locations or None,
             negatives=options.negatives or None,
         )
+        self.tasks = nn.ModuleDict()
+        self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
+        for name, weight in self.weights.items():
+            if weight:
+                self.tasks[name] = CoordinateLoss(
+                    encoder.local_dim, encoder.local_size, encoder.global_dim, relative=name == "relative_coordinates"
+                )
+        self.weights["activation"] = options.activation_penalty
         terms = [self.objective.local_term, self.objective.global_term]
         self.measured = next(term for term in terms if term is not None)
         if options.scale and options.critic in ("dot", "bilinear"):
@@ -99,9 +109,13 @@ class DeepInfoMax(nn.Module):
         else:
             local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
         out = self.objective(local, global_)
-        parts = {"local": out.local, "global": out.global_, "prior": out.prior}
+        sides = {name: task(local, global_) for name, task in self.tasks.items()}
+        if self.weights["activation"]:
+            sides["activation"] = F.activation_penalty(global_)
+        loss = torch.stack([out.loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
+        parts = {"local": out.local, "global": out.global_, "prior": out.prior, **sides}
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
-        return Step(out.loss, parts, Features(local.detach(), global_.detach()))
+        return Step(loss, parts, Features(local.detach(), global_.detach()))
 
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
@@ -109,12 +123,16 @@ class DeepInfoMax(nn.Module):
         return nats | {"mi_ceiling": self.ceiling} if self.has_ceiling else nats
 
 
+def _prior(options: Options, dim: int) -> PriorMatchingLoss:
+    return PriorMatchingLoss(dim, options.prior, measure=options.prior_measure, gradient_penalty=options.prior_penalty)
+
+
 class Supervised(nn.Module):
     """The same encoder with a linear classifier on `y`, trained with labels: what labels are worth."""
 
     columns = ("accuracy",)
 
-    def __init__(self, encoder: ConvEncoder, classes: int) -> None:
+    def __init__(self, encoder: StagedEncoder, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.global_dim, classes)
@@ -126,5 +144,5 @@ class Supervised(nn.Module):
         return Step(cross_entropy(logits, batch.labels), {"accuracy": accuracy}, None)
 
     def logits(self, y: Tensor) -> Tensor:
-        """Scores of the classes (n, classes), from `y`."""
-        return self.head(torch.relu(y))
+        """Scores of the classes (n, classes), from `y`; from the mean of them where there are several."""
+        return self.head(torch.relu(y).flatten(2).mean(2) if y.ndim > 2 else torch.relu(y))

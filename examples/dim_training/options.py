@@ -12,6 +12,7 @@ from .recipes import RECIPES
 DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
 ESTIMATORS = ("infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan")
 OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
+MEASURES = ("gan", "jsd", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 
 
@@ -49,14 +50,25 @@ class Options:
     area: float = option(1.0, "augmentation", "random zoom to a window of at least this share of the image")
     jitter: float = option(0.0, "augmentation", "strength of random brightness, contrast, saturation and hue")
     grey: float = option(0.0, "augmentation", "share of images turned grey")
-    occlude: int = option(0, "augmentation", "hide a block of this many pixels from the global's image")
+    occlusion: float = option(0.0, "augmentation", "hide a block of this share of the side from the global's image")
 
     objective: str = option("dim", "objective", "Deep InfoMax, or a baseline for the same encoder", choices=OBJECTIVES)
-    encoder: str = option("auto", "objective", "conv28, conv32, conv64, alexnet64; auto: by image size")
+    encoder: str = option(
+        "auto",
+        "objective",
+        "conv28, conv32, conv64, alexnet64, resnet32-crops or alexnet64-crops; auto: by image size",
+    )
+    globals: str = option("one", "objective", "global features of an encoder on crops", choices=("one", "many"))
     dim: int = option(64, "objective", "units of the global feature y")
     alpha: float = option(0.0, "objective", "weight of the global objective, DIM(G)")
     beta: float = option(1.0, "objective", "weight of the local objective, DIM(L)")
-    gamma: float = option(0.0, "objective", "weight of the prior term (uniform prior)")
+    gamma: float = option(0.0, "objective", "weight of the prior term")
+    prior: str = option("uniform", "objective", "what y is to be distributed like", choices=("uniform", "normal"))
+    prior_measure: str = option("gan", "objective", "how far from it the discriminator measures", choices=MEASURES)
+    prior_penalty: float = option(0.0, "objective", "weight of the discriminator's gradient penalty")
+    coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
+    relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
+    activation_penalty: float = option(0.0, "objective", "weight of the mean squared length of y")
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
     units: int = option(256, "objective", "units of the space in which the critic compares")
@@ -137,9 +149,29 @@ def check(options: Options) -> None:
         (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
         (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
         (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
+        (0 <= options.occlusion < 1, "--occlusion", "a share, at least 0 and below 1", options.occlusion),
         (0 < options.area <= 1, "--area", "a share above 0 and at most 1", options.area),
         (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
         (options.lr > 0, "--lr", "a positive number", options.lr),
+        (
+            min(options.gamma, options.coordinates, options.relative_coordinates, options.activation_penalty) >= 0,
+            "--gamma/--coordinates/--relative-coordinates/--activation-penalty",
+            "weights of at least 0",
+            "a negative one",
+        ),
+        (options.prior_penalty >= 0, "--prior-penalty", "a weight of at least 0", options.prior_penalty),
+        (
+            options.prior_measure != "wasserstein" or options.prior_penalty > 0,
+            "--prior-measure wasserstein",
+            "a gradient penalty, as in --prior-penalty 10",
+            options.prior_penalty,
+        ),
+        (
+            options.globals == "one" or options.objective in ("dim", "supervised"),
+            f"--objective {options.objective}",
+            "one global feature, --globals one",
+            options.globals,
+        ),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (
             options.objective != "dim" or any((options.alpha, options.beta)),

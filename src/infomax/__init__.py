@@ -12,7 +12,8 @@ from infomax.estimators import (
     InfoNCE,
     JensenShannon,
 )
-from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
+from infomax.losses import CoordinateLoss, DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
+from infomax.occlusion import occlude
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
 
@@ -24,6 +25,7 @@ __all__ = [
     "SMILE",
     "BilinearCritic",
     "ConcatCritic",
+    "CoordinateLoss",
     "CosineCritic",
     "Critic",
     "DIMLoss",
@@ -40,5 +42,6 @@ __all__ = [
     "PairwiseCritic",
     "PriorMatchingLoss",
     "functional",
+    "occlude",
     "ops",
 ]

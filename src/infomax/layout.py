@@ -14,7 +14,16 @@ from torch import Tensor
 
 from infomax._checks import check_floating, check_same_device, shape_of
 
-__all__ = ["Pairing", "Rows", "check_features", "check_mask", "check_mask_dtype", "pair_rows", "rows_of"]
+__all__ = [
+    "Pairing",
+    "Rows",
+    "check_features",
+    "check_mask",
+    "check_mask_dtype",
+    "check_mask_shape",
+    "pair_rows",
+    "rows_of",
+]
 
 
 class Pairing:
@@ -178,10 +187,15 @@ def check_mask_dtype(mask: object) -> None:
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
 
 
-def check_mask(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the expected shape and leaves two examples with a location."""
+def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the expected shape."""
     if tuple(mask.shape) != expected:
         raise ValueError(f"mask must have the shape {expected} to fit {name}, got {shape_of(mask)}")
+
+
+def check_mask(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the expected shape and leaves two examples with a location."""
+    check_mask_shape(name, mask, expected)
     present = int(mask.reshape(mask.shape[0], -1).any(1).sum())
     if present < 2:
         raise ValueError(

@@ -1,7 +1,26 @@
-"""The paper's encoders, and the class they are built with."""
+"""The paper's encoders, and the classes they are built with."""
 
-from infomax.encoders.conv import Conv, ConvEncoder
+from infomax.encoders.conv import ConvEncoder
+from infomax.encoders.crops import StridedCrops
+from infomax.encoders.folded import alexnet64_crops, resnet32_crops
+from infomax.encoders.layers import Conv
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.registry import build, names
+from infomax.encoders.residual import Bottleneck
+from infomax.encoders.staged import StagedEncoder
 
-__all__ = ["Conv", "ConvEncoder", "alexnet64", "build", "conv28", "conv32", "conv64", "names"]
+__all__ = [
+    "Bottleneck",
+    "Conv",
+    "ConvEncoder",
+    "StagedEncoder",
+    "StridedCrops",
+    "alexnet64",
+    "alexnet64_crops",
+    "build",
+    "conv28",
+    "conv32",
+    "conv64",
+    "names",
+    "resnet32_crops",
+]

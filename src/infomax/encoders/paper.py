@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infomax.encoders.conv import Conv, ConvEncoder
+from infomax.encoders.conv import ConvEncoder
+from infomax.encoders.layers import Conv
 
 __all__ = ["alexnet64", "conv28", "conv32", "conv64"]
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from infomax.encoders.conv import ConvEncoder
+from infomax._checks import check_choice
+from infomax.encoders.folded import GLOBALS, alexnet64_crops, resnet32_crops
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
+from infomax.encoders.staged import StagedEncoder
 
 __all__ = ["build", "names"]
 
-_BUILDERS: dict[str, Callable[..., ConvEncoder]] = {
+_BUILDERS: dict[str, Callable[..., StagedEncoder]] = {
     "conv28": conv28,
     "conv32": conv32,
     "conv64": conv64,
     "alexnet64": alexnet64,
+}
+_ON_CROPS: dict[str, Callable[..., StagedEncoder]] = {
+    "resnet32-crops": resnet32_crops,
+    "alexnet64-crops": alexnet64_crops,
 }
 
 
@@ -22,31 +28,42 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('conv28', 'conv32', 'conv64', 'alexnet64')
+        ('conv28', 'conv32', 'conv64', 'alexnet64', 'resnet32-crops', 'alexnet64-crops')
     """
-    return tuple(_BUILDERS)
+    return (*_BUILDERS, *_ON_CROPS)
 
 
-def build(name: str, *, input_channels: int | None = None, global_dim: int = 64) -> ConvEncoder:
+def build(
+    name: str, *, input_channels: int | None = None, global_dim: int = 64, globals_: str = "one"
+) -> StagedEncoder:
     """Build one of the paper's encoders by its short name.
 
     Args:
         name: one of `names`.
         input_channels: channels of the images; by default 1 for ``conv28`` and 3 for the others.
-        global_dim: width d of the global vector.
+        global_dim: width d of each global feature.
+        globals_: ``"one"``, or ``"many"`` of an encoder on crops.
 
     Returns:
         The encoder, an `nn.Module` that maps images to `Features`.
 
     Raises:
-        ValueError: an unknown name, or a size below 1.
+        ValueError: an unknown name, a size below 1, or several globals of an encoder that has one.
 
     Example:
         >>> build("conv32", global_dim=16).global_dim
         16
     """
-    if name not in _BUILDERS:
+    if name not in names():
         raise ValueError(f"name must be one of {', '.join(names())}; got {name!r}")
-    if input_channels is None:
-        return _BUILDERS[name](global_dim=global_dim)
-    return _BUILDERS[name](input_channels=input_channels, global_dim=global_dim)
+    check_choice("globals_", globals_, GLOBALS)
+    options = (
+        {"global_dim": global_dim}
+        if input_channels is None
+        else {"global_dim": global_dim, "input_channels": input_channels}
+    )
+    if name in _ON_CROPS:
+        return _ON_CROPS[name](globals_=globals_, **options)
+    if globals_ != "one":
+        raise ValueError(f"globals_ must be 'one' for {name}, got {globals_!r}; many come from {', '.join(_ON_CROPS)}")
+    return _BUILDERS[name](**options)

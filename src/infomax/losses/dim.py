@@ -44,7 +44,8 @@ class DIMLoss(nn.Module):
         estimator: a short name, or a module; both information terms use it.
         critic: a short name; both information terms get their own. For modules, set up the terms yourself.
         units: width of the critics.
-        prior: ``"uniform"`` or ``"normal"``.
+        prior: ``"uniform"``, ``"normal"``, or a module such as :class:`~infomax.PriorMatchingLoss` with options of its
+            own: it is called with the global features and a ``generator``.
         locations: of the local term, as in :class:`LocalDIMLoss`.
         negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
@@ -82,7 +83,7 @@ class DIMLoss(nn.Module):
         estimator: str | nn.Module = "infonce",
         critic: str | nn.Module = "dot",
         units: int | None = None,
-        prior: str = "uniform",
+        prior: str | nn.Module = "uniform",
         locations: int | None = None,
         negatives: int | None = None,
         gather: bool = False,
@@ -127,7 +128,9 @@ class DIMLoss(nn.Module):
                 negatives=negatives,
                 gather=gather,
             )
-        self.prior_term = PriorMatchingLoss(global_dim, prior) if gamma else None
+        self.prior_term: nn.Module | None = None
+        if gamma:
+            self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
 
     def forward(
         self,

@@ -1,0 +1,74 @@
+"""What encoders are stacked from: named blocks of a layer, batch norm and ReLU."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+__all__ = ["Conv", "convolutions", "fully_connected", "shrink"]
+
+
+class Conv(NamedTuple):
+    """One convolutional layer: convolution, batch norm, ReLU and perhaps max pooling.
+
+    Args:
+        channels: output channels.
+        kernel: side of the square kernel, pixels.
+        stride: stride, pixels.
+        padding: zero padding on each side, pixels.
+        pool: ``(kernel, stride)`` of a max pooling after the ReLU, or None.
+
+    Example:
+        >>> Conv(64, kernel=4, stride=2, padding=1)
+        Conv(channels=64, kernel=4, stride=2, padding=1, pool=None)
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    pool: tuple[int, int] | None = None
+
+
+def convolutions(
+    layers: Sequence[Conv], channels: int, size: tuple[int, int], first: int = 1
+) -> tuple[nn.Module, tuple[int, int]]:
+    """Named layers ``conv{first}``, ...; and the spatial size that comes out."""
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, layer in enumerate(layers, start=first):
+        block: OrderedDict[str, nn.Module] = OrderedDict()
+        block["conv"] = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding, bias=False)
+        block["norm"] = nn.BatchNorm2d(layer.channels)
+        block["activation"] = nn.ReLU()
+        came = size
+        size = shrink(size, layer.kernel, layer.stride, layer.padding)
+        if layer.pool is not None:
+            block["pool"] = nn.MaxPool2d(*layer.pool)
+            size = shrink(size, *layer.pool, 0)
+        if min(size) < 1:
+            raise ValueError(f"layer conv{number} = {layer} leaves nothing of a {came[0]}x{came[1]} map")
+        stages[f"conv{number}"] = nn.Sequential(block)
+        channels = layer.channels
+    return (nn.Sequential(stages) if stages else nn.Identity()), size
+
+
+def shrink(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """The spatial size after a convolution or a pooling."""
+    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
+    return height, width
+
+
+def fully_connected(widths: Sequence[int], flat: int) -> nn.Sequential:
+    """``flatten``, then named layers ``fc1``, ..."""
+    stages: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for number, width in enumerate(widths, start=1):
+        stages[f"fc{number}"] = nn.Sequential(
+            OrderedDict[str, nn.Module](
+                linear=nn.Linear(flat, width, bias=False), norm=nn.BatchNorm1d(width), activation=nn.ReLU()
+            )
+        )
+        flat = width
+    return nn.Sequential(stages)

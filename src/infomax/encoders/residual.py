@@ -1,0 +1,76 @@
+"""Bottleneck residual blocks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Bottleneck", "Residual", "residual_layers"]
+
+
+class Residual(NamedTuple):
+    """One bottleneck block.
+
+    Args:
+        width: channels inside; four times as many come out.
+        stride: stride of its 3x3 convolution, pixels.
+
+    Example:
+        >>> Residual(64)
+        Residual(width=64, stride=1)
+    """
+
+    width: int
+    stride: int = 1
+
+
+class Bottleneck(nn.Module):
+    r"""1x1, 3x3, 1x1 convolutions beside a shortcut.
+
+    .. math:: \mathrm{relu}\big( f(x) + s(x) \big)
+
+    Every convolution is followed by batch norm, all but the last by ReLU. The shortcut s is the identity, or a 1x1
+    convolution with batch norm where shapes differ.
+
+    Args:
+        channels: channels that come in.
+        width: channels inside; ``4 * width`` come out.
+        stride: stride of the 3x3 convolution, pixels.
+
+    Source:
+        He et al. 2016, figure 5 (right); stride and order as in the Deep InfoMax authors' code.
+
+    Example:
+        >>> tuple(Bottleneck(64, 32, stride=2)(torch.rand(2, 64, 8, 8)).shape)
+        (2, 128, 4, 4)
+    """
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        out = self.expansion * width
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            *(nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            *(nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out)),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if (channels, 1) != (out, stride):
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.layers(x) + self.shortcut(x))
+
+
+def residual_layers(blocks: Sequence[Residual], channels: int) -> OrderedDict[str, nn.Module]:
+    """Named blocks ``block1``, ..., for a `Sequential`."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, block in enumerate(blocks, start=1):
+        layers[f"block{number}"] = Bottleneck(channels, block.width, block.stride)
+        channels = Bottleneck.expansion * block.width
+    return layers

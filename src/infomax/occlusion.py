@@ -1,0 +1,60 @@
+"""Hiding a part of each image, so that what is computed from the rest has to know it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_number, shape_of
+
+__all__ = ["occlude"]
+
+
+def occlude(
+    images: Tensor, size: float = 0.5, *, fill: float = 0.0, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""Hide a block of each image, at a random place of its own.
+
+    In Deep InfoMax with occlusion the global feature is computed from the occluded image and the local ones from the
+    whole: the global must then say something about what it has not seen. Any encoder will do; it runs twice.
+
+    Args:
+        images: (N, C, \*spatial), any number of spatial axes.
+        size: side of the block as a share of the image's, the same on every axis, above 0 and below 1; rounded to
+            whole pixels, one at least.
+        fill: what the block is filled with.
+        generator: where the places come from; torch's global one when None.
+
+    Returns:
+        A new tensor, of the shape, dtype and memory format of the images.
+
+    Raises:
+        TypeError: the images are not real floating.
+        ValueError: there is no spatial axis, or ``size`` is not between 0 and 1.
+
+    Source:
+        Hjelm et al. 2019, section 4.3, which leaves the size of the block open.
+
+    Example:
+        >>> from infomax import LocalDIMLoss, encoders, occlude
+        >>> encoder, images = encoders.conv32(), torch.rand(4, 3, 32, 32)
+        >>> loss_fn = LocalDIMLoss(encoder.local_dim, encoder.global_dim, units=256)
+        >>> local, _ = encoder(images)
+        >>> _, global_ = encoder(occlude(images, 0.5))
+        >>> loss_fn(local, global_).backward()
+    """
+    check_floating("images", images)
+    if images.ndim < 3:
+        raise ValueError(f"images must have shape (N, C, *spatial), got {shape_of(images)}")
+    if not 0 < check_number("size", size) < 1:
+        raise ValueError(f"size must be a share of the image's side, above 0 and below 1, got {size}")
+    n, axes = images.shape[0], images.shape[2:]
+    hidden = torch.ones((), dtype=torch.bool, device=images.device)
+    for number, length in enumerate(axes):
+        block = max(1, round(size * length))
+        start = torch.randint(length - block + 1, (n, 1), device=images.device, generator=generator)
+        place = torch.arange(length, device=images.device) - start
+        along = [1] * len(axes)
+        along[number] = length
+        hidden = hidden & ((place >= 0) & (place < block)).view(n, 1, *along)
+    return torch.where(hidden, fill, images)  # masked_fill would lose the memory format

@@ -1,0 +1,166 @@
+"""The game between an encoder and the discriminator of its prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
+from infomax.layout import rows_of
+from infomax.prior.discriminator import PriorDiscriminator, at_least_float32, slope_penalty
+from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
+
+__all__ = ["PriorMatchingLoss", "PriorTerms"]
+
+
+class PriorTerms(NamedTuple):
+    """The two losses of the game, each with gradients for one player only."""
+
+    encoder: Tensor
+    discriminator: Tensor
+
+
+def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(like.shape, device=like.device, dtype=like.dtype, generator=generator)
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, device=like.device, dtype=like.dtype, generator=generator)
+
+
+_PRIORS: dict[str, tuple[Callable[[Tensor, torch.Generator | None], Tensor], Callable[[Tensor], Tensor]]] = {
+    "uniform": (_uniform, torch.sigmoid),
+    "normal": (_normal, lambda y: y),
+}
+
+
+class PriorMatchingLoss(nn.Module):
+    r"""Push the distribution of a representation towards a prior.
+
+    .. math::
+        \mathcal{L}_D = -\big( \mathbb{E}_{v \sim \mathrm{prior}}[a(D(v))] - \mathbb{E}_y[b(D(\bar{y}))] \big) + R_D,
+        \qquad \mathcal{L}_E = -\mathbb{E}_y[a(\bar{D}(y))]
+
+    where a bar means "no gradient". The sum of both is returned: its backward pass trains the discriminator on y as
+    given and the encoder against the discriminator as it stands, so one optimizer may hold both. The encoder never
+    sees the gradient of :math:`\mathcal{L}_D`, nor the discriminator that of :math:`\mathcal{L}_E`.
+
+    ================  ================================  ==========================  ================================
+    measure           gain a(t) on the prior            price b(t) on data          what D's bound estimates
+    ================  ================================  ==========================  ================================
+    ``gan``, ``jsd``  :math:`-\mathrm{sp}(-t)`          :math:`\mathrm{sp}(t)`      2 Jensen-Shannon, less 2 log 2
+    ``kl``            :math:`t`                         :math:`e^{t-1}`             KL(prior, data)
+    ``rkl``           :math:`-e^{-t}`                   :math:`t - 1`               KL(data, prior)
+    ``hellinger``     :math:`1 - e^{-t}`                :math:`e^t - 1`             squared Hellinger
+    ``chi2``          :math:`t`                         :math:`t^2/4 + t`           Pearson chi^2
+    ``wasserstein``   :math:`t`                         :math:`t`                   Wasserstein-1, if D is 1-Lipschitz
+    ================  ================================  ==========================  ================================
+
+    Args:
+        dim: channels d of the representation.
+        prior: ``"uniform"`` on [0, 1]^d, with a sigmoid put on y for this term only, or ``"normal"``, standard.
+        hidden: widths of the discriminator's hidden layers.
+        measure: the divergence that D estimates; ``"gan"`` is the paper's.
+        gradient_penalty: weight of :math:`R_D`, which keeps D from becoming too steep to learn from; 0 for none. An
+            f-divergence takes the zero-centred penalty,
+            :math:`\tfrac12 (\mathbb{E}_v \|\nabla D(v)\|^2 + \mathbb{E}_y \|\nabla D(\bar{y})\|^2)`;
+            ``wasserstein``, which means nothing without one, :math:`\mathbb{E}_u (\|\nabla D(u)\| - 1)^2` at random
+            points u between the prior's and the data's.
+        saturating: let the encoder minimise the very bound that D maximises, :math:`-\mathbb{E}_y[b(\bar{D}(y))]`,
+            which has hardly a gradient where D is sure. By default it does not.
+
+    Shapes:
+        y (N, d) or (N, d, \*spatial), every location a sample, to a scalar without unit; with ``gan`` about 3 log 2 at
+        the start, 2 log 2 of it the discriminator's.
+
+    Raises:
+        TypeError: y is not real floating.
+        ValueError: the prior or the measure is unknown, y has not ``dim`` channels, the penalty is negative, or
+            ``wasserstein`` has none.
+
+    Numerics:
+        ``gan`` is exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial; ``kl``, ``rkl`` and
+        ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88: give them a gradient
+        penalty. A penalty differentiates D twice, which `torch.compile` does not put into one graph.
+
+    Source:
+        Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
+        measures: Nowozin et al. 2016, tables 2 and 6. Penalties: Mescheder et al. 2018, eq. 9 and 10, at both
+        distributions as in the authors' code, whose weight is 1; Gulrajani et al. 2017, eq. 3, whose weight is 10.
+
+    Example:
+        >>> import torch
+        >>> from infomax import PriorMatchingLoss
+        >>> prior = PriorMatchingLoss(dim=64, prior="uniform", measure="hellinger", gradient_penalty=1.0)
+        >>> y = torch.randn(32, 64, requires_grad=True)
+        >>> prior(y).backward()
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        prior: str = "uniform",
+        *,
+        hidden: tuple[int, ...] = (1000, 200),
+        measure: str = "gan",
+        gradient_penalty: float = 0.0,
+        saturating: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice("prior", prior, _PRIORS)
+        check_choice("measure", measure, MEASURES)
+        if not check_number("gradient_penalty", gradient_penalty) >= 0:
+            raise ValueError(f"gradient_penalty must be at least 0, got {gradient_penalty}")
+        if measure == "wasserstein" and not gradient_penalty:
+            raise ValueError(
+                "gradient_penalty must be positive for measure 'wasserstein', which is unbounded without one, got "
+                f"{gradient_penalty}; 10 is the usual weight"
+            )
+        self.dim = check_positive("dim", dim)
+        self.prior = prior
+        self.measure = measure
+        self.gradient_penalty = gradient_penalty
+        self.saturating = saturating
+        self.discriminator = PriorDiscriminator(dim, hidden)
+
+    def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the sum of both players' losses, a scalar."""
+        terms = self.terms(y, generator=generator)
+        return terms.encoder + terms.discriminator
+
+    def terms(self, y: Tensor, *, generator: torch.Generator | None = None) -> PriorTerms:
+        """Return the losses apart, for separate optimizers or weights. The discriminator's has its penalty in it.
+
+        Args:
+            y: the representation, (N, d) or (N, d, \\*spatial).
+            generator: where the prior's samples come from; torch's global one when None.
+        """
+        check_floating("y", y)
+        if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
+            raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
+        sample, squash = _PRIORS[self.prior]
+        y = squash(rows_of(y).reshape(-1, self.dim))
+        real, data = sample(y.detach(), generator), y.detach()
+        # One pass of D over its two batches; its weights detached for the encoder's.
+        on_prior, on_data = at_least_float32(self.discriminator(torch.cat([real, data]))).chunk(2)
+        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+        judged = at_least_float32(torch.func.functional_call(self.discriminator, frozen, (y,)))
+        discriminator = discriminator_loss(on_prior, on_data, self.measure)
+        if self.gradient_penalty:
+            discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)
+        return PriorTerms(encoder_loss(judged, self.measure, saturating=self.saturating), discriminator)
+
+    def _steepness(self, real: Tensor, data: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.measure != "wasserstein":
+            return slope_penalty(self.discriminator, torch.cat([real, data]), 0.0)
+        share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, generator=generator)
+        return slope_penalty(self.discriminator, real + share * (data - real), 1.0)
+
+    def extra_repr(self) -> str:
+        return (
+            f"prior={self.prior!r}, measure={self.measure!r}, gradient_penalty={self.gradient_penalty}, "
+            f"saturating={self.saturating}"
+        )
