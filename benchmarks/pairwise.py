@@ -33,8 +33,9 @@ def run(rounds: int, smoke: bool) -> None:
     rows = []
     for sizes in SMOKE if smoke else CUDA if DEVICE == "cuda" else CPU:
         for dtype in [torch.float32] if DEVICE == "cpu" else [torch.bfloat16, torch.float32]:
-            rows += _case(*sizes, dtype, rounds)
-            print(rows[-1], flush=True)
+            case = _case(*sizes, dtype, rounds)
+            print(*case, sep="\n", flush=True)
+            rows += case
     title = "Forward and backward of a whole loss; ratios are medians of ratios within a round"
     write("pairwise", title, rows, keep=not smoke)
 
@@ -68,7 +69,7 @@ def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.d
     else:
         need = written_out_bytes(examples, locations) / 2**30
         skipped["written out"] = f"skipped: {need:.0f} GiB"
-    keops = keops_logsumexp(dim)
+    keops = keops_logsumexp(examples, examples * locations, dim)
     if isinstance(keops, str):
         skipped["KeOps log-sum-exp alone"] = f"skipped: {keops}"
     else:
