@@ -19,6 +19,7 @@ from infomax import functional as F
 from infomax.critics import Projection, build_critic
 from infomax.layout import Pairing, pair_rows
 from infomax.ops import use_workspace
+from infomax.ops.problem import REDUCTIONS
 from infomax.scores import PairScores, StreamedScores
 
 C, D = 3, 5
@@ -91,7 +92,7 @@ def data(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 
 @by_critic
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-@pytest.mark.parametrize("reduction", ["logsumexp", "softplus", "sum", "square_sum"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_scores_are_the_formula_on_every_pair(name: str, masked: bool, reduction: Any) -> None:
     """Values, gradients of features and of every parameter: what a table of all pairs in plain torch gives."""
     critic = CRITICS[name]().double()
@@ -106,6 +107,7 @@ def test_scores_are_the_formula_on_every_pair(name: str, masked: bool, reduction
         "softplus": lambda t: nnf.softplus(t).sum(),
         "sum": Tensor.sum,
         "square_sum": lambda t: t.square().sum(),
+        "pearson": lambda t: (t + t.square() / 4).sum(),
     }[reduction]
     expected = torch.stack([function(scores[~mine]) for scores, mine in zip(table, own, strict=True)])
     weights = randn(8, seed=5)
@@ -148,7 +150,7 @@ class TestContract:
         assert_close(found.joint, expected.joint, NETWORK[torch.float32])
 
     @pytest.mark.parametrize("negatives", [None, 2])
-    @pytest.mark.parametrize("reduction", ["logsumexp", "softplus", "sum", "square_sum"])
+    @pytest.mark.parametrize("reduction", REDUCTIONS)
     def test_autocast_gives_float32_scores(self, name: str, reduction: Any, negatives: int | None) -> None:
         """Features may be of lower precision inside; every score is formed and summed in float32."""
         critic = CRITICS[name]()

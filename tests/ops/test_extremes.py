@@ -75,3 +75,18 @@ def test_a_nan_is_not_hidden(backend: str, reduction: str, clip: float | None) -
     assert value.isnan().all()
     (grad,) = torch.autograd.grad(value.sum(), query)
     assert grad.isnan().any()
+
+
+@pytest.mark.parametrize("shift", [-300.0, -40.0, 0.0, 40.0, 80.0, 300.0])
+@pytest.mark.parametrize("late", [False, True])
+def test_wherever_the_scores_lie(shift: float, late: bool) -> None:
+    """Powers bare or relative to a peak, or bare until a late block cannot be: the same answer, kept or recomputed."""
+    case = make("logsumexp", (6, 900, 4), groups="none", scale=1.0, seed=2)
+    ones = torch.ones(6, 1).double()
+    level = torch.full((900, 1), shift).double()
+    level[: 600 if late else 0] = 0.0
+    case.query, case.key = torch.cat([case.query, ones], 1), torch.cat([case.key, level], 1)
+    case = case.to(torch.float32)
+    for workspace in (2**16, 2**18, 2**26):
+        with use_backend("chunked"), use_workspace(workspace):
+            judge(solve(case), expect(case), solve(case, plain), torch.float32)

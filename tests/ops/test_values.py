@@ -31,7 +31,7 @@ def test_groups_and_sizes(backend: str, reduction: str, sizes: tuple[int, int, i
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
-    if (backend, dtype, reduction) == ("triton", torch.float16, "square_sum"):
+    if (backend, dtype) == ("triton", torch.float16) and reduction in ("square_sum", "pearson"):
         pytest.skip("refused, with the reason: see test_settings")
     # Seeds whose scores keep clear of the bound: there a derivative jumps, and rounding picks the side.
     check(make(reduction, (9, 40, 12), seed=1), dtype)

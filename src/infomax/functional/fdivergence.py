@@ -87,9 +87,8 @@ def _hellinger(scores: PairScores, clip: float | None) -> Tensor:
 
 
 def _chi2(scores: PairScores, clip: float | None) -> Tensor:
-    joint, squares = scores.reduce("square_sum", clip)
-    _, total = scores.reduce("sum", clip)
-    return mean_marginal(scores, squares) / 4 + mean_marginal(scores, total) - clipped(joint, clip).mean()
+    joint, marginal = scores.reduce("pearson", clip)
+    return mean_marginal(scores, marginal) - clipped(joint, clip).mean()
 
 
 def _gan(scores: PairScores, clip: float | None) -> Tensor:

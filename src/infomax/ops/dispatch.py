@@ -67,8 +67,8 @@ def _triton_obstacle(query: Tensor, reduction: str) -> str | None:
         return "Triton is not installed"
     if query.dtype == torch.float64:
         return "its kernels accumulate in float32, got float64 tensors"
-    if query.dtype == torch.float16 and reduction == "square_sum":
-        return "its weights, twice the scores, may pass what a float16 holds"
+    if query.dtype == torch.float16 and reduction in ("square_sum", "pearson"):
+        return "its weights grow with the scores and may pass what a float16 holds"
     if query.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"its kernels run on CUDA (elsewhere only interpreted, under TRITON_INTERPRET=1), got {query.device}"
     return None

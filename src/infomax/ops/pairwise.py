@@ -135,8 +135,8 @@ def pairwise_with_joint(
     or not, more than once or never.
 
     Args:
-        reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores or
-            ``"square_sum"`` of their squares.
+        reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores T,
+            ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype.
         query_group: ``(M,)`` integers, or None to exclude nothing.

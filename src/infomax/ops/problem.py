@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = ["REDUCTIONS", "Problem", "Reduction", "accumulation_dtype", "autocasting"]
 
-Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum"]
+Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum", "pearson"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 

@@ -21,11 +21,13 @@ _TERMS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": partial(softplus, threshold=_LINEAR_ABOVE),
     "sum": torch.clone,
     "square_sum": torch.square,
+    "pearson": lambda scores: scores + 0.25 * scores.square(),
 }
 _SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": torch.sigmoid,
     "sum": torch.ones_like,
     "square_sum": partial(torch.mul, other=2.0),
+    "pearson": lambda scores: 1.0 + 0.5 * scores,
 }
 
 

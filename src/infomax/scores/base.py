@@ -54,7 +54,8 @@ class PairScores(ABC):
         """Joint scores, and ``reduction`` over each global's marginal scores.
 
         Args:
-            reduction: ``"logsumexp"``, ``"softplus"`` (the sum of it), ``"sum"`` or ``"square_sum"``.
+            reduction: ``"logsumexp"``, or the sum of a function of each score: ``"softplus"``, ``"sum"`` (the score),
+                ``"square_sum"`` (its square), ``"pearson"`` (T + T^2 / 4).
             clip: bring the *marginal* scores into [-clip, clip] first.
 
         Returns:

@@ -38,4 +38,6 @@ def reduce_table(table: Tensor, keep: Tensor, reduction: Reduction, clip: float 
         table = softplus(table)
     elif reduction == "square_sum":
         table = table.square()
+    elif reduction == "pearson":
+        table = table + 0.25 * table.square()
     return table.masked_fill(~keep, 0.0).sum(-1)

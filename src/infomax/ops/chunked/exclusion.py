@@ -35,14 +35,15 @@ class Exclusion:
         last = torch.searchsorted(groups, highest, right=True)
         self._columns = list(zip(first.tolist(), last.tolist(), strict=True))
 
-    def apply(self, block: Tensor, index: int, keys: slice, rows: slice) -> None:
-        """Fill the excluded scores of a block with ``-inf``.
+    def fill(self, block: Tensor, index: int, keys: slice, rows: slice, value: float) -> None:
+        """Put ``value`` in place of what a block holds for excluded pairs.
 
         Args:
-            block: Scores ``(B, M)`` of the keys and queries in the two slices.
+            block: ``(B, M)``, an entry for each of the keys and queries in the two slices.
             index: Which block of keys it is.
             keys: Its keys.
             rows: Its queries.
+            value: What takes their place.
         """
         if self._query_group is None or self._key_group is None:
             return
@@ -53,4 +54,4 @@ class Exclusion:
             if start >= stop:
                 return
         same = self._key_group[keys, None] == self._query_group[None, start:stop]
-        block[:, start - rows.start : stop - rows.start].masked_fill_(same, -torch.inf)
+        block[:, start - rows.start : stop - rows.start].masked_fill_(same, value)

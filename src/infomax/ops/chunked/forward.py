@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 
@@ -32,28 +34,33 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     if references is not None:
         references.zero_()  # not every reduction and block has one, and what is saved must repeat bitwise
     clip = None if problem.clip is None else problem.clip / unit
+    excluded = reduction_type.excluded
     for rows in plan.rows:
         scaled = blocks.queries(rows)
         reduction = reduction_type(value[rows])
         for index, part in enumerate(plan.keys):
             size = (part.stop - part.start, rows.stop - rows.start)
             block = blocks.scores("scores", *size) if table is None else table[part]
-            torch.mm(blocks.keys(part), scaled.T, out=block)
-            found = pairs.find(index, part, rows)
-            if found is not None:
-                positions, where = found
-                joint[where] = block.view(-1)[positions]
             outside = None
-            if clip is not None:
-                if keep:
-                    outside = torch.abs(block, out=blocks.scores("spare", *size)) > clip
-                block.clamp_(-clip, clip)
-            exclusion.apply(block, index, part, rows)
-            reference = reduction.absorb(block, blocks, keep)
+            absorbed = False
+            while not absorbed:
+                torch.mm(blocks.keys(part), scaled.T, out=block)
+                found = pairs.find(index, part, rows)
+                if found is not None:
+                    positions, where = found
+                    joint[where] = block.view(-1)[positions]
+                if clip is not None:
+                    if keep:
+                        outside = torch.abs(block, out=blocks.scores("spare", *size)) > clip
+                    block.clamp_(-clip, clip)
+                exclusion.fill(block, index, part, rows, excluded)
+                absorbed = reduction.absorb(block, blocks, keep)
+            if keep and isfinite(excluded):
+                exclusion.fill(block, index, part, rows, 0.0)
             if outside is not None:
                 block.masked_fill_(outside, 0.0)
-            if references is not None and reference is not None:
-                references[index] = reference
+            if references is not None and reduction.reference is not None:
+                references[index] = reduction.reference
         value[rows] = reduction.value()
     return value, joint.mul_(unit), kept
 

@@ -1,156 +1,208 @@
 """The elementwise half of each reduction, in place on a block of scores.
 
 A block is key-major, ``(B, M)``: a row a key, a column a query. It arrives holding scores divided by the
-reduction's ``unit`` and leaves holding *slopes*, the derivative of the reduction by each score up to one
-factor a query. An excluded pair arrives as ``-inf`` and leaves as exactly zero.
+reduction's ``unit``, excluded ones replaced by its ``excluded``, and leaves holding *slopes*, the derivative of the
+reduction by each score up to one factor a query.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
 
-__all__ = ["LogSumExp", "PlainSum", "Reduction", "SoftplusSum", "SquareSum", "reduction_of"]
+__all__ = ["LogSumExp", "Pearson", "PlainSum", "Reduction", "SoftplusSum", "SquareSum", "reduction_of"]
 
 # Above this softplus(x) = x to the last bit of a float64, and exp stays finite in a float32 below it.
 _LINEAR_ABOVE = 40.0
+# Sums of bare powers of two between these lose nothing: what has underflowed beside them is below their last bit.
+_LEAST, _MOST = 2.0**-40, 2.0**100
 
 
-class Reduction(Protocol):
-    """Reduces the scores of a set of queries, a block of keys at a time."""
+class Reduction(ABC):
+    """Reduces the scores of a set of queries, a block of keys at a time.
 
-    unit: float
+    Args:
+        like: a vector with an entry for each query.
+    """
 
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> Tensor | None:
-        """Reduce a block; with ``slopes``, leave them in it. Return their references ``(M,)``, if they have any."""
+    unit = 1.0
+    excluded = -math.inf
+    """A score whose term is zero. Its slope must be zero too, unless it is finite: those are cleared by the caller."""
+    reference: Tensor | None = None
+    """What the block absorbed last needs `slope_factor` to know, ``(M,)``; None stands for zeros."""
+
+    def __init__(self, like: Tensor) -> None:
+        """Start from nothing absorbed."""
+        self._total = torch.zeros_like(like)
+
+    @abstractmethod
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
+        """Reduce a block; with ``slopes``, leave them in it. False asks for the same block of scores once more."""
 
     def value(self) -> Tensor:
-        """Return the reduction ``(M,)`` of all blocks absorbed."""
+        """Return the reduction ``(M,)`` of all blocks absorbed; a sum is zero where every pair was excluded."""
+        return self._total
 
     @staticmethod
-    def slopes(block: Tensor, value: Tensor, /) -> None:
-        """Turn a block of scores into final slopes, given the reduction's value."""
+    @abstractmethod
+    def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:
+        """Turn a block of scores into its final slopes, times a factor a query."""
 
     @staticmethod
     def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
-        """Return the factor ``(M,)`` that turns slopes left by `absorb` into final ones."""
+        """Return the factor ``(M,)`` that turns slopes left by `absorb` into final ones: here they are final."""
+        return torch.ones_like(value)
 
 
-class LogSumExp:
-    """Online log-sum-exp in base two: ``exp2`` costs about half of ``exp``, and the unit is folded into the queries."""
+class LogSumExp(Reduction):
+    """Log-sum-exp in base two: ``exp2`` costs about half of ``exp``, and the unit is folded into the queries.
+
+    Scores are seldom so large that their powers overflow, and the largest of each query is two passes over a block to
+    find and subtract. So bare powers come first, and their sums say whether they will do; from the first block for which
+    they do not, sums are relative to a running peak. On an accelerator, which that question would wait for, always.
+    """
 
     unit = math.log(2.0)
 
     def __init__(self, like: Tensor) -> None:
-        """Start from nothing absorbed, for as many queries as ``like`` has."""
+        """Start from nothing absorbed."""
+        super().__init__(like)
+        self._bare = like.device.type == "cpu"
         # The lowest finite number, so that a peak over excluded pairs alone is never subtracted as -inf - -inf.
         self._peak = torch.full_like(like, torch.finfo(like.dtype).min)
-        self._total = torch.zeros_like(like)
 
-    def absorb(self, block: Tensor, _blocks: Blocks, _slopes: bool, /) -> Tensor:
-        """Replace scores by their exponentials relative to the running peak, and return the peak."""
+    def absorb(self, block: Tensor, _blocks: Blocks, _slopes: bool, /) -> bool:
+        """Replace scores by powers of two, bare or relative to the running peak, which is then the reference."""
+        if self._bare:
+            total = block.exp2_().sum(0)
+            self._bare = _in_range(total)
+            if self._bare:
+                self._total += total
+                self._peak.zero_()
+            return self._bare
         peak = torch.maximum(self._peak, block.amax(0))
         block.sub_(peak).exp2_()
         self._total.mul_(self._peak.sub_(peak).exp2_()).add_(block.sum(0))
-        self._peak = peak
-        return peak
+        self._peak = self.reference = peak
+        return True
 
     def value(self) -> Tensor:
         """Return the log-sum-exp in nats; ``-inf`` where every pair was excluded."""
         return self._total.log2_().add_(self._peak).mul_(self.unit)
 
     @staticmethod
-    def slopes(block: Tensor, value: Tensor, /) -> None:
+    def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:
         """Softmax weights, from the log-sum-exp."""
-        block.sub_(_finite(value / LogSumExp.unit)).exp2_()
+        value = _finite(value / LogSumExp.unit)
+        if block.device.type == "cpu" and _in_range(value.exp2()):
+            block.exp2_().mul_(value.neg_().exp2_().mul_(grad))
+        else:
+            block.sub_(value).exp2_().mul_(grad)
 
     @staticmethod
     def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
-        """From exponentials relative to a block's peak to softmax weights."""
+        """From powers relative to a reference to softmax weights."""
         return references.sub(_finite(value / LogSumExp.unit)).exp2_()
 
 
-class SoftplusSum:
+class SoftplusSum(Reduction):
     """Sum of ``log(1 + exp(score))``."""
 
-    unit = 1.0
-
-    def __init__(self, like: Tensor) -> None:
-        """Start from a sum of zero."""
-        self._total = torch.zeros_like(like)
-
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> None:
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
         """Add up the block, then leave the sigmoid of its scores in it if asked."""
         spare = blocks.scores("spare", *block.shape)
         torch.ops.aten.softplus.out(block, 1.0, _LINEAR_ABOVE, out=spare)
         self._total.add_(spare.sum(0))
         if slopes:
             block.sigmoid_()
-
-    def value(self) -> Tensor:
-        """Return the sum in nats; zero where every pair was excluded."""
-        return self._total
+        return True
 
     @staticmethod
-    def slopes(block: Tensor, _value: Tensor, /) -> None:
+    def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
         """Sigmoids."""
-        block.sigmoid_()
-
-    @staticmethod
-    def slope_factor(value: Tensor, _references: Tensor, /) -> Tensor:
-        """One: the sigmoids are final."""
-        return torch.ones_like(value)
+        block.sigmoid_().mul_(grad)
 
 
-class PlainSum(SoftplusSum):
-    """Sum of the scores. An excluded one is found by its ``-inf``: no other score is."""
+class PlainSum(Reduction):
+    """Sum of the scores."""
 
-    def absorb(self, block: Tensor, _blocks: Blocks, slopes: bool, /) -> None:
+    excluded = 0.0
+
+    def absorb(self, block: Tensor, _blocks: Blocks, slopes: bool, /) -> bool:
         """Add up the block, then leave ones in it if asked."""
-        excluded = block == -torch.inf
-        self._total.add_(block.masked_fill_(excluded, 0.0).sum(0))
+        self._total.add_(block.sum(0))
         if slopes:
-            block.fill_(1.0).masked_fill_(excluded, 0.0)
+            block.fill_(1.0)
+        return True
 
     @staticmethod
-    def slopes(block: Tensor, _value: Tensor, /) -> None:
+    def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
         """Ones."""
-        excluded = block == -torch.inf
-        block.fill_(1.0).masked_fill_(excluded, 0.0)
+        block.copy_(grad.expand_as(block))
 
 
-class SquareSum(SoftplusSum):
+class SquareSum(Reduction):
     """Sum of the squared scores."""
 
-    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> None:
+    excluded = 0.0
+
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
         """Add up the squares, then leave twice the scores in the block if asked."""
-        block.masked_fill_(block == -torch.inf, 0.0)
         self._total.add_(torch.square(block, out=blocks.scores("spare", *block.shape)).sum(0))
         if slopes:
             block.mul_(2.0)
+        return True
 
     @staticmethod
-    def slopes(block: Tensor, _value: Tensor, /) -> None:
+    def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
         """Twice the scores."""
-        block.masked_fill_(block == -torch.inf, 0.0).mul_(2.0)
+        block.mul_(2.0 * grad)
 
 
-_REDUCTIONS: dict[str, type[LogSumExp | SoftplusSum]] = {
+class Pearson(Reduction):
+    """Sum of ``score + score ** 2 / 4``, the conjugate function of Pearson's chi squared."""
+
+    excluded = 0.0
+
+    def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
+        """Add up the terms, then leave ``1 + score / 2`` in the block if asked."""
+        spare = blocks.scores("spare", *block.shape)
+        self._total.add_(torch.addcmul(block, block, block, value=0.25, out=spare).sum(0))
+        if slopes:
+            block.mul_(0.5).add_(1.0)
+        return True
+
+    @staticmethod
+    def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
+        """``1 + score / 2``."""
+        block.mul_(0.5).add_(1.0).mul_(grad)
+
+
+_REDUCTIONS: dict[str, type[Reduction]] = {
     "logsumexp": LogSumExp,
     "softplus": SoftplusSum,
     "sum": PlainSum,
     "square_sum": SquareSum,
+    "pearson": Pearson,
 }
 
 
-def reduction_of(name: str) -> type[LogSumExp | SoftplusSum]:
+def reduction_of(name: str) -> type[Reduction]:
     """Look a reduction up by name."""
     return _REDUCTIONS[name]
+
+
+def _in_range(powers: Tensor) -> bool:
+    """Say whether bare sums are all such that nothing overflowed and nothing that counts underflowed."""
+    if not powers.numel():
+        return True
+    least, most = torch.aminmax(powers)
+    return least.item() > _LEAST and most.item() < _MOST
 
 
 def _finite(value: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 
@@ -59,7 +61,7 @@ class Weights:
         if self._grad_value is None:
             block.zero_()
         elif self._kept is None:
-            self._recompute(block, index, rows, keys, queries)
+            self._recompute(block, index, rows, keys, queries, self._grad_value[rows])
         else:
             slopes, references = self._kept
             factor = self._reduction.slope_factor(self._value, references[index])
@@ -71,16 +73,18 @@ class Weights:
                 add_at(block, positions, self._grad_joint[where])
         return block
 
-    def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor) -> None:
+    def _recompute(
+        self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor
+    ) -> None:
         torch.mm(keys, queries.T, out=block)
         outside = None
         if self._clip is not None:
             outside = torch.abs(block, out=self.blocks.scores("spare", *block.shape)) > self._clip
             block.clamp_(-self._clip, self._clip)
         if self._exclusion is not None:
-            self._exclusion.apply(block, index, self.plan.keys[index], rows)
-        self._reduction.slopes(block, self._value[rows])
+            self._exclusion.fill(block, index, self.plan.keys[index], rows, self._reduction.excluded)
+        self._reduction.slopes(block, self._value[rows], grad)
+        if self._exclusion is not None and isfinite(self._reduction.excluded):
+            self._exclusion.fill(block, index, self.plan.keys[index], rows, 0.0)
         if outside is not None:
             block.masked_fill_(outside, 0.0)
-        if self._grad_value is not None:
-            block.mul_(self._grad_value[rows])

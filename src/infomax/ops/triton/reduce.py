@@ -42,6 +42,8 @@ def reduce_kernel(
             total += tl.sum(tl.where(admissible, scores, 0.0), 1)
         elif REDUCTION == "square_sum":
             total += tl.sum(tl.where(admissible, scores * scores, 0.0), 1)
+        elif REDUCTION == "pearson":
+            total += tl.sum(tl.where(admissible, scores + 0.25 * scores * scores, 0.0), 1)
         else:
             scores = tl.where(admissible, scores, float("-inf"))
             higher = tl.maximum(peak, tl.max(scores, 1))

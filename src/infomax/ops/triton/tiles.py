@@ -84,6 +84,8 @@ def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED
         slope = tl.full(scores.shape, 1.0, dtype=tl.float32)
     elif REDUCTION == "square_sum":
         slope = 2.0 * scores
+    elif REDUCTION == "pearson":
+        slope = 1.0 + 0.5 * scores
     else:
         # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
         excess = scores - value[:, None]
