@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pairwise, scaling, step, tune
+from benchmarks import imports, pairwise, scaling, step, tune
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "tune": tune}
+BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "tune": tune}
 
 
 def main() -> None:

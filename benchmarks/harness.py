@@ -64,13 +64,13 @@ def measure(candidates: Mapping[str, Run], rounds: int, warm_up: int = 2) -> dic
 
 
 def _others() -> tuple[float, float, float]:
-    """Seconds that all processors worked, that this process did, and the time."""
+    """Seconds that all processors worked, that this process and its children did, and the time."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except OSError:
         return 0.0, 0.0, time.time()
     idle = fields[3] + fields[4]
-    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"), time.process_time(), time.time()
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4]), time.time()
 
 
 def _share(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:

@@ -11,7 +11,7 @@ from infomax import functional as F
 
 __all__ = ["run"]
 
-LOCATIONS, DIM = 64, 64
+LOCATIONS, DIM = 64, 128
 BATCHES = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 MOST_BYTES = 12 * 2**30
 

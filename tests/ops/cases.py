@@ -126,7 +126,12 @@ def plain(
     if reduction == "logsumexp":
         return scores.logsumexp(1), joint
     excluded = scores == -torch.inf
-    terms = {"softplus": torch.nn.functional.softplus, "sum": torch.clone, "square_sum": torch.square, "pearson": lambda t: t + t.square() / 4}[reduction](scores)
+    terms = {
+        "softplus": torch.nn.functional.softplus,
+        "sum": torch.clone,
+        "square_sum": torch.square,
+        "pearson": lambda t: t + t.square() / 4,
+    }[reduction](scores)
     value = terms.masked_fill(excluded, 0.0).sum(1)
     return value, joint
 

@@ -75,9 +75,15 @@ def _sigmoid(score: float) -> float:
     return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
 
 
-TERMS = {"softplus": _softplus, "sum": lambda score: score, "square_sum": lambda score: score * score,
+TERMS = {
+    "softplus": _softplus,
+    "sum": lambda score: score,
+    "square_sum": lambda score: score * score,
     "pearson": lambda score: score + score * score / 4,
 }
-SLOPES = {"softplus": _sigmoid, "sum": lambda score: 1.0, "square_sum": lambda score: 2.0 * score,
+SLOPES = {
+    "softplus": _sigmoid,
+    "sum": lambda score: 1.0,
+    "square_sum": lambda score: 2.0 * score,
     "pearson": lambda score: 1.0 + score / 2,
 }

@@ -32,6 +32,7 @@ from infomax import Estimator, PairScores
 from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
+from infomax.scores import streamed
 
 SMALLEST, MAP, SEVERAL_GLOBALS = LAYOUTS[1], LAYOUTS[3], LAYOUTS[5]
 
@@ -55,6 +56,15 @@ class TestAgainstLoops:
     def test_estimate(self, layout: Layout, form: str, masked: bool) -> None:
         for name, oracle in ORACLES.items():
             check_estimate(build_estimator(name).mutual_information, oracle.estimate, layout, form, masked=masked)
+
+
+@by_layout
+@by_mask
+def test_a_sum_without_pairs(layout: Layout, masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many queries take a sum from vectors; here as many as there are."""
+    monkeypatch.setattr(streamed, "_FEW_QUERIES", 0)
+    rkl = build_estimator("rkl").double()
+    check_loss_and_gradients(rkl, ORACLES["rkl"].loss, layout, "streamed", masked=masked, scale=0.7)
 
 
 def clipping_loss(name: str, clip: float) -> Callable[[PairScores], Tensor]:

@@ -12,6 +12,9 @@ from infomax.scores.base import PairScores, Reduced, Reduction
 
 __all__ = ["StreamedScores"]
 
+# A sum needs no pairs, but passes over the keys of its own: up to about so many queries the pairs cost less.
+_FEW_QUERIES = 128
+
 
 class StreamedScores(PairScores):
     """Scores ``scale * <query, key>``, reduced by the fused pairwise ops of :mod:`infomax.ops`.
@@ -38,7 +41,7 @@ class StreamedScores(PairScores):
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
         pairing = self.pairing
-        if reduction == "sum" and clip is None:
+        if reduction == "sum" and clip is None and self.query.shape[0] > _FEW_QUERIES:
             return Reduced(self._joint(), self._sum())
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(

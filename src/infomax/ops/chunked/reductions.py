@@ -62,9 +62,9 @@ class Reduction(ABC):
 class LogSumExp(Reduction):
     """Log-sum-exp in base two: ``exp2`` costs about half of ``exp``, and the unit is folded into the queries.
 
-    Scores are seldom so large that their powers overflow, and the largest of each query is two passes over a block to
-    find and subtract. So bare powers come first, and their sums say whether they will do; from the first block for which
-    they do not, sums are relative to a running peak. On an accelerator, which that question would wait for, always.
+    Scores are seldom so large that their powers overflow, and to find and subtract the largest of each query takes two
+    passes over a block. So bare powers come first, and their sums say whether they will do; from the first block for
+    which they do not, sums are relative to a running peak. An accelerator would have to be waited for: there, always.
     """
 
     unit = math.log(2.0)

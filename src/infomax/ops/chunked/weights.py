@@ -73,9 +73,7 @@ class Weights:
                 add_at(block, positions, self._grad_joint[where])
         return block
 
-    def _recompute(
-        self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor
-    ) -> None:
+    def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor) -> None:
         torch.mm(keys, queries.T, out=block)
         outside = None
         if self._clip is not None:
