@@ -1,0 +1,114 @@
+"""The paper's variants as options of examples/train_dim.py: a step of each, and what is refused."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SMALL = {
+    "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
+    "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
+}  # fmt: skip
+EVERYTHING = {
+    "gamma": 0.5, "prior": "normal", "prior_measure": "hellinger", "prior_penalty": 1.0, "coordinates": 0.25,
+    "relative_coordinates": 0.125, "activation_penalty": 1e-3,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    """A trainer with the options given, on a few digits."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from dim_training import data, loop, options
+
+        def build(**given):
+            chosen = options.resolve({**SMALL, **given})
+            return loop.Trainer(chosen, data.load(chosen), torch.device("cpu"))
+
+        yield build
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+def test_the_loss_is_the_weighted_sum_of_the_parts(trainer):
+    step = trainer(alpha=2.0, **EVERYTHING).train_step(torch.arange(8))
+    weights = {
+        "local": 1.0, "global": 2.0, "prior": 0.5, "coordinates": 0.25, "relative_coordinates": 0.125,
+        "activation": 1e-3,
+    }  # fmt: skip
+    assert set(step.parts) == set(weights)
+    total = sum(weight * step.parts[name] for name, weight in weights.items())
+    torch.testing.assert_close(step.loss.detach(), total)
+
+
+def test_parts_are_columns_of_the_metrics(trainer):
+    built = trainer(**EVERYTHING)
+    assert set(built.train_step(torch.arange(8)).parts) <= set(built.model.columns)
+
+
+def test_side_tasks_are_trained_and_saved(trainer):
+    built = trainer(**EVERYTHING)
+    before = {name: value.clone() for name, value in built.model.tasks.state_dict().items()}
+    built.train_step(torch.arange(8))
+    assert before.keys()
+    assert all(not torch.equal(value, before[name]) for name, value in built.model.tasks.state_dict().items())
+    again = trainer(**EVERYTHING)
+    state = built.state_dict()
+    again.load_state_dict(state)
+    torch.set_rng_state(state["random"]["cpu"])
+    expected = built.train_step(torch.arange(8, 16)).loss
+    torch.set_rng_state(state["random"]["cpu"])
+    assert again.train_step(torch.arange(8, 16)).loss == expected
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
+    seen = []
+    built = trainer(occlusion=0.25, views=views)
+    built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    built.train_step(torch.arange(8))
+    (batch,) = seen
+    whole, occluded = batch.images, batch.other
+    assert not (whole == 0).any()  # mid grey, which no byte is
+    assert (occluded == 0).sum() == 8 * 8 * 8
+    if views == 1:
+        assert torch.equal(occluded[occluded != 0], whole[occluded != 0])
+
+
+@pytest.mark.parametrize("globals_", ["one", "many"])
+def test_an_encoder_on_crops(trainer, globals_):
+    built = trainer(encoder="resnet32-crops", globals=globals_, batch=4, coordinates=0.5, gamma=0.1)
+    step = built.train_step(torch.arange(4))
+    assert step.loss.isfinite()
+    assert step.features.global_.ndim == (4 if globals_ == "many" else 2)
+    assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
+
+
+def test_labels_train_the_mean_of_many_globals(trainer):
+    built = trainer(objective="supervised", encoder="resnet32-crops", globals="many", batch=4)
+    assert built.train_step(torch.arange(4)).loss.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"occlusion": 1.0}, "--occlusion"),
+        ({"coordinates": -1.0}, "--coordinates"),
+        ({"activation_penalty": -1.0}, "--activation-penalty"),
+        ({"prior_penalty": -1.0}, "--prior-penalty"),
+        ({"prior_measure": "wasserstein", "gamma": 1.0}, "--prior-measure wasserstein"),
+        ({"globals": "many"}, "--encoder/--globals"),
+        ({"objective": "nat", "globals": "many"}, "--objective nat"),
+        ({"objective": "vae", "encoder": "resnet32-crops"}, "--encoder"),
+        ({"objective": "bigan", "encoder": "resnet32-crops"}, "--encoder"),
+        ({"encoder": "alexnet64-crops"}, "--size 64"),
+    ],
+)
+def test_refusals(trainer, given, named):
+    from dim_training.errors import BadInput
+
+    with pytest.raises(BadInput, match=named):
+        trainer(**given)
