@@ -12,7 +12,7 @@ from .recipes import RECIPES
 DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
 ESTIMATORS = ("infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan")
 OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
-MEASURES = ("gan", "jsd", "kl", "rkl", "hellinger", "chi2", "wasserstein")
+MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 
 

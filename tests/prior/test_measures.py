@@ -31,6 +31,7 @@ def kl(p: list[int], q: list[int]) -> float:
 OPTIMA = {
     "gan": (RATIO.log(), kl(P, MEAN) + kl(Q, MEAN) - 2 * math.log(2)),
     "jsd": (RATIO.log(), kl(P, MEAN) + kl(Q, MEAN) - 2 * math.log(2)),
+    "dv": (RATIO.log(), kl(P, Q)),
     "kl": (1 + RATIO.log(), kl(P, Q)),
     "rkl": (RATIO.log(), kl(Q, P)),
     "hellinger": (RATIO.log() / 2, sum((math.sqrt(a / 120) - math.sqrt(b / 120)) ** 2 for a, b in zip(P, Q))),  # noqa: B905
@@ -61,7 +62,9 @@ class TestDivergences:
         """Scores on the prior as joint pairs, those on data as marginal ones."""
         table = randn(4, 4)
         apart = ~torch.eye(4, dtype=torch.bool)
-        expected = F.fdivergence_loss(F.dense_scores(table), "gan" if measure == "jsd" else measure)
+        scores = F.dense_scores(table)
+        of_pairs = {"jsd": F.jsd_loss, "dv": F.dv_loss}.get(measure, lambda s: F.fdivergence_loss(s, measure))
+        expected = of_pairs(scores)
         assert_close(discriminator_loss(table.diagonal(), table[apart], measure), expected, 1e-12)
 
     def test_the_encoder_may_play_the_same_bound(self, measure: str) -> None:
@@ -85,7 +88,7 @@ def test_the_bound_check_refuses_a_flipped_sign_and_another_measure() -> None:
         with pytest.raises(AssertionError):
             check_bound(lambda a, b, m: discriminator_loss(b, a, m), measure)
         with pytest.raises(AssertionError):
-            check_bound(lambda a, b, m: discriminator_loss(a, b, "chi2" if m == "kl" else "kl"), measure)
+            check_bound(lambda a, b, m: discriminator_loss(a, b, "chi2" if m in ("kl", "dv") else "kl"), measure)
 
 
 def test_wasserstein_is_a_difference_of_means() -> None:
@@ -243,7 +246,7 @@ def test_the_whole_objective_takes_it_as_a_module() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: PriorMatchingLoss(4, measure="l2"), ValueError, "measure must be one of chi2, gan, .*got 'l2'"),
+        (lambda: PriorMatchingLoss(4, measure="l2"), ValueError, "measure must be one of chi2, dv, gan, .*got 'l2'"),
         (lambda: PriorMatchingLoss(4, gradient_penalty=-1), ValueError, "gradient_penalty must be at least 0, got -1"),
         (lambda: PriorMatchingLoss(4, gradient_penalty="1"), TypeError, "gradient_penalty must be a number, got str"),
         (lambda: PriorMatchingLoss(4, measure="wasserstein"), ValueError, "gradient_penalty must be positive.*usual"),

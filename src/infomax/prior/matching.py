@@ -48,16 +48,17 @@ class PriorMatchingLoss(nn.Module):
     given and the encoder against the discriminator as it stands, so one optimizer may hold both. The encoder never
     sees the gradient of :math:`\mathcal{L}_D`, nor the discriminator that of :math:`\mathcal{L}_E`.
 
-    ================  ================================  ==========================  ================================
-    measure           gain a(t) on the prior            price b(t) on data          what D's bound estimates
-    ================  ================================  ==========================  ================================
-    ``gan``, ``jsd``  :math:`-\mathrm{sp}(-t)`          :math:`\mathrm{sp}(t)`      2 Jensen-Shannon, less 2 log 2
-    ``kl``            :math:`t`                         :math:`e^{t-1}`             KL(prior, data)
-    ``rkl``           :math:`-e^{-t}`                   :math:`t - 1`               KL(data, prior)
-    ``hellinger``     :math:`1 - e^{-t}`                :math:`e^t - 1`             squared Hellinger
-    ``chi2``          :math:`t`                         :math:`t^2/4 + t`           Pearson chi^2
-    ``wasserstein``   :math:`t`                         :math:`t`                   Wasserstein-1, if D is 1-Lipschitz
-    ================  ================================  ==========================  ================================
+    ================  ========================  ==============================  ==================================
+    measure           gain a(t) on the prior    price b(t) on data              what D's bound estimates
+    ================  ========================  ==============================  ==================================
+    ``gan``, ``jsd``  :math:`-\mathrm{sp}(-t)`  :math:`\mathrm{sp}(t)`          2 Jensen-Shannon, less 2 log 2
+    ``dv``            :math:`t`                 log of the mean of :math:`e^t`  KL(prior, data), tighter
+    ``kl``            :math:`t`                 :math:`e^{t-1}`                 KL(prior, data)
+    ``rkl``           :math:`-e^{-t}`           :math:`t - 1`                   KL(data, prior)
+    ``hellinger``     :math:`1 - e^{-t}`        :math:`e^t - 1`                 squared Hellinger
+    ``chi2``          :math:`t`                 :math:`t^2/4 + t`               Pearson chi^2
+    ``wasserstein``   :math:`t`                 :math:`t`                       Wasserstein-1, if D is 1-Lipschitz
+    ================  ========================  ==============================  ==================================
 
     Args:
         dim: channels d of the representation.
@@ -82,14 +83,15 @@ class PriorMatchingLoss(nn.Module):
             ``wasserstein`` has none.
 
     Numerics:
-        ``gan`` is exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial; ``kl``, ``rkl`` and
-        ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88: give them a gradient
-        penalty. A penalty differentiates D twice, which `torch.compile` does not put into one graph.
+        ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial; ``kl``,
+        ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88: give them
+        a gradient penalty. A penalty differentiates D twice, which `torch.compile` does not put into one graph.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
-        measures: Nowozin et al. 2016, tables 2 and 6. Penalties: Mescheder et al. 2018, eq. 9 and 10, at both
-        distributions as in the authors' code, whose weight is 1; Gulrajani et al. 2017, eq. 3, whose weight is 10.
+        measures: Nowozin et al. 2016, tables 2 and 6; Donsker & Varadhan 1983; Arjovsky et al. 2017. Penalties:
+        Mescheder et al. 2018, eq. 9 and 10, at both distributions as in the authors' code, whose weight is 1;
+        Gulrajani et al. 2017, eq. 3, whose weight is 10.
 
     Example:
         >>> import torch
