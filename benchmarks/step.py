@@ -26,7 +26,7 @@ class _WrittenOut(nn.Module):
 
     def forward(self, local: Tensor, global_: Tensor) -> Tensor:
         scores = self.critic(local, global_)
-        return written_out_infonce(scores.key.unflatten(0, (len(global_), -1)), scores.query)
+        return written_out_infonce(scores.key.unflatten(0, (len(global_), -1)), scores.scale * scores.query)
 
 
 def run(rounds: int, smoke: bool) -> None:
