@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import imports, pairwise, scaling, step, tune
+from benchmarks import imports, pairwise, peers, scaling, step, tune
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "tune": tune}
+BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
 
 
 def main() -> None:
