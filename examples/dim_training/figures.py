@@ -110,6 +110,44 @@ def learning(rows: list[dict[str, str]], path: Path) -> None:
     save(figure, path)
 
 
+def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
+    """A panel a layer, a line a run: accuracy of the quick probes. ``runs[name]`` are rows of probes.csv."""
+    layers = list(dict.fromkeys(row["layer"] for rows in runs.values() for row in rows))
+    figure = Figure(figsize=(3.6 * len(layers) + 2, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(layers), squeeze=False)[0]
+    for axes, layer in zip(panels, layers, strict=True):
+        for (name, rows), colour in zip(runs.items(), itertools.cycle((*PALETTE, GREEN, GREY)), strict=False):
+            points = [(float(r["epoch"]), float(r["accuracy"])) for r in rows if r["layer"] == layer]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name, color=colour)
+        tidy(axes, layer, "epochs", "test accuracy of quick probes, %" if layer == layers[0] else "")
+    panels[-1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    save(figure, path)
+
+
+def against_negatives(
+    lines: dict[str, dict[str, dict[int, list[float]]]], untrained: dict[str, float], path: Path
+) -> None:
+    """A panel a layer, a line an estimator through its means, a dot a run. ``lines[name][layer][negatives]``."""
+    layers = list(next(iter(lines.values())))
+    figure = Figure(figsize=(3.4 * len(layers) + 1, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(layers), squeeze=False)[0]
+    for axes, layer in zip(panels, layers, strict=True):
+        for (name, table), colour in zip(lines.items(), itertools.cycle(PALETTE), strict=False):
+            runs = {count: values for count, values in table[layer].items() if values}
+            axes.plot(list(runs), [np.mean(v) for v in runs.values()], color=colour, linewidth=1.8, label=name)
+            dots = [(count, value) for count, values in runs.items() for value in values]
+            axes.plot(*zip(*dots, strict=True), "o", color=colour, markersize=4, alpha=0.7)
+        if layer in untrained:
+            axes.axhline(untrained[layer], color=GREY, linestyle="--", linewidth=1, label="untrained")
+        counts = sorted({count for table in lines.values() for count in table[layer]})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        tidy(axes, layer, "negatives for each global", "test accuracy, %" if layer == layers[0] else "")
+    panels[-1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    save(figure, path)
+
+
 def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path) -> None:
     """Queries on the left, then a block of nearest neighbours for each name in ``columns``.
 

@@ -29,14 +29,17 @@ class Folder(NamedTuple):
 
 
 def read_folder(root: Path, flag: str, size: int = 0, cache: str = "", workers: int = 4) -> Folder:
-    """Read every image below ``root``; the name of the folder an image lies in is its class."""
+    """Read every image below ``root``; the folder an image lies in is its class.
+
+    Where that folder has one name everywhere, as in Tiny ImageNet's `n01443537/images/`, the one above it is.
+    """
     source = _Zip(root) if root.is_file() else _Directory(root)
     if not root.exists():
         raise BadInput(f"{flag} {root}: expected a folder of images or a .zip of one; there is no such file")
     files = sorted(name for name in source.names() if _is_image(name))
     if not files:
         raise BadInput(f"{flag} {root}: expected images ({', '.join(EXTENSIONS)}) in it or its subfolders; found none")
-    folders = [PurePosixPath(name).parent.name for name in files]
+    folders = _class_folders([PurePosixPath(name).parent for name in files])
     classes = tuple(sorted(set(folders)))
     labels = torch.tensor([classes.index(f) for f in folders] if len(classes) > 1 else [-1] * len(files))
     if len(classes) == 1:
@@ -52,6 +55,18 @@ def read_folder(root: Path, flag: str, size: int = 0, cache: str = "", workers: 
         torch.save(pixels, partial)
         partial.replace(kept)
     return Folder(pixels, labels, classes)
+
+
+def _class_folders(parents: list[PurePosixPath]) -> list[str]:
+    """The name of the lowest folder, the same level for all, in which images differ."""
+    levels = [parent.parts for parent in parents]
+    depths = {len(level) for level in levels}
+    depth = depths.pop() if len(depths) == 1 else 0
+    for back in range(1, depth + 1):
+        names = [level[-back] for level in levels]
+        if len(set(names)) > 1:
+            return names
+    return [parent.name for parent in parents]
 
 
 class _Directory:

@@ -102,10 +102,12 @@ class Options:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """An argument for every field, without defaults: what the user did not say stays absent."""
+def add_arguments(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
+    """An argument for every field but some, without defaults: what the user did not say stays absent."""
     groups: dict[str, Any] = {}
     for f in fields(Options):
+        if f.name in leave_out:
+            continue
         group = groups.setdefault(f.metadata["group"], parser.add_argument_group(f.metadata["group"]))
         flag = "--" + f.name.replace("_", "-")
         if isinstance(f.default, bool):

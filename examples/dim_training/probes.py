@@ -49,8 +49,9 @@ def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options:
         ("y",),
         transform=lambda pixels: to_float(centre(pixels, options.crop)),
     )
-    with torch.no_grad():
-        logits = model.logits(y["y"].to(model.head.weight.device)).cpu()
+    with torch.no_grad():  # (n, d, globals)
+        y = y["y"].to(model.head.weight.device).view(len(labels), model.head.in_features, -1)
+        logits = model.logits(y).cpu()
     return 100 * (logits.argmax(1) == labels).float().mean().item()
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import ctypes
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 from . import checkpoint, figures, loop, report
 from . import options as opts
 from .data import Images, load
+from .environment import environment
 from .errors import BadInput
 from .objective import Supervised, build_encoder, encoder_name
 from .options import Options
@@ -150,18 +149,6 @@ def publish(folder: RunFolder) -> None:
     for name, row in report.accuracy_table(results).items():
         print(f"  {name:<16}" + "   ".join(f"{layer} {accuracy:5.2f}" for layer, accuracy in row.items()))
     print(f"  report: {folder.path / 'report.html'}")
-
-
-def environment(device: torch.device) -> dict[str, str]:
-    """What the figures were made with."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    for package in ("infomax", "torchvision"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"device": name, **versions}
 
 
 def _tensorboard(path: Path, step: int) -> Any:

@@ -307,6 +307,16 @@ class TestData:
         assert len(list(cache.iterdir())) == 2
         assert again.fingerprint != changed.fingerprint
 
+    def test_folders_that_are_all_named_alike_are_no_classes(self, train_dim, folder):
+        """Tiny ImageNet keeps its images in n01443537/images."""
+        for name in ("cats", "dogs"):
+            (folder / name).rename(folder / "images")
+            (folder / name).mkdir()
+            (folder / "images").rename(folder / name / "images")
+        images = self.read(train_dim, data="folder", root=str(folder), cache="", holdout=0.25)
+        assert images.classes == ("cats", "dogs")
+        assert torch.cat([images.train.labels, images.test.labels]).bincount().tolist() == [24, 24]
+
     def test_size_crops_the_centre_of_wide_images(self, train_dim, tmp_path):
         for number in range(20):
             Image.new("RGB", (90, 60), (number, 0, 0)).save(tmp_path / f"{number}.png")

@@ -1,0 +1,167 @@
+"""A recipe's row: the run that makes it, and the table in which it stands beside the published one."""
+
+import csv
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import figures, report
+from . import options as opts
+from .continuing import carry_out
+from .errors import BadInput
+from .options import Options
+from .recipe_files import MEASURES, Recipe
+from .run_folder import RunFolder, read_table
+
+
+class Row(NamedTuple):
+    """A recipe, what came of it, and the run folder."""
+
+    recipe: Recipe
+    results: dict[str, Any]
+    folder: RunFolder
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """Figures in %, by measure."""
+        training = self.results["training"]
+        own = {"classifier": training["test_accuracy"]} if "test_accuracy" in training else {}
+        return own | self.results["probes"].get("trained", {})
+
+    @property
+    def length(self) -> str:
+        """How long it was trained, of how long it should be: `5.4 of 1000 epochs`."""
+        wanted, training = self.recipe.settings, self.results["training"]
+        if not self.recipe.trains:
+            return "not trained"
+        if wanted.minutes:
+            return f"{_short(training['seconds'] / 60)} of {_short(wanted.minutes)} minutes"
+        return f"{_short(training['epochs'])} of {_short(wanted.epochs)} epochs"
+
+    @property
+    def departures(self) -> list[str]:
+        """Everything that was not as the recipe says, its length first."""
+        wanted, training = self.recipe.settings, self.results["training"]
+        whole = (
+            training["seconds"] >= 60 * wanted.minutes if wanted.minutes else training["epochs"] >= wanted.epochs - 1e-6
+        )
+        ran, said = self.results["options"], asdict(wanted)
+        others = [
+            f"{f.name.replace('_', ' ')} {_spelt(f.name, ran[f.name])} instead of {_spelt(f.name, said[f.name])}"
+            for f in fields(Options)
+            if f.name not in UNIMPORTANT and not f.metadata["free"] and ran.get(f.name, f.default) != said[f.name]
+        ]
+        return ([] if whole else [self.length]) + others
+
+
+ALL_IF_ZERO = ("train_images", "test_images", "locations", "negatives")
+UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every")
+
+
+def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float = 0.0) -> Options:
+    """The recipe's options, then what was given; ``minutes`` of training take the place of its length."""
+    settings = {**recipe.options, **given}
+    if not recipe.trains:
+        settings |= {"epochs": 0.0, "minutes": 0.0}
+    elif minutes:
+        settings |= {"epochs": 0.0, "minutes": minutes}
+    elif {"epochs", "minutes"} & set(given):
+        settings |= {"epochs": given.get("epochs", 0.0), "minutes": given.get("minutes", 0.0)}
+    if "probe_every" not in given:  # at most about twenty points of the learning curve, where its length is known
+        settings["probe_every"] = max(1, round(settings.get("epochs", 0.0) / 20)) if recipe.trains else 0
+    settings |= {"untrained": False, "out": str(out / recipe.name / f"seed-{settings.get('seed', 0)}")}
+    return opts.resolve(settings)
+
+
+def run(recipe: Recipe, options: Options) -> Row:
+    """Train, probe and report; or go on where an earlier call stopped."""
+    return Row(recipe, carry_out(options), RunFolder(options.out))
+
+
+def write(rows: list[Row], command: str, out: Path) -> str:
+    """The tables as Markdown; also table.md, table.csv and learning.png in ``out``."""
+    if not rows:
+        raise BadInput("RECIPE: expected at least one row that could be made; got none")
+    parts = []
+    for name in dict.fromkeys(row.recipe.table for row in rows):
+        mine = [row for row in rows if row.recipe.table == name]
+        parts += [f"### {name}", report.markdown_table(_cells(mine)), "\n".join(_note(row) for row in mine)]
+    probes = ", ".join(dict.fromkeys(str(row.results["options"]["probe_epochs"]) for row in rows))
+    parts.append(
+        "Test accuracy in %, one seed a row; `published` is the paper's figure for what is on its left. conv, fc and "
+        f"y are probes with one hidden layer of 200 units on the frozen encoder, trained for {probes} epochs at a rate "
+        "that falls from 3e-3; the paper trains its probes longer, from 1e-4."
+    )
+    parts.append(f"```bash\n{command}\n```")
+    text = "\n\n".join(parts) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(text)
+    lines = [_line(row) for row in rows]
+    with (out / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    curves = {row.recipe.name: read_table(row.folder.probes) for row in rows}
+    curves = {name: points for name, points in curves.items() if len({point["step"] for point in points}) > 1}
+    if curves:
+        figures.learning_curves(curves, out / "learning.png")
+    return text
+
+
+def _cells(rows: list[Row]) -> list[list[str]]:
+    """Ours, and the published figure to the right of it, for each measure that any row has."""
+    shown = [name for name in MEASURES if any(name in row.measured or name in row.recipe.published for row in rows)]
+    published = [name for name in shown if any(name in row.recipe.published for row in rows)]
+    head, body = ["row"], [[row.recipe.title] for row in rows]
+    for name in shown:
+        head += [name, "published"] if name in published else [name]
+        for line, row in zip(body, rows, strict=True):
+            line.append(_percent(row.measured.get(name)))
+            if name in published:
+                line.append(_percent(row.recipe.published.get(name)))
+    head.append("trained")
+    for line, row in zip(body, rows, strict=True):
+        same = row.results["options"]["data"] == row.recipe.settings.data
+        line.append(row.length if same else f"{row.length}, on {report.images_of(row.results['options'])}")
+    return [head, *body]
+
+
+def _short(length: float) -> str:
+    return f"{length:.2g}" if length < 1 else f"{math.floor(10 * length) / 10:g}"  # nearly whole is not whole
+
+
+def _spelt(name: str, value: Any) -> str:
+    return "all" if name in ALL_IF_ZERO and not value else str(value)
+
+
+def _percent(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.2f}"
+
+
+def _note(row: Row) -> str:
+    """One line: whether this is the published setting, what is not, and what it was made with."""
+    training, options = row.results["training"], row.results["options"]
+    setting = "the recipe's" if row.recipe.source == "infomax" else "the published"
+    verdict = f"not {setting} setting: {'; '.join(row.departures)}" if row.departures else "as the recipe says"
+    made = [
+        f"{training['seconds'] / 60:.1f} minutes of training",
+        f"{training['train_images']:,} images of {report.images_of(options)}",
+        f"seed {options['seed']}",
+        *(f"{name} {value}" for name, value in row.results["environment"].items() if name in ("torch", "commit")),
+        row.results["environment"]["device"],
+    ]
+    notes = f" {row.recipe.notes}" if row.recipe.notes else ""
+    return f"- `{row.recipe.name}`: {verdict}. {', '.join(made)}.{notes}"
+
+
+def _line(row: Row) -> dict[str, Any]:
+    """A line of table.csv."""
+    training, environment = row.results["training"], row.results["environment"]
+    line: dict[str, Any] = {"recipe": row.recipe.name, "title": row.recipe.title, "source": row.recipe.source}
+    for name in MEASURES:
+        line |= {name: row.measured.get(name), f"{name} published": row.recipe.published.get(name)}
+    line |= {"trained": row.length, "departures": "; ".join(row.departures)}
+    line |= {name: training[name] for name in ("epochs", "steps", "seconds", "images_per_second", "train_images")}
+    line |= {"seed": row.results["options"]["seed"]}
+    return line | {name: environment.get(name) for name in ("device", "torch", "infomax", "commit")}
