@@ -190,6 +190,21 @@ class TestPenalty:
         assert not value.requires_grad
         assert value == expected
 
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # the compiler's own, at a break
+    @pytest.mark.parametrize("measure", ["gan", "wasserstein"])
+    def test_it_works_in_a_compiled_step(self, measure: str) -> None:
+        """Compiled code cannot be differentiated twice; the penalty must stay out of it."""
+        torch.compiler.reset()
+        loss, y = PriorMatchingLoss(3, hidden=(5,), measure=measure, gradient_penalty=1.0), torch.randn(8, 3)
+        values = []
+        for call in (torch.compile(loss, backend="aot_eager"), loss):
+            loss.zero_grad()
+            value = call(y, generator=torch.Generator().manual_seed(0))
+            value.backward()
+            values.append((value.detach(), loss.discriminator[0].weight.grad))
+        assert_close(values[0][0], values[1][0], 1e-6)
+        assert_close(values[0][1], values[1][1], 1e-6)
+
     def test_half_precision(self) -> None:
         loss = PriorMatchingLoss(3, gradient_penalty=1.0)
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -83,7 +83,7 @@ class StridedCrops(nn.Module):
         if not isinstance(vectors, Tensor) or vectors.ndim < 2 or vectors.numel() != len(crops) * vectors.shape[1]:
             came = shape_of(vectors) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise ValueError(f"encoder must return one vector a crop, ({len(crops)}, c), got {came}")
-        return vectors.reshape(len(images), *grid, -1).movedim(-1, 1)
+        return vectors.reshape(len(images), *grid, vectors.shape[1]).movedim(-1, 1)
 
     def extra_repr(self) -> str:
         return f"crop_size={self.crop_size}, stride={self.stride}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -46,8 +48,13 @@ def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Te
         centre: c; with 0 it is the mean square of the slope.
 
     Returns:
-        Scalar, float32 at least, with gradients for the discriminator's weights alone.
+        Scalar, float32 at least, with gradients for the discriminator's weights alone. `torch.compile` leaves it as it
+        is: compiled code has no second derivatives.
     """
+    return _uncompiled(discriminator, points, centre)
+
+
+def _slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         points = points.detach().requires_grad_()
@@ -58,3 +65,6 @@ def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Te
     # The root has no derivative at 0, where a discriminator of constant score stands.
     norms = torch.where(squares > 0, squares, 1.0).sqrt().where(squares > 0, 0.0)
     return (norms - centre).square().mean()
+
+
+_uncompiled: Callable[[nn.Module, Tensor, float], Tensor] = torch.compiler.disable(_slope_penalty)  # type: ignore[no-untyped-call]

@@ -85,7 +85,7 @@ class PriorMatchingLoss(nn.Module):
     Numerics:
         ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial; ``kl``,
         ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88: give them
-        a gradient penalty. A penalty differentiates D twice, which `torch.compile` does not put into one graph.
+        a gradient penalty. `torch.compile` finds one graph; a penalty, which differentiates D twice, breaks it.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
