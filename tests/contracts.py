@@ -296,12 +296,14 @@ def check_expectation(
     batches: int = 100,
     tight: bool = True,
     below: float = 0.0,
+    side: str = "lower",
 ) -> None:
     """The mean over batches is at most ``truth`` + 4 standard errors, and where ``tight`` at least that much below.
 
     Args:
+        side: "upper" for at least the truth - 4 standard errors, and where ``tight`` at most that much above.
         critic: from the log density ratio to the critic at the optimum of what is judged.
-        below: how far below the truth theory puts the mean in batches of this size.
+        below: how far below (of an upper bound: above) the truth theory puts the mean in batches of this size.
     """
     found = [
         float(estimate(F.dense_scores(torch.from_numpy(critic(ratio)))))
@@ -309,11 +311,16 @@ def check_expectation(
     ]
     mean, deviation = float(np.mean(found)), 4 * float(np.std(found, ddof=1)) / batches**0.5
     assert deviation < 0.15 * max(truth, 1.0), f"too noisy to tell: 4 standard errors are {deviation}"
-    assert mean <= truth + deviation, f"{mean:.4f} exceeds the truth {truth:.4f} by more than {deviation:.4f}"
+    above = mean - truth
+    assert side in ("lower", "upper")
+    if side == "lower":
+        assert above <= deviation, f"{mean:.4f} exceeds the truth {truth:.4f} by more than {deviation:.4f}"
+        reached = above >= -deviation - below
+    else:
+        assert above >= -deviation, f"{mean:.4f} falls short of the truth {truth:.4f} by more than {deviation:.4f}"
+        reached = above <= deviation + below
     if tight:
-        assert mean >= truth - deviation - below, (
-            f"{mean:.4f} misses the truth {truth:.4f} by more than {deviation:.4f}"
-        )
+        assert reached, f"{mean:.4f} misses the truth {truth:.4f} by more than {deviation:.4f}"
 
 
 def check_ceiling(estimate: Callable[[PairScores], Tensor]) -> None:
@@ -325,6 +332,19 @@ def check_ceiling(estimate: Callable[[PairScores], Tensor]) -> None:
             value = estimate(F.dense_scores(height * eye + 0.3 * randn(examples, 2, examples, locations)))
             assert value <= ceiling + 1e-12, f"{float(value)} exceeds log(1 + K) = {ceiling}"
         assert_close(value, ceiling, 1e-12, "estimate of a perfect critic")
+
+
+def check_lipschitz(critic: Any, local_dim: int, global_dim: int) -> None:
+    """No score changes by more than the two features together, near by and far away, in training mode too."""
+    draw = torch.Generator().manual_seed(0)
+    for size in (0.1, 3.0, 100.0):
+        for step in (1e-3, 1.0, 30.0):
+            x, y = (size * torch.randn(24, dim, generator=draw).double() for dim in (local_dim, global_dim))
+            dx, dy = (step * torch.randn(24, dim, generator=draw).double() for dim in (local_dim, global_dim))
+            for a, b in ((dx, 0 * dy), (0 * dx, dy), (dx, dy)):
+                change = (critic(x + a, y + b).joint() - critic(x, y).joint()).abs()
+                most = a.norm(dim=1) + b.norm(dim=1)
+                assert (change <= most * (1 + 1e-9) + 1e-12).all(), f"a score changes by {(change / most).max():.3g}"
 
 
 # --- extremes -------------------------------------------------------------------------------------------------------

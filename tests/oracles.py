@@ -168,12 +168,84 @@ def mine_surrogate(pairs: Pairs, log_average: float) -> complex:
     return _marginal_mean(pairs, cmath.exp) / math.exp(log_average) - _joint_mean(pairs, _same)
 
 
+Baseline = Callable[[tuple[int, int]], float]
+
+
+def _one(owner: tuple[int, int]) -> float:
+    return 0.0
+
+
+def tuba_estimate(pairs: Pairs, log_baseline: Baseline = _one, clip: float | None = None) -> complex:
+    """Poole et al. 2019, eq. 8: a baseline for each global."""
+    pairs = _clipped(pairs, clip)
+    joint = _mean([score - log_baseline(owner) for score, owner in pairs.joint])
+    marginal = [
+        cmath.exp(score) / math.exp(log_baseline(owner)) for owner, scores in pairs.marginal.items() for score in scores
+    ]
+    return 1 + joint - _mean(marginal)
+
+
+def alpha_tuba_estimate(pairs: Pairs, alpha: float = 0.5, log_baseline: Baseline = _one) -> complex:
+    """Poole et al. 2019, section 2.4: the baseline is partly the mean of e^T over the pairs of a global."""
+    joint, marginal = [], []
+    for score, owner in pairs.joint:
+        every = [cmath.exp(score), *(cmath.exp(other) for other in pairs.marginal[owner])]
+        joint.append(score - cmath.log(alpha * _mean(every) + (1 - alpha) * math.exp(log_baseline(owner))))
+    for owner, scores in pairs.marginal.items():
+        baseline = alpha * _mean([cmath.exp(t) for t in scores]) + (1 - alpha) * math.exp(log_baseline(owner))
+        marginal += [cmath.exp(score) / baseline for score in scores]
+    return 1 + _mean(joint) - _mean(marginal)
+
+
+def first_alpha_tuba_loss(pairs: Pairs) -> complex:
+    """Of the first batch in training mode: the average that is its baseline holds this batch alone."""
+    average = cmath.log(_marginal_mean(pairs, cmath.exp)).real
+    return -alpha_tuba_estimate(pairs, 0.5, lambda owner: average)
+
+
+def flo_loss(pairs: Pairs, u: Callable[[complex], complex]) -> complex:
+    """Guo et al. 2022, with u a function of the score."""
+    terms = []
+    for score, owner in pairs.joint:
+        contrast = _mean([cmath.exp(other - score) for other in pairs.marginal[owner]])
+        terms.append(u(score) + cmath.exp(-u(score)) * contrast)
+    return _mean(terms) - 1
+
+
+def likelihood_loss(pairs: Pairs) -> complex:
+    return -_joint_mean(pairs, _same)
+
+
+def club_estimate(pairs: Pairs) -> complex:
+    return _joint_mean(pairs, _same) - _marginal_mean(pairs, _same)
+
+
+def leave_one_out_estimate(pairs: Pairs) -> complex:
+    return _mean(
+        [score - cmath.log(_mean([cmath.exp(t) for t in pairs.marginal[owner]])) for score, owner in pairs.joint]
+    )
+
+
+def wasserstein_loss(pairs: Pairs) -> complex:
+    return -club_estimate(pairs)
+
+
+def mean_square(pairs: Pairs) -> complex:
+    return _mean([score * score for score in [*(score for score, _ in pairs.joint), *pairs.all_marginal()]])
+
+
 class Oracle(NamedTuple):
-    """Loss and estimate of an estimator, from pairs; ``clips`` tells that its loss takes ``clip``."""
+    """Loss and estimate of an estimator, from pairs.
+
+    ``clips`` tells that its loss takes ``clip``; ``averages`` that its loss has the value of the loops and the gradient
+    of a moving average; ``density`` that it wants the log density of a global given a local.
+    """
 
     loss: Callable[..., complex]
     estimate: Callable[..., complex]
     clips: bool = False
+    averages: bool = False
+    density: bool = False
 
 
 # By the short name of the public contract.
@@ -183,13 +255,22 @@ ORACLES: dict[str, Oracle] = {
     "dv": Oracle(dv_loss, dv_estimate),
     "nwj": Oracle(nwj_loss, nwj_estimate, clips=True),
     "smile": Oracle(jsd_loss, smile_estimate),
-    "mine": Oracle(dv_loss, dv_estimate),
+    "mine": Oracle(dv_loss, dv_estimate, averages=True),
+    "tuba": Oracle(dv_loss, tuba_estimate, averages=True),
+    "alpha_tuba": Oracle(first_alpha_tuba_loss, alpha_tuba_estimate, averages=True),
+    "wasserstein": Oracle(wasserstein_loss, dv_estimate),
+    "club": Oracle(likelihood_loss, club_estimate, density=True),
+    "leave_one_out": Oracle(likelihood_loss, leave_one_out_estimate, density=True),
     "kl": Oracle(nwj_loss, nwj_estimate, clips=True),
     "rkl": Oracle(rkl_loss, dv_estimate, clips=True),
     "hellinger": Oracle(hellinger_loss, doubled_dv_estimate, clips=True),
     "chi2": Oracle(chi2_loss, renyi_estimate, clips=True),
     "gan": Oracle(jsd_loss, dv_estimate, clips=True),
 }
+
+
+# What a loss of features may be given with any critic.
+WITH_ANY_CRITIC = [name for name, oracle in ORACLES.items() if not oracle.density]
 
 
 def value_and_gradient(

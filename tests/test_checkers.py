@@ -21,9 +21,19 @@ from tolerances import assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from infomax import Estimator, InfoNCE, LocalDIMLoss, PairScores, PriorMatchingLoss
+from infomax import (
+    BilinearCritic,
+    CosineCritic,
+    DotCritic,
+    Estimator,
+    InfoNCE,
+    LipschitzCritic,
+    LocalDIMLoss,
+    PairScores,
+    PriorMatchingLoss,
+)
 from infomax import functional as F
-from infomax.critics import Critic, Projection
+from infomax.critics import Critic, LipschitzLinear, Projection
 from infomax.layout import Pairing, Rows, rows_of
 from infomax.prior import PriorTerms
 from infomax.scores import StreamedScores, TableScores
@@ -188,6 +198,124 @@ def test_expectations_refuse() -> None:
     refuses(lambda: check(F.dv_estimate, truth=oracles.gaussian_information(0.6)), "exceeds")
 
 
+# --- wrong baselines, wrong sides -----------------------------------------------------------------------------------
+
+
+def of_owner(owner: tuple[int, int]) -> float:
+    return 0.4 * owner[0] - 0.3 * owner[1]
+
+
+def baseline(scores: PairScores) -> Tensor:
+    pairing = scores.pairing
+    owners = [(i, q) for i in range(pairing.examples) for q in range(pairing.globals_)]
+    return torch.tensor([of_owner(owner) for owner in owners], dtype=torch.float64)
+
+
+def tuba_oracle(pairs: oracles.Pairs) -> complex:
+    return -oracles.tuba_estimate(pairs, of_owner)
+
+
+def alpha_tuba_oracle(pairs: oracles.Pairs) -> complex:
+    return -oracles.alpha_tuba_estimate(pairs, 0.3, of_owner)
+
+
+def flo_oracle(pairs: oracles.Pairs) -> complex:
+    return oracles.flo_loss(pairs, lambda score: score)
+
+
+def alpha_on_the_baseline(scores: PairScores) -> Tensor:
+    return F.alpha_tuba_loss(scores, alpha=0.7, log_baseline=baseline(scores))
+
+
+def mean_of_bounds(scores: PairScores) -> Tensor:
+    """The bounds mixed, instead of their baselines."""
+    return 0.3 * -F.infonce_estimate(scores) + 0.7 * F.tuba_loss(scores, log_baseline=baseline(scores))
+
+
+def in_the_joint_term_alone(scores: PairScores) -> Tensor:
+    return F.tuba_loss(scores) + scores.per_joint(baseline(scores)).mean()
+
+
+def in_the_order_of_locals(scores: PairScores) -> Tensor:
+    return F.tuba_loss(scores, log_baseline=baseline(scores).flip(0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "oracle"),
+    [
+        (lambda s: F.tuba_loss(s, log_baseline=-baseline(s)), tuba_oracle),
+        (lambda s: F.tuba_loss(s, log_baseline=baseline(s)) + 1, tuba_oracle),  # without its 1
+        (F.tuba_loss, tuba_oracle),
+        (in_the_joint_term_alone, tuba_oracle),
+        (in_the_order_of_locals, tuba_oracle),
+        (alpha_on_the_baseline, alpha_tuba_oracle),
+        (mean_of_bounds, alpha_tuba_oracle),
+        (lambda s: F.flo_loss(s, -s.joint()), flo_oracle),
+        (lambda s: F.flo_loss(s, s.joint().detach()), flo_oracle),
+        (lambda s: -F.likelihood_loss(s), oracles.likelihood_loss),
+        (lambda s: -F.wasserstein_loss(s), oracles.wasserstein_loss),
+    ],
+)
+def test_losses_of_more_than_scores_refuse(
+    wrong: Callable[[PairScores], Tensor], oracle: Callable[..., complex]
+) -> None:
+    for form in contracts.FORMS:
+        refuses(partial(contracts.check_loss_and_gradients, wrong, oracle, UNEQUAL, form, masked=True))
+
+
+def without_log_k(scores: PairScores) -> Tensor:
+    joint, marginal = joint_and(scores)
+    return (joint - scores.per_joint(marginal)).mean()
+
+
+def mean_of_all_pairs(scores: PairScores) -> Tensor:
+    """The authors' code: the mean over all pairs, the joint ones among them."""
+    joint, total = joint_and(scores, "sum")
+    return joint.mean() - (total.sum() + joint.sum()) / (scores.count().sum() + len(joint))
+
+
+def test_upper_bounds_refuse() -> None:
+    check = partial(contracts.check_estimate, layout=UNEQUAL, form="streamed", masked=True)
+    for wrong, oracle in (
+        (without_log_k, oracles.leave_one_out_estimate),
+        (F.club_estimate, oracles.leave_one_out_estimate),
+        (F.dv_estimate, oracles.leave_one_out_estimate),
+        (F.leave_one_out_estimate, oracles.club_estimate),
+        (mean_of_all_pairs, oracles.club_estimate),
+    ):
+        refuses(partial(check, wrong, oracle))
+
+
+def test_sides_refuse() -> None:
+    """A lower bound is no upper one, nor the other way round."""
+    truth = oracles.gaussian_information(0.7)
+    check = partial(contracts.check_expectation, correlation=0.7, truth=truth)
+    check(F.club_estimate, side="upper", tight=False)
+    refuses(lambda: check(F.club_estimate, side="upper"), "misses")
+    refuses(lambda: check(F.club_estimate, tight=False), "exceeds")
+    refuses(lambda: check(lambda s: F.infonce_estimate(s) - 0.2, side="upper"), "falls short")
+
+
+def test_lipschitz_refuses() -> None:
+    contracts.check_lipschitz(LipschitzCritic(3, 5, units=8).double(), 3, 5)
+    for wrong in (
+        DotCritic(3, 5, units=8),
+        CosineCritic(3, 5, units=8),
+        BilinearCritic(3, 5, scale=0.1),  # Lipschitz in either side where the other is small, and nowhere else
+    ):
+        refuses(partial(contracts.check_lipschitz, wrong.double(), 3, 5), "a score changes by")
+
+    class Steeper(LipschitzCritic):
+        def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
+            return super().score_rows(1.5 * local, 1.5 * global_, pairing)
+
+    steeper = Steeper(1, 1, units=1).double()
+    for layer in steeper.modules():
+        if isinstance(layer, LipschitzLinear):
+            nn.init.ones_(layer.weight)
+    refuses(lambda: contracts.check_lipschitz(steeper, 1, 1), "a score changes by")
+
+
 # --- wrong numerics -------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +359,14 @@ def test_loops_are_not_circular() -> None:
     assert oracles.rkl_loss(pairs).real == pytest.approx(3 / 8 + math.log(3) / 2 - 1)
     assert oracles.hellinger_loss(pairs).real == pytest.approx(3 / 8 - 1 + 2 - 1)
     assert oracles.chi2_loss(pairs).real == pytest.approx(math.log(3) ** 2 / 8 + math.log(3) / 2 - math.log(8) / 2)
+    assert oracles.tuba_estimate(pairs).real == pytest.approx(1 + math.log(8) / 2 - 2)
+    assert oracles.tuba_estimate(pairs, lambda owner: math.log(2)).real == pytest.approx(math.log(2) / 2)
+    alpha = (math.log(4 / (1.25 + 0.5)) + math.log(2 / (1.25 + 0.5))) / 2 - (1 / (0.5 + 0.5) + 3 / (1.5 + 0.5)) / 2
+    assert oracles.alpha_tuba_estimate(pairs).real == pytest.approx(1 + alpha)
+    assert oracles.flo_loss(pairs, lambda t: 0j).real == pytest.approx((1 / 4 + 3 / 2) / 2 - 1)
+    assert oracles.club_estimate(pairs).real == pytest.approx((math.log(8) - math.log(3)) / 2)
+    assert oracles.leave_one_out_estimate(pairs).real == pytest.approx((math.log(4) + math.log(2 / 3)) / 2)
+    assert oracles.likelihood_loss(pairs).real == pytest.approx(-math.log(8) / 2)
     assert oracles.smile_estimate(pairs, 0.5).real == pytest.approx(math.log(8) / 2 - math.log((1 + math.e**0.5) / 2))
     value, gradient = oracles.value_and_gradient(oracles.dv_loss, table)
     assert value == pytest.approx(-oracles.dv_estimate(pairs).real)

@@ -10,7 +10,21 @@ from .errors import BadInput
 from .recipes import RECIPES
 
 DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
-ESTIMATORS = ("infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan")
+ESTIMATORS = (
+    "infonce",
+    "jsd",
+    "dv",
+    "nwj",
+    "smile",
+    "mine",
+    "tuba",
+    "alpha_tuba",
+    "kl",
+    "rkl",
+    "hellinger",
+    "chi2",
+    "gan",
+)
 OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
 MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 CRITICS = ("dot", "concat", "bilinear", "cosine")

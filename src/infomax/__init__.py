@@ -1,16 +1,31 @@
 """Deep InfoMax and its relatives: learn and measure representations by mutual information."""
 
 from infomax import functional, ops
-from infomax.critics import BilinearCritic, ConcatCritic, CosineCritic, Critic, DotCritic, PairwiseCritic
+from infomax.critics import (
+    BilinearCritic,
+    ConcatCritic,
+    CosineCritic,
+    Critic,
+    DotCritic,
+    GaussianCritic,
+    LipschitzCritic,
+    PairwiseCritic,
+)
 from infomax.estimators import (
+    CLUB,
+    FLO,
     MINE,
     NWJ,
     SMILE,
+    TUBA,
     DonskerVaradhan,
     Estimator,
     FDivergence,
     InfoNCE,
     JensenShannon,
+    LeaveOneOut,
+    ScoreRegularised,
+    Wasserstein,
 )
 from infomax.losses import CoordinateLoss, DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
 from infomax.occlusion import occlude
@@ -20,9 +35,12 @@ from infomax.scores import PairScores
 __version__ = "0.1.0"
 
 __all__ = [
+    "CLUB",
+    "FLO",
     "MINE",
     "NWJ",
     "SMILE",
+    "TUBA",
     "BilinearCritic",
     "ConcatCritic",
     "CoordinateLoss",
@@ -34,13 +52,18 @@ __all__ = [
     "DotCritic",
     "Estimator",
     "FDivergence",
+    "GaussianCritic",
     "GlobalDIMLoss",
     "InfoNCE",
     "JensenShannon",
+    "LeaveOneOut",
+    "LipschitzCritic",
     "LocalDIMLoss",
     "PairScores",
     "PairwiseCritic",
     "PriorMatchingLoss",
+    "ScoreRegularised",
+    "Wasserstein",
     "functional",
     "occlude",
     "ops",

@@ -77,6 +77,9 @@ class GatheredScores(PairScores):
         joint, marginal = self.inner.reduce(reduction, clip)
         return Reduced(all_gather_rows(joint), all_gather_rows(marginal))
 
+    def joint(self) -> Tensor:
+        return all_gather_rows(self.inner.joint())
+
     def count(self) -> Tensor:
         return all_gather_rows(self.inner.count())
 

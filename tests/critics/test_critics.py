@@ -14,7 +14,17 @@ from tolerances import NETWORK, assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from infomax import BilinearCritic, ConcatCritic, CosineCritic, Critic, DotCritic, LocalDIMLoss, PairwiseCritic
+from infomax import (
+    BilinearCritic,
+    ConcatCritic,
+    CosineCritic,
+    Critic,
+    DotCritic,
+    GaussianCritic,
+    LipschitzCritic,
+    LocalDIMLoss,
+    PairwiseCritic,
+)
 from infomax import functional as F
 from infomax.critics import Projection, build_critic
 from infomax.layout import Pairing, pair_rows
@@ -53,6 +63,8 @@ CRITICS: dict[str, Callable[[], Critic]] = {
     "bilinear": lambda: BilinearCritic(C, D, scale=0.5),
     "cosine": lambda: CosineCritic(C, D, units=8, temperature=0.2),
     "concat": lambda: ConcatCritic(C, D, units=8),
+    "gaussian": lambda: GaussianCritic(C, D, units=8),
+    "lipschitz": lambda: LipschitzCritic(C, D, units=8, radius=0.7),
     "own module": lambda: PairwiseCritic(Distance(), C, D, floats_per_pair=2000),
     "own streamed": Streamed,
 }
@@ -68,6 +80,16 @@ def formula(critic: Critic, local: Tensor, global_: Tensor) -> Tensor:
     if isinstance(critic, CosineCritic):
         one, other = critic.global_projection(global_), critic.local_projection(local)
         return nnf.cosine_similarity(one[:, None], other[None], dim=-1) * critic.scale
+    if isinstance(critic, GaussianCritic):
+        mean, log_variance = critic.conditional(local)
+        normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
+        return normal.log_prob(global_[:, None]).sum(-1)
+    if isinstance(critic, LipschitzCritic):
+        one, other = (
+            torch.stack([row if row.norm() <= critic.radius else critic.radius * row / row.norm() for row in rows])
+            for rows in (critic.global_projection(global_), critic.local_projection(local))
+        )
+        return one @ other.T / critic.radius
     every = [global_[:, None].expand(-1, len(local), -1), local[None].expand(len(global_), -1, -1)]
     if isinstance(critic, ConcatCritic):
         # The paper's: one linear layer on the concatenation.
@@ -300,7 +322,10 @@ def test_refusals(build: Any, error: type[Exception], message: str) -> None:
         build()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("dot", DotCritic), ("concat", ConcatCritic), ("cosine", CosineCritic)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("dot", DotCritic), ("concat", ConcatCritic), ("cosine", CosineCritic), ("lipschitz", LipschitzCritic)],
+)
 def test_short_names_take_units(name: str, kind: type[Critic]) -> None:
     critic = build_critic(name, C, D, 16)
     assert type(critic) is kind

@@ -20,6 +20,7 @@ from infomax.distributed import all_gather_rows, gather_scores
 
 C, D, SHARES = 3, 2, (2, 3)
 ESTIMATORS = ["infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan"]
+ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein"]
 
 
 class Case(NamedTuple):
@@ -32,6 +33,9 @@ class Case(NamedTuple):
 CASES = [
     *(Case(name, "bilinear", 2, masked=True) for name in ESTIMATORS),
     *(Case(name, "concat", 1, masked=True) for name in ESTIMATORS),
+    Case("club", "gaussian", 2, masked=True),
+    Case("leave_one_out", "gaussian", 1, masked=True),
+    Case("wasserstein", "lipschitz", 1, masked=True),
     Case("infonce", "bilinear", 1, masked=False),
     Case("jsd", "concat", 2, masked=False),
     Case("infonce", "dot", 1, masked=True),  # in evaluation mode: batch norm's statistics are each process's own

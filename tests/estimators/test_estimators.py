@@ -16,16 +16,21 @@ from torch import Tensor, nn
 
 import infomax
 from infomax import (
+    CLUB,
     MINE,
     NWJ,
     SMILE,
+    TUBA,
     DonskerVaradhan,
     Estimator,
     FDivergence,
     InfoNCE,
     JensenShannon,
+    LeaveOneOut,
     LocalDIMLoss,
     PairScores,
+    ScoreRegularised,
+    Wasserstein,
 )
 from infomax import functional as F
 from infomax.estimators import build_estimator
@@ -34,6 +39,7 @@ MODULES: list[Estimator] = [
     InfoNCE(),
     JensenShannon(),
     JensenShannon(clip=2.0),
+    JensenShannon(read="nwj"),
     DonskerVaradhan(),
     NWJ(),
     NWJ(clip=2.0),
@@ -43,6 +49,16 @@ MODULES: list[Estimator] = [
     MINE(rate=0.5),
     *(FDivergence(measure) for measure in ("kl", "rkl", "hellinger", "chi2", "gan")),
     FDivergence("rkl", clip=1.0),
+    TUBA(),
+    TUBA(baseline="learned"),
+    TUBA(alpha=0.3, clip=2.0),
+    TUBA(alpha=1.0, rate=1.0),
+    Wasserstein(),
+    CLUB(),
+    LeaveOneOut(),
+    ScoreRegularised(),
+    ScoreRegularised("tuba", clip=1.0),
+    ScoreRegularised(NWJ(), weight=0.0, clip=None),
 ]
 
 
@@ -89,10 +105,15 @@ class TestContract:
         with torch.inference_mode():
             assert module.mutual_information(F.dense_scores(table())).isfinite()
 
-    def test_no_parameters_and_options_in_its_name(self, module: Estimator) -> None:
-        assert not list(module.parameters())
-        assert module.bound in ("lower", "none")
+    def test_no_parameters_but_a_learned_baseline(self, module: Estimator) -> None:
+        learned = isinstance(module, TUBA) and module.baseline.kind == "learned"
+        assert [name for name, _ in module.named_parameters()] == (["baseline.log_value"] if learned else [])
         assert type(module).__name__ in repr(module)
+
+    def test_what_to_know_of_it(self, module: Estimator) -> None:
+        assert module.bound in ("lower", "upper", "none")
+        assert module.bias
+        assert module.variance
 
 
 class TestMINE:
@@ -149,6 +170,79 @@ class TestMINE:
         assert other.log_average == mine.log_average
 
 
+class TestTUBA:
+    def test_the_average_comes_before_the_loss_and_after_the_estimate(self) -> None:
+        """A batch that is measured never enters what measures it; one to be trained on does: nothing overflows."""
+        tuba, log_a = TUBA(rate=0.25).double(), 0.0
+        for step in range(4):
+            scores = F.dense_scores(table(step).double())
+            assert_close(
+                tuba.mutual_information(scores), F.tuba_estimate(scores, log_baseline=log_a), 1e-12, "estimate"
+            )
+            mean = torch.cat([scores.table[i, j].flatten() for i, j in off_diagonal()]).exp().mean()
+            log_a = float(mean.log() if step == 0 else (0.75 * math.exp(log_a) + 0.25 * mean).log())
+            assert_close(tuba(scores), F.tuba_loss(scores, log_baseline=log_a), 1e-12, "loss")
+        tuba.eval()
+        with unchanged(tuba):
+            assert_close(tuba(scores), F.tuba_loss(scores, log_baseline=log_a), 1e-12, "loss in evaluation mode")
+
+    def test_its_gradient_is_mines(self) -> None:
+        tuba, mine = TUBA(rate=0.3).double(), MINE(rate=0.3).double()
+        for step in range(3):
+            gradients = []
+            for estimator in (tuba, mine):
+                leaf = table(step).double().requires_grad_()
+                gradients += torch.autograd.grad(estimator(F.dense_scores(leaf)), leaf)
+            assert_close(*gradients, 1e-12, "gradient")
+
+    def test_a_learned_baseline_is_a_parameter_of_the_loss_around_it(self) -> None:
+        loss_fn = LocalDIMLoss(3, 2, estimator=TUBA(baseline="learned"), critic="bilinear")
+        loss_fn(randn(4, 3, dtype=torch.float32), randn(4, 2, dtype=torch.float32)).backward()
+        assert dict(loss_fn.named_parameters())["estimator.baseline.log_value"].grad
+
+    def test_a_given_baseline_takes_its_place(self) -> None:
+        log_a = randn(8, dtype=torch.float32)
+        scores = F.dense_scores(table())
+        for alpha, loss, estimate in (
+            (0.0, F.tuba_loss, F.tuba_estimate),
+            (0.3, F.alpha_tuba_loss, F.alpha_tuba_estimate),
+        ):
+            tuba, options = TUBA(alpha=alpha), {"alpha": alpha} if alpha else {}
+            with unchanged(tuba):
+                assert tuba(scores, log_baseline=log_a) == loss(scores, log_baseline=log_a, **options)
+                nats = tuba.mutual_information(scores, log_baseline=log_a)
+            assert nats == estimate(scores, log_baseline=log_a, **options)
+
+
+class TestScoreRegularised:
+    def test_it_adds_the_mean_square_of_what_it_clips(self) -> None:
+        big = 10 * table().double()
+        for name in ("infonce", "jsd", "dv", "nwj", "chi2"):
+            for clip in (3.0, None):
+                inside = big if clip is None else big.clamp(-clip, clip)
+                leaf = big.clone().requires_grad_()
+                other = big.clone().requires_grad_()
+                found = ScoreRegularised(name, weight=0.1, clip=clip)(F.dense_scores(leaf))
+                clipped = other if clip is None else other.clamp(-clip, clip)
+                expected = build_estimator(name)(F.dense_scores(clipped)) + 0.1 * other.square().mean()
+                assert_close(found, expected, 1e-12, name)
+                gradients = [torch.autograd.grad(value, x)[0] for value, x in ((found, leaf), (expected, other))]
+                assert_close(*gradients, 1e-12, f"gradient of {name}")
+                nats = ScoreRegularised(name, clip=clip).mutual_information(F.dense_scores(big))
+                assert_close(nats, build_estimator(name).mutual_information(F.dense_scores(inside)), 1e-12, name)
+
+    def test_it_keeps_what_is_known_of_the_inner_one(self) -> None:
+        for name in ("infonce", "smile", "club"):
+            wrapped, inner = ScoreRegularised(name, clip=None), build_estimator(name)
+            assert (wrapped.bound, wrapped.bias, wrapped.needs_density) == (
+                inner.bound,
+                inner.bias,
+                inner.needs_density,
+            )
+        assert ScoreRegularised("club").bound == "none", "a clipped density is none"
+        assert ScoreRegularised(Duck()).bound == "none"
+
+
 def off_diagonal() -> list[tuple[slice, slice]]:
     """Blocks of the (N Q, N P) table of different examples, N = 4, Q = 2, P = 3."""
     return [(slice(2 * i, 2 * i + 2), slice(3 * j, 3 * j + 3)) for i, j in example_pairs()]
@@ -189,6 +283,15 @@ class TestNames:
             (lambda: MINE(rate=0.0), ValueError, r"rate must be in \(0, 1\], got 0.0"),
             (lambda: MINE(rate=1.5), ValueError, r"rate must be in \(0, 1\], got 1.5"),
             (lambda: MINE(rate="0.1"), TypeError, "rate must be a number, got str"),
+            (lambda: TUBA(rate=0.0), ValueError, r"rate must be in \(0, 1\], got 0.0"),
+            (lambda: TUBA(alpha=-0.1), ValueError, r"alpha must be in \[0, 1\], .*got -0.1"),
+            (lambda: TUBA(baseline="ema"), ValueError, "baseline must be one of average, learned, got 'ema'"),
+            (lambda: TUBA(clip=0), ValueError, "clip must be positive or None, got 0"),
+            (lambda: JensenShannon(read="smile"), ValueError, "read must be one of dv, nwj, got 'smile'"),
+            (lambda: ScoreRegularised(weight=-1.0), ValueError, "weight must be at least 0, got -1.0"),
+            (lambda: ScoreRegularised(weight="1"), TypeError, "weight must be a number, got str"),
+            (lambda: ScoreRegularised(clip=-1.0), ValueError, "clip must be positive or None, got -1.0"),
+            (lambda: ScoreRegularised("nwjj"), ValueError, "estimator must be one of"),
         ],
     )
     def test_refusals(self, build: Any, error: type[Exception], message: str) -> None:

@@ -22,7 +22,7 @@ from oracles import (
 )
 from torch import Tensor
 
-from infomax import PairScores
+from infomax import JensenShannon, PairScores
 from infomax import functional as F
 from infomax.estimators import build_estimator
 
@@ -39,6 +39,8 @@ OPTIMAL: dict[str, Critic] = {
     "nwj": lambda ratio: ratio + 1,
     "kl": lambda ratio: ratio + 1,
     "hellinger": lambda ratio: ratio / 2,
+    "tuba": lambda ratio: ratio,
+    "alpha_tuba": lambda ratio: ratio,
 }
 
 
@@ -65,7 +67,7 @@ def test_the_closed_forms_agree_with_quadrature() -> None:
 def test_estimates_meet_the_truth(name: str, correlation: float) -> None:
     truth = gaussian_information(correlation)
     # InfoNCE with K negatives lies below by about the chi-squared divergence over 2 K.
-    below = 2 * gaussian_chi2(correlation) / 63 if name == "infonce" else 0.0
+    below = 2 * gaussian_chi2(correlation) / 63 if name in ("infonce", "alpha_tuba") else 0.0
     check_expectation(
         build_estimator(name).mutual_information,
         correlation=correlation,
@@ -159,3 +161,112 @@ def test_chi2_reads_the_order_two_renyi_information() -> None:
         for table in gaussian_batches(0.4, 128, 100)
     ]
     assert np.mean(found) == pytest.approx(truth, abs=0.05)
+
+
+# --- a baseline, a second function, another reading -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.8, 1.0])
+def test_alpha_tuba_stays_below_between_its_ends(alpha: float) -> None:
+    truth = gaussian_information(0.7)
+    for shift in (0.0, 0.7):
+        check_expectation(
+            partial(F.alpha_tuba_estimate, alpha=alpha, log_baseline=0.3),
+            correlation=0.7,
+            truth=truth,
+            critic=partial(disturbed, shift=shift),
+            examples=8,
+            batches=200,
+            tight=False,
+        )
+
+
+def test_a_baseline_for_each_global_frees_the_critic_of_a_constant_for_each() -> None:
+    truth, constants = gaussian_information(0.7), np.linspace(-2, 3, 64)
+
+    def estimate(scores: PairScores, log_baseline: Tensor) -> Tensor:
+        return F.tuba_estimate(scores, log_baseline=log_baseline)
+
+    check = partial(
+        check_expectation, correlation=0.7, truth=truth, critic=lambda ratio: ratio + constants[:, None], tight=True
+    )
+    check(partial(estimate, log_baseline=torch.from_numpy(constants)))
+    with pytest.raises(AssertionError, match="misses"):
+        check(partial(estimate, log_baseline=torch.zeros(())))
+
+
+def test_jensen_shannon_read_by_nwj_has_no_bias_in_small_batches() -> None:
+    truth = gaussian_information(0.9)
+    check = partial(check_expectation, correlation=0.9, truth=truth, examples=3, batches=1500)
+    check(JensenShannon(read="nwj").mutual_information)
+    with pytest.raises(AssertionError, match="exceeds"):
+        check(JensenShannon(read="dv").mutual_information)
+
+
+def flo_of(u: Callable[[Tensor], Tensor]) -> Callable[[PairScores], Tensor]:
+    return lambda scores: F.flo_estimate(scores, u(scores.joint()))
+
+
+def test_flo_meets_the_truth_with_its_best_u_and_stays_below_with_others() -> None:
+    truth = gaussian_information(0.7)
+    check_expectation(flo_of(lambda ratio: -ratio), correlation=0.7, truth=truth)
+    for u in (lambda ratio: -0.5 * ratio, lambda ratio: 0.3 - ratio):
+        check_expectation(flo_of(u), correlation=0.7, truth=truth, tight=False)
+
+
+def test_flo_needs_no_constant_right() -> None:
+    """Tight for every critic that is right up to a constant for each global."""
+    constants = np.linspace(-3, 3, 64)
+    check_expectation(
+        lambda scores: F.flo_estimate(scores, torch.from_numpy(constants) - scores.joint()),
+        correlation=0.7,
+        truth=gaussian_information(0.7),
+        critic=lambda ratio: ratio + constants[:, None],
+    )
+
+
+# --- from above -------------------------------------------------------------------------------------------------------
+# With the true conditional density: the log ratio and it differ by the density of the global, which cancels.
+
+
+@pytest.mark.parametrize("correlation", [0.4, 0.7])
+def test_club_exceeds_the_truth_by_the_reverse_divergence(correlation: float) -> None:
+    truth = gaussian_information(correlation)
+    check = partial(check_expectation, F.club_estimate, correlation=correlation, side="upper")
+    check(truth=truth, tight=False)
+    check(truth=truth + gaussian_reverse_kl(correlation), tight=True)
+
+
+@pytest.mark.parametrize("examples", [4, 64])
+def test_leave_one_out_lies_above_and_comes_down_with_the_batch(examples: int) -> None:
+    truth = gaussian_information(0.7)
+    check = partial(check_expectation, F.leave_one_out_estimate, correlation=0.7, truth=truth, side="upper")
+    check(examples=examples, batches=1000 if examples == 4 else 200, tight=examples == 64, below=0.05)
+
+
+def test_upper_bounds_of_independent_variables_are_about_0() -> None:
+    """The true conditional is the marginal, which every local gives alike."""
+    y = torch.randn(16, dtype=torch.float64)
+    scores = F.dense_scores((-0.5 * y.square())[:, None].expand(16, 16))
+    for estimate in (F.club_estimate, F.leave_one_out_estimate):
+        assert abs(float(estimate(scores))) < 1e-12
+
+
+def test_wasserstein_of_gaussians_is_a_lower_bound_of_their_distance() -> None:
+    """A plan that moves y alone, from its marginal to its conditional, costs at least what any critic finds."""
+    correlation = 0.7
+    # Between N(r x, 1 - r^2) and N(0, 1) at most the root of (r x)^2 + (1 - (1 - r^2)^(1/2))^2; then Jensen over x.
+    distance = math.sqrt(2 * (1 - math.sqrt(1 - correlation**2)))
+    for slope in (0.5, 1.0):
+        # T = slope * (|x + y| - |x - y|) / 2 is 1-Lipschitz in either side for slope at most 1.
+        found = []
+        for seed in range(200):
+            draw = torch.Generator().manual_seed(seed)
+            x = torch.randn(64, generator=draw, dtype=torch.float64)
+            y = correlation * x + math.sqrt(1 - correlation**2) * torch.randn(64, generator=draw, dtype=torch.float64)
+            table = slope * ((x[None] + y[:, None]).abs() - (x[None] - y[:, None]).abs()) / 2
+            found.append(float(F.wasserstein_dependency(F.dense_scores(table))))
+        # E|x + y| - E|x - y| of joint normals, half of it; 0 for the product.
+        expected = slope * (math.sqrt(1 + correlation) - math.sqrt(1 - correlation)) / math.sqrt(math.pi)
+        assert np.mean(found) == pytest.approx(expected, abs=4 * float(np.std(found)) / 200**0.5)
+        assert expected <= distance

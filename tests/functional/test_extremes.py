@@ -11,14 +11,14 @@ from contracts import check_finite_at_extremes, randn
 from oracles import ORACLES
 from tolerances import assert_close
 
-from infomax import NWJ, FDivergence
+from infomax import NWJ, TUBA, FDivergence, ScoreRegularised
 from infomax import functional as F
 from infomax.estimators import build_estimator
 
 MEASURES = ["kl", "rkl", "hellinger", "chi2", "gan"]
 
 
-@pytest.mark.parametrize("name", ["infonce", "jsd", "dv", "smile", "gan"])
+@pytest.mark.parametrize("name", ["infonce", "jsd", "dv", "smile", "gan", "wasserstein", "club", "leave_one_out"])
 def test_finite_without_help(name: str) -> None:
     check_finite_at_extremes(build_estimator(name))
     check_finite_at_extremes(ORACLES_ESTIMATES[name])
@@ -30,7 +30,38 @@ ORACLES_ESTIMATES = {
     "dv": F.dv_estimate,
     "gan": F.dv_estimate,
     "smile": F.smile_estimate,
+    "wasserstein": F.wasserstein_dependency,
+    "club": F.club_estimate,
+    "leave_one_out": F.leave_one_out_estimate,
 }
+
+
+@pytest.mark.parametrize("name", ["tuba", "alpha_tuba"])
+def test_a_baseline_that_takes_the_batch_in_keeps_up(name: str) -> None:
+    check_finite_at_extremes(build_estimator(name))
+
+
+def test_tuba_is_finite_with_clip_and_says_so_without() -> None:
+    check_finite_at_extremes(partial(F.tuba_loss, clip=20.0))
+    check_finite_at_extremes(TUBA(baseline="learned", clip=20.0))
+    assert F.tuba_loss(F.dense_scores(torch.full((3, 3), 1e4))) == math.inf
+    assert "overflow" in (F.tuba_loss.__doc__ or "")
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.5, 1.0])
+def test_a_part_of_the_batch_in_the_baseline_is_enough(alpha: float) -> None:
+    check_finite_at_extremes(partial(F.alpha_tuba_loss, alpha=alpha))
+
+
+def test_flo_is_finite_with_clip_and_says_so_without() -> None:
+    check_finite_at_extremes(lambda scores: F.flo_loss(scores, torch.zeros_like(scores.joint()), clip=20.0))
+    against = F.dense_scores(1e4 * (1 - 2 * torch.eye(3)))
+    assert F.flo_loss(against, torch.zeros(3)) == math.inf
+    assert "overflow" in (F.flo_loss.__doc__ or "")
+
+
+def test_score_regularised_estimators_are_finite() -> None:
+    check_finite_at_extremes(ScoreRegularised("nwj", clip=20.0))
 
 
 def test_mine_is_finite_from_the_first_batch_on() -> None:

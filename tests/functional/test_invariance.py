@@ -27,7 +27,17 @@ from infomax import functional as F
 from infomax.estimators import build_estimator
 
 by_name = pytest.mark.parametrize("name", ORACLES)
-SHIFT_FREE = ["dv", "jsd", "mine", "gan", "rkl", "infonce"]  # whose estimate knows scores up to a constant
+SHIFT_FREE = [
+    "dv",
+    "jsd",
+    "mine",
+    "gan",
+    "rkl",
+    "infonce",
+    "wasserstein",
+    "club",
+    "leave_one_out",
+]  # whose estimate knows scores up to a constant
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,7 +58,13 @@ def test_infonce_ignores_a_constant_on_one_global() -> None:
     check_shift_of_one_global(F.infonce_estimate)
 
 
-@pytest.mark.parametrize("name", ["infonce", "dv", "mine"])
+def test_leave_one_out_ignores_a_constant_on_one_global() -> None:
+    """And CLUB too, where globals have equally many pairs: the marginal density of a global cancels."""
+    check_shift_of_one_global(F.leave_one_out_estimate)
+    check_shift_of_one_global(F.club_estimate)
+
+
+@pytest.mark.parametrize("name", ["infonce", "dv", "mine", "wasserstein"])
 def test_losses_that_ignore_a_constant_on_all_scores(name: str) -> None:
     check_shift_of_all(build_estimator(name).double().eval())
 
@@ -70,6 +86,7 @@ def test_a_constant_critic_knows_nothing(name: str) -> None:
 def test_losses_of_a_constant_critic_of_zero() -> None:
     scores = F.dense_scores(torch.zeros(3, 2, 3, 4, dtype=torch.float64))
     expected = {"infonce": math.log(9), "jsd": 2 * math.log(2), "gan": 2 * math.log(2), "smile": 2 * math.log(2)}
+    expected |= {"tuba": 0, "alpha_tuba": 0, "wasserstein": 0, "club": 0, "leave_one_out": 0}
     expected |= {"dv": 0, "mine": 0, "hellinger": 0, "chi2": 0, "rkl": 0, "nwj": math.exp(-1), "kl": math.exp(-1)}
     for name in ORACLES:
         assert_close(build_estimator(name).double()(scores), expected[name], 1e-12, name)

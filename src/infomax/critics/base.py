@@ -24,6 +24,9 @@ class Critic(nn.Module, ABC):
         global_dim: channels d of the global features.
     """
 
+    is_density: bool = False
+    """Whether the scores are log densities of a global given a local, which bounds from above need."""
+
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__()
         self.local_dim = check_positive("local_dim", local_dim)

@@ -8,13 +8,17 @@ from infomax._checks import check_choice
 from infomax.critics.base import Critic, PairwiseCritic
 from infomax.critics.concat import ConcatCritic
 from infomax.critics.dot import BilinearCritic, CosineCritic, DotCritic
+from infomax.critics.gaussian import GaussianCritic
+from infomax.critics.lipschitz import LipschitzCritic
 
 __all__ = ["build_critic"]
 
-_WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic]] = {
+_WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic | GaussianCritic | LipschitzCritic]] = {
     "dot": DotCritic,
     "concat": ConcatCritic,
     "cosine": CosineCritic,
+    "gaussian": GaussianCritic,
+    "lipschitz": LipschitzCritic,
 }
 
 
@@ -22,8 +26,8 @@ def build_critic(critic: str | nn.Module, local_dim: int, global_dim: int, units
     """Return a critic from its short name, or the module given.
 
     Args:
-        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, a :class:`Critic`, or any module that scores
-            aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`.
+        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``, a
+            :class:`Critic`, or any module that scores aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`.
         local_dim: channels of the local features.
         global_dim: channels of the global features.
         units: width of a critic named; its own default when None.

@@ -25,6 +25,12 @@ class Estimator(nn.Module, ABC):
     bound: Bound = "lower"
     """``"lower"``: in expectation the estimate is at most the mutual information, for any critic; ``"upper"``: at least
     that, for the critic its docstring names; ``"none"``: neither."""
+    bias: str = ""
+    """How the expected estimate differs from the truth even with the best critic, in a line."""
+    variance: str = ""
+    """How much the estimate varies from batch to batch, in a line."""
+    needs_density: bool = False
+    """Whether scores must be log densities of a global given a local, as :class:`~infomax.GaussianCritic`'s are."""
 
     @abstractmethod
     def forward(self, scores: PairScores) -> Tensor:

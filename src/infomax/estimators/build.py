@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from torch import nn
@@ -13,9 +14,12 @@ from infomax.estimators.donsker_varadhan import MINE, DonskerVaradhan
 from infomax.estimators.fdivergence import NWJ, FDivergence
 from infomax.estimators.infonce import InfoNCE
 from infomax.estimators.jensen_shannon import SMILE, JensenShannon
+from infomax.estimators.tuba import TUBA
+from infomax.estimators.upper import CLUB, LeaveOneOut
+from infomax.estimators.wasserstein import Wasserstein
 from infomax.functional.fdivergence import MEASURES
 
-__all__ = ["build_estimator"]
+__all__ = ["build_estimator", "names"]
 
 _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "infonce": InfoNCE,
@@ -24,6 +28,11 @@ _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "nwj": NWJ,
     "smile": SMILE,
     "mine": MINE,
+    "tuba": TUBA,
+    "alpha_tuba": partial(TUBA, alpha=0.5),
+    "wasserstein": Wasserstein,
+    "club": CLUB,
+    "leave_one_out": LeaveOneOut,
 }
 
 
@@ -31,8 +40,9 @@ def build_estimator(estimator: str | nn.Module) -> Estimator:
     """Return an estimator from its short name, or the module given.
 
     Args:
-        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, an f-divergence (``"kl"``,
-            ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), or a module with ``forward(scores)`` and
+        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``, ``"alpha_tuba"``
+            (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
+            ``"hellinger"``, ``"chi2"``, ``"gan"``), or a module with ``forward(scores)`` and
             ``mutual_information(scores)``.
 
     Raises:
@@ -48,5 +58,10 @@ def build_estimator(estimator: str | nn.Module) -> Estimator:
         return cast("Estimator", estimator)
     if not isinstance(estimator, str):
         raise TypeError(f"estimator must be a short name or a module, got {type(estimator).__name__}")
-    check_choice("estimator", estimator, (*_ESTIMATORS, *MEASURES))
+    check_choice("estimator", estimator, names())
     return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
+
+
+def names() -> tuple[str, ...]:
+    """Short names of all estimators."""
+    return (*_ESTIMATORS, *MEASURES)

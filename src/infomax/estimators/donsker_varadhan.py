@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from infomax import functional as F
-from infomax._checks import check_number
+from infomax.estimators.average import check_rate, log_average_with
 from infomax.estimators.base import Estimator
-from infomax.functional.means import log_mean_exp_marginal
 from infomax.scores import PairScores
 
 __all__ = ["MINE", "DonskerVaradhan"]
@@ -23,6 +22,9 @@ class DonskerVaradhan(Estimator):
         >>> DonskerVaradhan().mutual_information(F.dense_scores(3.0 * torch.eye(4)))
         tensor(3.)
     """
+
+    bias = "up in small batches"
+    variance = "high: grows as e^I"
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.dv_loss(scores)
@@ -50,25 +52,20 @@ class MINE(Estimator):
         tensor(-3.)
     """
 
+    bias = "up in small batches; its gradient has little"
+    variance = "high: grows as e^I"
     log_average: Tensor
 
     def __init__(self, *, rate: float = 0.01) -> None:
         super().__init__()
-        if not 0 < check_number("rate", rate) <= 1:
-            raise ValueError(f"rate must be in (0, 1], got {rate}")
-        self.rate = rate
-        # -inf: nothing seen yet, and the first batch then counts whole.
+        self.rate = check_rate(rate)
         self.register_buffer("log_average", torch.tensor(-torch.inf))
 
     def forward(self, scores: PairScores) -> Tensor:
         marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
-        with torch.no_grad():
-            log_mean = log_mean_exp_marginal(scores, marginal).to(self.log_average.dtype)
-            log_rate = self.log_average.new_tensor(self.rate).log()
-            older = self.log_average + torch.log1p(-log_rate.exp())
-            average = torch.where(self.log_average == -torch.inf, log_mean, torch.logaddexp(older, log_mean + log_rate))
-            if self.training:
-                self.log_average.copy_(average)
+        average = log_average_with(self.log_average, scores, marginal, self.rate)
+        if self.training:
+            self.log_average.copy_(average)
         return F.mine_loss(scores, average)
 
     def _estimate(self, scores: PairScores) -> Tensor:

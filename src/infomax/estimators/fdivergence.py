@@ -26,6 +26,9 @@ class NWJ(Estimator):
         tensor(0.)
     """
 
+    bias = "none"
+    variance = "high: grows as e^I"
+
     def __init__(self, *, clip: float | None = None) -> None:
         super().__init__()
         self.clip = check_clip(clip)
@@ -59,8 +62,12 @@ class FDivergence(Estimator):
         check_choice("measure", measure, MEASURES)
         self.measure = measure
         self.clip = check_clip(clip)
+        self.bias, self.variance = "up in small batches", "high: grows as e^I"  # as what reads them, Donsker-Varadhan
+        if measure == "kl":
+            self.bias = "none"
         if measure == "chi2":  # Rényi's information, not Shannon's
             self.bound = "none"
+            self.bias, self.variance = "reads Rényi's information of order 2", "very high: of squared density ratios"
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.fdivergence_loss(scores, self.measure, clip=self.clip)

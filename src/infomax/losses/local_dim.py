@@ -28,11 +28,12 @@ class LocalDIMLoss(nn.Module):
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, an f-divergence (``"kl"``,
-            ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), or a module.
-        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, or a module: a
-            :class:`~infomax.critics.Critic`, or one that scores aligned rows (B, c) and (B, d).
-        units: width of a critic given by name; its own default when None (dot 2048, concat 512, cosine 256).
+        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
+            ``"alpha_tuba"``, ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
+            ``"hellinger"``, ``"chi2"``, ``"gan"``), or a module.
+        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``, or a
+            module: a :class:`~infomax.critics.Critic`, or one that scores aligned rows (B, c) and (B, d).
+        units: width of a critic given by name; its own default when None (dot 2048, concat 512, others 256).
         locations: draw this many locations of each example a step, before the projection, so that it saves that work.
         negatives: score each global against the locations of this many other examples instead of all.
         gather: take negatives from the other processes of the default process group as well.
@@ -45,7 +46,8 @@ class LocalDIMLoss(nn.Module):
 
     Raises:
         TypeError: a dtype is not real floating, the mask is not bool, an option has the wrong type.
-        ValueError: ranks, batch sizes, channels, devices or the mask do not fit; N is 1; a name is unknown.
+        ValueError: ranks, batch sizes, channels, devices or the mask do not fit; N is 1; a name is unknown; the
+            estimator needs log densities, and the critic does not make them.
 
     Numerics:
         Scores, sums and the loss are float32 also under autocast. Memory of the pairs stays within the workspace of
@@ -78,6 +80,11 @@ class LocalDIMLoss(nn.Module):
         super().__init__()
         self.critic = build_critic(critic, local_dim, global_dim, units)
         self.estimator = build_estimator(estimator)
+        if getattr(self.estimator, "needs_density", False) and not self.critic.is_density:
+            raise ValueError(
+                f"critic must make log densities for {type(self.estimator).__name__}, as critic='gaussian' does, got "
+                f"{type(self.critic).__name__}"
+            )
         self.locations = None if locations is None else check_positive("locations", locations)
         self.negatives = None if negatives is None else check_positive("negatives", negatives)
         if gather and negatives is not None:

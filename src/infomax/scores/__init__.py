@@ -2,10 +2,12 @@
 
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.build import dense_scores, dot_scores
+from infomax.scores.clipped import ClippedScores
 from infomax.scores.dense import DenseScores, RowScore, TableScores
 from infomax.scores.streamed import StreamedScores
 
 __all__ = [
+    "ClippedScores",
     "DenseScores",
     "PairScores",
     "Reduced",

@@ -69,6 +69,10 @@ class PairScores(ABC):
         check_clip(clip)
         return self._once((reduction, clip), lambda: self._reduce(reduction, clip))
 
+    def joint(self) -> Tensor:
+        """Return the scores of the joint pairs alone, (J,)."""
+        return self.reduce("sum").joint
+
     def _once(self, what: Hashable, compute: Callable[[], _Value]) -> _Value:
         # A loss and its estimate ask for the same things: they are computed once. What was computed with a graph
         # serves without one, never the other way round.

@@ -57,7 +57,10 @@ class DenseScores(PairScores):
         return self._replace(key, pairing, self.scale)
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
-        return Reduced(self._once("joint", self._joint_scores), self._marginal(reduction, clip))
+        return Reduced(self.joint(), self._marginal(reduction, clip))
+
+    def joint(self) -> Tensor:
+        return self._once("joint", self._joint_scores)
 
     def _evaluate(self, query: Tensor, key: Tensor) -> Tensor:
         scores = self.score(query, key)
@@ -124,3 +127,7 @@ class TableScores(PairScores):
         table = self.table.to(accumulation_dtype(self.table.dtype))
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]
         return Reduced(table[pairing.joint_query, pairing.joint_key], reduce_table(table, keep, reduction, clip))
+
+    def joint(self) -> Tensor:
+        scores = self.table[self.pairing.joint_query, self.pairing.joint_key]
+        return scores.to(accumulation_dtype(scores.dtype))

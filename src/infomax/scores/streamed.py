@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infomax import ops
 from infomax.layout import Pairing
-from infomax.ops.problem import accumulation_dtype
+from infomax.ops.problem import accumulation_dtype, autocasting
 from infomax.scores.base import PairScores, Reduced, Reduction
 
 __all__ = ["StreamedScores"]
@@ -24,25 +24,36 @@ class StreamedScores(PairScores):
         key: local rows, (K, d).
         pairing: which rows belong together.
         scale: factor of every score.
+        autocast: let autocast cast the rows, as it does the inputs of any matrix product. False for scores that are
+            small differences of large numbers.
     """
 
-    def __init__(self, query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0) -> None:
+    def __init__(
+        self, query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0, *, autocast: bool = True
+    ) -> None:
         super().__init__(pairing)
         self.query = query
         self.key = key
         self.scale = scale
+        self.autocast = autocast
 
     def scaled(self, factor: float) -> StreamedScores:
-        return StreamedScores(self.query, self.key, self.pairing, self.scale * factor)
+        return StreamedScores(self.query, self.key, self.pairing, self.scale * factor, autocast=self.autocast)
 
     def with_keys(self, key: Tensor, pairing: Pairing) -> StreamedScores:
         """Return the scores of the same queries with other keys."""
-        return StreamedScores(self.query, key, pairing, self.scale)
+        return StreamedScores(self.query, key, pairing, self.scale, autocast=self.autocast)
 
     def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+        if self.autocast or not autocasting(self.key.device.type):
+            return self._reduce_pairs(reduction, clip)
+        with torch.autocast(self.key.device.type, enabled=False):
+            return self._reduce_pairs(reduction, clip)
+
+    def _reduce_pairs(self, reduction: Reduction, clip: float | None) -> Reduced:
         pairing = self.pairing
         if reduction == "sum" and clip is None and self.query.shape[0] > _FEW_QUERIES:
-            return Reduced(self._joint(), self._sum())
+            return Reduced(self.joint(), self._sum())
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(
                 reduction,
@@ -69,7 +80,10 @@ class StreamedScores(PairScores):
             scale=self.scale,
             clip=clip,
         )
-        return Reduced(self._joint(), marginal)
+        return Reduced(self.joint(), marginal)
+
+    def joint(self) -> Tensor:
+        return self._once("joint", self._joint)
 
     def _joint(self) -> Tensor:
         """Joint scores alone: a small product an example."""

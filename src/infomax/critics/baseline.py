@@ -1,0 +1,50 @@
+"""A number for each global: the baseline of TUBA as a network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from infomax._checks import check_floating, check_positive, shape_of
+from infomax.layout import rows_of
+
+__all__ = ["GlobalBaseline"]
+
+
+class GlobalBaseline(nn.Module):
+    r"""Log a(y): a network on each global, for :func:`~infomax.functional.tuba_loss`.
+
+    Args:
+        global_dim: channels d of the global features.
+        units: width of the hidden layer.
+
+    Shapes:
+        (N, d) or (N, d, \*spatial) to (M,), one number a global, in the order of the global rows.
+
+    Raises:
+        TypeError: the features are not real floating.
+        ValueError: they have other channels.
+
+    Source:
+        Poole et al. 2019, section 2.2.
+
+    Example:
+        >>> import torch
+        >>> from infomax import BilinearCritic, TUBA
+        >>> from infomax.critics import GlobalBaseline
+        >>> critic, baseline = BilinearCritic(16, 8), GlobalBaseline(8)
+        >>> local, global_ = torch.randn(4, 16, 2, 2), torch.randn(4, 8)
+        >>> TUBA()(critic(local, global_), log_baseline=baseline(global_)).backward()
+    """
+
+    def __init__(self, global_dim: int, *, units: int = 256) -> None:
+        super().__init__()
+        self.global_dim = check_positive("global_dim", global_dim)
+        check_positive("units", units)
+        self.layers = nn.Sequential(nn.Linear(global_dim, units), nn.ReLU(), nn.Linear(units, 1))
+
+    def forward(self, global_: Tensor) -> Tensor:
+        check_floating("global_", global_)
+        if global_.ndim < 2 or global_.shape[1] != self.global_dim:
+            raise ValueError(f"global_ must have the shape (N, {self.global_dim}, ...), got {shape_of(global_)}")
+        values: Tensor = self.layers(rows_of(global_).reshape(-1, self.global_dim))
+        return values.squeeze(-1)

@@ -1,0 +1,91 @@
+"""FLO: a bound with a second function of each joint pair (Guo et al. 2022)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from infomax._checks import check_floating, shape_of
+from infomax.functional.means import clipped
+from infomax.scores import PairScores
+
+__all__ = ["flo_estimate", "flo_loss"]
+
+
+def flo_loss(scores: PairScores, u: Tensor | PairScores, *, clip: float | None = None) -> Tensor:
+    r"""Minus the contrastive Fenchel-Legendre bound.
+
+    .. math:: \mathbb{E}_\mathrm{joint}\Big[ u(x, y) + e^{-u(x, y)} \, \mathbb{E}_{x^-}\big[e^{T(x^-, y) - T(x, y)}\big]
+              \Big] - 1
+
+    A lower bound on the mutual information for any critic T and any function u of a pair, unbiased in any batch, tight
+    for every T that is right up to a constant for each global: the best u is log E[e^T] - T, minus the information of
+    that one pair. So u must be a network of its own, trained by the same loss; one that reads log E[e^T] off the same
+    batch would make it :func:`~infomax.functional.leave_one_out_estimate` of the critic, which is biased upwards.
+
+    Args:
+        scores: joint and marginal scores.
+        u: its value at each joint pair, (J,), in the order of the joint scores; or the scores of a second critic on the
+            same features, whose joint ones are taken.
+        clip: bring all scores and u into [-clip, clip] first; the bound then holds for what was clipped.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
+
+    Raises:
+        TypeError: ``u`` is neither a floating tensor nor scores.
+        ValueError: ``u`` has not one value for each joint pair.
+
+    Numerics:
+        Holds a bare exponential, of log E[e^T] - T - u, which is 0 at the optimum: it overflows float32 where u is
+        short of it by 88, unless ``clip`` is given.
+
+    Source:
+        Guo et al. 2022, "Tight mutual information estimation with contrastive Fenchel-Legendre optimization".
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.flo_loss(F.dense_scores(3.0 * torch.eye(4)), u=torch.full((4,), -3.0))  # the best u
+        tensor(-3.)
+    """
+    return -flo_estimate(scores, u, clip=clip)
+
+
+def flo_estimate(scores: PairScores, u: Tensor | PairScores, *, clip: float | None = None) -> Tensor:
+    r"""Mutual information in nats by FLO, a lower bound: minus :func:`flo_loss`.
+
+    Args:
+        scores: joint and marginal scores.
+        u: as in :func:`flo_loss`.
+        clip: as in :func:`flo_loss`.
+
+    Returns:
+        Scalar in nats.
+
+    Raises:
+        TypeError: as :func:`flo_loss`.
+        ValueError: as :func:`flo_loss`.
+
+    Source:
+        As :func:`flo_loss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.flo_estimate(F.dense_scores(3.0 * torch.eye(4)), u=torch.full((4,), -2.0))
+        tensor(2.6321)
+    """
+    joint, marginal = scores.reduce("logsumexp", clip)
+    log_mean = marginal - scores.count().to(marginal.dtype).log()
+    joint, second = clipped(joint, clip), clipped(_at_joint_pairs(u, joint), clip)
+    return 1 - (second + (scores.per_joint(log_mean) - joint - second).exp()).mean()
+
+
+def _at_joint_pairs(u: Tensor | PairScores, joint: Tensor) -> Tensor:
+    values = u.joint() if isinstance(u, PairScores) else check_floating("u", u)
+    if values.shape != joint.shape:
+        raise ValueError(
+            f"u must have one value for each of the {joint.shape[0]} joint pairs, {shape_of(joint)}, got "
+            f"{shape_of(values)}"
+        )
+    return values.to(joint.dtype)

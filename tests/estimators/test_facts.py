@@ -1,0 +1,58 @@
+"""What the pages say of an estimator is what its class says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infomax import FLO, Estimator
+from infomax.estimators import build_estimator
+from infomax.estimators.build import names
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows(page: str, first: str) -> list[list[str]]:
+    """The cells of the table whose heading starts with ``first``."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2
+    table = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+def estimator_of(name: str) -> Estimator:
+    return FLO() if name == "FLO" else build_estimator(name)
+
+
+FACTS = [(name, row) for row in rows("docs/estimators.md", "name") for name in named(row[0])]
+
+
+@pytest.mark.parametrize(("name", "row"), FACTS, ids=[name for name, _ in FACTS])
+def test_bound_bias_and_variance(name: str, row: list[str]) -> None:
+    _, _, bound, bias, variance, _ = row
+    estimator = estimator_of(name)
+    assert bound.split(",")[0] == estimator.bound
+    assert bias == estimator.bias
+    assert variance == estimator.variance
+
+
+@pytest.mark.parametrize(("page", "first"), [("docs/estimators.md", "name"), ("README.md", "`estimator=`")])
+def test_no_estimator_is_left_out(page: str, first: str) -> None:
+    found = [name for row in rows(page, first) for name in named(row[0])]
+    assert sorted(found) == sorted({*names(), "FLO"})
+
+
+def test_the_page_is_read_at_all() -> None:
+    assert len(FACTS) > 15
+    with pytest.raises(StopIteration):
+        rows("docs/estimators.md", "no such table")
