@@ -216,7 +216,8 @@ class Log:
         row = {name: (total / steps).item() for name, total in trainer.sums.items()}
         trainer.sums = {}
         if result.features is not None:
-            row |= trainer.model.information(result.features)
+            with trainer.precision():
+                row |= trainer.model.information(result.features)
         trainer.tick()
         (step, seconds), self.last = self.last, (trainer.step, trainer.seconds)
         images = (trainer.step - step) * trainer.options.batch

@@ -72,6 +72,13 @@ def wait_for_step(process, out, step):
     raise AssertionError("the run did not get to that step in 400 seconds")
 
 
+@pytest.mark.parametrize("more", [["--bf16"], pytest.param(["--bf16", "--compile"], marks=pytest.mark.slow)])
+def test_half_precision_and_the_compiler(train_dim, tmp_path, more):
+    assert train_dim.main([*RUN, "--epochs", "1", "--out", str(tmp_path / "run"), *more]) == 0
+    written = rows(tmp_path / "run" / "metrics.csv")
+    assert written and all(np.isfinite(float(row[name])) for row in written for name in ("loss", "mi") if row[name])
+
+
 class TestRun:
     def test_folder_holds_everything(self, whole):
         for name in ("config.json", "metrics.csv", "probes.csv", "checkpoint.pt", "encoder.pt", "results.json"):
