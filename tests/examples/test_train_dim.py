@@ -76,7 +76,8 @@ def wait_for_step(process, out, step):
 def test_half_precision_and_the_compiler(train_dim, tmp_path, more):
     assert train_dim.main([*RUN, "--epochs", "1", "--out", str(tmp_path / "run"), *more]) == 0
     written = rows(tmp_path / "run" / "metrics.csv")
-    assert written and all(np.isfinite(float(row[name])) for row in written for name in ("loss", "mi") if row[name])
+    assert written
+    assert all(np.isfinite(float(row[name])) for row in written for name in ("loss", "mi") if row[name])
 
 
 class TestRun:
