@@ -56,7 +56,9 @@ def compare(runs: list[Path], out: Path | None) -> None:
         out.with_name(out.name + ".md").write_text(table + "\n")
         with out.with_name(out.name + ".csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([head, *cells])
-        figures.accuracies({row["encoder"]: row["probes"] for row in rows}, out.with_name(out.name + ".png"))
+        figures.accuracies(
+            {row["encoder"]: row["probes"] for row in rows if row["probes"]}, out.with_name(out.name + ".png")
+        )
 
 
 COLUMNS = {"minutes": ".1f", "epochs": ".1f", "images_per_second": ".0f", "mi": ".2f"}

@@ -131,6 +131,7 @@ class TestImport:
         heavy = {
             "triton",
             "torchvision",
+            "torchmetrics",
             "sklearn",
             "scipy",
             "matplotlib",

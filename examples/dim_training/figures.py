@@ -187,6 +187,25 @@ def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[st
     save(figure, path)
 
 
+def reconstructions(pixels: Tensor, made: dict[str, Tensor], path: Path) -> None:
+    """Images in the first row, and under each what a decoder made of its features.
+
+    Args:
+        pixels: images, (n, H, W, C) uint8.
+        made: name of an encoder -> decoded images, (n, C, H, W) in [0, 1].
+        path: the PNG.
+    """
+    decoded = {f"from y, {name}": (255 * images).round().byte().permute(0, 2, 3, 1) for name, images in made.items()}
+    lines = {"image": pixels, **decoded}
+    figure = Figure(figsize=(0.72 * len(pixels) + 1.4, 0.76 * len(lines)))
+    grid = figure.subplots(len(lines), len(pixels), squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
+    for row, (name, images) in zip(grid, lines.items(), strict=True):
+        for axes, image in zip(row, images, strict=True):
+            _picture(axes, image, GREY)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, color=INK)
+    save(figure, path)
+
+
 def _picture(axes: Axes, pixels: Tensor, colour: str) -> None:
     axes.axis("on")
     image = pixels.squeeze(-1).numpy()

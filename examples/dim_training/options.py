@@ -26,7 +26,8 @@ ESTIMATORS = (
     "gan",
 )
 OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
-MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
+PRIOR_MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
+MEASURES = ("probes", "linear", "knn", "svm", "semi", "msssim", "mine", "ndm", "neighbours")
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 
 
@@ -78,7 +79,9 @@ class Options:
     beta: float = option(1.0, "objective", "weight of the local objective, DIM(L)")
     gamma: float = option(0.0, "objective", "weight of the prior term")
     prior: str = option("uniform", "objective", "what y is to be distributed like", choices=("uniform", "normal"))
-    prior_measure: str = option("gan", "objective", "how far from it the discriminator measures", choices=MEASURES)
+    prior_measure: str = option(
+        "gan", "objective", "how far from it the discriminator measures", choices=PRIOR_MEASURES
+    )
     prior_penalty: float = option(0.0, "objective", "weight of the discriminator's gradient penalty")
     coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
     relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
@@ -110,7 +113,20 @@ class Options:
     probe_every: int = option(0, "reporting", "epochs between quick probes; 0: only before and after", free=True)
     probe_images: int = option(5000, "reporting", "labelled images of a quick probe", free=True)
     probe_epochs: int = option(15, "reporting", "epochs of the final 200-unit probe", free=True)
-    untrained: bool = option(True, "reporting", "probe the untrained encoder too", free=True)
+    measures: str = option(
+        "probes,neighbours",
+        "reporting",
+        f"what the finished encoder is measured by, with commas: {', '.join(MEASURES)}; or all",
+        free=True,
+    )
+    measure_images: int = option(
+        20000, "reporting", "training images that msssim, mine and ndm learn from; 0: all", free=True
+    )
+    measure_epochs: int = option(
+        0, "reporting", "epochs of msssim, mine and ndm, at most; 0: each its own default", free=True
+    )
+    semi_labels: int = option(5000, "reporting", "labelled images that semi fine-tunes with; 0: all", free=True)
+    untrained: bool = option(True, "reporting", "measure the untrained encoder too", free=True)
     supervised_baseline: bool = option(
         False, "reporting", "then train the same encoder with labels for as long, in RUN/supervised", free=True
     )
@@ -196,9 +212,19 @@ def check(options: Options) -> None:
             "0 and 0",
         ),
     ]
+    allowed = f"some of {', '.join(MEASURES)}, or all"
+    rules += [(name in MEASURES, "--measures", allowed, name) for name in requested(options)]
     for holds, name, rule, came in rules:
         if not holds:
             raise BadInput(f"{name}: expected {rule}; got {came}")
+
+
+def requested(options: Options) -> tuple[str, ...]:
+    """The measures asked for, in the order of `MEASURES`; names that are none come last."""
+    names = [name.strip() for name in options.measures.split(",") if name.strip()]
+    if names == ["all"]:
+        return MEASURES
+    return tuple(sorted(dict.fromkeys(names), key=lambda name: MEASURES.index(name) if name in MEASURES else 99))
 
 
 def save(options: Options, path: Path) -> None:

@@ -67,6 +67,11 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
         path = folder.figures / "accuracy.png"
         figures.accuracies(table, path)
         blocks.append(("picture", (path, "Test accuracy at three layers of the frozen encoder")))
+    if results.get("measures"):
+        blocks += [("heading", "Other measures"), ("table", _measures(results)), *_measure_notes(results)]
+        path = folder.figures / "reconstructions.png"
+        if path.exists():
+            blocks.append(("picture", (path, "Test images, and what a decoder makes of y")))
     if metrics:
         path = folder.figures / "curves.png"
         figures.curves(metrics, path)
@@ -112,6 +117,48 @@ def _probe_note(results: dict[str, Any]) -> str:
         f"{probe['train_images']:,} labelled images for {probe['epochs']} epochs and tested on "
         f"{probe['test_images']:,}; one seed."
     )
+
+
+TITLES = {
+    "linear": "softmax regression, frozen",
+    "knn": "20 nearest neighbours vote",
+    "svm": "linear SVM, frozen",
+    "semi": "fine-tuned with few labels",
+    "msssim": "decoder of y",
+    "mine": "I(X; Y) by MINE, at least",
+    "ndm": "dependence of the units of y",
+}
+
+
+def _measures(results: dict[str, Any]) -> list[list[str]]:
+    """A line a measure, layer and unit, a column an encoder."""
+    rows = [row for taken in results["measures"].values() for row in taken["rows"]]
+    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
+    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["measure"], row["layer"], row["unit"]), {})[row["encoder"]] = row
+    body = []
+    for (measure, layer, unit), by_encoder in found.items():
+        cells = [_number(by_encoder.get(encoder)) for encoder in encoders]
+        limits = [row["limit"] for row in by_encoder.values() if row["limit"] is not None]
+        limit = f"{limits[0]:.2f}" if limits else ""
+        body.append([f"{measure}: {TITLES[measure]}", layer, *cells, unit, limit])
+    return [["measure", "layer", *encoders, "unit", "limit"], *body]
+
+
+def _number(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['value']:.2f}" if row["unit"] in ("%", "nats") else f"{row['value']:.4f}"
+
+
+def _measure_notes(results: dict[str, Any]) -> list[Block]:
+    notes: list[Block] = [("note", "All of test images.")]
+    for name, taken in results["measures"].items():
+        seconds = {row["encoder"]: row["seconds"] for row in taken["rows"] if row["encoder"] != "from scratch"}
+        spent = ", ".join(f"{encoder} {value:.0f} s" for encoder, value in seconds.items())
+        notes.append(("note", f"`{name}`: {taken['note']} Time: {spent}."))
+    return notes
 
 
 def _neighbour_text(results: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.csv"
         self.probes = self.path / "probes.csv"
+        self.measures = self.path / "measures.csv"
         self.events = self.path / "tensorboard"
         self.checkpoint = self.path / "checkpoint.pt"
         self.encoder = self.path / "encoder.pt"
@@ -32,6 +34,16 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise BadInput(f"--out {self.path}: expected a folder; it is a file")
         self.path.mkdir(parents=True, exist_ok=True)
+
+
+def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+    """A CSV file of finished rows; none is written where there are no rows."""
+    rows = list(rows)
+    if rows:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 class Table:

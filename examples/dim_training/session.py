@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from . import checkpoint, figures, loop, report
+from . import checkpoint, loop, measures, report
 from . import options as opts
-from .data import Images, load
-from .environment import environment
+from .data import load
 from .errors import BadInput
-from .objective import Supervised, build_encoder, encoder_name
 from .options import Options
-from .probes import QuickProbes, few, nearest, own_accuracy, probe
-from .run_folder import RunFolder, read_table
+from .outcome import measure
+from .probes import QuickProbes
+from .run_folder import RunFolder
 
 
 def conduct(options: Options, *, resume: bool) -> None:
     """Train (or go on training), then probe and report, unless that is done already."""
+    measures.check(options)
     device = prepare(options)
     images = load(options)
     trainer = loop.Trainer(options, images, device)
@@ -43,10 +43,7 @@ def conduct(options: Options, *, resume: bool) -> None:
     partial = folder.encoder.with_name("encoder.pt.partial")
     torch.save({k: v.cpu() for k, v in trainer.encoder.state_dict().items()}, partial)
     partial.replace(folder.encoder)
-    done = json.loads(folder.results.read_text()) if folder.results.exists() else None
-    if not done or done["training"]["steps"] != trainer.step:
-        results = measure(trainer, folder)
-        folder.results.write_text(json.dumps(results, indent=2) + "\n")
+    measure(trainer, folder)
     publish(folder)
 
 
@@ -78,65 +75,6 @@ def keep_memory() -> None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(top_pad, 2**28)
-
-
-def measure(trainer: loop.Trainer, folder: RunFolder) -> dict[str, Any]:
-    """Everything the report says, as plain values."""
-    options, images, device = trainer.options, trainer.images, trainer.device
-    rows = read_table(folder.metrics)
-    last = rows[-1] if rows else {}
-    numbers = {name: float(last[name]) for name in ("loss", "mi", "mi_ceiling", "accuracy") if last.get(name)}
-    results: dict[str, Any] = {
-        "options": vars(options),
-        "environment": environment(device),
-        "training": {
-            "encoder": encoder_name(options, trainer.model.encoder.input_size[0]),
-            "train_images": len(images.train.labels),
-            "steps": trainer.step,
-            "epochs": trainer.step / trainer.steps_an_epoch,
-            "seconds": trainer.seconds,
-            "images_per_second": trainer.step * options.batch / max(trainer.seconds, 1e-9),
-            **numbers,
-        },
-        "probes": {},
-    }
-    if images.has_labels:
-        results["probe"] = {
-            "train_images": len(images.labelled.labels),
-            "test_images": len(images.test.labels),
-            "epochs": options.probe_epochs,
-        }
-        if isinstance(trainer.model, Supervised):
-            results["training"]["test_accuracy"] = own_accuracy(trainer.model, trainer.encoder, images, options)
-        results["probes"]["trained"] = probe(trainer.encoder, images, options, "trained encoder")
-        if options.untrained:
-            torch.manual_seed(options.seed)
-            channels, side = images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
-            untrained = build_encoder(options, channels, side).to(device, memory_format=torch.channels_last)
-            results["probes"]["untrained"] = probe(untrained, images, options, "untrained encoder")
-    results["neighbours"] = neighbours(trainer.encoder, images, options, folder.figures / "neighbours.png")
-    return results
-
-
-def neighbours(encoder: torch.nn.Module, images: Images, options: Options, path: Path, k: int = 6) -> dict[str, Any]:
-    """Draw a few queries with their nearest images, and count how often a neighbour has the query's class."""
-    # At random: a folder of images comes sorted by class.
-    pixels, labels = few(images.test, 2000, options.seed)
-    if len(pixels) <= k:
-        return {}
-    queries = min(500, len(pixels))
-    found = nearest(encoder, pixels, queries, k, options)
-    first = [int((labels == label).nonzero()[0]) for label in labels.unique()[:8]] if images.has_labels else []
-    shown = torch.tensor(first) if len(first) > 1 else torch.arange(8)
-    shown = shown[shown < queries]
-    picked = {
-        {"y": "nearest in y", "pixels": "nearest in pixels"}[name]: indices[shown] for name, indices in found.items()
-    }
-    figures.neighbours(pixels, labels, shown, picked, path)
-    if not images.has_labels:
-        return {}
-    same = {name: (labels[indices] == labels[:queries, None]).float().mean().item() for name, indices in found.items()}
-    return {"k": k, "queries": queries, **same}
 
 
 def publish(folder: RunFolder) -> None:

@@ -99,9 +99,9 @@ def test_the_default_is_three_probes_at_three_layers(encoder: ConvEncoder, monke
 
 class TestBadInput:
     def test_probes(self, encoder: ConvEncoder) -> None:
-        with pytest.raises(ValueError, match="probes must be one of knn, linear, mlp, got 'svn'"):
+        with pytest.raises(ValueError, match="probes must be one of knn, linear, mlp, svm, got 'svn'"):
             evaluate(encoder, TRAIN, TEST, probes=["mlp", "svn"])
-        with pytest.raises(ValueError, match="probes must name at least one of mlp, linear, knn, got none"):
+        with pytest.raises(ValueError, match="probes must name at least one of mlp, linear, knn, svm, got none"):
             evaluate(encoder, TRAIN, TEST, probes=[])
 
     def test_no_labels(self, encoder: ConvEncoder) -> None:

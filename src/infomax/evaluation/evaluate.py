@@ -12,6 +12,7 @@ from infomax._checks import check_choice
 from infomax.evaluation.extract import Data, Progress, extract_features
 from infomax.evaluation.neighbours import knn_probe
 from infomax.evaluation.probes import linear_probe, mlp_probe
+from infomax.evaluation.svm import svm_probe
 from infomax.evaluation.table import ProbeRow, ProbeTable
 
 __all__ = ["Probe", "evaluate"]
@@ -35,7 +36,7 @@ class Probe(Protocol):
         ...
 
 
-_PROBES: dict[str, Probe] = {"mlp": mlp_probe, "linear": linear_probe, "knn": knn_probe}
+_PROBES: dict[str, Probe] = {"mlp": mlp_probe, "linear": linear_probe, "knn": knn_probe, "svm": svm_probe}
 
 
 def evaluate(
@@ -63,8 +64,9 @@ def evaluate(
         test: images and labels to test them on.
         layers: names of layers as `infomax.features.tap` takes them (empty for the encoder's output), or a
             mapping from names of your choice to them. The default fits `infomax.encoders`.
-        probes: ``"mlp"`` (the paper's 200 hidden units), ``"linear"``, ``"knn"``; or a mapping from names of
-            your choice to probes, for instance ``{"mlp, 50 epochs": partial(mlp_probe, epochs=50)}``.
+        probes: ``"mlp"`` (the paper's 200 hidden units), ``"linear"``, ``"knn"``, ``"svm"`` (the paper's linear
+            one, by scikit-learn); or a mapping from names of your choice to probes, for instance
+            ``{"mlp, 50 epochs": partial(mlp_probe, epochs=50)}``.
         seed: decides the probes' weights, dropout and order of examples.
         name: what to call the encoder in the table.
         batch_size: images a call of the encoder, where the data are tensors.
@@ -77,6 +79,7 @@ def evaluate(
 
     Raises:
         TypeError: as `extract_features`.
+        ImportError: the probe ``"svm"`` without scikit-learn.
         ValueError: an unknown probe or layer, no labels, one class only, features that are not finite.
 
     Numerics:

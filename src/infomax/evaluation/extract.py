@@ -12,7 +12,7 @@ from infomax._checks import check_positive, shape_of
 from infomax.features.modes import evaluating
 from infomax.features.tapping import taps
 
-__all__ = ["Data", "Extracted", "Progress", "extract_features"]
+__all__ = ["Data", "Extracted", "Progress", "check_batch", "extract_features"]
 
 Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Iterable[Any]"
 """Images; images and labels; or an iterable of such batches, for instance a `DataLoader`."""
@@ -88,7 +88,7 @@ def extract_features(
     try:
         with evaluating(encoder), torch.no_grad():
             for images, labels in _batches(data, batch_size):
-                _check_batch(images, labels, transformed=transform is not None)
+                check_batch(images, labels, transformed=transform is not None)
                 if done and (labels is None) == bool(kept_labels):
                     raise ValueError("data must have labels in every batch or in none")
                 if labels is not None:
@@ -143,7 +143,8 @@ def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
         )
 
 
-def _check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
+def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
+    """Raise unless these are images that it is known how to read, with labels that fit or None."""
     for name, value in (("images", images), ("labels", labels)):
         if not isinstance(value, Tensor) and not (name == "labels" and value is None):
             raise TypeError(

@@ -1,9 +1,9 @@
-"""Trains a small classifier on features that are already computed."""
+"""Trains a small network on what is already computed: a classifier on features, as a rule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,6 +24,7 @@ def fit(
     features: Tensor,
     labels: Tensor,
     *,
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy,
     epochs: int | None = None,
     lr: float = 3e-3,
     batch_size: int = 512,
@@ -32,12 +33,13 @@ def fit(
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Train a classifier in place with cross-entropy and Adam.
+    """Train a classifier in place with cross-entropy and Adam; or any module with a loss of your choice.
 
     Args:
         classifier: any module from (N, D) to logits (N, classes), on the device of the features.
         features: (N, D).
-        labels: (N,), class numbers from 0 on.
+        labels: (N,), class numbers from 0 on; with a ``loss`` of your own whatever it compares with, (N, ...).
+        loss: a scalar from what the module makes of a batch, and the labels of that batch.
         epochs: passes over the features; when None 15, or as many as make 500 steps where the features are few.
         lr: learning rate at the start.
         batch_size: examples a step. A last batch of one is left out, since batch norm has no use for it.
@@ -69,8 +71,7 @@ def fit(
             rows = order[start : start + batch_size]
             optimizer.param_groups[0]["lr"] = learning_rate(step / steps, lr=lr, schedule=schedule)
             optimizer.zero_grad()
-            loss = functional.cross_entropy(classifier(features[rows]), labels[rows])
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss(classifier(features[rows]), labels[rows.to(labels.device)]))
             optimizer.step()
             step += 1
         if progress is not None:

@@ -1,0 +1,108 @@
+"""What came out of a run, as plain values: how the training went, and every measure of the encoder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import figures
+from .augment import centre
+from .data import Images
+from .environment import environment
+from .loop import Trainer
+from .measures import COLUMNS, PICTURES, Subject, possible, take
+from .objective import Supervised, build_encoder, encoder_name
+from .options import Options
+from .probes import few, nearest, own_accuracy, probe
+from .run_folder import RunFolder, read_table, write_table
+
+
+def measure(trainer: Trainer, folder: RunFolder) -> None:
+    """Take every measure asked for that results.json does not hold yet, and write it there."""
+    options, images = trainer.options, trainer.images
+    results = json.loads(folder.results.read_text()) if folder.results.exists() else None
+    if not results or results["training"]["steps"] != trainer.step:
+        results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": []}
+    results["options"] = vars(options)
+    taken = results["taken"]
+    subjects = [Subject(trainer.encoder, images, options, "trained")]
+    if options.untrained:
+        subjects.append(Subject(untrained(trainer), images, options, "untrained"))
+    for name in possible(options, images):
+        if name in taken:
+            continue
+        if name == "probes":
+            results["probe"] = {
+                "train_images": len(images.labelled.labels),
+                "test_images": len(images.test.labels),
+                "epochs": options.probe_epochs,
+            }
+            for subject in subjects:
+                results["probes"][subject.title] = probe(subject.encoder, images, options, f"{subject.title} encoder")
+        elif name == "neighbours":
+            path = folder.figures / "neighbours.png"
+            results["neighbours"] = neighbours(trainer.encoder, images, options, path)
+        else:
+            results["measures"][name], made = take(name, subjects)
+            if made:
+                first = centre(images.test.pixels[:PICTURES], options.crop)
+                figures.reconstructions(first, made, folder.figures / "reconstructions.png")
+        taken.append(name)
+        _write(folder, results)  # after each: some take minutes, and what was interrupted goes on from here
+    _write(folder, results)
+
+
+def _write(folder: RunFolder, results: dict[str, Any]) -> None:
+    folder.results.write_text(json.dumps(results, indent=2) + "\n")
+    write_table(folder.measures, COLUMNS, [row for taken in results["measures"].values() for row in taken["rows"]])
+
+
+def untrained(trainer: Trainer) -> torch.nn.Module:
+    """The encoder that the run started from, or one like it."""
+    torch.manual_seed(trainer.options.seed)
+    channels, side = trainer.images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
+    encoder = build_encoder(trainer.options, channels, side)
+    return encoder.to(trainer.device, memory_format=torch.channels_last)
+
+
+def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
+    """What was trained, on what, and how it went."""
+    options, images, rows = trainer.options, trainer.images, read_table(folder.metrics)
+    last = rows[-1] if rows else {}
+    numbers = {name: float(last[name]) for name in ("loss", "mi", "mi_ceiling", "accuracy") if last.get(name)}
+    if isinstance(trainer.model, Supervised) and images.has_labels:
+        numbers["test_accuracy"] = own_accuracy(trainer.model, trainer.encoder, images, options)
+    return {
+        "environment": environment(trainer.device),
+        "training": {
+            "encoder": encoder_name(options, trainer.model.encoder.input_size[0]),
+            "train_images": len(images.train.labels),
+            "steps": trainer.step,
+            "epochs": trainer.step / trainer.steps_an_epoch,
+            "seconds": trainer.seconds,
+            "images_per_second": trainer.step * options.batch / max(trainer.seconds, 1e-9),
+            **numbers,
+        },
+    }
+
+
+def neighbours(encoder: torch.nn.Module, images: Images, options: Options, path: Path, k: int = 6) -> dict[str, Any]:
+    """Draw a few queries with their nearest images, and count how often a neighbour has the query's class."""
+    # At random: a folder of images comes sorted by class.
+    pixels, labels = few(images.test, 2000, options.seed)
+    if len(pixels) <= k:
+        return {}
+    queries = min(500, len(pixels))
+    found = nearest(encoder, pixels, queries, k, options)
+    first = [int((labels == label).nonzero()[0]) for label in labels.unique()[:8]] if images.has_labels else []
+    shown = torch.tensor(first) if len(first) > 1 else torch.arange(8)
+    shown = shown[shown < queries]
+    picked = {
+        {"y": "nearest in y", "pixels": "nearest in pixels"}[name]: indices[shown] for name, indices in found.items()
+    }
+    figures.neighbours(pixels, labels, shown, picked, path)
+    if not images.has_labels:
+        return {}
+    same = {name: (labels[indices] == labels[:queries, None]).float().mean().item() for name, indices in found.items()}
+    return {"k": k, "queries": queries, **same}

@@ -1,0 +1,65 @@
+"""A decoder from a feature vector back to images: transposed convolutions that mirror the paper's encoders."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+
+from torch import nn
+
+from infomax._checks import check_positive
+
+__all__ = ["Decoder"]
+
+
+class Decoder(nn.Sequential):
+    """A linear layer to a small map, then transposed convolutions that double it until it is an image in [0, 1].
+
+    Each doubling is 4x4 with stride 2; all but the last end in batch norm and ReLU and the last in a sigmoid. The
+    last hidden map has 64 channels, each before it twice as many: 256x4x4, 128x8x8, 64x16x16 for 32 pixels,
+    512x4x4 to 64x32x32 for 64, the maps of `conv32` and `conv64` backwards. Any sides will do that are 4 to 7 pixels
+    doubled so often: 28, 40, 48, 96, ...
+
+    Args:
+        features: width D of the feature vector.
+        image_shape: (C, H, W) of the images.
+
+    Shapes:
+        (N, D) to (N, C, H, W), values between 0 and 1.
+
+    Raises:
+        ValueError: a size below 1, or sides that doubling cannot reach.
+
+    Source:
+        Ours; Hjelm et al., ICLR 2019, train a decoder with the squared error.
+
+    Example:
+        >>> Decoder(64, (3, 32, 32))(torch.randn(2, 64)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    def __init__(self, features: int, image_shape: tuple[int, int, int]) -> None:
+        check_positive("features", features)
+        channels, height, width = (check_positive("image_shape", size) for size in image_shape)
+        doublings = (min(height, width) // 4).bit_length() - 1
+        if doublings < 1 or height % 2**doublings or width % 2**doublings:
+            raise ValueError(
+                f"image_shape must have sides of 4 to 7 pixels doubled at least once, for instance 28, 32 or 64, got "
+                f"{height}x{width}; resize or crop the images"
+            )
+        maps = [64 * 2**number for number in reversed(range(doublings))]
+        start = (maps[0], height // 2**doublings, width // 2**doublings)
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        stages["map"] = nn.Sequential(
+            nn.Linear(features, math.prod(start), bias=False),
+            nn.Unflatten(1, start),
+            nn.BatchNorm2d(maps[0]),
+            nn.ReLU(),
+        )
+        for number, (before, after) in enumerate(itertools.pairwise(maps), start=1):
+            stages[f"deconv{number}"] = nn.Sequential(
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+            )
+        stages["image"] = nn.Sequential(nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Sigmoid())
+        super().__init__(stages)

@@ -1,0 +1,148 @@
+"""Fine-tuning learns from the labels it is given, and leaves the encoder it is given alone."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from infomax.encoders import Conv, ConvEncoder
+from infomax.evaluation import fine_tune
+
+tune = partial(fine_tune, epochs=6, batch_size=16, lr=3e-3)
+
+
+def seed(value: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+def stripes(rows: int, start: int) -> tuple[Tensor, Tensor]:
+    """Images of upright or lying stripes, with noise."""
+    labels = torch.randint(2, (rows,), generator=seed(start))
+    lying = torch.arange(6).remainder(2).float().view(1, 1, 6, 1).expand(rows, 1, 6, 6)
+    images = torch.where(labels.view(-1, 1, 1, 1) == 0, lying, lying.transpose(2, 3))
+    return images + 0.3 * torch.randn(rows, 1, 6, 6, generator=seed(start + 1)), labels
+
+
+TRAIN, TEST = stripes(64, 0), stripes(64, 5)
+
+
+@pytest.fixture
+def encoder() -> ConvEncoder:
+    return ConvEncoder(
+        local=[Conv(3, 3, 1, 1)], conv=[Conv(4, 4, 2, 1)], fc=[16], input_size=6, input_channels=1, global_dim=8
+    )
+
+
+def test_the_encoder_that_is_given_is_unchanged_to_the_bit(encoder: ConvEncoder) -> None:
+    encoder.requires_grad_(False).local.eval()
+    before = copy.deepcopy(encoder)
+    tuned = tune(encoder, TRAIN, TEST, from_scratch=True, generator=seed())
+    assert all(map(torch.equal, before.state_dict().values(), encoder.state_dict().values()))
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert [part.training for part in encoder.modules()] == [part.training for part in before.modules()]
+    assert not any(part._forward_hooks for part in encoder.modules())
+    trained = tuned.classifier.taps.encoder.state_dict()
+    assert not torch.equal(trained["local.conv1.conv.weight"], before.state_dict()["local.conv1.conv.weight"])
+    assert torch.equal(trained["fc.fc1.linear.weight"], before.state_dict()["fc.fc1.linear.weight"])  # after the head
+
+
+def test_it_learns_and_says_what_the_classifier_does(encoder: ConvEncoder) -> None:
+    tuned = tune(encoder, TRAIN, TEST, generator=seed())
+    assert tuned.accuracy > 0.9
+    assert tuned.from_scratch is None
+    with torch.no_grad():
+        predicted = tuned.classifier.eval()(TEST[0]).argmax(1)
+    assert tuned.accuracy == (predicted == TEST[1]).double().mean().item()
+
+
+def test_from_scratch_nothing_of_the_encoder_is_left(encoder: ConvEncoder) -> None:
+    ruined = copy.deepcopy(encoder)
+    for tensor in ruined.state_dict().values():
+        tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor.zero_()
+    tuned = tune(ruined, TRAIN, TEST, from_scratch=True, generator=seed(), epochs=8)
+    assert tuned.from_scratch is not None
+    assert tuned.from_scratch > 0.9
+    assert tuned.accuracy < 0.7
+
+
+def test_labels_of_the_test_set_are_not_seen(encoder: ConvEncoder) -> None:
+    images = torch.randn(240, 1, 6, 6, generator=seed())
+    labels = torch.arange(240) % 2
+    train, test = (images[:120], labels[:120]), (images[120:], labels[120:])
+    assert 0.3 < tune(encoder, train, test, generator=seed()).accuracy < 0.7
+    leaked = tune(encoder, (images, labels), test, generator=seed(), epochs=40)
+    assert leaked.accuracy > 0.75  # the check above sees a leak
+
+
+def test_the_seed_decides(encoder: ConvEncoder) -> None:
+    few = TRAIN[0][:20], TRAIN[1][:20]
+    before = torch.get_rng_state()
+    first = tune(encoder, few, TEST, generator=seed(1), epochs=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    again = tune(encoder, few, TEST, generator=seed(1), epochs=2)
+    assert all(map(torch.equal, first.classifier.state_dict().values(), again.classifier.state_dict().values()))
+
+
+def test_bytes_transforms_and_augmentation(encoder: ConvEncoder) -> None:
+    seen: list[int] = []
+
+    def augment(images: Tensor) -> Tensor:
+        assert images.dtype == torch.float32
+        seen.append(len(images))
+        return images.flip(3)
+
+    pixels = [((images.clamp(0, 1) * 255).byte(), labels) for images, labels in (TRAIN, TEST)]
+    tuned = tune(encoder, *pixels, transform=lambda images: images.float() / 255, augment=augment, generator=seed())
+    assert tuned.accuracy > 0.9
+    assert sum(seen) == 6 * 64  # the test images are not augmented
+
+
+def test_any_layer_of_any_module_and_progress() -> None:
+    steps: list[str] = []
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 3))
+    tuned = tune(
+        network,
+        TRAIN,
+        TEST,
+        layer="2",
+        from_scratch=True,
+        generator=seed(),
+        progress=lambda what, *_: steps.append(what),
+    )
+    assert tuned.accuracy > 0.9
+    assert steps == ["fit"] * 6 + ["fit from scratch"] * 6
+
+
+class TestBadInput:
+    def test_no_pair_of_tensors(self, encoder: ConvEncoder) -> None:
+        with pytest.raises(TypeError, match=r"train must be a pair of tensors \(images, labels\), got Tensor"):
+            fine_tune(encoder, TRAIN[0], TEST)  # type: ignore[arg-type]
+
+    def test_uint8(self, encoder: ConvEncoder) -> None:
+        with pytest.raises(TypeError, match=r"images are torch.uint8"):
+            fine_tune(encoder, (TRAIN[0].byte(), TRAIN[1]), TEST)
+
+    def test_labels(self, encoder: ConvEncoder) -> None:
+        with pytest.raises(ValueError, match="train must hold at least two classes, got only 0"):
+            fine_tune(encoder, (TRAIN[0], torch.zeros_like(TRAIN[1])), TEST)
+        with pytest.raises(ValueError, match="test labels must be at least 0, got -1"):
+            fine_tune(encoder, TRAIN, (TEST[0], TEST[1] - 1))
+
+    def test_weights_that_cannot_start_anew(self) -> None:
+        class Shift(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.by = nn.Parameter(torch.zeros(36))
+
+            def forward(self, images: Tensor) -> Tensor:
+                return images.flatten(1) + self.by
+
+        assert tune(Shift(), TRAIN, TEST, layer="").accuracy > 0.9
+        with pytest.raises(
+            ValueError, match=r"which the encoder \(Shift\) does not have; call fine_tune on an untrained"
+        ):
+            tune(Shift(), TRAIN, TEST, layer="", from_scratch=True)

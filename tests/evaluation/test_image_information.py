@@ -1,0 +1,77 @@
+"""MINE between images and features: known information, and only on images that it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from infomax.evaluation import ImageCritic, image_information
+
+LEVELS = 4
+TRUTH = math.log(LEVELS)
+measure = partial(image_information, units=16, epochs=8, patience=8, batch_size=64)
+
+
+def seed(value: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+def images_of(rows: int, start: int) -> tuple[Tensor, Tensor]:
+    """Noise around one of four equally likely levels, and the level as y: log 4 nats."""
+    levels = torch.randint(LEVELS, (rows,), generator=seed(start)).float()
+    noise = 0.1 * torch.randn(rows, 1, 8, 8, generator=seed(start + 1))
+    return noise + levels.view(-1, 1, 1, 1), torch.stack([levels, levels.square()], 1)
+
+
+TRAIN, TEST = images_of(1200, 0), images_of(800, 10)
+
+
+def test_known_information() -> None:
+    found = measure(*TRAIN, *TEST, generator=seed())
+    assert TRUTH - 0.15 < found.nats < TRUTH + 0.05
+    assert found.limit == math.log(800)
+
+
+def test_features_of_other_images_hold_nothing() -> None:
+    images, features = TEST
+    assert measure(*TRAIN, images, features.flip(0), generator=seed()).nats < 0.05  # measured on the test pairs
+    shuffled = TRAIN[1][torch.randperm(1200, generator=seed())]
+    found = measure(TRAIN[0], shuffled, *TEST, generator=seed(), epochs=4)
+    assert abs(found.nats) < 0.1  # learnt from the training pairs
+
+
+def test_bytes_with_a_transform_and_the_same_seed_give_the_same() -> None:
+    small = partial(measure, epochs=1, generator=seed(3))
+    train, test = ((images.clamp(0, 1) * 255).byte() for images in (TRAIN[0][:200], TEST[0][:100]))
+    features = TRAIN[1][:200], TEST[1][:100]
+    read = image_information.__globals__["torch"].Tensor.float
+    before = torch.get_rng_state()
+    first = measure(train, features[0], test, features[1], epochs=1, generator=seed(3), transform=read)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert small(train.float(), features[0], test.float(), features[1]) == first
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 28, 28), (1, 33, 20), (3, 64, 64)])
+def test_the_critic_takes_images_of_any_size_and_knows_nothing_at_first(shape: tuple[int, int, int]) -> None:
+    features = torch.randn(6, 5)
+    joint, marginal = ImageCritic(shape, features, units=4)(torch.randn(6, *shape), features).reduce("sum")
+    assert torch.equal(joint, torch.zeros(6))
+    assert torch.equal(marginal, torch.zeros(6))
+
+
+class TestBadInput:
+    def test_uint8_without_a_transform(self) -> None:
+        with pytest.raises(TypeError, match=r"train_images are torch\.uint8; pass the scaling as transform"):
+            image_information(TRAIN[0].byte(), TRAIN[1], *TEST)
+
+    def test_numbers_that_differ(self) -> None:
+        with pytest.raises(ValueError, match="test_images must hold one image a row of features"):
+            image_information(*TRAIN, TEST[0][:5], TEST[1])
+
+    def test_no_images(self) -> None:
+        with pytest.raises(ValueError, match=r"train_images must have shape \(N, C, H, W\)"):
+            image_information(TRAIN[0].flatten(1), TRAIN[1], *TEST)
