@@ -171,7 +171,7 @@ def msssim(subject: Subject, progress: evaluation.Progress | None) -> Taken:
         subject.images.test.pixels,
         subject.y[1],
         value_range=(-1.0, 1.0),
-        epochs=subject.options.measure_epochs or None,
+        epochs=subject.options.measure_epochs,
         keep=PICTURES,
         transform=subject.transform,
         **subject.common(progress),
@@ -192,7 +192,7 @@ def mine(subject: Subject, progress: evaluation.Progress | None) -> Taken:
         subject.images.test.pixels,
         subject.y[1],
         transform=subject.transform,
-        **_epochs(subject),
+        epochs=subject.options.measure_epochs,
         **subject.common(progress),
     )
     return Taken([Row("mine", "y", found.nats, "nats", limit=found.limit)], _held_out_note(subject))
@@ -200,7 +200,7 @@ def mine(subject: Subject, progress: evaluation.Progress | None) -> Taken:
 
 def ndm(subject: Subject, progress: evaluation.Progress | None) -> Taken:
     """Dependence of the units of `y`."""
-    found = evaluation.neural_dependency(*subject.y, **_epochs(subject), **subject.common(progress))
+    found = evaluation.neural_dependency(*subject.y, **subject.common(progress))
     return Taken([Row("ndm", "y", found.nats, "nats", limit=found.limit)], _held_out_note(subject))
 
 
@@ -210,10 +210,6 @@ def _held_out_note(subject: Subject) -> str:
         f"Donsker-Varadhan with a critic trained on {train:,} training images, measured on {test:,} test images; "
         f"the limit is log {test:,}: not much more can be shown with so many."
     )
-
-
-def _epochs(subject: Subject) -> dict[str, int]:
-    return {"epochs": subject.options.measure_epochs} if subject.options.measure_epochs else {}
 
 
 MEASURES: dict[str, Callable[[Subject, evaluation.Progress | None], Taken]] = {

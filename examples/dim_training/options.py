@@ -120,11 +120,9 @@ class Options:
         free=True,
     )
     measure_images: int = option(
-        20000, "reporting", "training images that msssim, mine and ndm learn from; 0: all", free=True
+        10000, "reporting", "training images that msssim, mine and ndm learn from; 0: all", free=True
     )
-    measure_epochs: int = option(
-        0, "reporting", "epochs of msssim, mine and ndm, at most; 0: each its own default", free=True
-    )
+    measure_epochs: int = option(8, "reporting", "epochs of the decoder of msssim and the critic of mine", free=True)
     semi_labels: int = option(5000, "reporting", "labelled images that semi fine-tunes with; 0: all", free=True)
     untrained: bool = option(True, "reporting", "measure the untrained encoder too", free=True)
     supervised_baseline: bool = option(
@@ -204,6 +202,7 @@ def check(options: Options) -> None:
             "one global feature, --globals one",
             options.globals,
         ),
+        (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (
             options.objective != "dim" or any((options.alpha, options.beta)),

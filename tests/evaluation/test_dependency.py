@@ -15,7 +15,7 @@ from infomax.evaluation import dependency, neural_dependency, shuffled_units
 
 CORRELATION = torch.tensor([[1.0, 0.7, 0.3], [0.7, 1.0, 0.5], [0.3, 0.5, 1.0]])
 TRUTH = -0.5 * torch.logdet(CORRELATION).item()  # nats
-measure = partial(neural_dependency, hidden=(100,), epochs=10, patience=10)
+measure = partial(neural_dependency, hidden=(100,), epochs=30, batch_size=256, lr=3e-3)
 
 
 def seed(value: int = 0) -> torch.Generator:
@@ -32,7 +32,7 @@ def test_gaussians_of_known_dependence() -> None:
     found = measure(gaussian(5000), gaussian(5000, start=1), generator=seed())
     assert abs(found.nats - TRUTH) < 0.06
     assert found.limit == math.log(5000)
-    assert 1 <= found.epochs <= 10
+    assert found.epochs >= 1
 
 
 def test_independent_units_hold_nothing() -> None:
@@ -49,7 +49,7 @@ def test_it_is_measured_on_the_test_rows_and_learnt_from_the_training_rows() -> 
 def test_learning_by_heart_does_not_count() -> None:
     """64 rows of 40 units: a critic soon knows each of them, and is wrong about all others."""
     train, test = torch.randn(64, 40, generator=seed(1)), torch.randn(1000, 40, generator=seed(2))
-    assert measure(train, test, generator=seed(), epochs=40, patience=40, batch_size=32).nats < 0.05
+    assert measure(train, test, generator=seed(), epochs=40, batch_size=32).nats < 0.05
 
 
 def test_a_constant_unit_adds_nothing() -> None:
@@ -71,7 +71,7 @@ def test_the_seed_decides_and_the_global_state_is_left_alone() -> None:
 
 
 def test_shuffling_keeps_every_unit_and_breaks_what_ties_them() -> None:
-    rows = gaussian(4000)
+    rows = gaussian(4000, start=11)
     shuffled = shuffled_units(rows)
     assert torch.equal(shuffled.sort(0).values, rows.sort(0).values)
     assert torch.corrcoef(rows.T)[0, 1] > 0.65
@@ -101,7 +101,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             neural_dependency(train, test)
 
-    @pytest.mark.parametrize("option", ["epochs", "patience", "shuffles", "batch_size"])
+    @pytest.mark.parametrize("option", ["epochs", "shuffles", "batch_size"])
     def test_options(self, option: str) -> None:
         with pytest.raises(ValueError, match=f"{option} must be at least 1, got 0"):
             neural_dependency(torch.rand(9, 3), torch.rand(9, 3), **{option: 0})

@@ -13,7 +13,7 @@ from infomax.evaluation import ImageCritic, image_information
 
 LEVELS = 4
 TRUTH = math.log(LEVELS)
-measure = partial(image_information, units=16, epochs=8, patience=8, batch_size=64)
+measure = partial(image_information, units=16, epochs=8, batch_size=64)
 
 
 def seed(value: int = 0) -> torch.Generator:

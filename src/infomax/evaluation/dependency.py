@@ -28,8 +28,7 @@ def neural_dependency(
     test_features: Tensor,
     *,
     hidden: tuple[int, ...] = (1000, 200),
-    epochs: int = 30,
-    patience: int = 5,
+    epochs: int | None = None,
     lr: float = 1e-3,
     batch_size: int = 512,
     weight_decay: float = 1e-3,
@@ -51,14 +50,13 @@ def neural_dependency(
         train_features: (N, D), to train the critic on.
         test_features: (M, D), to measure on, from the same distribution, on the same device.
         hidden: widths of the critic's hidden layers.
-        epochs: passes over the training part at most.
-        patience: passes without a better validation after which training ends.
+        epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
         lr: learning rate of AdamW at the start; it falls along a cosine.
         batch_size: rows a step, with as many shuffled ones.
         weight_decay: of AdamW.
         shuffles: shuffled copies of the test features that the estimate takes its mean of e^T over.
         generator: a CPU generator that decides weights, order and shuffles.
-        progress: called after each pass with ``"critic"``, passes done and passes at most.
+        progress: called now and then with ``"critic"``, steps done and steps at most.
 
     Returns:
         `HeldOut`: ``nats`` on the test features, ``limit`` log M beyond which M rows show little, and more.
@@ -100,7 +98,6 @@ def neural_dependency(
             lambda: nats(train[held.to(device)]),
             fitted,
             epochs=epochs,
-            patience=patience,
             lr=lr,
             batch_size=batch_size,
             weight_decay=weight_decay,

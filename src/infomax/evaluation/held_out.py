@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,9 @@ from infomax.features.modes import evaluating
 from infomax.scores import PairScores
 
 __all__ = ["HeldOut", "parts", "train_critic"]
+
+_CHECKS = 30  # validations on the way
+_PATIENCE = 10  # of them without a better one end the training
 
 
 class HeldOut(NamedTuple):
@@ -33,7 +37,7 @@ class HeldOut(NamedTuple):
     nats: float
     limit: float
     validation: float
-    epochs: int
+    epochs: float
 
 
 def parts(rows: int, share: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -49,28 +53,28 @@ def train_critic(
     validate: Callable[[], float],
     rows: Tensor,
     *,
-    epochs: int,
-    patience: int,
+    epochs: int | None,
     lr: float,
     batch_size: int,
     weight_decay: float,
     generator: torch.Generator | None,
     progress: Progress | None,
-) -> tuple[float, int]:
+) -> tuple[float, float]:
     """Maximise the Donsker-Varadhan bound with MINE's gradient, and put back the weights that validated best.
+
+    It is validated before the first step and 30 times on the way; ten times without a better one end the training.
 
     Args:
         critic: what is trained, in place.
         scores: joint and marginal scores of a batch of rows, by the critic.
-        validate: the estimate in nats on examples that are not trained on. It is also called before the first step.
+        validate: the estimate in nats on examples that are not trained on.
         rows: the rows to train on.
-        epochs: passes at most.
-        patience: passes without a better validation after which training ends.
+        epochs: passes at most; when None 20, or as many as make 1,000 steps where rows are few.
         lr: learning rate of AdamW at the start; it falls along a cosine.
         batch_size: rows a step; a last batch of one is left out.
         weight_decay: of AdamW.
         generator: a CPU generator for the order of rows.
-        progress: called after each pass with ``"critic"``, passes done and passes at most.
+        progress: called after each validation with ``"critic"``, steps done and steps at most.
 
     Returns:
         The best validation in nats, and after how many passes it was reached.
@@ -78,31 +82,37 @@ def train_critic(
     Raises:
         ValueError: an option out of range.
     """
-    for name, value in (("epochs", epochs), ("patience", patience)):
-        check_positive(name, value)
     if check_positive("batch_size", batch_size) < 2:
         raise ValueError("batch_size must be at least 2, got 1: the other examples are the negatives")
+    an_epoch = len(range(0, len(rows) - 1, batch_size))
+    steps = max(20 * an_epoch, 1000) if epochs is None else check_positive("epochs", epochs) * an_epoch
     estimator = MINE().to(next(critic.parameters()).device)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=lr, weight_decay=weight_decay)
-    starts = range(0, len(rows) - 1, batch_size)
-    best, best_epoch, kept = _validated(critic, validate), 0, _weights(critic)
-    for epoch in range(epochs):
-        order = rows[torch.randperm(len(rows), generator=generator)]
-        for step, start in enumerate(starts):
-            done = (epoch + step / len(starts)) / epochs
-            optimizer.param_groups[0]["lr"] = learning_rate(done, lr=lr, schedule="cosine")
-            optimizer.zero_grad()
-            torch.autograd.backward(estimator(scores(order[start : start + batch_size])))
-            optimizer.step()
+    best, best_step, kept = _validated(critic, validate), 0, _weights(critic)
+    between = max(1, steps // _CHECKS)
+    for step, batch in enumerate(itertools.islice(_batches(rows, batch_size, generator), steps), start=1):
+        optimizer.param_groups[0]["lr"] = learning_rate((step - 1) / steps, lr=lr, schedule="cosine")
+        optimizer.zero_grad()
+        torch.autograd.backward(estimator(scores(batch)))
+        optimizer.step()
+        if step % between and step < steps:
+            continue
         reached = _validated(critic, validate)
         if reached > best:  # never true of NaN
-            best, best_epoch, kept = reached, epoch + 1, _weights(critic)
+            best, best_step, kept = reached, step, _weights(critic)
         if progress is not None:
-            progress("critic", epoch + 1, epochs)
-        if epoch + 1 - best_epoch >= patience:
+            progress("critic", step, steps)
+        if step - best_step >= _PATIENCE * between:
             break
     critic.load_state_dict(kept)
-    return best, best_epoch
+    return best, best_step / an_epoch
+
+
+def _batches(rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+    """Shuffled batches, pass after pass without end."""
+    while True:
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        yield from (batch for batch in torch.split(order, batch_size) if len(batch) > 1)
 
 
 def _validated(critic: nn.Module, validate: Callable[[], float]) -> float:

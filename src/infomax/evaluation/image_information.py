@@ -64,8 +64,7 @@ def image_information(
     test_features: Tensor,
     *,
     units: int = 128,
-    epochs: int = 20,
-    patience: int = 4,
+    epochs: int | None = None,
     lr: float = 1e-3,
     batch_size: int = 256,
     weight_decay: float = 1e-3,
@@ -90,14 +89,13 @@ def image_information(
         test_images: (M, C, H, W), to measure on.
         test_features: (M, D).
         units: width U of the space in which the critic compares.
-        epochs: passes over the training part at most.
-        patience: passes without a better validation after which training ends.
+        epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
         lr: learning rate of AdamW at the start; it falls along a cosine.
         batch_size: pairs a step; each image meets the features of all others.
         weight_decay: of AdamW.
         transform: what to do with each batch of images first, as in `extract_features`.
         generator: a CPU generator that decides weights and order.
-        progress: called after each pass with ``"critic"``, passes done and passes at most.
+        progress: called now and then with ``"critic"``, steps done and steps at most.
 
     Returns:
         `HeldOut`: ``nats`` on the test pairs, ``limit`` log M beyond which M pairs show little, and more.
@@ -154,7 +152,6 @@ def image_information(
             lambda: nats(train_images[held.to(train_images.device)], train[held.to(device)]),
             fitted,
             epochs=epochs,
-            patience=patience,
             lr=lr,
             batch_size=batch_size,
             weight_decay=weight_decay,

@@ -1,0 +1,129 @@
+"""The measures of train_dim.py: taken once, kept, added to later, shown in the report."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+RUN = ["--smoke", "--epochs", "1", "--threads", "1", "--train-images", "128", "--measure-images", "64"]
+RUN += ["--measure-epochs", "1", "--semi-labels", "40"]
+
+pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
+
+
+@pytest.fixture(scope="module")
+def train_dim():
+    """The script as a module: a call of its ``main`` costs no new interpreter."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import train_dim
+
+        yield train_dim
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+@pytest.fixture(scope="module")
+def folder(train_dim, tmp_path_factory):
+    """A run measured by two measures, and then by two more."""
+    out = tmp_path_factory.mktemp("runs") / "measured"
+    assert train_dim.main([*RUN, "--out", str(out), "--measures", "ndm, msssim"]) == 0
+    first = json.loads((out / "results.json").read_text())
+    assert train_dim.main(["--out", str(out), "--resume", "--no-untrained", "--measures", "mine,semi,ndm,knn"]) == 0
+    return out, first
+
+
+def rows(out):
+    with (out / "measures.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_takes_what_is_asked_for_and_nothing_else(folder):
+    _, first = folder
+    assert first["taken"] == ["msssim", "ndm"]
+    assert first["probes"] == {}
+    assert "neighbours" not in first
+    for taken in first["measures"].values():
+        assert {row["encoder"] for row in taken["rows"]} == {"trained", "untrained"}
+
+
+def test_more_measures_of_a_finished_run_leave_the_others_as_they_were(folder):
+    out, first = folder
+    results = json.loads((out / "results.json").read_text())
+    assert results["taken"] == ["msssim", "ndm", "knn", "semi", "mine"]
+    assert results["training"] == first["training"]
+    for name in ("msssim", "ndm"):
+        assert results["measures"][name] == first["measures"][name]
+    assert {row["encoder"] for row in results["measures"]["mine"]["rows"]} == {"trained"}  # --no-untrained
+
+
+def test_every_number_has_its_unit_and_its_time(folder):
+    out, _ = folder
+    table = rows(out)
+    assert {(row["measure"], row["layer"], row["unit"]) for row in table} == {
+        *(("knn", layer, "%") for layer in ("conv", "fc", "y")),
+        ("semi", "conv", "%"),
+        ("msssim", "y", "MS-SSIM"),
+        ("msssim", "y", "squared error"),
+        ("mine", "y", "nats"),
+        ("ndm", "y", "nats"),
+    }
+    for row in table:
+        assert float(row["seconds"]) >= 0
+        value = float(row["value"])
+        if row["unit"] == "%":
+            assert 0 <= value <= 100
+        elif row["unit"] == "MS-SSIM":
+            assert 0 < value < 1
+        elif row["unit"] == "nats":
+            assert float(row["limit"]) == pytest.approx(4.605, abs=1e-3)  # log 100
+            assert value < 2 * float(row["limit"])
+
+
+def test_the_report_shows_them(folder):
+    out, _ = folder
+    page = (out / "report.md").read_text()
+    for text in (
+        "Other measures",
+        "figures/reconstructions.png",
+        "I(X; Y) by MINE",
+        "over 2 scales",
+        "40 labelled images",
+    ):
+        assert text in page
+    assert (out / "figures" / "reconstructions.png").stat().st_size > 10_000
+    assert "What the encoder is worth" not in page  # no probe was taken
+
+
+def test_unknown_names_are_refused(train_dim, tmp_path, capsys):
+    assert train_dim.main([*RUN, "--out", str(tmp_path / "run"), "--measures", "ndm,svn"]) == 2
+    said = capsys.readouterr().err
+    assert "--measures: expected some of probes, linear, knn, svm, semi" in said
+    assert said.rstrip().endswith("got svn")
+
+
+def test_a_missing_package_is_said_before_training(train_dim, tmp_path, capsys, monkeypatch):
+    from dim_training import measures
+
+    monkeypatch.setitem(measures.PACKAGES, "msssim", ("no_such_module", "torchmetrics"))
+    assert train_dim.main([*RUN, "--out", str(tmp_path / "run"), "--measures", "msssim"]) == 2
+    assert "--measures msssim: expected torchmetrics; it is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
+    import torch
+    from dim_training import measures, options
+    from dim_training.data import Images, ImageSet
+
+    chosen = options.resolve({"measures": "all"})
+    assert options.requested(chosen) == options.MEASURES
+    assert {*measures.MEASURES, "probes", "neighbours"} == set(options.MEASURES)
+    assert set(measures.NEED_LABELS) < set(options.MEASURES)
+    unlabelled = ImageSet(torch.zeros(3, 8, 8, 1, dtype=torch.uint8), torch.full((3,), -1))
+    images = Images(unlabelled, unlabelled, unlabelled, ())
+    assert measures.possible(chosen, images) == ["msssim", "mine", "ndm", "neighbours"]
+    assert "not measured, since these images have no labels: probes, linear" in capsys.readouterr().out
