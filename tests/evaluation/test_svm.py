@@ -33,7 +33,7 @@ def test_it_is_scikit_learn_on_standardised_features(digits: Sets, C: float) -> 
     by_hand.fit(train.double().numpy(), train_labels.numpy())
     expected = by_hand.score(test.double().numpy(), test_labels.numpy())
     assert svm_probe(*digits, C=C) == expected
-    assert expected > 0.8
+    assert expected > 0.7
 
 
 def test_that_comparison_sees_another_c_and_a_missing_standardisation(digits: Sets) -> None:
