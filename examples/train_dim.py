@@ -24,6 +24,7 @@ from dim_training.session import conduct
 SMOKE = {
     "data": "digits", "epochs": 2.0, "minutes": 0.0, "batch": 64, "units": 32, "locations": 8, "train_images": 320,
     "test_images": 100, "log_every": 1, "probe_epochs": 2, "probe_images": 200,
+    "measure_images": 100, "measure_epochs": 2, "semi_labels": 100, "semi_epochs": 2,
 }  # fmt: skip
 
 

@@ -153,13 +153,17 @@ def semi(subject: Subject, progress: evaluation.Progress | None) -> Taken:
         labelled,
         images.test,
         from_scratch=options.untrained,
+        epochs=options.semi_epochs,
         transform=subject.transform,
         **subject.common(progress),
     )
     rows = [Row("semi", "conv", 100 * tuned.accuracy, "%")]
     if tuned.from_scratch is not None:
         rows.append(Row("semi", "conv", 100 * tuned.from_scratch, "%", "from scratch"))
-    note = f"Encoder up to `conv` and a 200-unit head trained on {len(labelled.labels):,} labelled images."
+    note = (
+        f"Encoder up to `conv` and a 200-unit head trained on {len(labelled.labels):,} labelled images for "
+        f"{options.semi_epochs} epochs."
+    )
     return Taken(rows, note)
 
 
@@ -208,7 +212,7 @@ def _held_out_note(subject: Subject) -> str:
     train, test = len(subject.train.labels), len(subject.images.test.labels)
     return (
         f"Donsker-Varadhan with a critic trained on {train:,} training images, measured on {test:,} test images; "
-        f"the limit is log {test:,}: not much more can be shown with so many."
+        f"the limit is log {test:,}: not much more can be shown with so many, whatever the estimate."
     )
 
 

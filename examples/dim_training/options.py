@@ -124,6 +124,7 @@ class Options:
     )
     measure_epochs: int = option(8, "reporting", "epochs of the decoder of msssim and the critic of mine", free=True)
     semi_labels: int = option(5000, "reporting", "labelled images that semi fine-tunes with; 0: all", free=True)
+    semi_epochs: int = option(15, "reporting", "epochs of semi", free=True)
     untrained: bool = option(True, "reporting", "measure the untrained encoder too", free=True)
     supervised_baseline: bool = option(
         False, "reporting", "then train the same encoder with labels for as long, in RUN/supervised", free=True
@@ -203,6 +204,7 @@ def check(options: Options) -> None:
             options.globals,
         ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
+        (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (
             options.objective != "dim" or any((options.alpha, options.beta)),

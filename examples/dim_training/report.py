@@ -149,6 +149,8 @@ def _measures(results: dict[str, Any]) -> list[list[str]]:
 def _number(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
+    if row["unit"] == "nats" and row["value"] > row["limit"]:
+        return f"> {row['limit']:.2f} ({row['value']:.2f})"
     return f"{row['value']:.2f}" if row["unit"] in ("%", "nats") else f"{row['value']:.4f}"
 
 

@@ -8,8 +8,19 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-RUN = ["--smoke", "--epochs", "1", "--threads", "1", "--train-images", "128", "--measure-images", "64"]
-RUN += ["--measure-epochs", "1", "--semi-labels", "40"]
+RUN = [
+    "--smoke",
+    "--epochs",
+    "1",
+    "--threads",
+    "1",
+    "--train-images",
+    "128",
+    "--measure-epochs",
+    "1",
+    "--semi-labels",
+    "40",
+]
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
 

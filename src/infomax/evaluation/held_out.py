@@ -26,10 +26,10 @@ class HeldOut(NamedTuple):
     """A Donsker-Varadhan estimate on data that the critic has not seen.
 
     Args:
-        nats: the estimate on the test examples. For any critic a lower bound in expectation; a finite sample may lie
-            on either side of it.
-        limit: log of the number of test examples, in nats. A sample of that size cannot show much more than this: an
-            estimate near the limit, or above it, says "at least about so much".
+        nats: the estimate on the test examples. With expectations it is a lower bound for any critic; a mean of e^T
+            over a sample misses what is rare, so that with many nats the estimate is rather too high.
+        limit: log of the number of test examples, in nats. No sample of that size can show much more than this: an
+            estimate above the limit is no bound any more, and says only that there is about so much or more.
         validation: the estimate, at the weights that were kept, on the examples they were chosen by, in nats.
         epochs: passes over the training part until those weights.
     """
