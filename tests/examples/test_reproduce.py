@@ -239,6 +239,7 @@ class TestLength:
 
 def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, monkeypatch, capsys):
     command = ["cifar10/dim-local-jsd", "--smoke", "--threads", "1", "--out", str(tmp_path), "--checkpoint-every", "2"]
+    command += ["--probe-every", "0"]  # it does not change the training
     whole = parts.loop.Trainer.train_step
 
     def stops(trainer, index):
