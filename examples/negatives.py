@@ -25,7 +25,7 @@ from dim_training.loop import Interrupted
 
 DEFAULTS = {
     "recipe": "paper", "data": "digits", "gamma": 0.0, "lr": 1e-3, "units": 256, "scale": 0.0, "locations": 1,
-    "epochs": 15.0, "log_every": 20,
+    "epochs": 8.0, "log_every": 20, "measures": "probes",
 }  # fmt: skip
 SMOKE = {"epochs": 1.0, "train_images": 192, "test_images": 80, "units": 32, "log_every": 1, "probe_epochs": 2}
 ESTIMATORS = ("infonce", "dv", "jsd")

@@ -27,13 +27,13 @@ from dim_training.reproduction import Row
 SMOKE_RECIPES = ["cifar10/dim-local-jsd", "cifar10/autoencoder"]
 SMOKE = {
     "data": "digits", "epochs": 2.0, "batch": 64, "units": 32, "train_images": 192, "test_images": 80, "log_every": 1,
-    "probe_epochs": 2, "probe_images": 100,
+    "probe_epochs": 2, "probe_images": 100, "measures": "probes",
 }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, make one row after the other, write the table after each."""
-    given: dict[str, Any] = vars(parser().parse_args(arguments))
+    given: dict[str, Any] = vars(parser().parse_intermixed_args(arguments))
     command = shlex.join(["python", "examples/reproduce.py", *(sys.argv[1:] if arguments is None else arguments)])
     names, budget, smoke, shown = (given.pop(name) for name in ("recipes", "budget", "smoke", "list"))
     if not (names or smoke or shown):

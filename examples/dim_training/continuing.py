@@ -18,8 +18,11 @@ def carry_out(options: Options) -> dict[str, Any]:
     A run whose rate is constant does not know how long it will be: it may be gone on with to another length.
     """
     folder = RunFolder(options.out)
-    if folder.results.exists() and _decisive(json.loads(folder.results.read_text())["options"]) == _decisive(options):
-        return json.loads(folder.results.read_text())
+    if folder.results.exists():
+        results = json.loads(folder.results.read_text())
+        measured = set(opts.requested(options)) <= set(results["taken"])
+        if measured and _decisive(results["options"]) == _decisive(options):
+            return results
     resume = folder.checkpoint.exists()
     if resume:
         saved = json.loads(folder.config.read_text())

@@ -27,7 +27,9 @@ class Row(NamedTuple):
         """Figures in %, by measure."""
         training = self.results["training"]
         own = {"classifier": training["test_accuracy"]} if "test_accuracy" in training else {}
-        return own | self.results["probes"].get("trained", {})
+        semi = self.results["measures"].get("semi", {"rows": []})["rows"]
+        tuned = [("semi-supervised", row["value"]) for row in semi if row["encoder"] == "trained"]
+        return own | self.results["probes"].get("trained", {}) | dict(tuned)
 
     @property
     def length(self) -> str:
@@ -70,6 +72,8 @@ def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float 
         settings |= {"epochs": given.get("epochs", 0.0), "minutes": given.get("minutes", 0.0)}
     if "probe_every" not in given:  # at most about twenty points of the learning curve, where its length is known
         settings["probe_every"] = max(1, round(settings.get("epochs", 0.0) / 20)) if recipe.trains else 0
+    if "semi-supervised" in recipe.published:
+        settings.setdefault("measures", "probes,neighbours,semi")
     settings |= {"untrained": False, "out": str(out / recipe.name / f"seed-{settings.get('seed', 0)}")}
     return opts.resolve(settings)
 

@@ -184,6 +184,17 @@ class TestTable:
         ran = {**vars(recipe.settings), **options}
         return parts.reproduction.Row(recipe, {"options": ran, "training": {"epochs": epochs, "seconds": 60.0}}, None)
 
+    def test_what_was_measured(self, parts):
+        results = {
+            "training": {"test_accuracy": 70.0},
+            "probes": {"trained": {"y": 60.0}, "untrained": {"y": 50.0}},
+            "measures": {
+                "semi": {"rows": [{"encoder": "trained", "value": 75.0}, {"encoder": "from scratch", "value": 65.0}]}
+            },
+        }
+        row = parts.reproduction.Row(None, results, None)
+        assert row.measured == {"classifier": 70.0, "y": 60.0, "semi-supervised": 75.0}
+
     def test_a_run_as_published_departs_in_nothing(self, parts):
         assert self.row(parts).departures == []
         assert self.row(parts, seed=3, threads=2, root="elsewhere", minutes=5.0).departures == []
@@ -225,6 +236,8 @@ class TestLength:
         assert parts.main([*names[1:], "--out", str(tmp_path)]) == 2
         assert [(o.minutes, o.epochs) for o in list(seen.values())[1:]] == [(0, 1000), (20, 0)]
         assert seen["cifar10/vae"].probe_every == 50
+        assert parts.main(["stl10/dim-local-jsd", "--out", str(tmp_path)]) == 2
+        assert "semi" in seen["stl10/dim-local-jsd"].measures
 
     def test_a_schedule_that_knows_its_end_is_not_lengthened(self, parts, tmp_path):
         (recipe,) = parts.recipe_files.find(["ours/cifar10-jsd"])
