@@ -26,6 +26,11 @@ CRITICS: dict[str, dict[str, Any]] = {
     "cosine": {"critic": "cosine", "units": 8},
     "own": {"critic": Distance()},
 }
+# Critics that go with particular estimators.
+PARTICULAR: dict[str, dict[str, Any]] = {
+    "gaussian": {"critic": "gaussian", "units": 8},
+    "lipschitz": {"critic": "lipschitz", "units": 8},
+}
 # Tracing is what a graph break shows in; generated code is slow to build and tested once a day.
 QUICK = {("dot", "infonce", "aot_eager"), ("concat", "jsd", "aot_eager")}
 GRID = [
@@ -33,6 +38,9 @@ GRID = [
     for case in (
         *((critic, estimator, "aot_eager") for critic in CRITICS for estimator in ("infonce", "jsd", "mine", "chi2")),
         *((critic, "infonce", "inductor") for critic in CRITICS),
+        *(("dot", estimator, "aot_eager") for estimator in ("tuba", "alpha_tuba")),
+        *(("gaussian", estimator, "aot_eager") for estimator in ("club", "leave_one_out")),
+        ("lipschitz", "wasserstein", "aot_eager"),
     )
 ]
 
@@ -41,7 +49,7 @@ GRID = [
 @pytest.mark.parametrize(("critic", "estimator", "backend"), GRID)
 def test_full_graph(critic: str, estimator: str, backend: str) -> None:
     torch._dynamo.reset()
-    loss = LocalDIMLoss(4, 4, estimator=estimator, **copy.deepcopy(CRITICS[critic]))
+    loss = LocalDIMLoss(4, 4, estimator=estimator, **copy.deepcopy((CRITICS | PARTICULAR)[critic]))
     expected = copy.deepcopy(loss)
     compiled = torch.compile(loss, fullgraph=True, backend=backend)
     shapes = [(5, 4, 2, 3), (5, 4, 2, 3)]
