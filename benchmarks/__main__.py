@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import imports, pairwise, peers, scaling, step, tune
+from benchmarks import coverage, estimators, imports, mi, pairwise, peers, scaling, step, tune
 
 BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
+WITH_OPTIONS = {"mi": mi, "coverage": coverage, "estimators": estimators}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="name", required=True)
+    commands = parser.add_subparsers(dest="benchmark", required=True)
     for name, module in BENCHMARKS.items():
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         command.add_argument("--rounds", type=int, default=9, help="times each candidate is measured")
         command.add_argument("--smoke", action="store_true", help="tiny sizes, one round, nothing written")
+    for name, module in WITH_OPTIONS.items():
+        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        command.add_argument("--smoke", action="store_true", help="tiny sizes, nothing written")
+        module.add_options(command)
     options = parser.parse_args()
-    BENCHMARKS[options.name].run(rounds=1 if options.smoke else options.rounds, smoke=options.smoke)
+    if options.benchmark in WITH_OPTIONS:
+        WITH_OPTIONS[options.benchmark].run(options)
+        return
+    BENCHMARKS[options.benchmark].run(rounds=1 if options.smoke else options.rounds, smoke=options.smoke)
 
 
 if __name__ == "__main__":

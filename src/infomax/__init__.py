@@ -11,6 +11,7 @@ from infomax.critics import (
     LipschitzCritic,
     PairwiseCritic,
 )
+from infomax.estimation import MIEstimate, estimate_mi
 from infomax.estimators import (
     CLUB,
     FLO,
@@ -59,11 +60,13 @@ __all__ = [
     "LeaveOneOut",
     "LipschitzCritic",
     "LocalDIMLoss",
+    "MIEstimate",
     "PairScores",
     "PairwiseCritic",
     "PriorMatchingLoss",
     "ScoreRegularised",
     "Wasserstein",
+    "estimate_mi",
     "functional",
     "occlude",
     "ops",

@@ -1,0 +1,50 @@
+"""Rows in blocks, within which every x meets every y."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from infomax.scores.reductions import logsumexp
+
+__all__ = ["all_pairs", "dv_of", "in_blocks", "some_pairs"]
+
+BLOCK = 100
+
+
+def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:
+    """Rows as (blocks, size); the few that do not fill a block are spread over none.
+
+    Example:
+        >>> in_blocks(torch.arange(7), 3)
+        tensor([[0, 1, 2],
+                [3, 4, 5]])
+    """
+    size = min(size, len(rows))
+    blocks = len(rows) // size
+    return rows[: blocks * size].view(blocks, size)
+
+
+def all_pairs(size: int, device: torch.device) -> Tensor:
+    """(size, size): whom each row of a block meets, itself first.
+
+    Example:
+        >>> all_pairs(3, torch.device("cpu"))
+        tensor([[0, 1, 2],
+                [1, 2, 0],
+                [2, 0, 1]])
+    """
+    return some_pairs(size, torch.arange(size, device=device))
+
+
+def some_pairs(size: int, shifts: Tensor) -> Tensor:
+    """(size, shifts): the row that lies each of the shifts further on, in a circle."""
+    return (torch.arange(size, device=shifts.device)[:, None] + shifts) % size
+
+
+def dv_of(scores: Tensor) -> Tensor:
+    """Donsker-Varadhan of scores (..., n, 1 + K), the joint ones first; (...), nats."""
+    marginal = scores[..., 1:].flatten(-2)
+    return scores[..., 0].mean(-1) - (logsumexp(marginal) - math.log(marginal.shape[-1]))

@@ -1,0 +1,54 @@
+"""Canonical correlation analysis: the pairs of directions that two sides share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Canonical"]
+
+
+class Canonical:
+    """Canonical correlation analysis of two sides.
+
+    Args:
+        x: (n, dx), training rows.
+        y: (n, dy).
+
+    Attributes:
+        to_x: (dx, dx), takes a row of x to uncorrelated coordinates of variance 1, the canonical ones first.
+        to_y: (dy, dy), as ``to_x``.
+        correlation: (min(dx, dy),), descending, corrected for the number of coordinates.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        n = x.shape[0]
+        self._mean_x: Tensor = x.mean(0)
+        self._mean_y: Tensor = y.mean(0)
+        white_x, white_y = _whitening(x - self._mean_x), _whitening(y - self._mean_y)
+        cross = ((x - self._mean_x) @ white_x).T @ ((y - self._mean_y) @ white_y) / n
+        left, correlation, right = torch.linalg.svd(cross)
+        self.to_x: Tensor = white_x @ left
+        self.to_y: Tensor = white_y @ right.T
+        # As adjusted R^2: in n rows, a coordinate correlates with d of noise by about sqrt(d / n).
+        free = n - 1 - max(x.shape[1], y.shape[1])
+        unexplained = (1 - correlation.square()) * ((n - 1) / max(free, 1))
+        self.correlation: Tensor = (1 - unexplained).clamp(0.0, 0.9999999).sqrt()
+
+    def of_x(self, rows: Tensor) -> Tensor:
+        """Canonical coordinates of rows of x, (m, dx)."""
+        white: Tensor = (rows - self._mean_x) @ self.to_x
+        return white
+
+    def of_y(self, rows: Tensor) -> Tensor:
+        """Canonical coordinates of rows of y, (m, dy)."""
+        white: Tensor = (rows - self._mean_y) @ self.to_y
+        return white
+
+
+def _whitening(centred: Tensor) -> Tensor:
+    """(d, d) that takes rows to covariance I; directions without variance become 0."""
+    variance, basis = torch.linalg.eigh(centred.T @ centred / centred.shape[0])
+    kept = variance > 1e-8 * variance[-1]
+    white: Tensor = basis * torch.where(kept, variance.clamp_min(1e-300).rsqrt(), 0.0)
+    return white

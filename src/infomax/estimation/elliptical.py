@@ -1,0 +1,81 @@
+"""Where a critic starts: the log density ratio of a Gaussian or Student-t copula, exact for those two."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["DOFS", "EllipticalRows", "elliptical_offset", "elliptical_rows", "elliptical_score"]
+
+DOFS = (1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
+"""Degrees of freedom among which validation data choose."""
+
+
+class EllipticalRows(NamedTuple):
+    """What the start needs to know of the rows of one side."""
+
+    square: Tensor
+    """(..., n), squared Mahalanobis radius within the side."""
+    joint: Tensor
+    """(..., n), what the row adds to the squared radius of a pair."""
+    leading: Tensor
+    """(..., n, r), coordinates whose inner product is taken off that."""
+
+
+def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> EllipticalRows:
+    r"""Bring rows of one side into the form of :func:`elliptical_score`.
+
+    Args:
+        white: (n, d), canonical coordinates.
+        correlation: (r,), of the leading ones.
+        weigh: True for one side of the two: its coordinates carry the weights of the inner product.
+    """
+    rest = 1 - correlation.square()
+    leading = white[:, : correlation.shape[0]]
+    square = white.square().sum(1)
+    joint = square + leading.square() @ (correlation.square() / rest)
+    return EllipticalRows(square, joint, leading * (2 * correlation / rest) if weigh else leading)
+
+
+def elliptical_score(
+    square_x: Tensor, square_y: Tensor, square_xy: Tensor, dof: Tensor, offset: Tensor, dims: tuple[int, int]
+) -> Tensor:
+    r"""Log density ratio of an elliptical copula; arguments broadcast.
+
+    .. math:: \log \frac{c_\nu(x, y)}{c_\nu(x) \, c_\nu(y)}, \qquad
+              -\tfrac{\nu + d}{2} \log\big(1 + Q / \nu\big) \ \text{for each of the three densities}
+
+    with Q the squared Mahalanobis radius; :math:`\nu = \infty` is the Gaussian one.
+
+    Args:
+        square_x: Q of the x of each pair.
+        square_y: Q of the y.
+        square_xy: Q of the pair.
+        dof: degrees of freedom, infinity included.
+        offset: constant, from :func:`elliptical_offset`.
+        dims: coordinates of x and of y.
+
+    Returns:
+        Scores in nats.
+    """
+    dx, dy = dims
+    kernels = _kernel(square_xy.clamp_min(0.0), dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
+    return kernels + offset
+
+
+def elliptical_offset(correlation: Tensor, dof: float, dims: tuple[int, int]) -> float:
+    """Return the log of the ratio's normalising constant."""
+    offset = -0.5 * float(torch.log1p(-correlation.square()).sum())
+    if math.isinf(dof):
+        return offset
+    dx, dy = dims
+    gammas = [math.lgamma((dof + d) / 2) for d in (dx + dy, 0, dx, dy)]
+    return offset + gammas[0] + gammas[1] - gammas[2] - gammas[3]
+
+
+def _kernel(square: Tensor, dof: Tensor, dim: int) -> Tensor:
+    finite = torch.where(dof.isinf(), 1.0, dof)
+    return torch.where(dof.isinf(), -0.5 * square, -0.5 * (finite + dim) * torch.log1p(square / finite))
