@@ -244,6 +244,16 @@ def test_leave_one_out_lies_above_and_comes_down_with_the_batch(examples: int) -
     check(examples=examples, batches=1000 if examples == 4 else 200, tight=examples == 64, below=0.05)
 
 
+def test_the_figures_of_the_page_on_estimators() -> None:
+    """Correlation 0.9: 0.83 nats, 4.3 by CLUB; by leave-one-out 0.86 of 64 examples, 1.1 of 8."""
+    truth = gaussian_information(0.9)
+    assert round(truth, 2) == 0.83
+    assert round(truth + gaussian_reverse_kl(0.9), 1) == 4.3
+    for examples, said in ((64, 0.86), (8, 1.12)):
+        found = [float(F.leave_one_out_estimate(scores_of(table))) for table in gaussian_batches(0.9, examples, 200)]
+        assert abs(np.mean(found) - said) < 4 * np.std(found) / 200**0.5
+
+
 def test_upper_bounds_of_independent_variables_are_about_0() -> None:
     """The true conditional is the marginal, which every local gives alike."""
     y = torch.randn(16, dtype=torch.float64)

@@ -30,7 +30,7 @@ class CLUB(Estimator):
     bound = "upper"
     needs_density = True
     bias = "up, by the reverse KL divergence"
-    variance = "low"
+    variance = "grows with the spread of log densities"
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.likelihood_loss(scores)
