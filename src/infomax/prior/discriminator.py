@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +49,11 @@ def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Te
         Scalar, float32 at least, with gradients for the discriminator's weights alone. `torch.compile` leaves it as it
         is: compiled code has no second derivatives.
     """
-    return _uncompiled(discriminator, points, centre)
+    if not torch.compiler.is_compiling():
+        return _slope_penalty(discriminator, points, centre)
+    uncompiled = torch.compiler.disable(_slope_penalty)  # type: ignore[no-untyped-call]  # here: it loads the compiler
+    penalty: Tensor = uncompiled(discriminator, points, centre)
+    return penalty
 
 
 def _slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
@@ -65,6 +67,3 @@ def _slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> T
     # The root has no derivative at 0, where a discriminator of constant score stands.
     norms = torch.where(squares > 0, squares, 1.0).sqrt().where(squares > 0, 0.0)
     return (norms - centre).square().mean()
-
-
-_uncompiled: Callable[[nn.Module, Tensor, float], Tensor] = torch.compiler.disable(_slope_penalty)  # type: ignore[no-untyped-call]
