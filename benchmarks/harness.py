@@ -6,6 +6,7 @@ import csv
 import os
 import statistics
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,9 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     header = list(rows[0])
     cells = [header, *([_text(row.get(name)) for name in header] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
 
 
 def _text(value: object) -> str:
@@ -133,7 +136,7 @@ def _text(value: object) -> str:
 
 def write(name: str, title: str, rows: Sequence[Mapping[str, object]], *, keep: bool = True) -> None:
     """Print a table, and write it as text and CSV unless told not to."""
-    text = f"{title}\n{conditions()}\n\n{table(rows)}\n"
+    text = f"{title}\n{textwrap.fill(conditions(), 100)}\n\n{table(rows)}\n"
     print(text)
     if not keep:
         return

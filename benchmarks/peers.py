@@ -55,10 +55,11 @@ def _case(package: str, examples: int, dim: int, temperature: float, both: bool,
             "ms": timings[name].milliseconds,
             "over ours": timings[name].over(timings["ours"]),
             "peak MiB": peak_bytes(candidate, DEVICE) / 2**20,
+            "note": "",
         }
         for name, candidate in candidates.items()
     ]
-    return rows + [{**where, "loss": f"{name} (skipped: {why})"} for name, why in skipped.items()]
+    return rows + [{**where, "loss": name, "note": f"skipped: {why}"} for name, why in skipped.items()]
 
 
 def _ours(left: Tensor, right: Tensor, temperature: float, both: bool) -> Tensor:
