@@ -25,7 +25,8 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     if not results or results["training"]["steps"] != trainer.step:
         results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": []}
     results["options"] = vars(options)
-    taken = results["taken"]
+    results.setdefault("measures", {})  # a run of before there were any
+    taken = results.setdefault("taken", [name for name in ("probes", "neighbours") if results.get(name)])
     subjects = [Subject(trainer.encoder, images, options, "trained")]
     if options.untrained:
         subjects.append(Subject(untrained(trainer), images, options, "untrained"))
