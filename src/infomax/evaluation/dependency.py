@@ -75,8 +75,8 @@ def neural_dependency(
     Example:
         >>> y = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
         >>> y[:, 1] = 0.8 * y[:, 0] + 0.6 * y[:, 1]  # total correlation: -log(1 - 0.8^2) / 2 = 0.51
-        >>> found = neural_dependency(y[:3000], y[3000:], hidden=(100,), epochs=10,
-        ...                           generator=torch.Generator().manual_seed(1))
+        >>> found = neural_dependency(y[:3000], y[3000:], hidden=(100,), epochs=20,
+        ...                           batch_size=100, lr=3e-3, generator=torch.Generator().manual_seed(1))
         >>> 0.4 < found.nats < 0.6
         True
     """
