@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
             rows.append({
                 "task": name, "dim_x": x.shape[1], "dim_y": y.shape[1], "rows": options.size, "seed": options.seed,
                 "samples": drawn_by, "truth": truth, "method": method, "nats": answer.nats, "low": answer.low,
-                "high": answer.high, "seconds": answer.seconds, "note": answer.note, "conditions": conditions(),
+                "high": answer.high, "seconds": answer.seconds, "note": answer.note, "conditions": _conditions(),
             })  # fmt: skip
             print(f"{name:50s} truth {truth:6.3f}  {method:20s} {_number(answer.nats)}  {answer.note}", flush=True)
             if not options.smoke:
@@ -134,6 +134,11 @@ def _write(file: Path, rows: Iterable[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def _conditions() -> str:
+    """Without the part about other processes, which only rounds in turns can tell."""
+    return conditions().partition(", other processes")[0]
+
+
 def _number(nats: float | None) -> str:
     return "     -" if nats is None else f"{nats:6.3f}" if abs(nats) < 1e3 else f"{nats:.1e}"
 
@@ -151,14 +156,17 @@ def _report(rows: list[dict[str, object]], file: Path, *, keep: bool) -> None:
     for method in methods:
         answered = [row for row in rows if row["method"] == method and row["nats"] is not None]
         errors = [abs(row["nats"] - row["truth"]) for row in answered]
+        there = [of[row["task"], methods[0]] for row in answered if (row["task"], methods[0]) in of]
+        first = [abs(row["nats"] - row["truth"]) for row in there if row["nats"] is not None]
         summary.append({
             "method": method, "tasks": len(answered), "mean |error|": statistics.mean(errors) if errors else None,
+            f"{methods[0]} there": statistics.mean(first) if first else None,
             "largest |error|": max(errors, default=None), "over 0.1": sum(error > 0.1 for error in errors),
             "seconds a task": statistics.median(row["seconds"] for row in answered) if answered else None,
             "unanswered": sum(row["method"] == method and row["nats"] is None for row in rows),
         })  # fmt: skip
     title = f"Mutual information in nats, {rows[0]['rows']} pairs a task, samples by {rows[0]['samples']}"
-    text = f"{title}\n{conditions()}\n\n{table(summary)}\n\n{table(by_task)}\n"
+    text = f"{title}\n{_conditions()}\n\n{table(summary)}\n\n{table(by_task)}\n"
     print(text)
     if keep:
         file.with_suffix(".txt").write_text(text)
