@@ -166,7 +166,7 @@ def _report(rows: list[dict[str, object]], file: Path, *, keep: bool) -> None:
             "unanswered": sum(row["method"] == method and row["nats"] is None for row in rows),
         })  # fmt: skip
     title = f"Mutual information in nats, {rows[0]['rows']} pairs a task, samples by {rows[0]['samples']}"
-    text = f"{title}\n{_conditions()}\n\n{table(summary)}\n\n{table(by_task)}\n"
+    text = f"{title}\n{rows[0]['conditions']}\n\n{table(summary)}\n\n{table(by_task)}\n"
     print(text)
     if keep:
         file.with_suffix(".txt").write_text(text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from infomax.estimation.blocks import all_pairs, dv_of, in_blocks
@@ -19,8 +20,6 @@ __all__ = ["Start", "choose_start", "no_start"]
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
-_WORTH = 2e-3  # nats that a richer start must bring on validation rows
-_WORTH_OF_A_PAIR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Start:
         white_x: (n, at least r), canonical coordinates of all rows of x.
         white_y: as ``white_x``.
         nats: its Donsker-Varadhan value on the validation rows.
+        parts: (validation rows,), of which ``nats`` is about the mean.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Start:
     white_x: Tensor
     white_y: Tensor
     nats: float = 0.0
+    parts: Tensor = field(default_factory=lambda: torch.zeros(2))
 
     @property
     def dims(self) -> tuple[int, int]:
@@ -66,7 +67,8 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
     """Return the start that tells joint from marginal validation pairs best.
 
     The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
-    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by a margin.
+    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
+    standard error.
 
     Args:
         x: (n, dx), all rows; only training and validation rows of the fold decide.
@@ -88,7 +90,7 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
         white = lifted.of_x(functions[0]), lifted.of_y(functions[1])
         name = f"Gaussian copula of {kind} functions"
         found.append(_best_rank(name, math.inf, lifted.correlation, white, fold.validation))
-    return _simplest_of_the_best(found, _WORTH)
+    return _simplest_of_the_best(found)
 
 
 def no_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold) -> Start:
@@ -99,10 +101,14 @@ def no_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold:
     return Start("none", math.inf, plain.correlation[:0], *white)
 
 
-def _simplest_of_the_best(starts: list[Start], margin: float) -> Start:
-    """Return the first that is as good as the best but for a margin."""
-    most = max(start.nats for start in starts)
-    return next(start for start in starts if start.nats >= most - margin)
+def _simplest_of_the_best(starts: list[Start]) -> Start:
+    """Return the first that the best does not beat by more than a standard error: few rows choose what is simple."""
+    best = max(starts, key=lambda start: start.nats)
+
+    def doubt(start: Start) -> float:
+        return float((best.parts - start.parts).std()) / math.sqrt(len(best.parts))
+
+    return next(start for start in starts if start is best or best.nats - start.nats <= doubt(start))
 
 
 def _best_rank(name: str, dof: float, correlation: Tensor, white: tuple[Tensor, Tensor], rows: Tensor) -> Start:
@@ -113,14 +119,15 @@ def _best_rank(name: str, dof: float, correlation: Tensor, white: tuple[Tensor, 
     starts = []
     for rank in sorted({rank for rank in (*_RANKS, present) if rank <= present}):
         start = Start(name, dof, correlation[:rank], *checked)
-        starts.append(replace(start, nats=_value(start, len(blocks))))
-    best = _simplest_of_the_best(starts, _WORTH_OF_A_PAIR)
+        nats, parts = _value(start, len(blocks))
+        starts.append(replace(start, nats=nats, parts=parts))
+    best = _simplest_of_the_best(starts)
     kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
     return replace(best, white_x=white[0][:, :kept].clone(), white_y=white[1][:, :kept].clone())
 
 
-def _value(start: Start, blocks: int) -> float:
-    """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them."""
+def _value(start: Start, blocks: int) -> tuple[float, Tensor]:
+    """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
     of_x, of_y = (
         EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side))
         for side in start.rows()
@@ -129,4 +136,7 @@ def _value(start: Start, blocks: int) -> float:
     dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)
     table = elliptical_score(of_x.square[:, :, None], of_y.square[:, None, :], square, dof, offset, start.dims)
     partner = all_pairs(table.shape[1], table.device)
-    return float(dv_of(table.gather(2, partner.expand(blocks, -1, -1)).flatten(0, 1)))
+    scores = table.gather(2, partner.expand(blocks, -1, -1)).flatten(0, 1)
+    nats = dv_of(scores)
+    log_mean = scores[:, 0].mean() - nats
+    return float(nats), scores[:, 0] - (scores[:, 1:] - log_mean).exp().mean(1)
