@@ -56,7 +56,7 @@ def test_triton_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with use_backend("triton"):
         with pytest.raises(RuntimeError, match=r"accumulate in float32, got float64 tensors; use_backend\(None\)"):
             pairwise_logsumexp(QUERY.double(), KEY.double())
-        with pytest.raises(RuntimeError, match="twice the scores, may pass what a float16 holds"):
+        with pytest.raises(RuntimeError, match="grow with the scores and may pass what a float16 holds"):
             choose(QUERY.half(), "square_sum")
         monkeypatch.delenv("TRITON_INTERPRET", raising=False)
         with pytest.raises(RuntimeError, match=r'use_backend\("triton"\): its kernels run on CUDA .* got cpu'):
