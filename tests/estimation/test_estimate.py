@@ -101,7 +101,7 @@ class TestInputs:
         y = x + rng.normal(size=200)
         of_array = estimate_mi(x, y, random_state=0, max_steps=0, folds=2)
         of_list = estimate_mi(x.tolist(), torch.from_numpy(y)[:, None], random_state=0, max_steps=0, folds=2)
-        assert of_array.nats == of_list.nats > 0.3
+        assert of_array.nats == of_list.nats > 0.1
         assert of_array.dims == (1, 1)
 
     def test_a_loader(self) -> None:
