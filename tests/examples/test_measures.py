@@ -2,12 +2,9 @@
 
 import csv
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RUN = [
     "--smoke",
     "--epochs",
@@ -23,18 +20,6 @@ RUN = [
 ]
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
-
-
-@pytest.fixture(scope="module")
-def train_dim():
-    """The script as a module: a call of its ``main`` costs no new interpreter."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import train_dim
-
-        yield train_dim
-    finally:
-        sys.path.remove(str(EXAMPLES))
 
 
 @pytest.fixture(scope="module")

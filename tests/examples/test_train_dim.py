@@ -28,18 +28,6 @@ pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard
 
 
 @pytest.fixture(scope="module")
-def train_dim():
-    """The script as a module: a call of its ``main`` costs no new interpreter."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import train_dim
-
-        yield train_dim
-    finally:
-        sys.path.remove(str(EXAMPLES))
-
-
-@pytest.fixture(scope="module")
 def whole(train_dim, tmp_path_factory):
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
