@@ -116,10 +116,11 @@ def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
     figure = Figure(figsize=(3.6 * len(layers) + 2, 3.4), layout="constrained")
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, layer in zip(panels, layers, strict=True):
-        for (name, rows), colour in zip(runs.items(), itertools.cycle((*PALETTE, GREEN, GREY)), strict=False):
-            points = [(float(r["epoch"]), float(r["accuracy"])) for r in rows if r["layer"] == layer]
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name, color=colour)
-        tidy(axes, layer, "epochs", "test accuracy of quick probes, %" if layer == layers[0] else "")
+        looks = itertools.product(("-", "--", ":"), (*PALETTE, GREEN, GREY))  # a line style when colours run out
+        for (name, rows), (style, colour) in zip(runs.items(), looks, strict=False):
+            points = [(float(r["seconds"]) / 60, float(r["accuracy"])) for r in rows if r["layer"] == layer]
+            axes.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=name, color=colour)
+        tidy(axes, layer, "minutes of training", "test accuracy of quick probes, %" if layer == layers[0] else "")
     panels[-1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     save(figure, path)
 

@@ -76,12 +76,16 @@ class Trainer:
     @property
     def share(self) -> float:
         """How much of the run is behind us, 0 to 1: of the minutes if they were given, else of the steps."""
+        return self.share_at(self.step, self.seconds)
+
+    def share_at(self, step: int, seconds: float) -> float:
+        """How much of the run was behind us at a step, after so many seconds of training."""
         limit = self.options.max_steps
-        if limit and self.step >= limit:
+        if limit and step >= limit:
             return 1.0
         if self.options.minutes:
-            return min(1.0, self.seconds / (60 * self.options.minutes))
-        return min(1.0, self.step / self.steps) if self.steps else 1.0
+            return min(1.0, seconds / (60 * self.options.minutes))
+        return min(1.0, step / self.steps) if self.steps else 1.0
 
     def start_clock(self) -> None:
         """Forget the time since the last `tick`: it was not training."""
@@ -162,13 +166,14 @@ def run(trainer: Trainer, folder: RunFolder, probes: QuickProbes, writer: Any) -
     with _watch_signals() as caught, contextlib.closing(log):
         while True:
             epoch, position = divmod(trainer.step, trainer.steps_an_epoch)
-            if position == 0 and not caught and probes.due(epoch, trainer.step):
-                probes.take(trainer.encoder, epoch, trainer.step)
             trainer.model.train()
             trainer.start_clock()
             for index in trainer.order(epoch)[position:]:
                 if trainer.share >= 1 or caught:
                     break
+                if probes.due(trainer):
+                    probes.take(trainer)
+                    trainer.start_clock()
                 result = trainer.train_step(index)
                 if trainer.step % trainer.options.log_every == 0:
                     log.row(result)
@@ -181,6 +186,8 @@ def run(trainer: Trainer, folder: RunFolder, probes: QuickProbes, writer: Any) -
             if caught:
                 raise Interrupted(caught[0])
             if trainer.share >= 1:
+                if probes.due(trainer):
+                    probes.take(trainer)
                 return
 
 

@@ -110,7 +110,9 @@ class Options:
 
     log_every: int = option(50, "reporting", "steps a row of metrics.csv")
     checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one an epoch", free=True)
-    probe_every: int = option(0, "reporting", "epochs between quick probes; 0: only before and after", free=True)
+    quick_probes: int = option(
+        0, "reporting", "quick probes spread evenly over the run, after one at its start; 0: none", free=True
+    )
     probe_images: int = option(5000, "reporting", "labelled images of a quick probe", free=True)
     probe_epochs: int = option(15, "reporting", "epochs of the final 200-unit probe", free=True)
     measures: str = option(
@@ -204,6 +206,7 @@ def check(options: Options) -> None:
             options.globals,
         ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
+        (options.quick_probes >= 0, "--quick-probes", "a number of at least 0", options.quick_probes),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (

@@ -1,7 +1,7 @@
 """Probes of a frozen encoder: quick ones on the way, a full one at the end, and nearest neighbours."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from .data import Images, ImageSet
 from .objective import Supervised
 from .options import Options
 from .run_folder import RunFolder, Table
+
+if TYPE_CHECKING:
+    from .loop import Trainer
 
 LAYERS = ("conv", "fc", "y")
 QUICK_EPOCHS = 8
@@ -56,7 +59,7 @@ def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options:
 
 
 class QuickProbes:
-    """Probes on a few images every ``--probe-every`` epochs, written to probes.csv."""
+    """Probes on a few images at the start and ``--quick-probes`` times on the way to the end, written to probes.csv."""
 
     def __init__(self, options: Options, images: Images, folder: RunFolder, writer: Any) -> None:
         self.options, self.folder, self.writer = options, folder, writer
@@ -67,21 +70,27 @@ class QuickProbes:
 
     def begin(self, step: int) -> None:
         """Forget probes after ``step``: training goes on from there."""
-        self.table = Table(self.folder.probes, ("step", "epoch", "layer", "accuracy"), step)
-        self.taken = {int(row["step"]) for row in self.table.rows}
+        self.table = Table(self.folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
 
-    def due(self, epoch: int, step: int) -> bool:
-        """Whether an epoch that begins is one to probe before."""
-        every = self.options.probe_every
-        return bool(every) and self.images.has_labels and epoch % every == 0 and step not in self.taken
+    def due(self, trainer: "Trainer") -> bool:
+        """Whether another part of the run is over since the last probe."""
+        if not self.options.quick_probes or not self.images.has_labels:
+            return False
+        if not self.table.rows:
+            return True
+        last = self.table.rows[-1]
+        return self._part(trainer.share) > self._part(trainer.share_at(int(last["step"]), float(last["seconds"])))
 
-    def take(self, encoder: nn.Module, epoch: int, step: int) -> None:
+    def _part(self, share: float) -> int:
+        return int(self.options.quick_probes * share + 1e-9)
+
+    def take(self, trainer: "Trainer") -> None:
         """Probe, and write down a row a layer."""
-        for layer, accuracy in probe(encoder, self.images, self.options, "encoder", QUICK_EPOCHS).items():
-            self.table.add(step=step, epoch=epoch, layer=layer, accuracy=accuracy)
+        at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
+        for layer, accuracy in probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS).items():
+            self.table.add(**at, layer=layer, accuracy=accuracy)
             if self.writer:
-                self.writer.add_scalar(f"probe/{layer}", accuracy, step)
-        self.taken.add(step)
+                self.writer.add_scalar(f"probe/{layer}", accuracy, trainer.step)
 
 
 def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: Options) -> dict[str, Tensor]:

@@ -57,6 +57,7 @@ class Row(NamedTuple):
         return ([] if whole else [self.length]) + others
 
 
+CURVE_POINTS = 6
 ALL_IF_ZERO = ("train_images", "test_images", "locations", "negatives")
 UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every")
 
@@ -70,8 +71,8 @@ def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float 
         settings |= {"epochs": 0.0, "minutes": minutes}
     elif {"epochs", "minutes"} & set(given):
         settings |= {"epochs": given.get("epochs", 0.0), "minutes": given.get("minutes", 0.0)}
-    if "probe_every" not in given:  # at most about twenty points of the learning curve, where its length is known
-        settings["probe_every"] = max(1, round(settings.get("epochs", 0.0) / 20)) if recipe.trains else 0
+    if "quick_probes" not in given:
+        settings["quick_probes"] = CURVE_POINTS if recipe.trains else 0
     if "semi-supervised" in recipe.published:
         settings.setdefault("measures", "probes,neighbours,semi")
     settings |= {"untrained": False, "out": str(out / recipe.name / f"seed-{settings.get('seed', 0)}")}

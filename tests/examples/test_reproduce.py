@@ -235,7 +235,7 @@ class TestLength:
         assert seen["cifar10/vae"].out == str(tmp_path / "cifar10" / "vae" / "seed-4")
         assert parts.main([*names[1:], "--out", str(tmp_path)]) == 2
         assert [(o.minutes, o.epochs) for o in list(seen.values())[1:]] == [(0, 1000), (20, 0)]
-        assert seen["cifar10/vae"].probe_every == 50
+        assert seen["cifar10/vae"].quick_probes == 6
         assert parts.main(["stl10/dim-local-jsd", "--out", str(tmp_path)]) == 2
         assert "semi" in seen["stl10/dim-local-jsd"].measures
 
@@ -252,7 +252,7 @@ class TestLength:
 
 def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, monkeypatch, capsys):
     command = ["cifar10/dim-local-jsd", "--smoke", "--threads", "1", "--out", str(tmp_path), "--checkpoint-every", "2"]
-    command += ["--probe-every", "0"]  # it does not change the training
+    command += ["--quick-probes", "0"]  # it does not change the training
     whole = parts.loop.Trainer.train_step
 
     def stops(trainer, index):
