@@ -106,7 +106,7 @@ def _cca(x: np.ndarray, y: np.ndarray) -> float:
 def _ksg(x: np.ndarray, y: np.ndarray) -> float:
     import bmi
 
-    return bmi.estimators.KSGEnsembleFirstEstimator(neighborhoods=(10,), n_jobs=2).estimate(x, y)
+    return bmi.estimators.KSGEnsembleFirstEstimator(neighborhoods=(10,), chunk_size=100).estimate(x, y)
 
 
 def _bmi_infonce(x: np.ndarray, y: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from dim_training import recipe_files, reproduction
 from dim_training.budget import minutes_of
 from dim_training.errors import BadInput
 from dim_training.loop import Interrupted
+from dim_training.options import Options
 from dim_training.recipe_files import Recipe
 from dim_training.reproduction import Row
 
@@ -77,7 +78,7 @@ def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float
     text, failed = "", 0
     for recipe in recipes:
         options = reproduction.options_of(recipe, smaller(recipe, given), out, minutes)
-        print(f"{recipe.name}: {recipe.title} ({recipe.source}), {length_of(recipe, minutes)}", flush=True)
+        print(f"{recipe.name}: {recipe.title} ({recipe.source}), {length_of(recipe, options)}", flush=True)
         try:
             rows.append(reproduction.run(recipe, options))
         except BadInput as error:
@@ -97,13 +98,16 @@ def smaller(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "size": recipe.settings.crop or recipe.settings.size}
 
 
-def length_of(recipe: Recipe, minutes: float) -> str:
+def length_of(recipe: Recipe, options: Options) -> str:
     """The length in words, before it is run."""
     if not recipe.trains:
         return "nothing to train"
-    wanted = recipe.settings
-    whole = f"{wanted.epochs:g} epochs" if wanted.epochs else f"{wanted.minutes:g} minutes"
-    return f"{minutes:.3g} minutes of training instead of {whole}" if minutes else whole
+    wanted, asked = recipe.settings, _length(options)
+    return asked if asked == _length(wanted) else f"{asked} of training instead of {_length(wanted)}"
+
+
+def _length(options: Options) -> str:
+    return f"{options.epochs:g} epochs" if options.epochs else f"{options.minutes:.3g} minutes"
 
 
 def print_list(recipes: list[Recipe]) -> None:

@@ -39,3 +39,16 @@ def test_another_process_says_what_it_lacks_and_is_ended_in_time() -> None:
 
 def len_of(x: np.ndarray, y: np.ndarray) -> float:
     return float(len(x))
+
+
+def test_a_method_over_its_time_on_two_tasks_in_a_row_is_asked_no_more() -> None:
+    late, other, answered = {"note": "no answer within 60 s"}, {"note": "ValueError: no"}, {"note": ""}
+
+    def given_up(*notes: dict[str, str]) -> bool:
+        return mi._given_up("slow", [{"method": "slow", **note} for note in notes] + [{"method": "quick", **answered}])
+
+    assert given_up(late, late)
+    assert given_up(late, late, {"note": mi._NOT_ASKED.note})
+    assert not given_up(late)
+    assert not given_up(late, answered)
+    assert not given_up(other, other)
