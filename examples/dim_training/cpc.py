@@ -43,9 +43,9 @@ class Context(nn.Module):
 class ContrastivePredictiveCoding(nn.Module):
     """InfoNCE of the context of a crop and the crop k rows below it, averaged over k = 1, ..., 5 or as many as fit.
 
-    The score of step k is `s <z, W_k c>`, with s = 1 / sqrt(c's of z) so that scores start near 1, where the source has
-    no factor. Contexts of all rows predict, the first too. Crops overlap by half, as in the source, so step 1 foretells
-    pixels that its context has partly seen.
+    The score of step k is `s <z, W_k c>`, with s = 1 / sqrt(channels of z), so that scores start near 1, where the
+    source has no factor. Contexts of all rows predict, the first too. Crops overlap by half, as in the source, so step
+    1 foretells pixels that its context has partly seen.
 
     Negatives of a prediction are the other crops that step k predicts: those of all other images, as everywhere in the
     library, and those at other places of the same image, as in the source. For the latter every crop counts as an
