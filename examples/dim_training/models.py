@@ -10,6 +10,7 @@ from infomax.encoders import StagedEncoder
 
 from .autoencoders import Autoencoder, VariationalAutoencoder
 from .bigan import BiGAN
+from .cpc import ContrastivePredictiveCoding
 from .data import Images
 from .errors import BadInput
 from .nat import NoiseAsTargets
@@ -27,4 +28,10 @@ def build_model(options: Options, encoder: StagedEncoder, images: Images) -> nn.
         return NoiseAsTargets(encoder, len(images.train.pixels))
     if options.objective == "dim":
         return DeepInfoMax(encoder, options)
-    return {"autoencoder": Autoencoder, "vae": VariationalAutoencoder, "bigan": BiGAN}[options.objective](encoder)
+    baselines = {
+        "autoencoder": Autoencoder,
+        "vae": VariationalAutoencoder,
+        "bigan": BiGAN,
+        "cpc": ContrastivePredictiveCoding,
+    }
+    return baselines[options.objective](encoder)

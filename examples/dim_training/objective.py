@@ -57,6 +57,9 @@ def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
     if encoder.input_size != (side, side):
         wanted = encoder.input_size[0]
         raise BadInput(f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}")
+    if options.objective == "cpc":  # trains nothing above the crops, so they are read by their mean, as its authors do
+        encoder.fc, encoder.y = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Identity()
+        encoder.global_dim = encoder.local_dim
     return encoder
 
 

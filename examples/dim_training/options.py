@@ -25,7 +25,7 @@ ESTIMATORS = (
     "chi2",
     "gan",
 )
-OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan")
+OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan", "cpc")
 PRIOR_MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 MEASURES = ("probes", "linear", "knn", "svm", "semi", "msssim", "mine", "ndm", "neighbours")
 CRITICS = ("dot", "concat", "bilinear", "cosine")
@@ -204,6 +204,12 @@ def check(options: Options) -> None:
             f"--objective {options.objective}",
             "one global feature, --globals one",
             options.globals,
+        ),
+        (
+            options.objective != "cpc" or options.encoder.endswith("-crops"),
+            "--objective cpc",
+            "an encoder on crops, --encoder resnet32-crops or alexnet64-crops",
+            f"--encoder {options.encoder}",
         ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.quick_probes >= 0, "--quick-probes", "a number of at least 0", options.quick_probes),

@@ -18,7 +18,7 @@ img { max-width: 100%; height: auto } code { background: #f3f4f6; padding: .1rem
 p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre { font-size: .85rem }
 """
 
-BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN"}
+BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
 
 Block = tuple[str, Any]  # ("text" | "note" | "heading", str), ("table", rows), ("picture", (path, caption))
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import softplus
 
 from infomax import encoders
-from infomax.encoders import Conv, ConvEncoder
+from infomax.encoders import Conv, ConvEncoder, StagedEncoder, StridedCrops
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -20,16 +20,18 @@ def parts():
     """The modules under test; examples are no package."""
     sys.path.insert(0, str(EXAMPLES))
     try:
-        from dim_training import autoencoders, bigan, decoder, errors, models, nat, objective
+        from dim_training import autoencoders, bigan, cpc, decoder, errors, models, nat, objective, options
 
         yield SimpleNamespace(
             autoencoders=autoencoders,
             bigan=bigan,
+            cpc=cpc,
             decoder=decoder,
             errors=errors,
             models=models,
             nat=nat,
             objective=objective,
+            options=options,
         )
     finally:
         sys.path.remove(str(EXAMPLES))
@@ -155,3 +157,68 @@ def test_bigan_players_get_their_own_gradients(parts):
     fool = softplus(real).mean() + softplus(-fake).mean()
     for (name, _), wanted in zip(others, torch.autograd.grad(fool, [p for _, p in others]), strict=True):
         torch.testing.assert_close(got[name], wanted, rtol=1e-3, atol=1e-6)
+
+
+class TestContrastivePredictiveCoding:
+    @pytest.fixture
+    def model(self, parts):
+        """Digits of 8 pixels in 3x3 crops: two rows lie below the first."""
+        torch.manual_seed(0)
+        crop = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.ReLU())
+        encoder = StagedEncoder(
+            local=StridedCrops(crop, 4), conv=torch.nn.Identity(), fc=torch.nn.Flatten(), y=torch.nn.Identity(),
+            input_size=(8, 8), input_channels=1, local_dim=12, local_size=(3, 3), global_dim=108,
+        )  # fmt: skip
+        return parts.cpc.ContrastivePredictiveCoding(encoder, width=16)
+
+    @pytest.fixture
+    def digits(self, parts):
+        pixels = torch.from_numpy(pytest.importorskip("sklearn.datasets").load_digits().images[:24]).float()
+        return parts.objective.Batch(pixels[:, None] / 8 - 1, None, torch.zeros(24), torch.arange(24))
+
+    def test_a_context_sees_no_row_below_it(self, parts):
+        context = parts.cpc.Context(4, width=8).train()
+        crops = torch.randn(3, 4, 7, 7, requires_grad=True)
+        contexts = context(crops)
+        assert contexts.shape == (3, 8, 7, 7)
+        for row in range(7):
+            (gradient,) = torch.autograd.grad(contexts[:, :, row].square().sum(), crops, retain_graph=True)
+            assert (gradient[:, :, row + 1 :] == 0).all()
+            assert (gradient[:, :, : row + 1] != 0).any(dim=(1, 3)).all()
+
+    def test_the_loss_is_the_choice_of_the_right_crop_among_all_of_the_step(self, model, digits):
+        model, images = model.double(), digits.images.double()
+        crops = model.encoder.local(images)
+        context = model.context(crops)
+        for k, loss in enumerate(model(digits._replace(images=images)).parts.values(), start=1):
+            matrix = model.critics[k - 1].weight.weight
+            places = [(n, i, j) for n in range(24) for i in range(3 - k) for j in range(3)]
+            query = torch.stack([matrix @ context[n, :, i, j] for n, i, j in places])
+            key = torch.stack([crops[n, :, i + k, j] for n, i, j in places])
+            table = query @ key.T / 12**0.5
+            torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(table, torch.arange(len(places))))
+
+    def test_it_learns_and_reports_nats(self, model, digits):
+        optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+        losses = []
+        for _ in range(60):
+            step = model(digits)
+            optimizer.zero_grad()
+            step.loss.backward()
+            optimizer.step()
+            losses.append(step.loss.item())
+        assert losses[-1] < 0.5 * losses[0]
+        found = model.information(model(digits).features)
+        ceiling = torch.tensor([24.0 * 6, 24.0 * 3]).log().mean().item()
+        assert found["mi_ceiling"] == pytest.approx(ceiling)
+        assert found["mi"] == pytest.approx(ceiling - model(digits).loss.item(), abs=1e-5)
+        assert set(step.parts) | set(found) == set(model.columns)
+
+    @pytest.mark.parametrize("encoder", ["auto", "conv32"])
+    def test_an_encoder_without_crops_is_refused_before_images_are_read(self, parts, encoder):
+        with pytest.raises(parts.errors.BadInput, match=f"--objective cpc: .*resnet32-crops.* got --encoder {encoder}"):
+            parts.options.resolve({"objective": "cpc", "encoder": encoder})
+
+    def test_one_of_your_own_without_crops_is_refused(self, parts):
+        with pytest.raises(parts.errors.BadInput, match="--encoder: expected one on crops"):
+            build(parts, "cpc")

@@ -60,6 +60,9 @@ class TestEveryRecipe:
         for table in ("cifar10", "cifar100"):
             names = [recipe.name for recipe in parts.recipe_files.find([table]) if recipe.published]
             assert len([name for name in names if "crops" not in name]) == 9
+        for table in ("cifar10", "stl10"):
+            names = [recipe.name for recipe in parts.recipe_files.find([table]) if "strided crops" in recipe.table]
+            assert names == [f"{table}/crops-{row}" for row in ("one", "cpc", "many")]
         (best,) = parts.recipe_files.find(["cifar10/dim-local-infonce"])
         assert best.published == {"conv": 75.21, "fc": 75.57, "y": 69.13}
 

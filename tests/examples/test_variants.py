@@ -87,6 +87,19 @@ def test_an_encoder_on_crops(trainer, globals_):
     assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
 
 
+def test_cpc_reads_an_encoder_by_the_mean_of_its_crops(trainer):
+    from dim_training import outcome
+
+    built = trainer(objective="cpc", encoder="resnet32-crops", batch=2)
+    step = built.train_step(torch.arange(2))
+    assert step.loss.isfinite()
+    assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
+    for encoder in (built.encoder, outcome.untrained(built)):  # what is measured of both must be alike
+        local, y = encoder.eval()(torch.zeros(2, built.encoder.input_channels, 32, 32))
+        torch.testing.assert_close(y, local.mean((2, 3)))
+        assert encoder.global_dim == 1024
+
+
 def test_labels_train_the_mean_of_many_globals(trainer):
     built = trainer(objective="supervised", encoder="resnet32-crops", globals="many", batch=4)
     assert built.train_step(torch.arange(4)).loss.isfinite()
@@ -104,6 +117,8 @@ def test_labels_train_the_mean_of_many_globals(trainer):
         ({"objective": "nat", "globals": "many"}, "--objective nat"),
         ({"objective": "vae", "encoder": "resnet32-crops"}, "--encoder"),
         ({"objective": "bigan", "encoder": "resnet32-crops"}, "--encoder"),
+        ({"objective": "cpc", "encoder": "conv32"}, "--objective cpc"),
+        ({"objective": "cpc", "encoder": "resnet32-crops", "globals": "many"}, "--objective cpc"),
         ({"encoder": "alexnet64-crops"}, "--size 64"),
     ],
 )
