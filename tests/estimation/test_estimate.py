@@ -75,6 +75,14 @@ class TestAnswers:
         assert values[0] == values[1]
 
 
+def test_a_few_hundred_rows_tell_heavy_tails() -> None:
+    """Degrees of freedom compete by value alone: none is richer than another, so none is kept for being simple."""
+    x, y = student_t(2, 2, dof=1).sample(600, seed=1)
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert all(name.startswith("Student-t copula (") for name in found.starts)
+    assert found.nats > 0.7 * student_t(2, 2, dof=1).nats
+
+
 class TestUnseenRows:
     """A large critic fits the noise of 200 rows with ease; the report must not."""
 

@@ -153,3 +153,9 @@ class TestReading:
     def test_few_blocks_make_a_wide_interval(self, blocks: int) -> None:
         away = stats.t.ppf(0.975, blocks - 1) * 0.1
         assert interval_of(2.0, 0.1, blocks, 0.95, 1000) == pytest.approx((2 - away, 2 + away))
+
+
+def test_few_rows_are_validated_by_a_third_of_them() -> None:
+    """With 15 % of a few hundred rows the choice of a start is chance."""
+    sizes = {rows: [len(part) for part in make_folds(rows, 5, torch.Generator())[0]] for rows in (200, 500, 10_000)}
+    assert sizes == {200: [107, 53, 40], 500: [280, 120, 100], 10_000: [6800, 1200, 2000]}

@@ -195,6 +195,30 @@ class TestTUBA:
                 gradients += torch.autograd.grad(estimator(F.dense_scores(leaf)), leaf)
             assert_close(*gradients, 1e-12, "gradient")
 
+    @pytest.mark.parametrize("alpha", [0.0, 0.2, 0.7])
+    def test_the_average_settles_where_the_bound_of_a_batch_is_highest(self, alpha: float) -> None:
+        tuba, scores = TUBA(alpha=alpha, rate=0.5).double(), F.dense_scores(3 * table().double())
+        for _ in range(400):
+            tuba(scores)
+        log_a = tuba.baseline.read().requires_grad_()
+        (slope,) = torch.autograd.grad(F.alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_a), log_a)
+        assert_close(slope, torch.zeros(()).double(), 1e-9, "slope at the average")
+        for away in (-1.0, 1.0):
+            moved = F.alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_a.detach() + away)
+            assert moved < F.alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_a.detach())
+
+    def test_average_and_scores_do_not_chase_each_other(self) -> None:
+        """With the mean of e^T for an average a shift of all scores grows without end: to 37 in as many steps."""
+        tuba, shift = TUBA(alpha=0.5), torch.zeros((), requires_grad=True)
+        optimizer = torch.optim.SGD([shift], lr=1.0)
+        for _ in range(100):
+            x = torch.randn(16, 8)
+            table_of = 2.0 * (x @ (x + 0.5 * torch.randn(16, 8)).T) - x.square().sum(1)[:, None]
+            optimizer.zero_grad()
+            tuba(F.dense_scores(table_of + shift)).backward()
+            optimizer.step()
+        assert shift.detach().abs() < 8.0
+
     def test_a_learned_baseline_is_a_parameter_of_the_loss_around_it(self) -> None:
         loss_fn = LocalDIMLoss(3, 2, estimator=TUBA(baseline="learned"), critic="bilinear")
         loss_fn(randn(4, 3, dtype=torch.float32), randn(4, 2, dtype=torch.float32)).backward()

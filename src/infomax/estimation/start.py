@@ -78,11 +78,14 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
     """
     of_x, of_y = marginals
     plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
-    found = []
+    elliptical = []
     for dof in reversed(DOFS):
         white = of_x.scores(x, dof) @ plain.to_x, of_y.scores(y, dof) @ plain.to_y
         kind = "Gaussian copula" if math.isinf(dof) else f"Student-t copula ({dof:g} degrees of freedom)"
-        found.append(_best_rank(kind, dof, plain.correlation, white, fold.validation))
+        elliptical.append(_best_rank(kind, dof, plain.correlation, white, fold.validation))
+    gaussian, *heavy = elliptical
+    # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
+    found = [gaussian, max(heavy, key=lambda start: start.nats)]
     for kind in LIFTS:
         lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
         functions = lift_x(x), lift_y(y)

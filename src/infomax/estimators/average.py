@@ -1,4 +1,4 @@
-"""A moving average of the mean of e^T, kept as its logarithm."""
+"""A moving average of a positive number, kept as its logarithm."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_number
-from infomax.functional.means import log_mean_exp_marginal
-from infomax.scores import PairScores
 
 __all__ = ["check_rate", "log_average_with"]
 
@@ -21,16 +19,15 @@ def check_rate(rate: object) -> float:
 
 
 @torch.no_grad()
-def log_average_with(log_average: Tensor, scores: PairScores, marginal: Tensor, rate: float) -> Tensor:
-    """The log of the average with one more batch in it, a scalar in the dtype of the scores.
+def log_average_with(log_average: Tensor, log_newest: Tensor, rate: float) -> Tensor:
+    """The log of the average with one more value in it, of which the log is given.
 
     Args:
-        log_average: log of the average so far; -inf: nothing seen yet, and the batch then counts whole.
-        scores: of the batch.
-        marginal: its log-sum-exps, (M,).
-        rate: weight of the batch.
+        log_average: log of the average so far; -inf: nothing seen yet, and the newest value then counts whole.
+        log_newest: log of the value.
+        rate: weight of the value.
     """
-    log_mean = log_mean_exp_marginal(scores, marginal).to(log_average.dtype)
+    log_newest = log_newest.to(log_average.dtype)
     log_rate = log_average.new_tensor(rate).log()
     older = log_average + torch.log1p(-log_rate.exp())
-    return torch.where(log_average == -torch.inf, log_mean, torch.logaddexp(older, log_mean + log_rate))
+    return torch.where(log_average == -torch.inf, log_newest, torch.logaddexp(older, log_newest + log_rate))

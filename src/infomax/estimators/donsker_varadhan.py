@@ -8,6 +8,7 @@ from torch import Tensor
 from infomax import functional as F
 from infomax.estimators.average import check_rate, log_average_with
 from infomax.estimators.base import Estimator
+from infomax.functional.means import log_mean_exp_marginal
 from infomax.scores import PairScores
 
 __all__ = ["MINE", "DonskerVaradhan"]
@@ -63,7 +64,7 @@ class MINE(Estimator):
 
     def forward(self, scores: PairScores) -> Tensor:
         marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
-        average = log_average_with(self.log_average, scores, marginal, self.rate)
+        average = log_average_with(self.log_average, log_mean_exp_marginal(scores, marginal), self.rate)
         if self.training:
             self.log_average.copy_(average)
         return F.mine_loss(scores, average)

@@ -9,17 +9,22 @@ from infomax import functional as F
 from infomax._checks import check_choice, check_clip
 from infomax.estimators.average import check_rate, log_average_with
 from infomax.estimators.base import Estimator
-from infomax.functional.tuba import check_alpha
+from infomax.functional.means import log_mean_exp_marginal
+from infomax.functional.tuba import check_alpha, improved_log_baseline
 from infomax.scores import PairScores
 
 __all__ = ["TUBA", "Baseline"]
 
 
 class Baseline(nn.Module):
-    """One number for log a: a moving average of the mean of e^T, or a parameter.
+    """One number for log a: a moving average of the best for each batch, or a parameter.
+
+    The best is the mean of e^T where alpha is 0. Above 0 it is lower, as globals with a large mean of their own hardly
+    read a; each batch then brings the average nearer to it by a step.
 
     Args:
         kind: ``"average"`` or ``"learned"``.
+        alpha: of the bound.
         rate: weight of the newest batch in the average, in (0, 1].
         clip: of the scores that are averaged.
 
@@ -28,10 +33,11 @@ class Baseline(nn.Module):
         ValueError: the kind is unknown, or rate is not in (0, 1].
     """
 
-    def __init__(self, kind: str, *, rate: float, clip: float | None) -> None:
+    def __init__(self, kind: str, *, alpha: float, rate: float, clip: float | None) -> None:
         super().__init__()
         check_choice("baseline", kind, ("average", "learned"))
         self.kind = kind
+        self.alpha = alpha
         self.rate = check_rate(rate)
         self.clip = check_clip(clip)
         if kind == "learned":
@@ -48,8 +54,12 @@ class Baseline(nn.Module):
         if self.kind == "learned" or not self.training:
             return self.read()
         marginal = scores.reduce("logsumexp", self.clip).marginal  # with a graph: the loss reads the same
-        average = log_average_with(self.log_value, scores, marginal, self.rate)
         with torch.no_grad():
+            newest = log_mean_exp_marginal(scores, marginal)
+            if 0 < self.alpha < 1:  # with 1 the bound does not read it
+                known = self.log_value.where(self.log_value != -torch.inf, newest.to(self.log_value.dtype))
+                newest = improved_log_baseline(scores, known, alpha=self.alpha, clip=self.clip)
+            average = log_average_with(self.log_value, newest, self.rate)
             self.log_value.copy_(average)
         return average
 
@@ -66,8 +76,8 @@ class TUBA(Estimator):
 
     Args:
         alpha: 0 is TUBA, 1 is :class:`~infomax.InfoNCE`.
-        baseline: ``"average"``, a moving average of the mean of e^T over batches, or ``"learned"``, a parameter.
-            Either is log a = 0 before the first batch.
+        baseline: ``"average"``, a moving average over batches of the baseline with the highest bound, which for TUBA is
+            the mean of e^T; or ``"learned"``, a parameter. Either is log a = 0 before the first batch.
         rate: weight of the newest batch in the average, in (0, 1].
         clip: bring all scores into [-clip, clip].
 
@@ -98,7 +108,7 @@ class TUBA(Estimator):
         super().__init__()
         self.alpha = check_alpha(alpha)
         self.clip = check_clip(clip)
-        self.baseline = Baseline(baseline, rate=rate, clip=self.clip)
+        self.baseline = Baseline(baseline, alpha=self.alpha, rate=rate, clip=self.clip)
         if alpha > 0:
             self.bias = "down, at most about log((1 + K) / alpha)"
             self.variance = "between InfoNCE's and NWJ's"

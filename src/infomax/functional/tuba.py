@@ -157,21 +157,58 @@ def alpha_tuba_estimate(
         >>> F.alpha_tuba_estimate(F.dense_scores(torch.zeros(4, 4)), alpha=0.25)
         tensor(0.)
     """
-    check_alpha(alpha)
-    log_alpha = math.log(alpha) if alpha > 0 else -math.inf
-    log_rest = math.log1p(-alpha) if alpha < 1 else -math.inf
+    log_alpha, log_rest = _log_weights(alpha)
+    joint, mean, mean_with_joint, count = _means(scores, clip)
+    rest = _per_global(log_baseline, mean) + log_rest
+    joint_term = joint - torch.logaddexp(mean_with_joint + log_alpha, scores.per_joint(rest))
+    ratio = (mean - torch.logaddexp(mean + log_alpha, rest)).exp()
+    return 1 + joint_term.mean() - (count * ratio).sum() / count.sum()
+
+
+@torch.no_grad()
+def improved_log_baseline(
+    scores: PairScores, log_baseline: Tensor, *, alpha: float, clip: float | None = None
+) -> Tensor:
+    r"""Log of a baseline at which the interpolated bound of a batch is higher, or the same where none is.
+
+    .. math:: \log a + \log \mathbb{E}_y\Big[ \frac{m_K \, a}{(\alpha m_K + (1 - \alpha) a)^2} \Big]
+              - \log \mathbb{E}_\mathrm{joint}\Big[ \frac{a}{\alpha m_{1 + K} + (1 - \alpha) a} \Big]
+
+    The two expectations are the terms of the bound's derivative by log a, so they are equal where it is highest. With
+    alpha = 0 this is the log of the mean of e^T, whatever a. A common shift of all scores and of log a changes no
+    bound: at such a baseline the scores are not pushed up or down either. The mean of e^T does not grant that where
+    alpha is above 0; an average of it and the scores then chase each other without end.
+
+    Args:
+        scores: joint and marginal scores.
+        log_baseline: log a, a scalar.
+        alpha: in [0, 1).
+        clip: as in :func:`tuba_loss`.
+    """
+    log_alpha, log_rest = _log_weights(alpha)
+    _, mean, mean_with_joint, count = _means(scores, clip)
+    rest = log_baseline.to(mean.dtype) + log_rest
+    of_marginal = (count.log() + mean + rest - 2 * torch.logaddexp(mean + log_alpha, rest)).logsumexp(0)
+    of_joint = (rest - torch.logaddexp(mean_with_joint + log_alpha, rest)).logsumexp(0)
+    improved: Tensor = rest - log_rest + of_marginal - count.sum().log() - of_joint + math.log(len(mean_with_joint))
+    return improved
+
+
+def _means(scores: PairScores, clip: float | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Joint scores (J,), log of the mean of e^T over K pairs (M,) and with the joint one (J,), and the K (M,)."""
     joint, marginal = scores.reduce("logsumexp", clip)
     joint = clipped(joint, clip)
     count = scores.count().to(marginal.dtype)
-    rest = _per_global(log_baseline, marginal) + log_rest
+    with_joint = torch.logaddexp(joint, scores.per_joint(marginal)) - scores.per_joint(count.log1p())
+    # A global without marginal pairs has no mean, and no weight in the one over globals.
+    mean = torch.where(count > 0, marginal, 0.0) - count.clamp_min(1).log()
+    return joint, mean, with_joint, count
 
-    mean_with_joint = torch.logaddexp(joint, scores.per_joint(marginal)) - scores.per_joint(count.log1p())
-    joint_term = joint - torch.logaddexp(mean_with_joint + log_alpha, scores.per_joint(rest))
 
-    paired = count > 0  # a global without marginal pairs has no mean, and no weight in the one over globals
-    mean = torch.where(paired, marginal, 0.0) - count.clamp_min(1).log()
-    ratio = (mean - torch.logaddexp(mean + log_alpha, rest)).exp()
-    return 1 + joint_term.mean() - (count * ratio).sum() / count.sum()
+def _log_weights(alpha: float) -> tuple[float, float]:
+    """Logs of alpha and of 1 - alpha."""
+    check_alpha(alpha)
+    return math.log(alpha) if alpha > 0 else -math.inf, math.log1p(-alpha) if alpha < 1 else -math.inf
 
 
 def check_alpha(alpha: object) -> float:
