@@ -85,6 +85,14 @@ def _clipped(pairs: Pairs, clip: float | None) -> Pairs:
     )
 
 
+def softly_clipped(pairs: Pairs, bound: float) -> Pairs:
+    """Every score T becomes c tanh(T / c) (Bachman et al. 2019)."""
+    return Pairs(
+        [(bound * cmath.tanh(score / bound), owner) for score, owner in pairs.joint],
+        {owner: [bound * cmath.tanh(score / bound) for score in scores] for owner, scores in pairs.marginal.items()},
+    )
+
+
 def _joint_mean(pairs: Pairs, function: Callable[[complex], complex]) -> complex:
     return _mean([function(score) for score, _ in pairs.joint])
 

@@ -36,7 +36,7 @@ from infomax import functional as F
 from infomax.critics import Critic, LipschitzLinear, Projection
 from infomax.layout import Pairing, Rows, rows_of
 from infomax.prior import PriorTerms
-from infomax.scores import StreamedScores, TableScores
+from infomax.scores import ClippedScores, StreamedScores, TableScores
 
 UNEQUAL = LAYOUTS[5]  # several globals; with its mask, unequal numbers of locations
 
@@ -196,6 +196,34 @@ def test_expectations_refuse() -> None:
     refuses(lambda: check(lambda s: -F.jsd_loss(s)), "misses")
     refuses(lambda: check(lambda s: F.dv_estimate(s) * (1 + 5 * torch.randn(()))), "too noisy")
     refuses(lambda: check(F.dv_estimate, truth=oracles.gaussian_information(0.6)), "exceeds")
+
+
+# --- wrong soft clips -----------------------------------------------------------------------------------------------
+
+
+def cut_off(scores: PairScores) -> Tensor:
+    return F.infonce_loss(ClippedScores(scores, 1.2))
+
+
+def joint_scores_left_alone(scores: PairScores) -> Tensor:
+    joint, marginal = scores.reduce("logsumexp", soft_clip=1.2)
+    return nnf.softplus(scores.per_joint(marginal) - joint).mean()
+
+
+def without_the_slope_of_the_bend(scores: PairScores) -> Tensor:
+    assert isinstance(scores, TableScores)
+    bent = 1.2 * (scores.table / 1.2).tanh()
+    return F.infonce_loss(TableScores(bent.detach() + scores.table - scores.table.detach(), scores.pairing))
+
+
+@pytest.mark.parametrize("wrong", [cut_off, joint_scores_left_alone, without_the_slope_of_the_bend])
+def test_a_soft_clip_refuses(wrong: Callable[[PairScores], Tensor]) -> None:
+    def oracle(pairs: oracles.Pairs) -> complex:
+        return oracles.infonce_loss(oracles.softly_clipped(pairs, 1.2))
+
+    check = partial(contracts.check_loss_and_gradients, layout=UNEQUAL, form="table", masked=True)
+    check(lambda scores: F.infonce_loss(ClippedScores(scores, 1.2, soft=True)), oracle)
+    refuses(partial(check, wrong, oracle), "gradient" if wrong is without_the_slope_of_the_bend else "loss")
 
 
 # --- wrong baselines, wrong sides -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Every message says which argument, what was expected, what came, and, where it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from torch import Tensor
@@ -58,13 +59,15 @@ def check_number(name: str, value: object) -> float:
     return value
 
 
-def check_clip(clip: object) -> float | None:
-    """Return the bound of scores' magnitude if it is a positive number or None, else raise."""
+def check_clip(clip: object, name: str = "clip", *, soft: bool = False) -> float | None:
+    """Return the bound of scores' magnitude if it is a positive number, finite if soft, or None, else raise."""
     if clip is None:
         return None
-    number = check_number("clip", clip)
+    number = check_number(name, clip)
     if not number > 0:
-        raise ValueError(f"clip must be positive or None, got {clip}")
+        raise ValueError(f"{name} must be positive or None, got {clip}")
+    if soft and number == math.inf:
+        raise ValueError(f"{name} must be finite for a soft clip, got {clip}; None leaves scores as they are")
     return number
 
 

@@ -73,8 +73,8 @@ class GatheredScores(PairScores):
     def scaled(self, factor: float) -> GatheredScores:
         return GatheredScores(self.inner.scaled(factor))
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
-        joint, marginal = self.inner.reduce(reduction, clip)
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        joint, marginal = self.inner.reduce(reduction, clip, soft_clip)
         return Reduced(all_gather_rows(joint), all_gather_rows(marginal))
 
     def joint(self) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax import LocalDIMLoss
+from infomax import NWJ, LocalDIMLoss, ScoreRegularised
 from infomax import functional as F
 from infomax.distributed import all_gather_rows, gather_scores
 
@@ -33,6 +33,8 @@ class Case(NamedTuple):
 CASES = [
     *(Case(name, "bilinear", 2, masked=True) for name in ESTIMATORS),
     *(Case(name, "concat", 1, masked=True) for name in ESTIMATORS),
+    Case("softly clipped", "bilinear", 2, masked=True),
+    Case("softly clipped", "concat", 1, masked=True),
     Case("club", "gaussian", 2, masked=True),
     Case("leave_one_out", "gaussian", 1, masked=True),
     Case("wasserstein", "lipschitz", 1, masked=True),
@@ -60,7 +62,10 @@ def build(case: Case, *, gather: bool = True) -> LocalDIMLoss:
         options = {"critic": Distance()}
     elif case.critic != "bilinear":
         options["units"] = 4
-    loss = LocalDIMLoss(C, D, estimator=case.estimator, gather=gather, **options).double()
+    # Bent, and then cut off by the estimator.
+    soft = case.estimator == "softly clipped"
+    estimator = ScoreRegularised(NWJ(clip=0.5), clip=1.0) if soft else case.estimator
+    loss = LocalDIMLoss(C, D, estimator=estimator, gather=gather, **options).double()
     loss.critic.train(case.critic != "dot")
     return loss
 

@@ -59,6 +59,7 @@ MODULES: list[Estimator] = [
     ScoreRegularised(),
     ScoreRegularised("tuba", clip=1.0),
     ScoreRegularised(NWJ(), weight=0.0, clip=None),
+    ScoreRegularised(clip=1.0, soft=False),
 ]
 
 
@@ -242,17 +243,19 @@ class TestScoreRegularised:
     def test_it_adds_the_mean_square_of_what_it_clips(self) -> None:
         big = 10 * table().double()
         for name in ("infonce", "jsd", "dv", "nwj", "chi2"):
-            for clip in (3.0, None):
-                inside = big if clip is None else big.clamp(-clip, clip)
+            for clip, soft in ((3.0, True), (3.0, False), (None, True)):
+                options: dict[str, Any] = {"clip": clip, "soft": soft}
                 leaf = big.clone().requires_grad_()
                 other = big.clone().requires_grad_()
-                found = ScoreRegularised(name, weight=0.1, clip=clip)(F.dense_scores(leaf))
-                clipped = other if clip is None else other.clamp(-clip, clip)
-                expected = build_estimator(name)(F.dense_scores(clipped)) + 0.1 * other.square().mean()
+                found = ScoreRegularised(name, weight=0.1, **options)(F.dense_scores(leaf))
+                inside = other
+                if clip is not None:
+                    inside = clip * (other / clip).tanh() if soft else other.clamp(-clip, clip)
+                expected = build_estimator(name)(F.dense_scores(inside)) + 0.1 * other.square().mean()
                 assert_close(found, expected, 1e-12, name)
                 gradients = [torch.autograd.grad(value, x)[0] for value, x in ((found, leaf), (expected, other))]
                 assert_close(*gradients, 1e-12, f"gradient of {name}")
-                nats = ScoreRegularised(name, clip=clip).mutual_information(F.dense_scores(big))
+                nats = ScoreRegularised(name, **options).mutual_information(F.dense_scores(big))
                 assert_close(nats, build_estimator(name).mutual_information(F.dense_scores(inside)), 1e-12, name)
 
     def test_it_keeps_what_is_known_of_the_inner_one(self) -> None:
@@ -315,6 +318,7 @@ class TestNames:
             (lambda: ScoreRegularised(weight=-1.0), ValueError, "weight must be at least 0, got -1.0"),
             (lambda: ScoreRegularised(weight="1"), TypeError, "weight must be a number, got str"),
             (lambda: ScoreRegularised(clip=-1.0), ValueError, "clip must be positive or None, got -1.0"),
+            (lambda: ScoreRegularised(clip=math.inf), ValueError, "clip must be finite for a soft clip, got inf; None"),
             (lambda: ScoreRegularised("nwjj"), ValueError, "estimator must be one of"),
         ],
     )

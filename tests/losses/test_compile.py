@@ -11,7 +11,7 @@ from contracts import randn
 from tolerances import NETWORK, assert_close
 from torch import Tensor, nn
 
-from infomax import LocalDIMLoss
+from infomax import LocalDIMLoss, ScoreRegularised
 
 
 class Distance(nn.Module):
@@ -41,6 +41,7 @@ GRID = [
         *(("dot", estimator, "aot_eager") for estimator in ("tuba", "alpha_tuba")),
         *(("gaussian", estimator, "aot_eager") for estimator in ("club", "leave_one_out")),
         ("lipschitz", "wasserstein", "aot_eager"),
+        *((critic, "regularised", "aot_eager") for critic in ("dot", "concat")),
     )
 ]
 
@@ -49,7 +50,8 @@ GRID = [
 @pytest.mark.parametrize(("critic", "estimator", "backend"), GRID)
 def test_full_graph(critic: str, estimator: str, backend: str) -> None:
     torch._dynamo.reset()
-    loss = LocalDIMLoss(4, 4, estimator=estimator, **copy.deepcopy((CRITICS | PARTICULAR)[critic]))
+    chosen = ScoreRegularised(clip=1.0) if estimator == "regularised" else estimator
+    loss = LocalDIMLoss(4, 4, estimator=chosen, **copy.deepcopy((CRITICS | PARTICULAR)[critic]))
     expected = copy.deepcopy(loss)
     compiled = torch.compile(loss, fullgraph=True, backend=backend)
     shapes = [(5, 4, 2, 3), (5, 4, 2, 3)]

@@ -33,12 +33,13 @@ class Case:
     joint_key: Tensor
     scale: float
     clip: float | None
+    soft_clip: float | None
     grad_value: Tensor
     grad_joint: Tensor
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"scale": self.scale, "clip": self.clip}
+        return {"scale": self.scale, "clip": self.clip, "soft_clip": self.soft_clip}
 
     def tensors(self) -> tuple[Tensor | None, ...]:
         return (self.query_group, self.key_group, self.joint_query, self.joint_key)
@@ -55,6 +56,7 @@ def make(
     dtype: torch.dtype = torch.float64,
     scale: float = 0.7,
     clip: float | None = None,
+    soft_clip: float | None = None,
     seed: int = 0,
     magnitude: float = 1.0,
 ) -> Case:
@@ -80,7 +82,7 @@ def make(
     joint_key, joint_query = pick(max(1, keys), pairs).sort().values, pick(max(1, queries), pairs)
     return Case(
         reduction, (magnitude * randn(queries, dim)).to(dtype), randn(keys, dim).to(dtype), query_group, key_group,
-        joint_query, joint_key, scale, clip, randn(queries), randn(pairs),
+        joint_query, joint_key, scale, clip, soft_clip, randn(queries), randn(pairs),
     )  # fmt: skip
 
 
@@ -115,10 +117,13 @@ def plain(
     *,
     scale: float,
     clip: float | None,
+    soft_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The formula as one writes it in torch, in the dtype of the inputs."""
     scores = scale * (query @ key.T)
     joint = scores[joint_query, joint_key]
+    if soft_clip is not None:
+        scores = soft_clip * torch.tanh(scores / soft_clip)
     if clip is not None:
         scores = scores.clamp(-clip, clip)
     if query_group is not None and key_group is not None:

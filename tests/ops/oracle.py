@@ -31,6 +31,7 @@ def pairwise(
     *,
     scale: float = 1.0,
     clip: float | None = None,
+    soft_clip: float | None = None,
     grad_value: Array | None = None,
     grad_joint: Array | None = None,
 ) -> Expected:
@@ -43,7 +44,8 @@ def pairwise(
         for k in range(keys):
             if query_group is None or key_group is None or query_group[q] != key_group[k]:
                 scores[k] = scale * math.fsum(query[q] * key[k])
-        clipped = {k: s if clip is None else min(max(s, -clip), clip) for k, s in scores.items()}
+        bent = {k: s if soft_clip is None else soft_clip * math.tanh(s / soft_clip) for k, s in scores.items()}
+        clipped = {k: s if clip is None else min(max(s, -clip), clip) for k, s in bent.items()}
         if reduction == "logsumexp":
             peak = max(clipped.values(), default=-math.inf)
             total = math.fsum(math.exp(s - peak) for s in clipped.values())
@@ -52,9 +54,11 @@ def pairwise(
             value[q] = math.fsum(TERMS[reduction](s) for s in clipped.values())
         weight = 1.0 if grad_value is None else grad_value[q]
         for k, s in clipped.items():
-            if s != scores[k]:
+            if s != bent[k]:
                 continue
             slope = math.exp(s - value[q]) if reduction == "logsumexp" else SLOPES[reduction](s)
+            if soft_clip is not None:
+                slope *= _tanh_slope(scores[k] / soft_clip)
             grad_query[q] += weight * slope * scale * key[k]
             grad_key[k] += weight * slope * scale * query[q]
     pairs = [] if joint_query is None or joint_key is None else list(zip(joint_query, joint_key, strict=True))
@@ -73,6 +77,11 @@ def _softplus(score: float) -> float:
 
 def _sigmoid(score: float) -> float:
     return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
+
+
+def _tanh_slope(score: float) -> float:
+    decay = math.exp(-2 * abs(score))
+    return 4 * decay / (1 + decay) ** 2
 
 
 TERMS = {

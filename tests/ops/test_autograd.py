@@ -19,11 +19,11 @@ def call(case: Any, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["reference", "chunked", "chunked in blocks"])
-@pytest.mark.parametrize("clip", [None, 0.9])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (0.9, 1.2)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_gradcheck(reduction: str, clip: float | None, name: str) -> None:
+def test_gradcheck(reduction: str, clip: float | None, soft_clip: float | None, name: str) -> None:
     blocks = name == "chunked in blocks"
-    case = make(reduction, (3, 9, 2), clip=clip)
+    case = make(reduction, (3, 9, 2), clip=clip, soft_clip=soft_clip)
     if blocks:  # one key many times, so that the table is cut though the numbers to differentiate by are few
         case.joint_key = case.joint_key * 2000
     query, key = case.query.requires_grad_(), case.key.requires_grad_()
@@ -41,9 +41,10 @@ def test_gradcheck(reduction: str, clip: float | None, name: str) -> None:
         assert torch.autograd.gradcheck(op, (query, key))
 
 
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (0.9, 1.2)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_reference_has_second_derivatives(reduction: str) -> None:
-    case = make(reduction, (3, 6, 2))
+def test_reference_has_second_derivatives(reduction: str, clip: float | None, soft_clip: float | None) -> None:
+    case = make(reduction, (3, 6, 2), clip=clip, soft_clip=soft_clip)
     with use_backend("reference"):
         inputs = (case.query.requires_grad_(), case.key.requires_grad_())
         assert torch.autograd.gradgradcheck(lambda query, key: call(case, query, key), inputs)

@@ -49,6 +49,29 @@ def straight_through_clip(args: list[Any], options: dict[str, Any]) -> tuple[Ten
     return value.detach() + open_value - open_value.detach(), joint
 
 
+def no_soft_clip(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    return plain(*args, **{**options, "soft_clip": None})
+
+
+def hard_before_soft(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    _, joint = plain(*args, **options)
+    scores = (options["scale"] * args[1] @ args[2].T).clamp(-options["clip"], options["clip"])
+    # As queries of a table whose keys are unit vectors, so that the rest of the formula is the same.
+    own = torch.eye(scores.shape[1], dtype=scores.dtype)
+    value, _ = plain(args[0], scores, own, *args[3:], **{**options, "scale": 1.0, "clip": None})
+    return value, joint
+
+
+def soft_clip_without_its_slope(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The slopes of the bent scores, as if they were scores."""
+    _, joint = plain(*args, **options)
+    bound, scores = options["soft_clip"], options["scale"] * args[1] @ args[2].T
+    bent = (bound * (scores / bound).tanh()).detach() + scores - scores.detach()
+    own = torch.eye(scores.shape[1], dtype=scores.dtype)
+    value, _ = plain(args[0], bent, own, *args[3:], **{**options, "scale": 1.0, "soft_clip": None})
+    return value, joint
+
+
 def peak_not_added(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
     value, joint = plain(*args, **options)
     scores = options["scale"] * args[1].detach() @ args[2].detach().T
@@ -78,8 +101,8 @@ def mean_for_sum(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tens
 
 
 MISTAKES = [
-    unmasked, no_scale, no_clip, wrong_sign, clipped_joint, straight_through_clip, peak_not_added,
-    joint_gradient_lost, swapped_pairs, last_key_forgotten, mean_for_sum,
+    unmasked, no_scale, no_clip, wrong_sign, clipped_joint, straight_through_clip, no_soft_clip, hard_before_soft,
+    soft_clip_without_its_slope, peak_not_added, joint_gradient_lost, swapped_pairs, last_key_forgotten, mean_for_sum,
 ]  # fmt: skip
 
 
@@ -88,7 +111,7 @@ MISTAKES = [
 @pytest.mark.parametrize("dtype", list(FLOOR), ids=str)
 def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]], reduction: str, dtype: torch.dtype) -> None:
     # The mistake is made in float64: it is not rounding that is refused, in whatever dtype ours is judged.
-    case = make(reduction, (6, 24, 5), clip=1.3)
+    case = make(reduction, (6, 24, 5), clip=1.3, soft_clip=1.7)
     allowed = solve(case.to(dtype), plain)
     judge(solve(case, plain), expect(case), allowed, dtype)
     with pytest.raises(AssertionError, match=r"is off by|was expected"):

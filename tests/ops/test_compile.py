@@ -29,7 +29,7 @@ def _fresh_compiler() -> Iterator[None]:
 def loss(query: Tensor, key: Tensor, group: Tensor, key_group: Tensor) -> Tensor:
     every = torch.arange(key.shape[0])
     value, joint = pairwise_with_joint("logsumexp", query, key, group, key_group, key_group, every, scale=0.5)
-    marginal = pairwise_softplus(query, key, group, key_group, clip=2.0)
+    marginal = pairwise_softplus(query, key, group, key_group, clip=2.0, soft_clip=3.0)
     return torch.nn.functional.softplus(value[key_group] - joint).mean() + marginal.mean()
 
 
@@ -108,15 +108,15 @@ def test_inductor() -> None:
 
 # opcheck itself looks at the gradient of tensors that are no leaves.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (1.0, 1.4)])
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_opcheck(backend: str, reduction: str, keep: bool, clip: float | None) -> None:
+def test_opcheck(backend: str, reduction: str, keep: bool, clip: float | None, soft_clip: float | None) -> None:
     if backend == "triton" and (clip is None or reduction == "softplus"):
         pytest.skip("the other half of the combinations, for time")
-    case = make(reduction, (3, 12, 4), clip=clip, dtype=torch.float32)
+    case = make(reduction, (3, 12, 4), clip=clip, soft_clip=soft_clip, dtype=torch.float32)
     query, key = case.query.requires_grad_(), case.key.requires_grad_()
-    options = (reduction, case.scale, clip, 2**26)
+    options = (reduction, case.scale, clip, soft_clip, 2**26)
     keep = keep and backend == "chunked"
     opcheck(torch.ops.infomax.pairwise.default, (query, key, *case.tensors(), *options, backend, keep))
     value, joint, saved = torch.ops.infomax.pairwise(query, key, *case.tensors(), *options, backend, keep)

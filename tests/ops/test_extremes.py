@@ -38,10 +38,11 @@ def test_no_queries_or_no_keys(backend: str, reduction: str, sizes: tuple[int, i
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 1e4), (torch.bfloat16, 3e4), (torch.float16, 1e4)])
+@pytest.mark.parametrize("soft_clip", [None, 20.0])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_huge_scores(backend: str, reduction: str, dtype: torch.dtype, size: float) -> None:
+def test_huge_scores(backend: str, reduction: str, soft_clip: float | None, dtype: torch.dtype, size: float) -> None:
     """Scores of the given size, of both signs, next to small ones: finite, and right to rounding."""
-    case = make(reduction, (4, 24, 4), scale=1.0).to(dtype)
+    case = make(reduction, (4, 24, 4), scale=1.0, soft_clip=soft_clip).to(dtype)
     side = torch.tensor([1.0, -1.0, 1.0, 1e-4], dtype=dtype)
     case.query = torch.ones(4, 4, dtype=dtype) * side[:, None]
     case.key = (case.key.sign() * torch.linspace(0.1, 1, 24, dtype=dtype)[:, None] * size / 4).to(dtype)
@@ -51,10 +52,10 @@ def test_huge_scores(backend: str, reduction: str, dtype: torch.dtype, size: flo
     judge(actual, expected, solve(case, plain), dtype)
 
 
-@pytest.mark.parametrize("clip", [None, 3.0])
-def test_extremes_across_blocks(clip: float | None) -> None:
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (3.0, None), (None, 20.0)])
+def test_extremes_across_blocks(clip: float | None, soft_clip: float | None) -> None:
     """The peak rises from block to block, falls, and a query's first blocks are excluded altogether."""
-    case = make("logsumexp", (40, 1500, 3), groups="none", clip=clip, seed=3)
+    case = make("logsumexp", (40, 1500, 3), groups="none", clip=clip, soft_clip=soft_clip, seed=3)
     case.key = case.key + 300 * torch.linspace(-1, 1, 1500).double().sin()[:, None]
     case.query_group = torch.arange(40) // 20
     case.key_group = torch.arange(1500) // 750
@@ -66,12 +67,13 @@ def test_extremes_across_blocks(clip: float | None) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter's arrays
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (1.0, None), (1.0, 2.0)])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_a_nan_is_not_hidden(backend: str, reduction: str, clip: float | None) -> None:
+def test_a_nan_is_not_hidden(backend: str, reduction: str, clip: float | None, soft_clip: float | None) -> None:
     query, key = torch.randn(3, 2, requires_grad=True), torch.randn(6, 2)
     key[4, 0] = float("nan")
-    value, _ = pairwise_with_joint(reduction, query, key, None, None, *torch.zeros(2, 1).long(), clip=clip)
+    pair = torch.zeros(2, 1).long()
+    value, _ = pairwise_with_joint(reduction, query, key, None, None, *pair, clip=clip, soft_clip=soft_clip)
     assert value.isnan().all()
     (grad,) = torch.autograd.grad(value.sum(), query)
     assert grad.isnan().any()

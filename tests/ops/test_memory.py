@@ -23,32 +23,34 @@ def problem(queries: int, keys: int, dim: int, dtype: torch.dtype = torch.float3
     return [*tensors, torch.arange(keys)], gradients + vectors
 
 
-def step(tensors: list[Tensor], reduction: str, op=pairwise_with_joint, clip: float | None = None):
+def step(tensors: list[Tensor], reduction: str, op=pairwise_with_joint, **options: float | None):
     def run() -> tuple[Tensor, ...]:
-        value, joint = op(reduction, *tensors, scale=1.0, clip=clip)
+        value, joint = op(reduction, *tensors, scale=1.0, **{"clip": None, **options})
         return torch.autograd.grad((value.sum() - joint.sum()), tensors[:2])
 
     return run
 
 
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (1.0, 1.5)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("sizes", [(256, 8192, 16), (4096, 512, 16), (3000, 3000, 4)], ids=str)
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
 def test_a_small_workspace_holds(
-    reduction: str, sizes: tuple[int, int, int], dtype: torch.dtype, clip: float | None
+    reduction: str, sizes: tuple[int, int, int], dtype: torch.dtype, clip: float | None, soft_clip: float | None
 ) -> None:
     tensors, allowed = problem(*sizes, dtype)
     table = sizes[0] * sizes[1] * 4
     with use_backend("chunked"), use_workspace(MIB):
-        peak = peak_bytes(step(tensors, reduction, clip=clip))
+        peak = peak_bytes(step(tensors, reduction, clip=clip, soft_clip=soft_clip))
     assert peak <= allowed + MIB < table + allowed
 
 
-def test_a_kept_table_is_within_the_workspace() -> None:
+@pytest.mark.parametrize("soft_clip", [None, 1.5])
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_a_kept_table_is_within_the_workspace(reduction: str, soft_clip: float | None) -> None:
     tensors, allowed = problem(64, 4096, 16)
     with use_backend("chunked"), use_workspace(4 * MIB):
-        peak = peak_bytes(step(tensors, "logsumexp"))
+        peak = peak_bytes(step(tensors, reduction, soft_clip=soft_clip))
     assert MIB < peak <= allowed + 4 * MIB, "1 MiB of scores are kept"
 
 

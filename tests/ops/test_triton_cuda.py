@@ -52,9 +52,11 @@ def test_against_float64(reduction: str, sizes: tuple[int, int, int], groups: st
     check(case, dtype, 4 * FLOOR[dtype])
 
 
+@pytest.mark.parametrize("soft_clip", [None, 2.0])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_clip(reduction: str) -> None:
-    check(make(reduction, (200, 1500, 24), clip=1.5, scale=0.5), torch.float32, 4 * FLOOR[torch.float32])
+def test_clip(reduction: str, soft_clip: float | None) -> None:
+    case = make(reduction, (200, 1500, 24), clip=1.5, soft_clip=soft_clip, scale=0.5)
+    check(case, torch.float32, 4 * FLOOR[torch.float32])
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -90,7 +92,7 @@ def test_results_repeat_bitwise() -> None:
 
 def test_compiled_in_one_graph() -> None:
     def loss(query: Tensor, key: Tensor) -> Tensor:
-        return pairwise_logsumexp(query, key).mean() + pairwise_softplus(query, key, clip=3.0).mean()
+        return pairwise_logsumexp(query, key).mean() + pairwise_softplus(query, key, clip=3.0, soft_clip=5.0).mean()
 
     compiled = torch.compile(loss, fullgraph=True)
     for rows in (64, 96, 160):

@@ -38,25 +38,29 @@ def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(0.9, None), (None, 0.8), (0.9, 1.1)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_clip(backend: str, reduction: str, dtype: torch.dtype) -> None:
+def test_clip(backend: str, reduction: str, clip: float | None, soft_clip: float | None, dtype: torch.dtype) -> None:
     if (backend, dtype) == ("triton", torch.float64):
         pytest.skip("no float64 kernels")
-    case = make(reduction, clip=0.9)
-    scores = (case.scale * case.query @ case.key.T).abs()
-    assert (scores > 0.9).any(), "a case in which nothing is clipped shows nothing"
+    case = make(reduction, clip=clip, soft_clip=soft_clip)
+    scores = case.scale * case.query @ case.key.T
+    bent = scores if soft_clip is None else soft_clip * (scores / soft_clip).tanh()
+    assert clip is None or (bent.abs() > clip).any(), "a case in which nothing is clipped shows nothing"
     check(case, dtype)
 
 
-@pytest.mark.parametrize("clip", [None, 0.8])
+@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (0.8, None), (0.8, 1.1)])
 @pytest.mark.parametrize("groups", ["none", "runs", "shuffled"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_many_blocks(reduction: str, dtype: torch.dtype, groups: str, clip: float | None) -> None:
+def test_many_blocks(
+    reduction: str, dtype: torch.dtype, groups: str, clip: float | None, soft_clip: float | None
+) -> None:
     """A workspace of 64 KiB cuts both the queries and the keys."""
     if dtype == torch.bfloat16 and clip is not None:
         pytest.skip("rounded scores lie on the bound")
-    case = make(reduction, (70, 300, 9), groups=groups, clip=clip, seed=2).to(dtype)
+    case = make(reduction, (70, 300, 9), groups=groups, clip=clip, soft_clip=soft_clip, seed=2).to(dtype)
     dense = case.to(torch.float64)
     with use_backend("reference"):
         expected = solve(dense)

@@ -20,7 +20,9 @@ from contracts import (
     numpy_rows,
     scores_in,
     some_mask,
+    table_of,
     value_and_gradients,
+    workspace_of_tiles,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ from infomax import Estimator, PairScores
 from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
-from infomax.scores import streamed
+from infomax.scores import ClippedScores, streamed
 
 SMALLEST, MAP, SEVERAL_GLOBALS = LAYOUTS[1], LAYOUTS[3], LAYOUTS[5]
 
@@ -89,6 +91,56 @@ def test_clipped_loss(name: str, clip: float, form: str, masked: bool) -> None:
 def test_clipped_estimates(form: str, clip: float | None) -> None:
     for ours, loops in ((F.smile_estimate, oracles.smile_estimate), (F.nwj_estimate, oracles.nwj_estimate)):
         check_estimate(partial(ours, clip=clip), partial(loops, clip=clip), MAP, form)
+
+
+# A loss for each of the reductions, and what the loops say; half of them cut off what has been bent.
+SOFT: dict[str, tuple[Callable[[PairScores], Tensor], Callable[[oracles.Pairs], complex]]] = {
+    "infonce": (F.infonce_loss, oracles.infonce_loss),
+    "jsd": (partial(F.jsd_loss, clip=0.8), partial(oracles.jsd_loss, clip=0.8)),
+    "nwj": (partial(F.nwj_loss, clip=0.8), partial(oracles.nwj_loss, clip=0.8)),
+    "wasserstein": (F.wasserstein_loss, oracles.wasserstein_loss),
+    "chi2": (clipping_loss("chi2", 0.8), partial(oracles.chi2_loss, clip=0.8)),
+    "mean square": (F.mean_square, oracles.mean_square),
+}
+
+
+@by_form
+@pytest.mark.parametrize("name", SOFT)
+def test_softly_clipped_loss(name: str, form: str) -> None:
+    ours, loops = SOFT[name]
+    check_loss_and_gradients(
+        lambda scores: ours(ClippedScores(scores, 1.2, soft=True)),
+        lambda pairs: loops(oracles.softly_clipped(pairs, 1.2)),
+        SEVERAL_GLOBALS,
+        form,
+        masked=True,
+        scale=0.7,
+    )
+
+
+@by_form
+@pytest.mark.parametrize("factor", [-2.0, 0.5, 0.0])
+@pytest.mark.parametrize("soft", [False, True])
+def test_clipped_scores_times_a_factor(soft: bool, factor: float, form: str) -> None:
+    table = 3 * table_of(*features(MAP)).detach()
+    inside = 1.2 * (table / 1.2).tanh() if soft else table.clamp(-1.2, 1.2)
+    expected = F.dense_scores(factor * inside).reduce("logsumexp", 1.0)
+    with workspace_of_tiles(form), torch.no_grad():
+        scores = ClippedScores(scores_in(form, *features(MAP), scale=3.0), 1.2, soft=soft).scaled(factor)
+        found = scores.reduce("logsumexp", 1.0)
+        assert_close(scores.joint(), expected.joint, 1e-12, "joint")
+    for what, one, other in zip(("joint", "marginal"), found, expected, strict=True):
+        assert_close(one, other, 1e-12, what)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_soft_clip_comes_first(soft: bool) -> None:
+    clipped = ClippedScores(scores_in("streamed", *features(MAP)), 2.0, soft=soft)
+    cut = ClippedScores(clipped, 1.0).reduce("sum")
+    assert_close(cut.joint, clipped.joint().clamp(-1, 1), 1e-12)
+    assert_close(cut.marginal, clipped.reduce("sum", 1.0).marginal, 1e-12)
+    with pytest.raises(ValueError, match=r"soft_clip must come before other clips, got .* at 2.0; clip softly first"):
+        ClippedScores(clipped, 1.0, soft=True).reduce("sum")
 
 
 @by_form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -361,6 +362,12 @@ class TestRefusals:
             scores.reduce("mean")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="clip must be positive or None, got -1"):
             scores.reduce("sum", -1.0)
+        with pytest.raises(ValueError, match="soft_clip must be positive or None, got -1"):
+            scores.reduce("sum", None, -1.0)
+        with pytest.raises(ValueError, match="soft_clip must be finite for a soft clip, got inf; None leaves"):
+            scores.reduce("sum", soft_clip=math.inf)
+        with pytest.raises(TypeError, match="soft_clip must be a number, got str"):
+            scores.reduce("sum", soft_clip="5")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="clip must be a number, got str"):
             F.smile_estimate(scores, clip="5")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="scale must be a number, got str"):

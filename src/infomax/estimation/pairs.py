@@ -39,6 +39,7 @@ class PairedScores(PairScores):
     def count(self) -> Tensor:
         return torch.full_like(self._joint_scores, self._marginal_scores.shape[1], dtype=torch.float32)
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         everything = torch.ones_like(self._marginal_scores, dtype=torch.bool)
-        return Reduced(self._joint_scores, reduce_table(self._marginal_scores, everything, reduction, clip))
+        marginal = reduce_table(self._marginal_scores, everything, reduction, clip, soft_clip)
+        return Reduced(self._joint_scores, marginal)

@@ -16,27 +16,30 @@ __all__ = ["ScoreRegularised"]
 class ScoreRegularised(Estimator):
     r"""Any estimator on clipped scores, with a penalty on their squares before clipping.
 
-    .. math:: \mathcal{L}\big(\mathrm{clip}(T, -c, c)\big) + \lambda \, \mathbb{E}_\mathrm{all\ pairs}\big[T^2\big]
+    .. math:: \mathcal{L}\big(c \tanh(T / c)\big) + \lambda \, \mathbb{E}_\mathrm{all\ pairs}\big[T^2\big]
 
     For training that is lost to scores that grow without end, as may happen in half precision or with long schedules.
-    The estimate is that of the clipped scores, so a lower bound stays one; of a density nothing is left to bound.
+    The estimate is that of the clipped scores, so a lower bound, which any scores give, stays one; of a density nothing
+    is left to bound.
 
     Args:
         estimator: a short name, or a module.
         weight: lambda; 0 leaves the penalty out.
         clip: c; None leaves the scores as they are.
+        soft: bend every score, as above. False cuts scores off at c and -c, and does not bend those within.
 
     Raises:
         TypeError: the estimator is neither a name nor a module; weight or clip is no number.
-        ValueError: the name is unknown, weight is negative, or clip is not positive.
+        ValueError: the name is unknown, weight is negative, or clip is not positive (and finite where it is soft);
+            in a call, ``soft`` and the scores are clipped already.
 
     Numerics:
-        A score beyond the bound has no gradient but that of the penalty, which brings it back.
+        Far beyond the bound (cut off: anywhere beyond) a score has no gradient but that of the penalty, which brings it
+        back.
 
     Source:
         Bachman, Hjelm & Buchwalter 2019 (AMDIM): 4e-2 (5e-2 in their code) and c tanh(T / c) with c = 20
-        (10 in later code). Their soft clip acts on every score by itself, which no sum over pairs in constant memory
-        allows; this one does not bend the scores inside.
+        (10 in later code).
 
     Example:
         >>> import torch
@@ -46,14 +49,20 @@ class ScoreRegularised(Estimator):
     """
 
     def __init__(
-        self, estimator: str | nn.Module = "infonce", *, weight: float = 4e-2, clip: float | None = 20.0
+        self,
+        estimator: str | nn.Module = "infonce",
+        *,
+        weight: float = 4e-2,
+        clip: float | None = 20.0,
+        soft: bool = True,
     ) -> None:
         super().__init__()
         self.estimator = build_estimator(estimator)
         if not check_number("weight", weight) >= 0:
             raise ValueError(f"weight must be at least 0, got {weight}")
         self.weight = weight
-        self.clip = check_clip(clip)
+        self.clip = check_clip(clip, soft=soft)
+        self.soft = soft
         inner = self.estimator
         self.needs_density = getattr(inner, "needs_density", False)
         self.bias, self.variance = getattr(inner, "bias", ""), getattr(inner, "variance", "")
@@ -69,7 +78,7 @@ class ScoreRegularised(Estimator):
         return self.estimator.mutual_information(self._clipped(scores))
 
     def _clipped(self, scores: PairScores) -> PairScores:
-        return scores if self.clip is None else ClippedScores(scores, self.clip)
+        return scores if self.clip is None else ClippedScores(scores, self.clip, soft=self.soft)
 
     def extra_repr(self) -> str:
-        return f"weight={self.weight}, clip={self.clip}"
+        return f"weight={self.weight}, clip={self.clip}, soft={self.soft}"

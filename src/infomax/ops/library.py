@@ -21,7 +21,7 @@ __all__ = ["pairwise"]
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 _PROBLEM = (
     "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key, "
-    "str reduction, float scale, float? clip, int workspace"
+    "str reduction, float scale, float? clip, float? soft_clip, int workspace"
 )
 
 _library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-call]
@@ -53,6 +53,7 @@ def _pairwise(
     reduction: str,
     scale: float,
     clip: float | None,
+    soft_clip: float | None,
     workspace: int,
     backend: str,
     keep: bool,
@@ -60,7 +61,9 @@ def _pairwise(
     """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what the backend saves for backward."""
     if joint_query is not None and joint_key is not None and query.device.type == "cpu":
         check_joint_values(query, key, joint_query, joint_key)
-    problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
+    problem = Problem(
+        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
+    )
     with _without_autocast(query.device.type):
         return dispatch.implementation(backend).forward(problem, keep)
 
@@ -75,6 +78,7 @@ def _pairwise_fake(
     reduction: str,
     scale: float,
     clip: float | None,
+    soft_clip: float | None,
     workspace: int,
     backend: str,
     keep: bool,
@@ -103,13 +107,16 @@ def _pairwise_backward(
     reduction: str,
     scale: float,
     clip: float | None,
+    soft_clip: float | None,
     workspace: int,
     backend: str,
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of query and key, empty where not needed."""
-    problem = Problem(query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, workspace)
+    problem = Problem(
+        query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
+    )
     run = dispatch.implementation(backend).backward
     with _without_autocast(query.device.type):
         return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
@@ -129,6 +136,7 @@ def _pairwise_backward_fake(
     reduction: str,
     scale: float,
     clip: float | None,
+    soft_clip: float | None,
     workspace: int,
     backend: str,
     need_query: bool,
@@ -150,7 +158,7 @@ def _without_autocast(device: str) -> AbstractContextManager[object]:
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     value, _, saved = output
     ctx.save_for_backward(*inputs[:6], value, saved)
-    ctx.options = inputs[6:11]
+    ctx.options = inputs[6:12]
     ctx.mark_non_differentiable(saved)
     ctx.set_materialize_grads(False)
 
@@ -169,7 +177,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
             grad_value, grad_joint, value, saved, *tensors, *options, backend, need_query, need_key
         )
     grad_query, grad_key = grads
-    return (grad_query if need_query else None, grad_key if need_key else None, *(None,) * 10)
+    return (grad_query if need_query else None, grad_key if need_key else None, *(None,) * 11)
 
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:

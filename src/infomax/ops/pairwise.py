@@ -24,6 +24,7 @@ def pairwise_logsumexp(
     *,
     scale: float = 1.0,
     clip: float | None = None,
+    soft_clip: float | None = None,
 ) -> Tensor:
     r"""Log-sum-exp of each query's scores over all keys of another group.
 
@@ -32,7 +33,8 @@ def pairwise_logsumexp(
         s(q, k) = \mathrm{clip}\bigl(\mathrm{scale} \cdot \langle x_q, y_k \rangle\bigr)
 
     The table of scores never exists as a whole, neither here nor in the backward pass, unless it fits in the workspace
-    (`use_workspace`). Gradients reach ``query`` and ``key``; a clipped score passes none.
+    (`use_workspace`). Gradients reach ``query`` and ``key``; a clipped score passes none, a softly clipped one
+    ``1 - tanh(score / c) ** 2`` of its own.
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
@@ -41,6 +43,7 @@ def pairwise_logsumexp(
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.
         clip: Bound of the scores' magnitude, or None.
+        soft_clip: The c of ``c * tanh(score / c)``, which scores go through before ``clip``, or None.
 
     Returns:
         ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has
@@ -62,7 +65,7 @@ def pairwise_logsumexp(
         >>> pairwise_logsumexp(query, key, torch.arange(2), torch.arange(2).repeat_interleave(3))
         tensor([1.0986, 1.0986])
     """
-    value, _ = _call("logsumexp", query, key, query_group, key_group, None, None, scale, clip)
+    value, _ = _call("logsumexp", query, key, query_group, key_group, None, None, scale, clip, soft_clip)
     return value
 
 
@@ -74,6 +77,7 @@ def pairwise_softplus(
     *,
     scale: float = 1.0,
     clip: float | None = None,
+    soft_clip: float | None = None,
 ) -> Tensor:
     r"""Sum of the softplus of each query's scores over all keys of another group.
 
@@ -91,6 +95,7 @@ def pairwise_softplus(
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.
         clip: Bound of the scores' magnitude, or None.
+        soft_clip: The c of ``c * tanh(score / c)``, which scores go through before ``clip``, or None.
 
     Returns:
         ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has 0,
@@ -110,7 +115,7 @@ def pairwise_softplus(
         >>> pairwise_softplus(torch.zeros(2, 4), torch.zeros(3, 4))
         tensor([2.0794, 2.0794])
     """
-    value, _ = _call("softplus", query, key, query_group, key_group, None, None, scale, clip)
+    value, _ = _call("softplus", query, key, query_group, key_group, None, None, scale, clip, soft_clip)
     return value
 
 
@@ -125,6 +130,7 @@ def pairwise_with_joint(
     *,
     scale: float = 1.0,
     clip: float | None = None,
+    soft_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""A reduction of each query's scores, and the scores of listed pairs read off the same table.
 
@@ -145,6 +151,7 @@ def pairwise_with_joint(
         joint_key: ``(J,)`` integers, rows of ``key``, non-decreasing.
         scale: Factor of every score.
         clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
+        soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.
 
     Returns:
         The reduction ``(M,)`` in nats and the joint scores ``(J,)``, without a unit; float64 for float64 inputs,
@@ -166,7 +173,7 @@ def pairwise_with_joint(
         >>> joint - value
         tensor([1., 1.])
     """
-    return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip)
+    return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
 
 
 def _call(
@@ -179,9 +186,10 @@ def _call(
     joint_key: Tensor | None,
     scale: float,
     clip: float | None,
+    soft_clip: float | None,
 ) -> tuple[Tensor, Tensor]:
     check_choice("reduction", reduction, REDUCTIONS)
-    check_options(scale, clip)
+    check_options(scale, clip, soft_clip)
     query, key = _autocast(check_floating("query", query), check_floating("key", key))
     check_vectors(query, key)
     check_groups(query, key, query_group, key_group)
@@ -194,8 +202,8 @@ def _call(
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]
-    bound = None if clip is None else float(clip)
-    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), bound, space, backend, keep)
+    bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
+    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
     return value, joint
 
 

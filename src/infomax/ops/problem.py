@@ -39,6 +39,7 @@ class Problem:
         reduction: One of `REDUCTIONS`; all but the first are sums of a function of each score.
         scale: Factor of every score.
         clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
+        soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.
         workspace: Bytes that blocks of scores may take.
     """
 
@@ -51,6 +52,7 @@ class Problem:
     reduction: str
     scale: float
     clip: float | None
+    soft_clip: float | None
     workspace: int
 
     @property

@@ -36,6 +36,12 @@ def _scores(problem: Problem) -> Tensor:
     return problem.scale * (query @ key.T)
 
 
+def _bent(problem: Problem, scores: Tensor) -> Tensor:
+    """The scores after the soft clip."""
+    bound = problem.soft_clip
+    return scores if bound is None else bound * (scores / bound).tanh()
+
+
 def _admissible(problem: Problem) -> Tensor | None:
     if problem.query_group is None or problem.key_group is None:
         return None
@@ -49,6 +55,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         joint = scores.new_empty(0)
     else:
         joint = scores[problem.joint_query, problem.joint_key]
+    scores = _bent(problem, scores)
     if problem.clip is not None:
         scores = scores.clamp(-problem.clip, problem.clip)
     admissible = _admissible(problem)
@@ -92,7 +99,8 @@ def backward(
 
 def _slope(problem: Problem, scores: Tensor) -> Tensor:
     """The derivative of the reduction by each score, zero where a score is excluded or clipped."""
-    clipped = scores if problem.clip is None else scores.clamp(-problem.clip, problem.clip)
+    bent = _bent(problem, scores)
+    clipped = bent if problem.clip is None else bent.clamp(-problem.clip, problem.clip)
     admissible = _admissible(problem)
     if problem.reduction == "logsumexp":
         if admissible is not None:
@@ -104,8 +112,8 @@ def _slope(problem: Problem, scores: Tensor) -> Tensor:
         slope = weight / total.masked_fill(total == 0, 1.0)
     else:
         slope = _SLOPES[problem.reduction](clipped)
-        if admissible is not None:
-            slope = slope.masked_fill(~admissible, 0.0)
+    if problem.soft_clip is not None:
+        slope = slope * (1.0 - (bent / problem.soft_clip).square())
     if problem.clip is not None:
-        slope = slope.masked_fill(scores.detach().abs() > problem.clip, 0.0)
-    return slope
+        slope = slope.masked_fill(bent.detach().abs() > problem.clip, 0.0)
+    return slope if admissible is None else slope.masked_fill(~admissible, 0.0)

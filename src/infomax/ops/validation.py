@@ -87,12 +87,12 @@ def check_joint_values(query: Tensor, key: Tensor, joint_query: Tensor, joint_ke
             raise ValueError(f"{name} must be within [0, {rows}), got values from {lowest} to {highest}")
 
 
-def check_options(scale: float, clip: float | None) -> None:
-    """Check the factor and the bound of scores.
+def check_options(scale: float, clip: float | None, soft_clip: float | None) -> None:
+    """Check the factor and the bounds of scores.
 
     Raises:
         TypeError: One is no number.
-        ValueError: The scale is not finite, or the bound is not positive.
+        ValueError: The scale is not finite, a bound is not positive, or the soft one is not finite.
     """
     if isinstance(scale, Tensor):
         raise TypeError("scale must be a number, got a torch.Tensor; multiply query by a learned factor instead")
@@ -100,12 +100,15 @@ def check_options(scale: float, clip: float | None) -> None:
         raise TypeError(f"scale must be a number, got {type(scale).__name__}")
     if not math.isfinite(scale):
         raise ValueError(f"scale must be finite, got {scale}")
-    if clip is None:
-        return
-    if isinstance(clip, bool) or not isinstance(clip, (int, float)):
-        raise TypeError(f"clip must be a number or None, got {type(clip).__name__}")
-    if not clip > 0:
-        raise ValueError(f"clip must be positive, got {clip}; None leaves scores as they are")
+    for name, bound in (("clip", clip), ("soft_clip", soft_clip)):
+        if bound is None:
+            continue
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)):
+            raise TypeError(f"{name} must be a number or None, got {type(bound).__name__}")
+        if not bound > 0:
+            raise ValueError(f"{name} must be positive, got {bound}; None leaves scores as they are")
+    if soft_clip is not None and not math.isfinite(soft_clip):
+        raise ValueError(f"soft_clip must be finite, got {soft_clip}; None leaves scores as they are")
 
 
 def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:

@@ -50,24 +50,27 @@ class PairScores(ABC):
         self.pairing = pairing
         self._known: dict[tuple[Hashable, bool], Any] = {}
 
-    def reduce(self, reduction: Reduction, clip: float | None = None) -> Reduced:
+    def reduce(self, reduction: Reduction, clip: float | None = None, soft_clip: float | None = None) -> Reduced:
         """Joint scores, and ``reduction`` over each global's marginal scores.
 
         Args:
             reduction: ``"logsumexp"``, or the sum of a function of each score: ``"softplus"``, ``"sum"`` (the score),
                 ``"square_sum"`` (its square), ``"pearson"`` (T + T^2 / 4).
             clip: bring the *marginal* scores into [-clip, clip] first.
+            soft_clip: the c of ``c tanh(T / c)``, which the *marginal* scores go through before ``clip``.
 
         Returns:
             Vectors (J,) and (M,). A global without marginal pairs has -inf for the log-sum-exp and 0 for the sums.
 
         Raises:
-            TypeError: clip is no number.
-            ValueError: the reduction is unknown, or clip is not positive.
+            TypeError: clip or soft_clip is no number.
+            ValueError: the reduction is unknown, clip is not positive, soft_clip is not positive and finite, or the
+                scores are clipped already: no soft clip of those is one of the scores themselves.
         """
         check_choice("reduction", reduction, REDUCTIONS)
         check_clip(clip)
-        return self._once((reduction, clip), lambda: self._reduce(reduction, clip))
+        check_clip(soft_clip, "soft_clip", soft=True)
+        return self._once((reduction, clip, soft_clip), lambda: self._reduce(reduction, clip, soft_clip))
 
     def joint(self) -> Tensor:
         """Return the scores of the joint pairs alone, (J,)."""
@@ -85,7 +88,7 @@ class PairScores(ABC):
         return value
 
     @abstractmethod
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced: ...
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced: ...
 
     @abstractmethod
     def scaled(self, factor: float) -> PairScores:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from infomax._checks import check_clip
 from infomax.scores.base import PairScores, Reduced, Reduction
+from infomax.scores.reductions import bend
 
 __all__ = ["ClippedScores"]
 
@@ -14,39 +15,53 @@ class ClippedScores(PairScores):
     """Scores brought into [-clip, clip], the joint ones too: what a critic with that output would give.
 
     Args:
-        inner: the scores.
-        clip: bound of their magnitude. A score beyond it passes no gradient.
+        inner: the scores. A hard clip goes around clipped ones too, a soft clip does not.
+        clip: c, the bound of their magnitude.
+        soft: bend every score, to ``c tanh(T / c)``, whose gradient fades towards the bound. False cuts it off there:
+            a score within is left alone, one beyond passes no gradient.
 
     Raises:
         TypeError: clip is no number.
-        ValueError: clip is not positive.
+        ValueError: clip is not positive, or infinite and soft. In a reduction: a soft clip goes around another.
 
     Example:
         >>> import torch
         >>> from infomax import functional as F
         >>> from infomax.scores import ClippedScores
-        >>> scores = ClippedScores(F.dense_scores(50.0 * torch.eye(4)), clip=20.0)
-        >>> F.dv_estimate(scores)
-        tensor(20.)
+        >>> scores = F.dense_scores(50.0 * torch.eye(4))
+        >>> F.dv_estimate(ClippedScores(scores, clip=20.0)), F.dv_estimate(ClippedScores(scores, clip=20.0, soft=True))
+        (tensor(20.), tensor(19.7323))
     """
 
-    def __init__(self, inner: PairScores, clip: float) -> None:
+    def __init__(self, inner: PairScores, clip: float, *, soft: bool = False) -> None:
         super().__init__(inner.pairing)
+        check_clip(clip, soft=soft)
         self.inner = inner
-        check_clip(clip)
         self.clip = clip
+        self.soft = soft
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
-        bound = self.clip if clip is None else min(clip, self.clip)
-        joint, marginal = self.inner.reduce(reduction, bound)
-        return Reduced(joint.clamp(-self.clip, self.clip), marginal)
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        if soft_clip is not None:
+            # A tanh of clipped scores is no clip of a tanh, which is what reductions offer.
+            kind = "softly" if self.soft else "hard"
+            raise ValueError(
+                f"soft_clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"
+            )
+        if self.soft:
+            joint, marginal = self.inner.reduce(reduction, clip, self.clip)
+        else:
+            joint, marginal = self.inner.reduce(reduction, self.clip if clip is None else min(clip, self.clip))
+        return Reduced(self._clipped(joint), marginal)
 
     def joint(self) -> Tensor:
-        return self.inner.joint().clamp(-self.clip, self.clip)
+        return self._clipped(self.inner.joint())
+
+    def _clipped(self, joint: Tensor) -> Tensor:
+        return bend(joint, self.clip) if self.soft else joint.clamp(-self.clip, self.clip)
 
     def scaled(self, factor: float) -> PairScores:
         scaled = self.inner.scaled(factor)
-        return ClippedScores(scaled, abs(factor) * self.clip) if factor else scaled
+        return ClippedScores(scaled, abs(factor) * self.clip, soft=self.soft) if factor else scaled
 
     def count(self) -> Tensor:
         return self.inner.count()

@@ -56,8 +56,8 @@ class DenseScores(PairScores):
         """Return the scores of the same queries with other keys."""
         return self._replace(key, pairing, self.scale)
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
-        return Reduced(self.joint(), self._marginal(reduction, clip))
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        return Reduced(self.joint(), self._marginal(reduction, clip, soft_clip))
 
     def joint(self) -> Tensor:
         return self._once("joint", self._joint_scores)
@@ -84,7 +84,7 @@ class DenseScores(PairScores):
             ]
         )
 
-    def _marginal(self, reduction: Reduction, clip: float | None) -> Tensor:
+    def _marginal(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Tensor:
         pairing = self.pairing
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
         pairs = self._pairs_a_tile()
@@ -95,7 +95,7 @@ class DenseScores(PairScores):
 
         def tile(query: Tensor, part: Tensor, query_group: Tensor, group: Tensor) -> Tensor:
             keep = query_group[:, None] != group[None, :]
-            return reduce_table(self._evaluate(query[:, None], part[None]), keep, reduction, clip)
+            return reduce_table(self._evaluate(query[:, None], part[None]), keep, reduction, clip, soft_clip)
 
         reduced = []
         for query, query_group in zip(
@@ -122,11 +122,12 @@ class TableScores(PairScores):
     def scaled(self, factor: float) -> TableScores:
         return TableScores(self.table * factor, self.pairing)
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
         table = self.table.to(accumulation_dtype(self.table.dtype))
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]
-        return Reduced(table[pairing.joint_query, pairing.joint_key], reduce_table(table, keep, reduction, clip))
+        marginal = reduce_table(table, keep, reduction, clip, soft_clip)
+        return Reduced(table[pairing.joint_query, pairing.joint_key], marginal)
 
     def joint(self) -> Tensor:
         scores = self.table[self.pairing.joint_query, self.pairing.joint_key]

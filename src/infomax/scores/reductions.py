@@ -8,7 +8,12 @@ from torch.nn import functional as nnf
 
 from infomax.scores.base import Reduction
 
-__all__ = ["logsumexp", "reduce_table", "softplus"]
+__all__ = ["bend", "logsumexp", "reduce_table", "softplus"]
+
+
+def bend(scores: Tensor, bound: float) -> Tensor:
+    """Return c tanh(T / c): softly brought into [-c, c]."""
+    return bound * (scores / bound).tanh()
 
 
 def softplus(scores: Tensor) -> Tensor:
@@ -28,8 +33,12 @@ def logsumexp(table: Tensor, keep: Tensor | None = None) -> Tensor:
     return torch.where(empty, -torch.inf, log_total)
 
 
-def reduce_table(table: Tensor, keep: Tensor, reduction: Reduction, clip: float | None) -> Tensor:
+def reduce_table(
+    table: Tensor, keep: Tensor, reduction: Reduction, clip: float | None, soft_clip: float | None
+) -> Tensor:
     """Reduce (m, k) scores over the k columns for which ``keep`` (m, k) holds."""
+    if soft_clip is not None:
+        table = bend(table, soft_clip)
     if clip is not None:
         table = table.clamp(-clip, clip)
     if reduction == "logsumexp":

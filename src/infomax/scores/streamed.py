@@ -44,15 +44,16 @@ class StreamedScores(PairScores):
         """Return the scores of the same queries with other keys."""
         return StreamedScores(self.query, key, pairing, self.scale, autocast=self.autocast)
 
-    def _reduce(self, reduction: Reduction, clip: float | None) -> Reduced:
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         if self.autocast or not autocasting(self.key.device.type):
-            return self._reduce_pairs(reduction, clip)
+            return self._reduce_pairs(reduction, clip, soft_clip)
         with torch.autocast(self.key.device.type, enabled=False):
-            return self._reduce_pairs(reduction, clip)
+            return self._reduce_pairs(reduction, clip, soft_clip)
 
-    def _reduce_pairs(self, reduction: Reduction, clip: float | None) -> Reduced:
+    def _reduce_pairs(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
-        if reduction == "sum" and clip is None and self.query.shape[0] > _FEW_QUERIES:
+        bounded = clip is not None or soft_clip is not None
+        if reduction == "sum" and not bounded and self.query.shape[0] > _FEW_QUERIES:
             return Reduced(self.joint(), self._sum())
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(
@@ -65,6 +66,7 @@ class StreamedScores(PairScores):
                 pairing.joint_key,
                 scale=self.scale,
                 clip=clip,
+                soft_clip=soft_clip,
             )
             return Reduced(joint, marginal)
         # Other rows serve as marginals than those that form joint pairs: two tables, each read once.
@@ -79,6 +81,7 @@ class StreamedScores(PairScores):
             nothing,
             scale=self.scale,
             clip=clip,
+            soft_clip=soft_clip,
         )
         return Reduced(self.joint(), marginal)
 

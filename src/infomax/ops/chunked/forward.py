@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
+from infomax.ops.chunked.clipping import Clipping
 from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.joint import JointPairs
 from infomax.ops.chunked.pages import new_empty
@@ -22,8 +23,8 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `split_kept` views."""
     plan = Plan.of(problem, keep)
     reduction_type = reduction_of(problem.reduction)
-    unit = reduction_type.unit
-    blocks = Blocks(problem, plan, unit)
+    clipping = Clipping(problem, reduction_type.unit)
+    blocks = Blocks(problem, plan, clipping.unit)
     exclusion = Exclusion(problem, plan.keys)
     pairs = JointPairs(problem, plan.keys)
     queries, keys = problem.query.shape[0], problem.key.shape[0]
@@ -33,7 +34,6 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     table, references = split_kept(kept, queries, keys) if keep else (None, None)
     if references is not None:
         references.zero_()  # not every reduction and block has one, and what is saved must repeat bitwise
-    clip = None if problem.clip is None else problem.clip / unit
     excluded = reduction_type.excluded
     for rows in plan.rows:
         scaled = blocks.queries(rows)
@@ -41,7 +41,6 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         for index, part in enumerate(plan.keys):
             size = (part.stop - part.start, rows.stop - rows.start)
             block = blocks.scores("scores", *size) if table is None else table[part]
-            outside = None
             absorbed = False
             while not absorbed:
                 torch.mm(blocks.keys(part), scaled.T, out=block)
@@ -49,20 +48,17 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
                 if found is not None:
                     positions, where = found
                     joint[where] = block.view(-1)[positions]
-                if clip is not None:
-                    if keep:
-                        outside = torch.abs(block, out=blocks.scores("spare", *size)) > clip
-                    block.clamp_(-clip, clip)
+                clipping.apply(block, blocks, keep)
                 exclusion.fill(block, index, part, rows, excluded)
                 absorbed = reduction.absorb(block, blocks, keep)
-            if keep and isfinite(excluded):
-                exclusion.fill(block, index, part, rows, 0.0)
-            if outside is not None:
-                block.masked_fill_(outside, 0.0)
+            if keep:
+                clipping.to_slopes(block)
+                if isfinite(excluded) or not clipping.keeps_zeros:
+                    exclusion.fill(block, index, part, rows, 0.0)
             if references is not None and reduction.reference is not None:
                 references[index] = reduction.reference
         value[rows] = reduction.value()
-    return value, joint.mul_(unit), kept
+    return value, joint.mul_(clipping.unit), kept
 
 
 def split_kept(kept: Tensor, queries: int, keys: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
+from infomax.ops.chunked.clipping import Clipping
 from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.forward import split_kept
 from infomax.ops.chunked.joint import JointPairs, add_at
@@ -21,7 +22,7 @@ __all__ = ["Weights"]
 class Weights:
     """Blocks of gradients by the scores, read from what was kept or recomputed; the saved tensors stay as they are.
 
-    A block is multiplied by the reduction's unit, so that its product with `Blocks.queries` is the gradient
+    A block is multiplied by the unit of the scores in it, so that its product with `Blocks.queries` is the gradient
     of the keys, and its product with the keys, times `Blocks.factor`, that of the queries.
     """
 
@@ -37,13 +38,13 @@ class Weights:
         """Prepare; no scores are computed yet."""
         self.plan = plan
         self._reduction = reduction_of(problem.reduction)
-        unit = self._reduction.unit
+        self._clipping = Clipping(problem, self._reduction.unit)
+        unit = self._clipping.unit
         self.blocks = Blocks(problem, plan, unit)
         self._grad_value = None if grad_value is None else grad_value * unit
         self._grad_joint = None if grad_joint is None else grad_joint * unit
         self._value = value
         self._kept = split_kept(saved, value.shape[0], problem.key.shape[0]) if saved.numel() else None
-        self._clip = None if problem.clip is None else problem.clip / unit
         self._exclusion = None if self._kept is not None else Exclusion(problem, plan.keys)
         self._pairs = None if grad_joint is None else JointPairs(problem, plan.keys)
 
@@ -75,14 +76,10 @@ class Weights:
 
     def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor) -> None:
         torch.mm(keys, queries.T, out=block)
-        outside = None
-        if self._clip is not None:
-            outside = torch.abs(block, out=self.blocks.scores("spare", *block.shape)) > self._clip
-            block.clamp_(-self._clip, self._clip)
+        self._clipping.apply(block, self.blocks, True)
         if self._exclusion is not None:
             self._exclusion.fill(block, index, self.plan.keys[index], rows, self._reduction.excluded)
         self._reduction.slopes(block, self._value[rows], grad)
-        if self._exclusion is not None and isfinite(self._reduction.excluded):
+        self._clipping.to_slopes(block)
+        if self._exclusion is not None and (isfinite(self._reduction.excluded) or not self._clipping.keeps_zeros):
             self._exclusion.fill(block, index, self.plan.keys[index], rows, 0.0)
-        if outside is not None:
-            block.masked_fill_(outside, 0.0)

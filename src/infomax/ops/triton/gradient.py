@@ -34,8 +34,9 @@ def _add_joint(
 @triton.jit
 def grad_key_kernel(
     query, key, query_group, key_group, value, grad_value, grad_key, joint_query, grad_joint, starts,
-    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, scale, clip, lift,
-    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
+    row_count, key_count, dim, query_stride, query_step, key_stride, key_step,
+    scale, clip, soft_clip, lift,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c) owns keys of tile i and their c-th chunk of features, and goes through all queries."""
@@ -50,7 +51,8 @@ def grad_key_kernel(
         )  # fmt: skip
         reduced = tl.load(value + rows, mask=rows < row_count, other=0.0)
         grad = tl.load(grad_value + rows, mask=rows < row_count, other=0.0)
-        weight = slope_tile(scores, admissible, reduced, clip, REDUCTION, CLIPPED) * grad[:, None]
+        slope = slope_tile(scores, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
+        weight = slope * grad[:, None]
         vectors = load_rows(query, rows, chunk, row_count, dim, query_stride, query_step)
         total = product(tl.trans(weight.to(vectors.dtype)), vectors, total, PRECISION)
     total *= tl.load(lift) * scale
@@ -67,8 +69,9 @@ def grad_key_kernel(
 @triton.jit
 def grad_query_kernel(
     query, key, query_group, key_group, value, grad_value, partial, joint_key, grad_joint, starts,
-    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip, lift,
-    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, JOINT: tl.constexpr,
+    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part,
+    scale, clip, soft_clip, lift,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c, p) owns queries of tile i, their c-th chunk of features, and the p-th range of keys."""
@@ -86,7 +89,8 @@ def grad_query_kernel(
             query, key, query_group, key_group, rows, keys, row_count, last, dim,
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
         )  # fmt: skip
-        weight = slope_tile(scores, admissible, reduced, clip, REDUCTION, CLIPPED) * grad[:, None]
+        slope = slope_tile(scores, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
+        weight = slope * grad[:, None]
         vectors = load_rows(key, keys, chunk, last, dim, key_stride, key_step)
         total = product(weight.to(vectors.dtype), vectors, total, PRECISION)
     total *= tl.load(lift) * scale

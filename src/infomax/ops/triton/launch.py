@@ -36,7 +36,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         grid = (triton.cdiv(queries, tiles.rows), parts)
         reduce_kernel[grid](
             query, key, *_groups(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
-            length, problem.scale, _clip(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
+            length, problem.scale, *_bounds(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
             num_warps=tiles.warps, num_stages=tiles.stages,
         )  # fmt: skip
         value = partial.logsumexp(0) if problem.reduction == "logsumexp" else partial.sum(0)
@@ -83,7 +83,7 @@ def backward(
         joints = _by_key(problem, grad_joint)
         grad_key_kernel[(triton.cdiv(keys, tiles.keys), chunks)](
             query, key, *_groups(problem), value, weight, grad_key, *joints, *sizes,
-            problem.scale, _clip(problem), lift, **common,
+            problem.scale, *_bounds(problem), lift, **common,
         )  # fmt: skip
     if need_query:
         joints = _by_query(problem, grad_joint)
@@ -91,7 +91,7 @@ def backward(
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
         grad_query_kernel[(triton.cdiv(queries, tiles.rows), chunks, parts)](
             query, key, *_groups(problem), value, weight, partial, *joints, *sizes, length,
-            problem.scale, _clip(problem), lift, **common,
+            problem.scale, *_bounds(problem), lift, **common,
         )  # fmt: skip
         grad_query = partial.sum(0).to(query.dtype)
     return grad_query, grad_key
@@ -136,8 +136,8 @@ def _groups(problem: Problem) -> tuple[Tensor | None, Tensor | None]:
     return problem.query_group.contiguous(), problem.key_group.contiguous()
 
 
-def _clip(problem: Problem) -> float:
-    return 0.0 if problem.clip is None else problem.clip
+def _bounds(problem: Problem) -> tuple[float, float]:
+    return problem.clip or 0.0, problem.soft_clip or 0.0
 
 
 def _flags(problem: Problem) -> dict[str, Any]:
@@ -145,6 +145,7 @@ def _flags(problem: Problem) -> dict[str, Any]:
         "REDUCTION": problem.reduction,
         "GROUPED": problem.query_group is not None,
         "CLIPPED": problem.clip is not None,
+        "SOFT": problem.soft_clip is not None,
         "PRECISION": _precision(problem.query),
     }
 

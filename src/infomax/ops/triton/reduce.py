@@ -15,9 +15,9 @@ __all__ = ["joint_kernel", "reduce_kernel"]
 @triton.jit
 def reduce_kernel(
     query, key, query_group, key_group, partial,
-    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip,
-    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, PRECISION: tl.constexpr,
-    BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
+    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip, soft_clip,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
+    PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """Program (i, p) reduces queries of tile i over the p-th range of keys into ``partial[p]``."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -33,8 +33,7 @@ def reduce_kernel(
             query, key, query_group, key_group, rows, keys, row_count, last, dim,
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
         )  # fmt: skip
-        if CLIPPED:
-            scores = clip_tile(scores, clip)
+        scores = clip_tile(scores, clip, soft_clip, CLIPPED, SOFT)
         if REDUCTION == "softplus":
             terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
             total += tl.sum(tl.where(admissible, terms, 0.0), 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile"]
+__all__ = ["clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile", "tanh"]
 
 
 @triton.jit
@@ -67,14 +67,39 @@ def score_tile(
 
 
 @triton.jit
-def clip_tile(scores, clip):
-    """Bound scores; by comparisons, since the hardware's minimum and maximum drop a NaN."""
-    return tl.where(scores > clip, clip, tl.where(scores < -clip, -clip, scores))
+def tanh(x):
+    """The hyperbolic tangent. Near zero the series of Cephes, since ``1 - exp(-2 x)`` has lost what there is of x."""
+    size = tl.abs(x)
+    decay = tl.exp(-2.0 * size)
+    far = (1.0 - decay) / (1.0 + decay)
+    u = tl.where(size < 0.625, x * x, 0.0)
+    series = -5.70498872745e-3
+    series = series * u + 2.06390887954e-2
+    series = series * u - 5.37397155531e-2
+    series = series * u + 1.33314422036e-1
+    series = series * u - 3.33332819422e-1
+    return tl.where(size < 0.625, series * u * x + x, tl.where(x < 0, -far, far))
 
 
 @triton.jit
-def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED: tl.constexpr):
+def clip_tile(scores, clip, soft_clip, CLIPPED: tl.constexpr, SOFT: tl.constexpr):
+    """Bound scores; by comparisons, since the hardware's minimum and maximum drop a NaN."""
+    if SOFT:
+        scores = soft_clip * tanh(scores / soft_clip)
+    if CLIPPED:
+        scores = tl.where(scores > clip, clip, tl.where(scores < -clip, -clip, scores))
+    return scores
+
+
+@triton.jit
+def slope_tile(
+    scores, admissible, value, clip, soft_clip,
+    REDUCTION: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
+):  # fmt: skip
     """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
+    if SOFT:
+        bent = tanh(scores / soft_clip)
+        scores = soft_clip * bent
     if CLIPPED:
         admissible = admissible & (tl.abs(scores) <= clip)
     if REDUCTION == "softplus":
@@ -90,4 +115,6 @@ def slope_tile(scores, admissible, value, clip, REDUCTION: tl.constexpr, CLIPPED
         # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
         excess = scores - value[:, None]
         slope = tl.exp(tl.where(excess > 1.0, 1.0, excess))
+    if SOFT:
+        slope *= 1.0 - bent * bent
     return tl.where(admissible, slope, 0.0)
