@@ -21,16 +21,17 @@ __all__ = ["add_options", "run"]
 
 TRUTHS = (1.0, 2.0, 4.0, 6.0, 8.0)
 FINITE = 2.0
-TIMED_STEPS = 10
+TIMED_STEPS = 5
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Say how long to train, on what, and how often."""
     command.add_argument("--batch", type=int, default=128)
-    command.add_argument("--steps", type=int, default=600, help="of a training on fresh pairs; twice on a sample")
+    command.add_argument("--steps", type=int, default=500, help="of a training on fresh pairs; twice on a sample")
     command.add_argument("--seeds", type=int, default=2, help="trainings of each kind")
     command.add_argument("--reads", type=int, default=100, help="fresh batches that a trained critic is read on")
     command.add_argument("--sample", type=int, default=2000, help="pairs of the finite sample")
+    command.add_argument("--rounds", type=int, default=9, help="times a few steps of each are measured")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="trainings beside each other")
 
 
@@ -38,8 +39,9 @@ def run(options: argparse.Namespace) -> None:
     """Time a step of each, train all of them on fresh pairs and on a finite sample, and read fresh batches."""
     if options.smoke:
         options.batch, options.steps, options.seeds, options.reads, options.sample = 16, 4, 1, 3, 64
+        options.rounds = 1
     torch.set_num_threads(1)
-    cost = _cost(options.batch, rounds=1 if options.smoke else 9)
+    cost = _cost(options.batch, options.rounds)
     seeds = range(options.seeds)
     endless = [
         Plan(name, nats, seed, options.steps, options.batch, options.reads)
@@ -58,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
     how = f"{options.seeds} trainings each: two small networks on {DIM} coordinates a side, batches of {options.batch}"
     title = f"Trained critics: {options.steps} steps on fresh Gaussian pairs, read on {options.reads} fresh batches"
     write("trained", f"{title}\n{how}", fresh_rows, keep=not options.smoke)
+    write("trained-summary", f"{title}\n{how}", _summary(fresh_rows), keep=not options.smoke)
     title = f"Trained critics: {2 * options.steps} steps on {options.sample} Gaussian pairs of {FINITE:g} nats"
     write("trained-finite", f"{title}\n{how}", finite_rows, keep=not options.smoke)
     if not options.smoke:
@@ -107,6 +110,19 @@ def _fresh_row(plan: Plan, name: str, readings: list[Reading], cost: dict[str, f
         "bias": statistics.fmean(means) - plan.nats, "spread": statistics.fmean(r.spread for r in readings),
         "lowest": min(means), "highest": max(means), "step / infonce": cost[plan.name], "note": _note(readings),
     }  # fmt: skip
+
+
+def _summary(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """A row an estimator: means at every truth, and what the page tells beside them."""
+    by_estimator: dict[object, list[dict[str, object]]] = {}
+    for row in rows:
+        by_estimator.setdefault(row["estimator"], []).append(row)
+    return [
+        {"estimator": name, **{f"{row['truth']:g}": row["mean"] for row in own}}
+        | {f"spread at {row['truth']:g}": row["spread"] for row in (own[0], own[-1])}
+        | {"step": own[0]["step / infonce"]}
+        for name, own in by_estimator.items()
+    ]
 
 
 def _finite_row(plan: Plan, name: str, readings: list[Reading]) -> dict[str, object]:

@@ -20,7 +20,8 @@ FAMILIES = {
     "Trained on something else": ("jsd", "jsd (nwj)", "smile", "rkl", "hellinger", "chi2"),
     "From above": ("club", "leave_one_out"),
 }
-_LOWEST, _LONGEST_BAR = -0.5, 6.0
+_LOWEST = -0.5
+_BARS = -2.0, 6.0
 Rows = Sequence[Mapping[str, object]]
 
 
@@ -44,6 +45,9 @@ def draw(fresh: Rows, finite: Rows, batch: int, file: Path) -> None:
         means.legend(fontsize="small", loc="upper left")
         draw_spreads(spreads, [{**row, "spread": _shown(row, "spread")} for row in rows])
         spreads.set_ylim(0.03, 30)
+        means.set_xlabel("")
+        means.set_ylabel("" if column else "mean estimate, nats (x: below)")
+        spreads.set_ylabel("" if column else "standard deviation, nats")
     _bars(figure.add_subplot(grid[2, :]), finite)
     figure.savefig(file, dpi=100)
     plt.close(figure)
@@ -57,7 +61,7 @@ def _staircase(ax: Axes, rows: Rows, batch: int) -> None:
     for row in rows:
         if math.isnan(_shown(row, "mean")):
             place = names.index(row["estimator"])
-            ax.plot(row["truth"] + 0.1 * place, _LOWEST, "x", color=f"C{place + 1}", clip_on=False, zorder=9)
+            ax.plot(row["truth"] + 0.1 * place, _LOWEST, "x", color=f"C{place}", clip_on=False, zorder=9)
 
 
 def _shown(row: Mapping[str, object], column: str) -> float:
@@ -72,16 +76,20 @@ def _bars(ax: Axes, rows: Rows) -> None:
     for number, kind in enumerate(kinds):
         places = [place + (number - 1) * width for place in range(len(rows))]
         values = [float(row[kind]) for row in rows]
-        shown = [min(max(value, _LOWEST), _LONGEST_BAR) if math.isfinite(value) else _LOWEST for value in values]
+        shown = [min(max(value, _BARS[0]), _BARS[1]) if math.isfinite(value) else _BARS[0] for value in values]
         ax.bar(places, shown, width, label=kind, color=f"C{number}")
         for place, value, height in zip(places, values, shown, strict=True):
             if value != height:
-                ax.text(place, height, f"{value:.2g}", fontsize="x-small", ha="center", va="bottom", rotation=90)
+                ax.text(
+                    place, max(height, 0.1), f"{value:.2g}", fontsize="x-small", ha="center", va="bottom", rotation=90
+                )
     truth = float(rows[0]["truth"])
     ax.axhline(truth, color="black", linewidth=0.8)
     ax.axhline(0, color="grey", linewidth=0.5)
     ax.set_xticks(range(len(rows)), [str(row["estimator"]) for row in rows], rotation=20, ha="right", fontsize="small")
-    ax.set_ylim(_LOWEST, _LONGEST_BAR + 1)
+    ax.set_ylim(_BARS[0], _BARS[1] + 1)
     ax.set_ylabel("mean estimate, nats")
-    ax.set_title(f"A finite sample of {truth:g} nats: pairs trained on, fresh pairs at the best moment and at the end")
+    ax.set_title(
+        f"A finite sample of {truth:g} nats: the pairs trained on, and fresh pairs at the best moment and at the end"
+    )
     ax.legend(fontsize="small", loc="upper left", ncols=3)
