@@ -87,7 +87,7 @@ def _bars(ax: Axes, rows: Rows) -> None:
     ax.axhline(truth, color="black", linewidth=0.8)
     ax.axhline(0, color="grey", linewidth=0.5)
     ax.set_xticks(range(len(rows)), [str(row["estimator"]) for row in rows], rotation=20, ha="right", fontsize="small")
-    ax.set_ylim(_BARS[0], _BARS[1] + 1)
+    ax.set_ylim(_BARS[0], _BARS[1] + 1.8)
     ax.set_ylabel("mean estimate, nats")
     ax.set_title(
         f"A finite sample of {truth:g} nats: the pairs trained on, and fresh pairs at the best moment and at the end"
