@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 from collections.abc import Iterable
@@ -118,11 +119,15 @@ def _summary(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     for row in rows:
         by_estimator.setdefault(row["estimator"], []).append(row)
     return [
-        {"estimator": name, **{f"{row['truth']:g}": row["mean"] for row in own}}
+        {"estimator": name, **{f"{row['truth']:g}": _or_diverged(row["mean"]) for row in own}}
         | {f"spread at {row['truth']:g}": row["spread"] for row in (own[0], own[-1])}
         | {"step": own[0]["step / infonce"]}
         for name, own in by_estimator.items()
     ]
+
+
+def _or_diverged(mean: object) -> object:
+    return mean if isinstance(mean, float) and math.isfinite(mean) else "diverged"
 
 
 def _finite_row(plan: Plan, name: str, readings: list[Reading]) -> dict[str, object]:
