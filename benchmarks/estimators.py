@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import DEVICE, RESULTS, write
+from benchmarks.staircase import DIM, correlation, draw_means, draw_spreads, gaussian_pairs
 from infomax import functional as F
 from infomax.estimators import NWJ, build_estimator
 
@@ -18,7 +18,6 @@ __all__ = ["add_options", "run"]
 
 NAMES = ("infonce", "dv", "nwj", "smile", "jsd", "mine", "tuba", "alpha_tuba", "leave_one_out", "club")
 TRUTHS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
-DIM = 10
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -56,9 +55,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _exact_scores(nats: float, batch: int, generator: torch.Generator) -> Tensor:
     """Log density ratios of all pairs of a batch, ``table[i, j]`` of global i with local j."""
-    rho = math.sqrt(1 - math.exp(-2 * nats / DIM))
-    x, noise = torch.randn(2, batch, DIM, generator=generator, dtype=torch.float64)
-    y = rho * x + math.sqrt(1 - rho**2) * noise
+    x, y = gaussian_pairs(nats, batch, generator)
+    rho = correlation(nats)
     square = x.square().sum(1), y.square().sum(1)
     bent = rho**2 * (square[1][:, None] + square[0]) - 2 * rho * y @ x.T
     return nats - bent / (2 * (1 - rho**2))
@@ -74,19 +72,8 @@ def _draw(rows: list[dict[str, object]], batch: int, file: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (means, spreads) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    means.plot(TRUTHS, TRUTHS, color="black", linewidth=0.8)
-    means.axhline(math.log(batch), color="grey", linestyle="--", linewidth=0.8)
-    means.text(TRUTHS[0], math.log(batch), f"log {batch}", va="bottom", color="grey")
-    for name in dict.fromkeys(row["estimator"] for row in rows):
-        chosen = [row for row in rows if row["estimator"] == name]
-        means.plot(TRUTHS, [row["mean"] for row in chosen], ".-", label=name)
-        spreads.plot(TRUTHS, [row["spread"] for row in chosen], ".-", label=name)
-    means.set_ylim(0, 1.5 * TRUTHS[-1])
-    means.set_ylabel("mean estimate, nats")
-    spreads.set_ylabel("standard deviation over batches, nats")
-    spreads.set_yscale("log")
-    for ax in (means, spreads):
-        ax.set_xlabel("mutual information, nats")
+    draw_means(means, rows, batch)
+    draw_spreads(spreads, rows)
     spreads.legend(fontsize="small", ncols=2)
     figure.savefig(file, dpi=110)
     plt.close(figure)

@@ -130,7 +130,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+        return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
     return "-" if value is None else str(value)
 
 

@@ -1,0 +1,109 @@
+"""One training of a critic on Gaussian pairs, fresh or from a finite sample, and what is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.staircase import gaussian_pairs
+from benchmarks.trained_critics import RATE, TRAINED, Pairs
+
+__all__ = ["Plan", "Reading", "fresh_batch", "train"]
+
+LOOKS = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on what, and for how long.
+
+    Args:
+        name: of a row of ``TRAINED``.
+        nats: information of a pair.
+        seed: of the critic's start and of the pairs.
+        steps: of the optimiser.
+        batch: pairs a step.
+        reads: fresh batches that are read.
+        sample: pairs there are in all; None: fresh ones every step.
+    """
+
+    name: str
+    nats: float
+    seed: int
+    steps: int
+    batch: int
+    reads: int
+    sample: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader says of a trained critic.
+
+    Args:
+        mean: over fresh batches.
+        spread: over fresh batches.
+        train: mean over the batches of a finite sample.
+        best: the highest mean over fresh batches of all looks during training on a finite sample.
+        stopped: the step whose loss was not finite, if there was one; the critic is read as it was then.
+    """
+
+    mean: float
+    spread: float
+    train: float | None
+    best: float | None
+    stopped: int | None
+
+
+def train(plan: Plan) -> dict[str, Reading]:
+    """Train as planned, and read; every training of a seed sees the same pairs."""
+    torch.set_num_threads(1)  # steps are small: two trainings beside each other are faster than two threads
+    torch.manual_seed(plan.seed)
+    drawn = torch.Generator().manual_seed(plan.seed)
+    kept = torch.Generator().manual_seed(10_000 + plan.seed)
+    fresh = [fresh_batch(plan.nats, plan.batch, kept) for _ in range(plan.reads)]
+    sample = None if plan.sample is None else fresh_batch(plan.nats, plan.sample, drawn)
+    trained = TRAINED[plan.name]()
+    looks: list[dict[str, Tensor]] = []
+    stopped = None
+    for step, pairs in zip(range(plan.steps), _batches(plan, sample, drawn), strict=False):
+        if not trained.step(*pairs, rate=RATE * (1 - step / plan.steps)):
+            stopped = step
+            break
+        if sample is not None and (step + 1) % max(1, plan.steps // LOOKS) == 0:
+            looks.append(trained.read(fresh[:LOOKS]))
+    at_end = trained.read(fresh)
+    looks.append(at_end)
+    at_training = (
+        None if sample is None else trained.read(zip(*(side.split(plan.batch) for side in sample), strict=True))
+    )
+    return {
+        name: Reading(
+            mean=float(values.mean()),
+            spread=float(values.std()),
+            train=None if at_training is None else float(at_training[name].mean()),
+            best=None if sample is None else max(float(look[name].mean()) for look in looks),
+            stopped=stopped,
+        )
+        for name, values in at_end.items()
+    }
+
+
+def fresh_batch(nats: float, rows: int, generator: torch.Generator) -> Pairs:
+    """Draw pairs as a critic takes them."""
+    x, y = gaussian_pairs(nats, rows, generator)
+    return x.float(), y.float()
+
+
+def _batches(plan: Plan, sample: Pairs | None, generator: torch.Generator) -> Iterator[Pairs]:
+    """Batches without an end: fresh, or epochs of the sample in ever new order, without what does not fill a batch."""
+    while True:
+        if sample is None:
+            yield fresh_batch(plan.nats, plan.batch, generator)
+            continue
+        order = torch.randperm(len(sample[0]), generator=generator)
+        for chosen in order[: len(order) // plan.batch * plan.batch].split(plan.batch):
+            yield sample[0][chosen], sample[1][chosen]
