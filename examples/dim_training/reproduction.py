@@ -91,7 +91,10 @@ def write(rows: list[Row], command: str, out: Path) -> str:
     parts = []
     for name in dict.fromkeys(row.recipe.table for row in rows):
         mine = [row for row in rows if row.recipe.table == name]
-        parts += [f"### {name}", report.markdown_table(_cells(mine)), "\n".join(_note(row) for row in mine)]
+        shared = _shared(mine)
+        notes = [f"- Not as in any recipe: {'; '.join(shared)}."] if shared else []
+        notes += [_note(row, shared) for row in mine]
+        parts += [f"### {name}", report.markdown_table(_cells(mine)), "\n".join(notes)]
     probes = ", ".join(dict.fromkeys(str(row.results["options"]["probe_epochs"]) for row in rows))
     parts.append(
         "Test accuracy in %, one seed a row; `published` is the paper's figure for what is on its left. conv, fc and "
@@ -144,11 +147,20 @@ def _percent(figure: float | None) -> str:
     return "" if figure is None else f"{figure:.2f}"
 
 
-def _note(row: Row) -> str:
-    """One line: whether this is the published setting, what is not, and what it was made with."""
+def _shared(rows: list[Row]) -> list[str]:
+    """Departures of every row of a table, to be told once; none where there is one row."""
+    first, *others = rows
+    return [one for one in first.departures if all(one in row.departures for row in others)] if others else []
+
+
+def _note(row: Row, shared: list[str]) -> str:
+    """One line: whether this is the published setting, what more than the shared is not, and what it was made with."""
     training, options = row.results["training"], row.results["options"]
     setting = "the recipe's" if row.recipe.source == "infomax" else "the published"
-    verdict = f"not {setting} setting: {'; '.join(row.departures)}" if row.departures else "as the recipe says"
+    own = [one for one in row.departures if one not in shared]
+    verdict = (
+        f"not {setting} setting" + (f": {'; '.join(own)}" if own else "") if row.departures else "as the recipe says"
+    )
     made = [
         f"{training['seconds'] / 60:.1f} minutes of training",
         f"{training['train_images']:,} images of {report.images_of(options)}",
