@@ -23,7 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["results", "_build"]
 default_role = "literal"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
