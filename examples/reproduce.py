@@ -107,7 +107,8 @@ def length_of(recipe: Recipe, options: Options) -> str:
 
 
 def _length(options: Options) -> str:
-    return f"{options.epochs:g} epochs" if options.epochs else f"{options.minutes:.3g} minutes"
+    length, unit = (options.epochs, "epoch") if options.epochs else (options.minutes, "minute")
+    return f"{length:.4g} {unit}{'' if length == 1 else 's'}"
 
 
 def print_list(recipes: list[Recipe]) -> None:
