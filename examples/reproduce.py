@@ -108,7 +108,7 @@ def length_of(recipe: Recipe, options: Options) -> str:
 
 def _length(options: Options) -> str:
     length, unit = (options.epochs, "epoch") if options.epochs else (options.minutes, "minute")
-    return f"{length:.4g} {unit}{'' if length == 1 else 's'}"
+    return f"{round(length, 3):g} {unit}{'' if length == 1 else 's'}"
 
 
 def print_list(recipes: list[Recipe]) -> None:
