@@ -306,3 +306,18 @@ class TestCommandLine:
         with pytest.raises(SystemExit) as error:
             parts.main(arguments)
         assert error.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "spelt"),
+    [
+        ({"epochs": 1.0}, "1 epoch of training instead of 1000 epochs"),
+        ({"epochs": 10000.0}, "10000 epochs of training instead of 1000 epochs"),
+        ({"minutes": 40 / 3}, "13.333 minutes of training instead of 1000 epochs"),
+        ({"epochs": 1000.0}, "1000 epochs"),
+    ],
+)
+def test_the_length_is_told_before_the_run(parts, asked, spelt):
+    [recipe] = parts.recipe_files.find(["cifar10/dim-local-jsd"])
+    options = parts.options.resolve({**recipe.options, "epochs": 0.0, "minutes": 0.0, **asked, "out": "unused"})
+    assert parts.reproduce.length_of(recipe, options) == spelt
