@@ -36,6 +36,15 @@ def test_it_is_scikit_learn_on_standardised_features(digits: Sets, C: float) -> 
     assert expected > 0.7
 
 
+def test_fewer_examples_than_units(digits: Sets) -> None:
+    """There both forms of the problem are solved in other ways than with many examples, and C is large."""
+    train, train_labels, test, test_labels = digits
+    by_hand = make_pipeline(StandardScaler(), LinearSVC(C=10 / 64, dual=False))
+    by_hand.fit(train[:50].double().numpy(), train_labels[:50].numpy())
+    expected = by_hand.score(test.double().numpy(), test_labels.numpy())
+    assert svm_probe(train[:50], train_labels[:50], test, test_labels, C=10.0) == pytest.approx(expected, abs=2 / 600)
+
+
 def test_that_comparison_sees_another_c_and_a_missing_standardisation(digits: Sets) -> None:
     train, train_labels, test, test_labels = digits
     raw = LinearSVC(C=0.01 / 64, dual=False).fit(train.double().numpy(), train_labels.numpy())
