@@ -37,7 +37,7 @@ def test_it_is_scikit_learn_on_standardised_features(digits: Sets, C: float) -> 
 
 
 def test_fewer_examples_than_units(digits: Sets) -> None:
-    """There both forms of the problem are solved in other ways than with many examples, and C is large."""
+    """A large C is solved in the dual there, and finds what the primal finds."""
     train, train_labels, test, test_labels = digits
     by_hand = make_pipeline(StandardScaler(), LinearSVC(C=10 / 64, dual=False))
     by_hand.fit(train[:50].double().numpy(), train_labels[:50].numpy())
