@@ -17,7 +17,7 @@ from infomax.evaluation.probes import Standardise
 
 __all__ = ["svm_probe"]
 
-TOLERANCE = 0.01  # LIBLINEAR's own, for the primal; scikit-learn's 1e-4 takes half the time more, or twice, for the same accuracy
+TOLERANCE = 0.01  # LIBLINEAR's own, for the primal; scikit-learn's 1e-4 was slower for the same accuracy
 
 
 def svm_probe(
@@ -62,8 +62,8 @@ def svm_probe(
 
     Numerics:
         Solved by scikit-learn's `LinearSVC` to a tolerance of 0.01, in the dual where C is at most 1 or the examples
-        are fewer than the units, and in the primal elsewhere. Both have the same minimum; the dual is the quicker on wide
-        layers while C is small, and narrow ones take seconds either way.
+        are fewer than the units, and in the primal elsewhere. Both have the same minimum; the dual is the quicker on
+        wide layers while C is small, and narrow ones take seconds either way.
         It holds the features in float64 and as much again twice over: 50,000 rows of 1,024 take about 1.2 GiB.
         Works on the CPU, whatever device the features are on.
 
