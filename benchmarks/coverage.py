@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.harness import write
 from infomax import estimate_mi
-from infomax.tasks import Task, beyond_normal, dense_gaussian, independent, sparse_gaussian
+from infomax.mi.tasks import Task, beyond_normal, dense_gaussian, independent, sparse_gaussian
 
 __all__ = ["add_options", "run"]
 

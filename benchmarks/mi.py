@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.harness import DEVICE, RESULTS, conditions, table
 from benchmarks.mi_methods import METHODS, Answer, MissingPeerError
 from benchmarks.mi_plot import draw
-from infomax.tasks import beyond_normal, more_tasks
+from infomax.mi.tasks import beyond_normal, more_tasks
 
 __all__ = ["add_options", "run"]
 
@@ -105,7 +105,7 @@ def _tasks(samples: str) -> tuple[str, dict[str, tuple[float, Callable[[int, int
             theirs = bmi.benchmark.BENCHMARK_TASKS
             return "benchmark-mi", {name: (task.mutual_information, _of_bmi(task)) for name, task in theirs.items()}
     ours = {**beyond_normal(), **more_tasks()}
-    return "infomax.tasks", {name: (task.nats, _of_ours(task)) for name, task in ours.items()}
+    return "infomax.mi.tasks", {name: (task.nats, _of_ours(task)) for name, task in ours.items()}
 
 
 def _of_bmi(task: object) -> Callable[[int, int], Samples]:

@@ -34,7 +34,7 @@ from infomax import (
 )
 from infomax import functional as F
 from infomax.critics import Critic, LipschitzLinear, Projection
-from infomax.layout import Pairing, Rows, rows_of
+from infomax.pairs import Pairing, Rows, rows_of
 from infomax.prior import PriorTerms
 from infomax.scores import ClippedScores, StreamedScores, TableScores
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
-from infomax import functional as F
 from infomax.encoders import StagedEncoder
 from infomax.features import Features
 
@@ -114,7 +113,7 @@ class DeepInfoMax(nn.Module):
         out = self.objective(local, global_)
         sides = {name: task(local, global_) for name, task in self.tasks.items()}
         if self.weights["activation"]:
-            sides["activation"] = F.activation_penalty(global_)
+            sides["activation"] = activation_penalty(global_)
         loss = torch.stack([out.loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
         parts = {"local": out.local, "global": out.global_, "prior": out.prior, **sides}
         parts = {name: part.detach() for name, part in parts.items() if part is not None}

@@ -1,4 +1,11 @@
-"""Deep InfoMax and its relatives: learn and measure representations by mutual information."""
+"""Deep InfoMax and its relatives: learn and measure representations by mutual information.
+
+The names below are the curated ones. The rooms, such as `infomax.encoders` and `infomax.evaluation`, load when they are
+first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from infomax import functional, ops
 from infomax.critics import (
@@ -11,7 +18,6 @@ from infomax.critics import (
     LipschitzCritic,
     PairwiseCritic,
 )
-from infomax.estimation import MIEstimate, estimate_mi
 from infomax.estimators import (
     CLUB,
     FLO,
@@ -28,10 +34,27 @@ from infomax.estimators import (
     ScoreRegularised,
     Wasserstein,
 )
-from infomax.losses import CoordinateLoss, DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
-from infomax.occlusion import occlude
+from infomax.features import tap
+from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
+from infomax.mi import MIEstimate, estimate_mi
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
+from infomax.variants import CoordinateLoss, occlude
+
+if TYPE_CHECKING:
+    from infomax import (
+        critics,
+        encoders,
+        estimators,
+        evaluation,
+        features,
+        losses,
+        mi,
+        pairs,
+        prior,
+        scores,
+        variants,
+    )
 
 __version__ = "0.1.0"
 
@@ -66,8 +89,46 @@ __all__ = [
     "PriorMatchingLoss",
     "ScoreRegularised",
     "Wasserstein",
+    "critics",
+    "encoders",
     "estimate_mi",
+    "estimators",
+    "evaluation",
+    "features",
     "functional",
+    "losses",
+    "mi",
     "occlude",
     "ops",
+    "pairs",
+    "prior",
+    "scores",
+    "tap",
+    "variants",
 ]
+
+_ROOMS = frozenset(
+    (
+        "critics",
+        "encoders",
+        "estimators",
+        "evaluation",
+        "features",
+        "losses",
+        "mi",
+        "pairs",
+        "prior",
+        "scores",
+        "variants",
+    )
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return import_module(f"infomax.{name}")
+    raise AttributeError(f"module 'infomax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,14 +6,15 @@ Every message says which argument, what was expected, what came, and, where it i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from numbers import Integral, Real
 
 from torch import Tensor
 
 __all__ = [
     "check_choice",
-    "check_clip",
     "check_floating",
+    "check_integer",
     "check_number",
     "check_positive",
     "check_same_device",
@@ -21,9 +22,10 @@ __all__ = [
 ]
 
 
-def shape_of(tensor: Tensor) -> str:
-    """The shape of a tensor as people write it, for messages."""
-    return "(" + ", ".join(str(size) for size in tensor.shape) + ")"
+def shape_of(shape: Tensor | Sequence[object]) -> str:
+    """The shape of a tensor, or a shape, as Python writes a tuple, for messages."""
+    sizes = shape.shape if isinstance(shape, Tensor) else shape
+    return "(" + ", ".join(str(size) for size in sizes) + ("," if len(sizes) == 1 else "") + ")"
 
 
 def check_floating(name: str, value: object) -> Tensor:
@@ -43,32 +45,49 @@ def check_same_device(**tensors: Tensor | None) -> None:
         raise ValueError(f"{' and '.join(devices)} must be on the same device, got {listed}")
 
 
-def check_positive(name: str, value: object) -> int:
-    """Return ``value`` if it is an integer of at least one, else raise."""
-    if not isinstance(value, int) or isinstance(value, bool):
+def check_integer(name: str, value: object, *, at_least: int | None = None) -> int:
+    """Return ``value`` as an int if it is an integer, numpy's included, of at least ``at_least``, else raise."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
+    if at_least is not None and value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return int(value)
 
 
-def check_number(name: str, value: object) -> float:
-    """Return ``value`` if it is a real number, else raise ``TypeError``."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+def check_positive(name: str, value: object) -> int:
+    """Return ``value`` as an int if it is an integer of at least one, else raise."""
+    return check_integer(name, value, at_least=1)
+
+
+def check_number(name: str, value: object, *, above: float | None = None, at_least: float | None = None) -> float:
+    """Return ``value`` if it is a finite real number, numpy's included, within the bounds, else raise.
+
+    Args:
+        name: the argument, for the message.
+        value: what the user gave.
+        above: the value must be larger than this.
+        at_least: the value must not be smaller than this.
+
+    Raises:
+        TypeError: it is no real number.
+        ValueError: it is NaN, infinite, too large for a float, or out of bounds.
+    """
+    if isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a number, got a torch.Tensor; pass tensor.item()")
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    return value
-
-
-def check_clip(clip: object, name: str = "clip", *, soft: bool = False) -> float | None:
-    """Return the bound of scores' magnitude if it is a positive number, finite if soft, or None, else raise."""
-    if clip is None:
-        return None
-    number = check_number(name, clip)
-    if not number > 0:
-        raise ValueError(f"{name} must be positive or None, got {clip}")
-    if soft and number == math.inf:
-        raise ValueError(f"{name} must be finite for a soft clip, got {clip}; None leaves scores as they are")
-    return number
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if above is not None and not number > above:
+        rule = "positive" if above == 0 else f"above {above}"
+        raise ValueError(f"{name} must be {rule}, got {value}")
+    if at_least is not None and number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return int(value) if isinstance(value, Integral) else number
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:

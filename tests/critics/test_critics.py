@@ -27,9 +27,9 @@ from infomax import (
 )
 from infomax import functional as F
 from infomax.critics import Projection, build_critic
-from infomax.layout import Pairing, pair_rows
 from infomax.ops import use_workspace
 from infomax.ops.problem import REDUCTIONS
+from infomax.pairs import Pairing, pair_rows
 from infomax.scores import PairScores, StreamedScores
 
 C, D = 3, 5

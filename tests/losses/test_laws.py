@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from infomax import ConcatCritic, DIMLoss, GlobalDIMLoss, InfoNCE, LocalDIMLoss
 from infomax import functional as F
-from infomax.layout import pair_rows
+from infomax.pairs import pair_rows
 
 C, D = 3, 4
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax.layout import Pairing, Rows, pair_rows
+from infomax._precision import check_module_dtype
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.rows import pair_rows
 from infomax.scores import DenseScores, PairScores
 
 __all__ = ["Critic", "PairwiseCritic"]
@@ -17,7 +19,8 @@ __all__ = ["Critic", "PairwiseCritic"]
 class Critic(nn.Module, ABC):
     r"""Scores pairs of local and global features.
 
-    Call it with features to get :class:`~infomax.scores.PairScores`. Subclass it with :meth:`score_rows` to add one.
+    Call it with features to get :class:`~infomax.scores.PairScores`. Subclass it with :meth:`score_rows` to add your
+    own; :class:`~infomax.PairwiseCritic` makes one of any module that scores aligned rows.
 
     Args:
         local_dim: channels c of the local features.
@@ -26,6 +29,8 @@ class Critic(nn.Module, ABC):
 
     is_density: bool = False
     """Whether the scores are log densities of a global given a local, which bounds from above need."""
+    checks_dtype: bool = True
+    """Whether features must have the dtype of the parameters; a module of yours may convert them itself."""
 
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__()
@@ -45,24 +50,34 @@ class Critic(nn.Module, ABC):
             ValueError: a shape, a batch size or a device does not fit.
         """
         rows = pair_rows(local, global_, mask)
-        return self.score(rows)
+        self.check(local, global_)
+        return self.score_rows(rows.local, rows.global_, rows.pairing)
 
-    def score(self, rows: Rows) -> PairScores:
-        """Score rows that were paired by :func:`infomax.layout.pair_rows`."""
-        for name, tensor, dim in (
-            ("local", rows.local, self.local_dim),
-            ("global_", rows.global_, self.global_dim),
-        ):
-            if tensor.shape[-1] != dim:
+    def check(self, local: Tensor, global_: Tensor) -> None:
+        """Raise unless features, or rows of them, have the channels and the dtype of this critic."""
+        for name, features, dim in (("local", local, self.local_dim), ("global_", global_, self.global_dim)):
+            if features.shape[1] != dim:
+                hint = "; channels come second, permute it" if dim in features.shape[2:] else ""
                 raise ValueError(
                     f"{name} must have {dim} channels, the {'local_dim' if name == 'local' else 'global_dim'} of this "
-                    f"critic, got {tensor.shape[-1]}"
+                    f"critic, got {features.shape[1]} from {shape_of(features)}{hint}"
                 )
-        return self.score_rows(rows.local, rows.global_, rows.pairing)
+        if self.checks_dtype:
+            check_module_dtype(self, local=local, global_=global_)
 
     @abstractmethod
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
-        """Score local rows (K, c) with global rows (M, d)."""
+        """Score local rows (K, c) with global rows (M, d).
+
+        Args:
+            local: local rows.
+            global_: global rows.
+            pairing: which rows belong together; hand it on to :class:`~infomax.scores.StreamedScores`, of projected
+                rows, or to :class:`~infomax.scores.DenseScores`.
+        """
+
+    def extra_repr(self) -> str:
+        return f"local_dim={self.local_dim}, global_dim={self.global_dim}"
 
 
 class PairwiseCritic(Critic):
@@ -88,6 +103,8 @@ class PairwiseCritic(Critic):
         torch.Size([])
     """
 
+    checks_dtype = False
+
     def __init__(
         self, module: nn.Module, local_dim: int, global_dim: int, *, floats_per_pair: int | None = None
     ) -> None:
@@ -108,7 +125,7 @@ class PairwiseCritic(Critic):
         scores: Tensor = self.module(flat_key, flat_query)
         if scores.numel() != flat_key.shape[0]:
             raise ValueError(
-                f"critic must return one score a pair, ({flat_key.shape[0]},) or ({flat_key.shape[0]}, 1), for rows "
+                f"critic must return one score per pair, ({flat_key.shape[0]},) or ({flat_key.shape[0]}, 1), for rows "
                 f"{shape_of(flat_key)} and {shape_of(flat_query)}, got {shape_of(scores)} from "
                 f"{type(self.module).__name__}"
             )

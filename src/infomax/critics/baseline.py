@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_positive, shape_of
-from infomax.layout import rows_of
+from infomax.pairs.rows import rows_of
 
 __all__ = ["GlobalBaseline"]
 

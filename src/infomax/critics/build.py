@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from torch import nn
 
 from infomax._checks import check_choice
@@ -11,7 +14,10 @@ from infomax.critics.dot import BilinearCritic, CosineCritic, DotCritic
 from infomax.critics.gaussian import GaussianCritic
 from infomax.critics.lipschitz import LipschitzCritic
 
-__all__ = ["build_critic"]
+__all__ = ["CriticLike", "build_critic"]
+
+CriticLike: TypeAlias = "str | nn.Module | Callable[[int, int], nn.Module]"
+"""What ``critic=`` takes: a short name, a module, or a factory that is called with local_dim and global_dim."""
 
 _WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic | GaussianCritic | LipschitzCritic]] = {
     "dot": DotCritic,
@@ -22,34 +28,41 @@ _WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic | GaussianCr
 }
 
 
-def build_critic(critic: str | nn.Module, local_dim: int, global_dim: int, units: int | None = None) -> Critic:
-    """Return a critic from its short name, or the module given.
+def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int | None = None) -> Critic:
+    """Return a critic from its short name, the module given, or what a factory makes.
 
     Args:
-        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``, a
-            :class:`Critic`, or any module that scores aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`.
+        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a
+            :class:`Critic`, or any module that scores aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`; or a
+            callable that makes one from ``local_dim`` and ``global_dim``, such as ``partial(DotCritic, units=256)``.
         local_dim: channels of the local features.
         global_dim: channels of the global features.
-        units: width of a critic named; its own default when None.
+        units: width of a critic given by name; its own default when None.
 
     Raises:
-        TypeError: it is neither a name nor a module.
+        TypeError: it is none of these.
         ValueError: the name is unknown, a :class:`Critic` has other dimensions, or ``units`` is given where it has no
             meaning.
     """
-    if isinstance(critic, nn.Module):
-        if units is not None:
-            raise ValueError(f"units belongs to a critic's short name, got {units} beside {type(critic).__name__}")
-        if not isinstance(critic, Critic):
-            return PairwiseCritic(critic, local_dim, global_dim)
-        if (critic.local_dim, critic.global_dim) != (local_dim, global_dim):
-            raise ValueError(
-                f"critic must have local_dim={local_dim} and global_dim={global_dim}, got {critic.local_dim} and "
-                f"{critic.global_dim}"
-            )
-        return critic
-    if not isinstance(critic, str):
-        raise TypeError(f"critic must be a short name or a module, got {type(critic).__name__}")
+    if isinstance(critic, str):
+        return _named(critic, local_dim, global_dim, units)
+    made = critic if isinstance(critic, nn.Module) or not callable(critic) else critic(local_dim, global_dim)
+    if not isinstance(made, nn.Module):
+        kind = type(critic).__name__ + (f", which returned {type(made).__name__}" if callable(critic) else "")
+        raise TypeError(f"critic must be a short name, a module, or a callable that returns one, got {kind}")
+    if units is not None:
+        raise ValueError(f"units belongs to a critic's short name, got {units} beside {type(made).__name__}")
+    if not isinstance(made, Critic):
+        return PairwiseCritic(made, local_dim, global_dim)
+    if (made.local_dim, made.global_dim) != (local_dim, global_dim):
+        raise ValueError(
+            f"critic must have local_dim={local_dim} and global_dim={global_dim}, got {made.local_dim} and "
+            f"{made.global_dim}"
+        )
+    return made
+
+
+def _named(critic: str, local_dim: int, global_dim: int, units: int | None) -> Critic:
     check_choice("critic", critic, (*_WITH_UNITS, "bilinear"))
     if critic == "bilinear":
         if units is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive
 from infomax.critics.base import Critic
-from infomax.layout import Pairing
+from infomax.pairs.pairing import Pairing
 from infomax.scores import DenseScores
 
 __all__ = ["ConcatCritic"]
@@ -26,6 +27,8 @@ class ConcatCritic(Critic):
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: width of both hidden layers; the paper's 512.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Shapes:
         local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to dense scores.
@@ -41,7 +44,15 @@ class ConcatCritic(Critic):
         torch.Size([64])
     """
 
-    def __init__(self, local_dim: int, global_dim: int, *, units: int = 512) -> None:
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        units: int = 512,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
         self.local_layer = nn.Linear(local_dim, units)
@@ -49,6 +60,7 @@ class ConcatCritic(Critic):
         self.rest = nn.Sequential(nn.ReLU(), nn.Linear(units, units), nn.ReLU(inplace=True), nn.Linear(units, 1))
         # The sum of the two halves, its relu, and the second layer's output.
         self.floats_per_pair = 3 * units
+        self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> DenseScores:
         return DenseScores(

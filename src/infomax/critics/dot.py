@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_number, check_positive
+from infomax._checks import check_choice, check_number, check_positive
 from infomax.critics.base import Critic
+from infomax.critics.normalisation import unit_length
 from infomax.critics.projections import Projection
-from infomax.layout import Pairing
+from infomax.critics.scale import LearnedScale
+from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
 
 __all__ = ["BilinearCritic", "CosineCritic", "DotCritic"]
@@ -26,8 +30,10 @@ class DotCritic(Critic):
         global_dim: channels d of the global features.
         units: channels of the common space; the paper's 2048, less is cheaper.
         scale: factor s of every score; ``units ** -0.5`` when None, so that scores start near 1 and no estimator
-            overflows, whatever the units. The paper's is 1.
+            overflows, whatever the units. The paper's is 1. ``"learned"`` starts from the default and trains it.
         layer_norm: end each projection with a layer norm, as the authors' code does.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Shapes:
         local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to streamed scores.
@@ -44,16 +50,35 @@ class DotCritic(Critic):
     """
 
     def __init__(
-        self, local_dim: int, global_dim: int, *, units: int = 2048, scale: float | None = None, layer_norm: bool = True
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        units: int = 2048,
+        scale: float | Literal["learned"] | None = None,
+        layer_norm: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
         self.local_projection = Projection(local_dim, units, layer_norm=layer_norm)
         self.global_projection = Projection(global_dim, units, layer_norm=layer_norm)
-        self.scale = units**-0.5 if scale is None else check_number("scale", scale)
+        fixed = units**-0.5 if scale is None else _fixed_scale("scale", scale)
+        self.scale = 1.0 if fixed is None else fixed
+        self.learned_scale = LearnedScale(units**-0.5) if fixed is None else None
+        self.layer_norm = layer_norm
+        self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
-        return StreamedScores(self.global_projection(global_), self.local_projection(local), pairing, self.scale)
+        query = self.global_projection(global_)
+        if self.learned_scale is not None:
+            query = self.learned_scale(query)
+        return StreamedScores(query, self.local_projection(local), pairing, self.scale)
+
+    def extra_repr(self) -> str:
+        scale = "'learned'" if self.learned_scale is not None else f"{self.scale:.4g}"
+        return f"{super().extra_repr()}, scale={scale}, layer_norm={self.layer_norm}"
 
 
 class BilinearCritic(Critic):
@@ -67,6 +92,8 @@ class BilinearCritic(Critic):
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         scale: factor s of every score.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Source:
         van den Oord et al. 2018 (CPC), eq. 3; Veličković et al. 2019 (DGI), eq. 5.
@@ -79,14 +106,26 @@ class BilinearCritic(Critic):
         tensor([30., 30., 30., 30.])
     """
 
-    def __init__(self, local_dim: int, global_dim: int, *, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        scale: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(local_dim, global_dim)
         self.weight = nn.Linear(global_dim, local_dim, bias=False)
         self.scale = check_number("scale", scale)
+        self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query = self.weight(global_)
         return StreamedScores(query, local.to(query.dtype), pairing, self.scale)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale={self.scale:.4g}"
 
 
 class CosineCritic(Critic):
@@ -100,13 +139,21 @@ class CosineCritic(Critic):
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: channels of the common space.
-        temperature: tau.
+        temperature: tau; ``"learned"`` starts at 0.07 and is trained with the projections, 0.01 at least.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Raises:
-        ValueError: the temperature is not positive.
+        TypeError: the temperature is neither a number nor ``"learned"``.
+        ValueError: the temperature is not positive and finite.
+
+    Numerics:
+        Rows shorter than 1e-6 (1e-3 in float16) are divided by that instead of their length, so that a row of zeros
+        scores 0, and its gradient is finite.
 
     Source:
-        Chen et al. 2020 (SimCLR), eq. 1, for the score.
+        Chen et al. 2020 (SimCLR), eq. 1, for the score; Radford et al. 2021 (CLIP), section 2.5, for the learned
+        temperature.
 
     Example:
         >>> import torch
@@ -116,20 +163,46 @@ class CosineCritic(Critic):
         True
     """
 
-    def __init__(self, local_dim: int, global_dim: int, *, units: int = 256, temperature: float = 0.1) -> None:
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        units: int = 256,
+        temperature: float | Literal["learned"] = 0.1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
-        if not check_number("temperature", temperature) > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        fixed = _fixed_scale("temperature", temperature)
+        if fixed is not None:
+            check_number("temperature", fixed, above=0)
         self.local_projection = nn.Linear(local_dim, units, bias=False)
         self.global_projection = nn.Linear(global_dim, units, bias=False)
-        self.scale = 1.0 / temperature
+        self.scale = 1.0 if fixed is None else 1.0 / fixed
+        self.learned_scale = LearnedScale(1 / 0.07) if fixed is None else None
+        self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
-        return StreamedScores(
-            _normalised(self.global_projection(global_)), _normalised(self.local_projection(local)), pairing, self.scale
+        query, key = unit_length(self.global_projection(global_)), unit_length(self.local_projection(local))
+        if self.learned_scale is not None:
+            query = self.learned_scale(query)
+        return StreamedScores(query, key, pairing, self.scale)
+
+    def extra_repr(self) -> str:
+        temperature = "'learned'" if self.learned_scale is not None else f"{1 / self.scale:.4g}"
+        return f"{super().extra_repr()}, temperature={temperature}"
+
+
+def _fixed_scale(name: str, value: float | str) -> float | None:
+    """The number given, or None for ``"learned"``."""
+    if isinstance(value, str):
+        check_choice(name, value, ("learned",))
+        return None
+    if isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a number or 'learned', got a torch.Tensor: the pairwise ops take a factor that is no part "
+            f"of the graph; {name}='learned' trains one"
         )
-
-
-def _normalised(rows: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(rows.float() if rows.dtype.itemsize < 4 else rows, dim=-1).to(rows.dtype)
+    return check_number(name, value)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
+from infomax._precision import widened
 from infomax.critics.base import Critic
-from infomax.layout import Pairing
+from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
 
 __all__ = ["GaussianCritic"]
@@ -30,6 +31,8 @@ class GaussianCritic(Critic):
         global_dim: channels d of the global features.
         units: width of both hidden layers.
         spread: log variances stay within [-spread, spread], smoothly; globals should be of the order of 1.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Raises:
         TypeError: spread is no number.
@@ -56,26 +59,34 @@ class GaussianCritic(Critic):
 
     is_density = True
 
-    def __init__(self, local_dim: int, global_dim: int, *, units: int = 256, spread: float = 10.0) -> None:
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        units: int = 256,
+        spread: float = 10.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
-        if not check_number("spread", spread) > 0:
-            raise ValueError(f"spread must be positive, got {spread}")
-        self.spread = spread
+        self.spread = check_number("spread", spread, above=0)
         self.hidden = nn.Sequential(nn.Linear(local_dim, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU())
         self.mean = nn.Linear(units, global_dim)
         self.log_variance = nn.Linear(units, global_dim)
+        self.to(device=device, dtype=dtype)
 
     def conditional(self, local: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of a global given each local row: (K, c) to (K, d) and (K, d), float32 at least."""
         hidden = self.hidden(local)
-        mean, raw = _wide(self.mean(hidden)), _wide(self.log_variance(hidden))
+        mean, raw = widened(self.mean(hidden)), widened(self.log_variance(hidden))
         return mean, self.spread * torch.tanh(raw / self.spread)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         mean, log_variance = self.conditional(local)
-        centre = _wide(self.mean.bias).detach()  # the same on every process, unlike a batch's mean
-        y, mean = _wide(global_) - centre, mean - centre
+        centre = widened(self.mean.bias).detach()  # the same on every process, unlike a batch's mean
+        y, mean = widened(global_) - centre, mean - centre
         precision = (-log_variance).exp()
         constant = -0.5 * (mean.square() * precision + log_variance + math.log(2 * math.pi)).sum(-1, keepdim=True)
         query = torch.cat([y, y.square(), torch.ones_like(y[:, :1])], -1)
@@ -83,8 +94,4 @@ class GaussianCritic(Critic):
         return StreamedScores(query, key, pairing, autocast=False)
 
     def extra_repr(self) -> str:
-        return f"spread={self.spread}"
-
-
-def _wide(rows: Tensor) -> Tensor:
-    return rows.float() if rows.dtype.itemsize < 4 else rows
+        return f"{super().extra_repr()}, spread={self.spread}"

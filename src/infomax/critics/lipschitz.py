@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
+from infomax._precision import widened
 from infomax.critics.base import Critic
-from infomax.layout import Pairing
+from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
 
 __all__ = ["LipschitzCritic", "LipschitzLinear", "spectral_norm_bound"]
@@ -42,7 +43,7 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
         tensor(3.)
     """
     with torch.autocast(weight.device.type, enabled=False):
-        wide = weight.float() if weight.dtype.itemsize < 4 else weight
+        wide = widened(weight)
         # A factor that is taken out and put back: neither the bound nor its gradient knows of it.
         factor = wide.detach().abs().max().clamp_min(torch.finfo(wide.dtype).tiny)
         wide = wide / factor
@@ -96,6 +97,8 @@ class LipschitzCritic(Critic):
         global_dim: channels d of the global features.
         units: width of both layers of each projection.
         radius: r; of the order of the features' distances.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Raises:
         TypeError: radius is no number.
@@ -119,14 +122,22 @@ class LipschitzCritic(Critic):
         True
     """
 
-    def __init__(self, local_dim: int, global_dim: int, *, units: int = 256, radius: float = 1.0) -> None:
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        units: int = 256,
+        radius: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(local_dim, global_dim)
         check_positive("units", units)
-        if not check_number("radius", radius) > 0:
-            raise ValueError(f"radius must be positive, got {radius}")
-        self.radius = radius
+        self.radius = check_number("radius", radius, above=0)
         self.local_projection = _projection(local_dim, units)
         self.global_projection = _projection(global_dim, units)
+        self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query, key = self.global_projection(global_), self.local_projection(local)
@@ -138,7 +149,7 @@ class LipschitzCritic(Critic):
         return rows / (norm / self.radius).clamp_min(1.0)
 
     def extra_repr(self) -> str:
-        return f"radius={self.radius}"
+        return f"{super().extra_repr()}, radius={self.radius}"
 
 
 def _projection(in_features: int, units: int) -> nn.Sequential:

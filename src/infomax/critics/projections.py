@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from infomax.critics.normalisation import BatchNorm
+
 __all__ = ["Projection"]
 
 
@@ -38,7 +40,7 @@ class Projection(nn.Module):
     def __init__(self, in_features: int, units: int, *, layer_norm: bool = True) -> None:
         super().__init__()
         self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm brings the bias
-        self.norm = nn.BatchNorm1d(units)
+        self.norm = BatchNorm(units)
         self.output = nn.Linear(units, units)
         self.shortcut = nn.Linear(in_features, units, bias=False)  # the output layer brings the bias
         self.layer_norm = nn.LayerNorm(units) if layer_norm else nn.Identity()

@@ -1,17 +1,20 @@
-"""Estimators as modules: they store options and call :mod:`infomax.functional`.
+"""Estimators: a family per file, its pure functions of scores and its module.
 
 Each turns the scores of joint and marginal pairs into a loss to minimise, and, apart from it, into an amount of
-information in nats.
+information in nats. :mod:`infomax.functional` shows all the functions.
 """
 
-from infomax.estimators.base import Bound, Estimator
-from infomax.estimators.build import build_estimator
-from infomax.estimators.donsker_varadhan import MINE, DonskerVaradhan
-from infomax.estimators.fdivergence import NWJ, FDivergence
+from infomax.estimators.base import Bound, Estimator, OptimalCritic
+from infomax.estimators.build import EstimatorLike, build_estimator
+from infomax.estimators.donsker_varadhan import DonskerVaradhan
+from infomax.estimators.fdivergence import FDivergence
 from infomax.estimators.flo import FLO
 from infomax.estimators.infonce import InfoNCE
-from infomax.estimators.jensen_shannon import SMILE, JensenShannon
+from infomax.estimators.jensen_shannon import JensenShannon
+from infomax.estimators.mine import MINE
+from infomax.estimators.nwj import NWJ
 from infomax.estimators.regularised import ScoreRegularised
+from infomax.estimators.smile import SMILE
 from infomax.estimators.tuba import TUBA
 from infomax.estimators.upper import CLUB, LeaveOneOut
 from infomax.estimators.wasserstein import Wasserstein
@@ -26,10 +29,12 @@ __all__ = [
     "Bound",
     "DonskerVaradhan",
     "Estimator",
+    "EstimatorLike",
     "FDivergence",
     "InfoNCE",
     "JensenShannon",
     "LeaveOneOut",
+    "OptimalCritic",
     "ScoreRegularised",
     "Wasserstein",
     "build_estimator",

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infomax._checks import check_number
 
-__all__ = ["check_rate", "log_average_with"]
+__all__ = ["LogAverage"]
 
 
-def check_rate(rate: object) -> float:
-    """Return the weight of the newest batch if it is a number in (0, 1], else raise."""
-    number = check_number("rate", rate)
-    if not 0 < number <= 1:
-        raise ValueError(f"rate must be in (0, 1], got {rate}")
-    return number
-
-
-@torch.no_grad()
-def log_average_with(log_average: Tensor, log_newest: Tensor, rate: float) -> Tensor:
-    """The log of the average with one more value in it, of which the log is given.
+class LogAverage(nn.Module):
+    """The logarithm of a moving average, in float32 at least, whatever the module around it is cast to.
 
     Args:
-        log_average: log of the average so far; -inf: nothing seen yet, and the newest value then counts whole.
-        log_newest: log of the value.
-        rate: weight of the value.
+        rate: weight of the newest value, in (0, 1].
+
+    Raises:
+        TypeError: rate is no number.
+        ValueError: rate is not in (0, 1].
     """
-    log_newest = log_newest.to(log_average.dtype)
-    log_rate = log_average.new_tensor(rate).log()
-    older = log_average + torch.log1p(-log_rate.exp())
-    return torch.where(log_average == -torch.inf, log_newest, torch.logaddexp(older, log_newest + log_rate))
+
+    value: Tensor
+    """log of the average so far; -inf: nothing seen yet, and the newest value then counts whole."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = check_number("rate", rate, above=0)
+        if self.rate > 1:
+            raise ValueError(f"rate must be in (0, 1], got {rate}")
+        self.register_buffer("value", torch.tensor(-torch.inf))
+
+    @torch.no_grad()
+    def forward(self, log_newest: Tensor) -> Tensor:
+        """Return the log of the average with one more value in it, of which the log is given; nothing changes."""
+        log_newest = log_newest.to(self.value.dtype)
+        log_rate = self.value.new_tensor(self.rate).log()
+        older = self.value + torch.log1p(-log_rate.exp())
+        return torch.where(self.value == -torch.inf, log_newest, torch.logaddexp(older, log_newest + log_rate))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogAverage:
+        before = self.value
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.value.dtype.itemsize < before.dtype.itemsize and self.value.dtype.itemsize < 4:
+            self.value = before.to(self.value.device)
+        return self
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TypeAlias, cast
 
 from torch import nn
 
 from infomax._checks import check_choice
 from infomax.estimators.base import Estimator
-from infomax.estimators.donsker_varadhan import MINE, DonskerVaradhan
-from infomax.estimators.fdivergence import NWJ, FDivergence
+from infomax.estimators.donsker_varadhan import DonskerVaradhan
+from infomax.estimators.fdivergence import FDIVERGENCES, FDivergence
 from infomax.estimators.infonce import InfoNCE
-from infomax.estimators.jensen_shannon import SMILE, JensenShannon
+from infomax.estimators.jensen_shannon import JensenShannon
+from infomax.estimators.mine import MINE
+from infomax.estimators.nwj import NWJ
+from infomax.estimators.smile import SMILE
 from infomax.estimators.tuba import TUBA
 from infomax.estimators.upper import CLUB, LeaveOneOut
 from infomax.estimators.wasserstein import Wasserstein
-from infomax.functional.fdivergence import MEASURES
 
-__all__ = ["build_estimator", "names"]
+__all__ = ["EstimatorLike", "build_estimator", "names"]
+
+EstimatorLike: TypeAlias = "str | nn.Module | Callable[[], nn.Module]"
+"""What ``estimator=`` takes: a short name, a module, or a factory."""
 
 _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "infonce": InfoNCE,
@@ -36,32 +41,34 @@ _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
 }
 
 
-def build_estimator(estimator: str | nn.Module) -> Estimator:
-    """Return an estimator from its short name, or the module given.
+def build_estimator(estimator: EstimatorLike) -> Estimator:
+    """Return an estimator from its short name, the module given, or what a factory makes.
 
     Args:
         estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``, ``"alpha_tuba"``
             (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
-            ``"hellinger"``, ``"chi2"``, ``"gan"``), or a module with ``forward(scores)`` and
-            ``mutual_information(scores)``.
+            ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
+            ``mutual_information(scores)``, or a callable without arguments that returns such a module.
 
     Raises:
-        TypeError: it is neither a name nor such a module.
+        TypeError: it is none of these.
         ValueError: the name is unknown.
     """
-    if isinstance(estimator, nn.Module):
-        if not hasattr(estimator, "mutual_information"):
-            raise TypeError(
-                "estimator must offer mutual_information(scores) beside forward(scores), which "
-                f"{type(estimator).__name__} does not; subclass infomax.estimators.Estimator"
-            )
-        return cast("Estimator", estimator)
-    if not isinstance(estimator, str):
-        raise TypeError(f"estimator must be a short name or a module, got {type(estimator).__name__}")
-    check_choice("estimator", estimator, names())
-    return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
+    if isinstance(estimator, str):
+        check_choice("estimator", estimator, names())
+        return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
+    made = estimator if isinstance(estimator, nn.Module) or not callable(estimator) else estimator()
+    if not isinstance(made, nn.Module):
+        kind = type(estimator).__name__ + (f", which returned {type(made).__name__}" if callable(estimator) else "")
+        raise TypeError(f"estimator must be a short name, a module, or a callable that returns one, got {kind}")
+    if not hasattr(made, "mutual_information"):
+        raise TypeError(
+            "estimator must offer mutual_information(scores) beside forward(scores), which "
+            f"{type(made).__name__} does not; subclass infomax.Estimator"
+        )
+    return cast("Estimator", made)
 
 
 def names() -> tuple[str, ...]:
     """Short names of all estimators."""
-    return (*_ESTIMATORS, *MEASURES)
+    return (*_ESTIMATORS, *FDIVERGENCES)

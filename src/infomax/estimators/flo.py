@@ -1,30 +1,103 @@
-"""FLO as a module."""
+"""FLO: a bound with a second function of each joint pair (Guo et al. 2022)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from infomax import functional as F
-from infomax._checks import check_clip
+from infomax._checks import check_floating, shape_of
 from infomax.estimators.base import Estimator
 from infomax.scores import PairScores
 
-__all__ = ["FLO"]
+__all__ = ["FLO", "flo_estimate", "flo_loss"]
+
+
+def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
+    r"""Minus the contrastive Fenchel-Legendre bound.
+
+    .. math:: \mathbb{E}_\mathrm{joint}\Big[ u(x, y) + e^{-u(x, y)} \, \mathbb{E}_{x^-}\big[e^{T(x^-, y) - T(x, y)}\big]
+              \Big] - 1
+
+    A lower bound on the mutual information for any critic T and any function u of a pair, unbiased in any batch, tight
+    for every T that is right up to a constant for each global: the best u is log E[e^T] - T, minus the information of
+    that one pair. So u must be a network of its own, trained by the same loss; one that reads log E[e^T] off the same
+    batch would make it :func:`~infomax.functional.leave_one_out_estimate` of the critic, which is biased upwards.
+
+    Args:
+        scores: joint and marginal scores.
+        u: its value at each joint pair, (J,), in the order of the joint scores; or the scores of a second critic on the
+            same features, whose joint ones are taken.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
+
+    Raises:
+        TypeError: ``u`` is neither a floating tensor nor scores.
+        ValueError: ``u`` has not one value for each joint pair.
+
+    Numerics:
+        Holds a bare exponential, of log E[e^T] - T - u, which is 0 at the optimum: it overflows float32 where u is
+        short of it by 88.
+
+    Source:
+        Guo et al. 2022, "Tight mutual information estimation with contrastive Fenchel-Legendre optimization".
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.flo_loss(F.dense_scores(3.0 * torch.eye(4)), u=torch.full((4,), -3.0))  # the best u
+        tensor(-3.)
+    """
+    return -flo_estimate(scores, u)
+
+
+def flo_estimate(scores: PairScores, u: Tensor | PairScores) -> Tensor:
+    r"""Mutual information in nats by FLO, a lower bound: minus :func:`flo_loss`.
+
+    Args:
+        scores: joint and marginal scores.
+        u: as in :func:`flo_loss`.
+
+    Returns:
+        Scalar in nats.
+
+    Raises:
+        TypeError: as :func:`flo_loss`.
+        ValueError: as :func:`flo_loss`.
+
+    Source:
+        As :func:`flo_loss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.flo_estimate(F.dense_scores(3.0 * torch.eye(4)), u=torch.full((4,), -2.0))
+        tensor(2.6321)
+    """
+    joint, marginal = scores.reduce("logsumexp")
+    log_mean = marginal - scores.count().to(marginal.dtype).log()
+    second = _at_joint_pairs(u, joint)
+    return 1 - (second + (scores.per_joint(log_mean) - joint - second).exp()).mean()
+
+
+def _at_joint_pairs(u: Tensor | PairScores, joint: Tensor) -> Tensor:
+    values = u.joint() if isinstance(u, PairScores) else check_floating("u", u)
+    if values.shape != joint.shape:
+        raise ValueError(
+            f"u must have one value for each of the {joint.shape[0]} joint pairs, {shape_of(joint)}, got "
+            f"{shape_of(values)}"
+        )
+    return values.to(joint.dtype)
 
 
 class FLO(Estimator):
     """Contrastive Fenchel-Legendre: :func:`~infomax.functional.flo_loss`.
 
-    It needs a second function of the joint pairs beside the scores, which a loss with one critic does not have: call it
-    with the scores of two critics, and train both. A loss that calls it with one is told so.
-
-    Args:
-        clip: bring all scores and u into [-clip, clip].
+    It needs a second function of the joint pairs beside the scores, which a loss with one critic does not have. Call it
+    with the scores of two critics, and train both.
 
     Raises:
-        TypeError: clip is no number; in a call, ``u`` is missing.
-        ValueError: clip is not positive.
+        TypeError: in a call, ``u`` is missing.
 
     Example:
         >>> import torch
@@ -36,22 +109,20 @@ class FLO(Estimator):
 
     bias = "none"
     variance = "high: grows as e^I"
-
-    def __init__(self, *, clip: float | None = None) -> None:
-        super().__init__()
-        self.clip = check_clip(clip)
+    needs_two_critics = True
 
     def forward(self, scores: PairScores, u: Tensor | PairScores | None = None) -> Tensor:
         """Return the loss; ``u`` as in :func:`~infomax.functional.flo_loss`."""
-        return F.flo_loss(scores, _given(u), clip=self.clip)
+        return flo_loss(scores, _given(u))
+
+    def estimate(self, scores: PairScores, u: Tensor | PairScores | None = None) -> Tensor:
+        """Return the estimate in nats with its gradient; ``u`` as in :func:`~infomax.functional.flo_loss`."""
+        return flo_estimate(scores, _given(u))
 
     def mutual_information(self, scores: PairScores, u: Tensor | PairScores | None = None) -> Tensor:
         """Return the estimate in nats; ``u`` as in :func:`~infomax.functional.flo_loss`."""
         with torch.no_grad():
-            return F.flo_estimate(scores, _given(u), clip=self.clip).detach()
-
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return self.mutual_information(scores)
+            return self.estimate(scores, u).detach()
 
 
 def _given(u: Tensor | PairScores | None) -> Tensor | PairScores:

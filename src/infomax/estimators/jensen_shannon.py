@@ -1,32 +1,67 @@
-"""Jensen-Shannon as a module, and SMILE, which is trained by it."""
+"""The Jensen-Shannon objective (Nowozin et al. 2016; Hjelm et al. 2019)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from infomax import functional as F
-from infomax._checks import check_choice, check_clip
-from infomax.estimators.base import Estimator
+from infomax._checks import check_choice
+from infomax.estimators.base import Bound, Estimator
+from infomax.estimators.donsker_varadhan import dv_estimate
+from infomax.estimators.means import mean_joint, mean_marginal
+from infomax.estimators.tuba import tuba_estimate
 from infomax.scores import PairScores
+from infomax.scores.reductions import softplus
 
-__all__ = ["SMILE", "JensenShannon"]
+__all__ = ["JensenShannon", "jsd_loss"]
+
+
+def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
+    r"""Binary cross-entropy of telling joint pairs from marginal ones, each kind weighted alike.
+
+    .. math:: \mathbb{E}_\mathrm{joint}[\mathrm{sp}(-T)] + \mathbb{E}_\mathrm{marginal}[\mathrm{sp}(T)],
+              \qquad \mathrm{sp}(t) = \log(1 + e^t)
+
+    Its negative plus 2 log 2 is a lower bound on twice the Jensen-Shannon divergence of the joint from the product of
+    marginals, not on the mutual information. At the optimum T is the log density ratio, so read the information with
+    :func:`~infomax.functional.dv_estimate` of the same scores. Prefer it with few negatives, which hardly matter to it.
+
+    Args:
+        scores: joint and marginal scores.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
+            globals have as many pairs.
+
+    Returns:
+        Scalar, or (M,), float32 (float64 for float64 scores); no unit. 2 log 2 for a constant critic of 0.
+
+    Numerics:
+        Finite for every finite score; linear in them far from 0.
+
+    Source:
+        Hjelm et al. 2019, eq. 4. The authors' ``GAN`` measure; their ``JSD`` is this shifted by -2 log 2.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.jsd_loss(F.dense_scores(torch.zeros(4, 4)))  # 2 log 2
+        tensor(1.3863)
+    """
+    joint, marginal = scores.reduce("softplus")
+    return mean_joint(scores, softplus(-joint), reduction) + mean_marginal(scores, marginal, reduction)
 
 
 class JensenShannon(Estimator):
     """Tell joint from marginal pairs: :func:`~infomax.functional.jsd_loss`.
 
-    Its loss is no amount of information. At its optimum the critic is the log density ratio, which Donsker-Varadhan and
-    NWJ are attained by: the estimate puts the same scores into one of the two, a lower bound for any critic.
+    Its loss is no amount of information. At its optimum the critic is the log density ratio, at which Donsker-Varadhan
+    and NWJ are tight too. The estimate puts the same scores into one of the two.
 
     Args:
-        clip: bring all scores into [-clip, clip] in the loss.
-        read: what the estimate is: ``"dv"``, :func:`~infomax.functional.dv_estimate`, tighter and biased upwards in
-            small batches; or ``"nwj"``, unbiased: the critic plus 1 in NWJ, which is
-            :func:`~infomax.functional.tuba_estimate` with a baseline of 1, of scores brought into [-clip, clip].
+        read: what the estimate is: ``"dv"``, :func:`~infomax.functional.dv_estimate`, tighter, and a lower bound in the
+            limit of large batches alone; or ``"nwj"``, a lower bound in any batch: the critic plus 1 in NWJ, which is
+            :func:`~infomax.functional.tuba_estimate` with a baseline of 1.
 
     Raises:
-        TypeError: clip is no number.
-        ValueError: clip is not positive, or ``read`` is neither of the two.
+        ValueError: ``read`` is neither of the two.
 
     Example:
         >>> import torch
@@ -37,48 +72,25 @@ class JensenShannon(Estimator):
         tensor(3.)
     """
 
+    bound: Bound = "asymptotic"
     bias = "up in small batches (read by NWJ: none)"
     variance = "of the loss low, of the reading as DV's"
 
-    def __init__(self, *, clip: float | None = None, read: str = "dv") -> None:
+    def __init__(self, *, read: str = "dv") -> None:
         super().__init__()
         check_choice("read", read, ("dv", "nwj"))
-        self.clip = check_clip(clip)
         self.read = read
+        if read == "nwj":
+            self.bound = "lower"
 
     def forward(self, scores: PairScores) -> Tensor:
-        return F.jsd_loss(scores, clip=self.clip)
+        return jsd_loss(scores)
 
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return F.dv_estimate(scores) if self.read == "dv" else F.tuba_estimate(scores, clip=self.clip)
+    def estimate(self, scores: PairScores) -> Tensor:
+        return dv_estimate(scores) if self.read == "dv" else tuba_estimate(scores)
+
+    def per_global(self, scores: PairScores) -> Tensor:
+        return jsd_loss(scores, reduction="none")
 
     def extra_repr(self) -> str:
-        return f"clip={self.clip}, read={self.read!r}"
-
-
-class SMILE(Estimator):
-    """Trained by Jensen-Shannon, read through a clipped Donsker-Varadhan: :func:`~infomax.functional.smile_estimate`.
-
-    Args:
-        clip: bound of the marginal scores' magnitude in the estimate.
-
-    Example:
-        >>> import torch
-        >>> from infomax import SMILE, functional as F
-        >>> SMILE(clip=5.0).mutual_information(F.dense_scores(torch.zeros(4, 4)))
-        tensor(0.)
-    """
-
-    bound = "none"
-    bias = "up: the largest marginal scores are cut"
-    variance = "moderate: bounded by clip"
-
-    def __init__(self, *, clip: float | None = 5.0) -> None:
-        super().__init__()
-        self.clip = check_clip(clip)
-
-    def forward(self, scores: PairScores) -> Tensor:
-        return F.jsd_loss(scores)
-
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return F.smile_estimate(scores, clip=self.clip)
+        return f"read={self.read!r}"

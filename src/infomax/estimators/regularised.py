@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-from infomax import functional as F
-from infomax._checks import check_clip, check_number
+from infomax._checks import check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.build import build_estimator
 from infomax.scores import ClippedScores, PairScores
 
-__all__ = ["ScoreRegularised"]
+__all__ = ["ScoreRegularised", "mean_square"]
+
+
+def mean_square(scores: PairScores) -> Tensor:
+    r"""Mean of the squared scores of all pairs, joint and marginal.
+
+    .. math:: \frac{1}{J + \sum_y K_y} \Big( \sum_\mathrm{joint} T^2 + \sum_\mathrm{marginal} T^2 \Big)
+
+    Added to a loss with a small weight it keeps scores from growing without end.
+
+    Args:
+        scores: joint and marginal scores.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); the square of the scores' unit.
+
+    Numerics:
+        Overflows float32 at scores of 1e19.
+
+    Source:
+        Bachman, Hjelm & Buchwalter 2019 (AMDIM).
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.mean_square(F.dense_scores(torch.full((4, 4), 3.0)))
+        tensor(9.)
+    """
+    joint, squares = scores.reduce("square_sum")
+    pairs = scores.count().to(squares.dtype).sum() + joint.numel()
+    return (joint.square().sum() + squares.sum()) / pairs
 
 
 class ScoreRegularised(Estimator):
@@ -30,7 +61,7 @@ class ScoreRegularised(Estimator):
 
     Raises:
         TypeError: the estimator is neither a name nor a module; weight or clip is no number.
-        ValueError: the name is unknown, weight is negative, or clip is not positive (and finite where it is soft);
+        ValueError: the name is unknown, weight is negative, or clip is not positive and finite;
             in a call, ``soft`` and the scores are clipped already.
 
     Numerics:
@@ -58,13 +89,13 @@ class ScoreRegularised(Estimator):
     ) -> None:
         super().__init__()
         self.estimator = build_estimator(estimator)
-        if not check_number("weight", weight) >= 0:
-            raise ValueError(f"weight must be at least 0, got {weight}")
-        self.weight = weight
-        self.clip = check_clip(clip, soft=soft)
+        self.weight = check_number("weight", weight, at_least=0)
+        self.clip = None if clip is None else check_number("clip", clip, above=0)
         self.soft = soft
         inner = self.estimator
-        self.needs_density = getattr(inner, "needs_density", False)
+        for fact in ("needs_density", "needs_lipschitz", "needs_two_critics"):
+            setattr(self, fact, getattr(inner, fact, False))
+        self.optimum = getattr(inner, "optimum", None)
         self.bias, self.variance = getattr(inner, "bias", ""), getattr(inner, "variance", "")
         self.bound = getattr(inner, "bound", "none")
         if self.bound == "upper" and clip is not None:
@@ -72,13 +103,19 @@ class ScoreRegularised(Estimator):
 
     def forward(self, scores: PairScores) -> Tensor:
         loss: Tensor = self.estimator(self._clipped(scores))
-        return loss + self.weight * F.mean_square(scores) if self.weight else loss
+        return loss + self.weight * mean_square(scores) if self.weight else loss
 
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return self.estimator.mutual_information(self._clipped(scores))
+    def estimate(self, scores: PairScores) -> Tensor:
+        read = getattr(self.estimator, "estimate", self.estimator.mutual_information)
+        return read(self._clipped(scores))
 
     def _clipped(self, scores: PairScores) -> PairScores:
         return scores if self.clip is None else ClippedScores(scores, self.clip, soft=self.soft)
+
+    def ceiling(self, negatives: float) -> float:
+        inner = getattr(self.estimator, "ceiling", lambda _: math.inf)(negatives)
+        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most.
+        return inner if self.clip is None else min(inner, 2 * self.clip)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}, clip={self.clip}, soft={self.soft}"

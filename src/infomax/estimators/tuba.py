@@ -1,70 +1,176 @@
-"""TUBA and its interpolation with InfoNCE as a module, and the baseline that it needs."""
+"""TUBA, whose partition function is a number of its own, and its interpolation with InfoNCE (Poole et al. 2019)."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import math
 
-from infomax import functional as F
-from infomax._checks import check_choice, check_clip
-from infomax.estimators.average import check_rate, log_average_with
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_number, shape_of
 from infomax.estimators.base import Estimator
-from infomax.functional.means import log_mean_exp_marginal
-from infomax.functional.tuba import check_alpha, improved_log_baseline
+from infomax.estimators.baseline import Baseline, check_alpha, log_weights, means_with_joint
+from infomax.estimators.means import log_mean_exp_marginal
 from infomax.scores import PairScores
 
-__all__ = ["TUBA", "Baseline"]
+__all__ = ["TUBA", "alpha_tuba_estimate", "alpha_tuba_loss", "tuba_estimate", "tuba_loss"]
 
 
-class Baseline(nn.Module):
-    """One number for log a: a moving average of the best for each batch, or a parameter.
+def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
+    r"""Minus the tractable unnormalised Barber-Agakov bound (TUBA).
 
-    The best is the mean of e^T where alpha is 0. Above 0 it is lower, as globals with a large mean of their own hardly
-    read a; each batch then brings the average nearer to it by a step.
+    .. math:: -\Big( 1 + \mathbb{E}_\mathrm{joint}[T - \log a(y)]
+              - \mathbb{E}_\mathrm{marginal}\big[e^T / a(y)\big] \Big)
+
+    A lower bound on the mutual information for any critic and any positive baseline a that does not come from the same
+    batch, unbiased in any batch; tightest where a(y) is the mean of e^T over the marginal pairs of y. With log a = 1 it
+    is :func:`~infomax.functional.nwj_loss`. Prefer it to that where a good guess of the partition function is at hand.
 
     Args:
-        kind: ``"average"`` or ``"learned"``.
-        alpha: of the bound.
-        rate: weight of the newest batch in the average, in (0, 1].
-        clip: of the scores that are averaged.
+        scores: joint and marginal scores.
+        log_baseline: log a, one number, or one for each global, (M,), in the order of the global rows. A tensor with a
+            gradient is trained by the same loss.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
 
     Raises:
-        TypeError: rate is no number.
-        ValueError: the kind is unknown, or rate is not in (0, 1].
+        TypeError: ``log_baseline`` is neither a number nor a floating tensor.
+        ValueError: ``log_baseline`` has neither one value nor M.
+
+    Numerics:
+        Holds a bare exponential, of T - log a: it overflows float32 where scores exceed their baseline by about 88.
+
+    Source:
+        Poole et al. 2019, "On variational bounds of mutual information", eq. 8; Barber & Agakov 2003.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.tuba_loss(F.dense_scores(3.0 * torch.eye(4)))
+        tensor(-3.)
     """
+    return -tuba_estimate(scores, log_baseline=log_baseline)
 
-    def __init__(self, kind: str, *, alpha: float, rate: float, clip: float | None) -> None:
-        super().__init__()
-        check_choice("baseline", kind, ("average", "learned"))
-        self.kind = kind
-        self.alpha = alpha
-        self.rate = check_rate(rate)
-        self.clip = check_clip(clip)
-        if kind == "learned":
-            self.log_value = nn.Parameter(torch.zeros(()))
-        else:
-            self.register_buffer("log_value", torch.tensor(-torch.inf))  # nothing seen yet
 
-    def read(self) -> Tensor:
-        """Log a as it stands, which no batch to be measured has entered; 0 before the first batch."""
-        return self.log_value.where(self.log_value != -torch.inf, 0.0)
+def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
+    r"""Mutual information in nats by TUBA, a lower bound.
 
-    def forward(self, scores: PairScores) -> Tensor:
-        """Log a for the loss of a batch. An average takes the batch in first, in training mode."""
-        if self.kind == "learned" or not self.training:
-            return self.read()
-        marginal = scores.reduce("logsumexp", self.clip).marginal  # with a graph: the loss reads the same
-        with torch.no_grad():
-            newest = log_mean_exp_marginal(scores, marginal)
-            if 0 < self.alpha < 1:  # with 1 the bound does not read it
-                known = self.log_value.where(self.log_value != -torch.inf, newest.to(self.log_value.dtype))
-                newest = improved_log_baseline(scores, known, alpha=self.alpha, clip=self.clip)
-            average = log_average_with(self.log_value, newest, self.rate)
-            self.log_value.copy_(average)
-        return average
+    .. math:: \hat I = 1 + \mathbb{E}_\mathrm{joint}[T - \log a(y)] - \mathbb{E}_\mathrm{marginal}\big[e^T / a(y)\big]
 
-    def extra_repr(self) -> str:
-        return f"{self.kind!r}" if self.kind == "learned" else f"{self.kind!r}, rate={self.rate}"
+    Args:
+        scores: joint and marginal scores.
+        log_baseline: as in :func:`tuba_loss`.
+
+    Returns:
+        Scalar in nats.
+
+    Raises:
+        TypeError: as :func:`tuba_loss`.
+        ValueError: as :func:`tuba_loss`.
+
+    Source:
+        As :func:`tuba_loss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.tuba_estimate(F.dense_scores(3.0 * torch.eye(4)), log_baseline=1.0)  # as NWJ
+        tensor(2.6321)
+    """
+    joint, marginal = scores.reduce("logsumexp")
+    log_a = _per_global(log_baseline, marginal)
+    partition = log_mean_exp_marginal(scores, marginal - log_a).exp()
+    return (joint - scores.per_joint(log_a)).mean() - partition + 1
+
+
+def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
+    r"""Minus the bound between TUBA (alpha = 0) and InfoNCE (alpha = 1).
+
+    .. math:: -\Big( 1 + \mathbb{E}_\mathrm{joint}\Big[ T - \log\big(\alpha \, m_{1 + K} + (1 - \alpha) \, a(y)\big)
+              \Big] - \mathbb{E}_y\Big[ \frac{m_K}{\alpha \, m_K + (1 - \alpha) \, a(y)} \Big] \Big)
+
+    where :math:`m_K` is the mean of e^T over the K marginal pairs of a global, and :math:`m_{1 + K}` over those and the
+    joint pair. It trades the bias of InfoNCE for the variance of TUBA: the estimate cannot exceed
+    1 + log((1 + K) / alpha), so that a smaller alpha can tell more nats, less surely.
+
+    Args:
+        scores: joint and marginal scores.
+        alpha: weight of the batch's own mean in the baseline, in [0, 1].
+        log_baseline: log a, as in :func:`tuba_loss`.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
+
+    Raises:
+        TypeError: as :func:`tuba_loss`, or alpha is no number.
+        ValueError: as :func:`tuba_loss`, or alpha is not in [0, 1].
+
+    Numerics:
+        Finite for every finite score where alpha is not 0: the ratio of the last term is formed from logarithms and
+        never exceeds 1 / alpha.
+
+    Source:
+        Poole et al. 2019, section 2.4. Theory takes 1 + K samples for the last mean too, where a batch holds K that are
+        independent of y; InfoNCE and TUBA are met exactly, and in between the expected value is at most about
+        alpha (1 - alpha) Var[e^T] / E[e^T]^2 / K^2 too large. The authors' code leaves out one sample of the joint mean
+        instead, each in turn, which needs the table of scores.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> scores = F.dense_scores(3.0 * torch.eye(4))
+        >>> torch.isclose(F.alpha_tuba_loss(scores, alpha=1.0), -F.infonce_estimate(scores))
+        tensor(True)
+    """
+    return -alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_baseline)
+
+
+def alpha_tuba_estimate(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
+    r"""Mutual information in nats by the interpolated bound, a lower bound: minus :func:`alpha_tuba_loss`.
+
+    Args:
+        scores: joint and marginal scores.
+        alpha: as in :func:`alpha_tuba_loss`.
+        log_baseline: as in :func:`tuba_loss`.
+
+    Returns:
+        Scalar in nats.
+
+    Raises:
+        TypeError: as :func:`alpha_tuba_loss`.
+        ValueError: as :func:`alpha_tuba_loss`.
+
+    Source:
+        As :func:`alpha_tuba_loss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.alpha_tuba_estimate(F.dense_scores(torch.zeros(4, 4)), alpha=0.25)
+        tensor(0.)
+    """
+    log_alpha, log_rest = log_weights(alpha)
+    joint, mean, mean_with_joint, count = means_with_joint(scores)
+    rest = _per_global(log_baseline, mean) + log_rest
+    joint_term = joint - torch.logaddexp(mean_with_joint + log_alpha, scores.per_joint(rest))
+    ratio = (mean - torch.logaddexp(mean + log_alpha, rest)).exp()
+    return 1 + joint_term.mean() - (count * ratio).sum() / count.sum()
+
+
+def _per_global(log_baseline: float | Tensor, like: Tensor) -> Tensor:
+    """One value a global, (M,)."""
+    if not isinstance(log_baseline, Tensor):
+        return torch.full_like(like, check_number("log_baseline", log_baseline))
+    values = check_floating("log_baseline", log_baseline).to(like.dtype)
+    if values.numel() == 1:
+        return values.reshape(1).expand_as(like)
+    if values.shape != like.shape:
+        raise ValueError(
+            f"log_baseline must be one number or one for each of the {like.shape[0]} globals, {shape_of(like)}, got "
+            f"{shape_of(values)}"
+        )
+    return values
 
 
 class TUBA(Estimator):
@@ -79,11 +185,10 @@ class TUBA(Estimator):
         baseline: ``"average"``, a moving average over batches of the baseline with the highest bound, which for TUBA is
             the mean of e^T; or ``"learned"``, a parameter. Either is log a = 0 before the first batch.
         rate: weight of the newest batch in the average, in (0, 1].
-        clip: bring all scores into [-clip, clip].
 
     Raises:
         TypeError: alpha or rate is no number.
-        ValueError: baseline is unknown; alpha is not in [0, 1], rate not in (0, 1]; clip is not positive.
+        ValueError: baseline is unknown; alpha is not in [0, 1], or rate not in (0, 1].
 
     Numerics:
         In training mode the average takes the batch in before its loss is computed, so that the loss is finite for
@@ -102,16 +207,15 @@ class TUBA(Estimator):
     bias = "none, given a baseline from other batches"
     variance = "high: grows as e^I, less with a good baseline"
 
-    def __init__(
-        self, *, alpha: float = 0.0, baseline: str = "average", rate: float = 0.1, clip: float | None = None
-    ) -> None:
+    def __init__(self, *, alpha: float = 0.0, baseline: str = "average", rate: float = 0.1) -> None:
         super().__init__()
         self.alpha = check_alpha(alpha)
-        self.clip = check_clip(clip)
-        self.baseline = Baseline(baseline, alpha=self.alpha, rate=rate, clip=self.clip)
+        self.baseline = Baseline(baseline, alpha=self.alpha, rate=rate)
         if alpha > 0:
             self.bias = "down, at most about log((1 + K) / alpha)"
             self.variance = "between InfoNCE's and NWJ's"
+        if 0 < alpha < 1:
+            self.bound = "asymptotic"
 
     def forward(self, scores: PairScores, log_baseline: float | Tensor | None = None) -> Tensor:
         """Return the loss; ``log_baseline``, if given, takes the place of the estimator's own."""
@@ -120,15 +224,21 @@ class TUBA(Estimator):
     def mutual_information(self, scores: PairScores, log_baseline: float | Tensor | None = None) -> Tensor:
         """Return the estimate in nats; ``log_baseline`` as in :meth:`forward`."""
         with torch.no_grad():
-            return self._bound(scores, self.baseline.read() if log_baseline is None else log_baseline).detach()
+            return self.estimate(scores, log_baseline).detach()
 
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return self._bound(scores, self.baseline.read())
+    def estimate(self, scores: PairScores, log_baseline: float | Tensor | None = None) -> Tensor:
+        """Return the estimate in nats with its gradient; ``log_baseline`` as in :meth:`forward`."""
+        return self._bound(scores, self.baseline.read() if log_baseline is None else log_baseline)
+
+    def ceiling(self, negatives: float) -> float:
+        if self.alpha == 0:
+            return math.inf
+        return math.log1p(negatives) if self.alpha == 1 else 1 + math.log((1 + negatives) / self.alpha)
 
     def _bound(self, scores: PairScores, log_a: float | Tensor) -> Tensor:
         if self.alpha == 0:
-            return F.tuba_estimate(scores, log_baseline=log_a, clip=self.clip)
-        return F.alpha_tuba_estimate(scores, alpha=self.alpha, log_baseline=log_a, clip=self.clip)
+            return tuba_estimate(scores, log_baseline=log_a)
+        return alpha_tuba_estimate(scores, alpha=self.alpha, log_baseline=log_a)
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}, clip={self.clip}"
+        return f"alpha={self.alpha}"

@@ -1,21 +1,81 @@
-"""The Wasserstein dependency measure as a module."""
+"""The Wasserstein dependency measure (Ozair et al. 2019)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from infomax import functional as F
 from infomax.estimators.base import Estimator
+from infomax.estimators.donsker_varadhan import dv_estimate
+from infomax.estimators.means import mean_joint, mean_marginal
 from infomax.scores import PairScores
 
-__all__ = ["Wasserstein"]
+__all__ = ["Wasserstein", "wasserstein_dependency", "wasserstein_loss"]
+
+
+def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
+    r"""Minus the Wasserstein dependency measure: minus :func:`wasserstein_dependency`.
+
+    .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T] \Big)
+
+    No bound of the mutual information. It has no exponential and no ceiling of log K, and rewards what is far apart
+    rather than what is rare: prefer it where the information is large. The critic must be Lipschitz, by its make
+    (:class:`~infomax.LipschitzCritic`) or by :func:`~infomax.variants.gradient_penalty`; any other runs away.
+
+    Args:
+        scores: joint and marginal scores of a Lipschitz critic.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
+            globals have as many pairs.
+
+    Returns:
+        Scalar, or (M,), float32 (float64 for float64 scores); in the unit of the features' distance.
+
+    Numerics:
+        Linear in the scores.
+
+    Source:
+        Ozair et al. 2019, "Wasserstein dependency measure for representation learning", section 4.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.wasserstein_loss(F.dense_scores(0.5 * torch.eye(4)))
+        tensor(-0.5000)
+    """
+    joint, total = scores.reduce("sum")
+    return mean_marginal(scores, total, reduction) - mean_joint(scores, joint, reduction)
+
+
+def wasserstein_dependency(scores: PairScores) -> Tensor:
+    r"""How far the joint distribution is from the product of marginals, by a critic; from below.
+
+    .. math:: \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T]
+
+    With a 1-Lipschitz critic a lower bound on the Wasserstein-1 distance of the two, by the Kantorovich-Rubinstein
+    duality, and attained by the best of them.
+
+    Args:
+        scores: joint and marginal scores of a 1-Lipschitz critic.
+
+    Returns:
+        Scalar in the unit of the features' distance, *not* in nats.
+
+    Source:
+        As :func:`wasserstein_loss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.wasserstein_dependency(F.dense_scores(torch.full((4, 4), 7.0)))
+        tensor(0.)
+    """
+    return -wasserstein_loss(scores)
 
 
 class Wasserstein(Estimator):
     """The Wasserstein dependency measure, for a Lipschitz critic: :func:`~infomax.functional.wasserstein_loss`.
 
     Its value is minus the loss, in the unit of the features' distance. The *estimate in nats* puts the same critic into
-    Donsker-Varadhan, a lower bound for any critic: certain, and loose, because a Lipschitz critic is not trained to
+    Donsker-Varadhan: a loose lower bound in the limit of large batches, because a Lipschitz critic is not trained to
     be a log density ratio.
 
     Example:
@@ -25,11 +85,17 @@ class Wasserstein(Estimator):
         >>> loss_fn(torch.randn(4, 16, 2, 2), torch.randn(4, 8)).backward()
     """
 
+    bound = "asymptotic"
     bias = "down: its critic is no log ratio"
     variance = "low where scores are within 1 or so"
+    optimum = None  # no density ratio, but a potential
+    needs_lipschitz = True
 
     def forward(self, scores: PairScores) -> Tensor:
-        return F.wasserstein_loss(scores)
+        return wasserstein_loss(scores)
 
-    def _estimate(self, scores: PairScores) -> Tensor:
-        return F.dv_estimate(scores)
+    def estimate(self, scores: PairScores) -> Tensor:
+        return dv_estimate(scores)
+
+    def per_global(self, scores: PairScores) -> Tensor:
+        return wasserstein_loss(scores, reduction="none")

@@ -15,8 +15,7 @@ from infomax.evaluation.fit import seeded
 from infomax.evaluation.frozen import check_frozen
 from infomax.evaluation.held_out import HeldOut, parts, train_critic
 from infomax.evaluation.probes import Standardise
-from infomax.layout import Pairing
-from infomax.scores import PairScores, TableScores
+from infomax.scores import PairScores
 
 __all__ = ["neural_dependency", "shuffled_units"]
 
@@ -140,10 +139,8 @@ def _critic(width: int, hidden: tuple[int, ...]) -> nn.Sequential:
 
 
 def _scores(critic: nn.Module, rows: Tensor, shuffles: int) -> PairScores:
-    """Rows as joint pairs and their shuffled copies as marginal ones, all belonging to one global."""
+    """Rows as joint pairs, each with its shuffled copies as marginal ones."""
     shuffled = [shuffled_units(rows) for _ in range(shuffles)]
     everything = torch.cat([rows, *shuffled])
-    scores = torch.cat([critic(part) for part in torch.split(everything, _ROWS)]).view(1, -1)
-    group = torch.ones(scores.shape[1], dtype=torch.long, device=rows.device)
-    group[: len(rows)] = 0  # the global's own
-    return TableScores(scores, Pairing(1, 1, group, joint_keys=len(rows), total_examples=2))
+    scores = torch.cat([critic(part) for part in torch.split(everything, _ROWS)]).view(1 + shuffles, len(rows))
+    return F.paired_scores(scores[0], scores[1:].T)

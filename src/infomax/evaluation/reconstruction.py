@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from infomax._checks import check_floating, check_positive, shape_of
+from infomax._extras import require
 from infomax.evaluation.decoder import Decoder
-from infomax.evaluation.extra import require
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import fit, seeded
 from infomax.evaluation.frozen import check_frozen, check_images
@@ -113,7 +113,9 @@ def reconstruction(
     low, high = value_range
     if not low < high:
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")
-    require("torchmetrics", package="torchmetrics", by="reconstruction")  # before the work, not after it
+    require(
+        "torchmetrics", package="torchmetrics", by="reconstruction", extra="evaluation"
+    )  # before the work, not after it
     device = train_features.device
 
     def read(images: Tensor) -> Tensor:

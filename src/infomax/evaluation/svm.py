@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_number, check_positive
-from infomax.evaluation.extra import require
+from infomax._extras import require
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.labelled import Labelled, check_labelled
 from infomax.evaluation.probes import Standardise
@@ -78,7 +78,7 @@ def svm_probe(
     """
     train, test, _ = check_labelled(train_features, train_labels, test_features, test_labels)
     choices = _choices(C)
-    machine = require("sklearn.svm", package="scikit-learn", by="svm_probe").LinearSVC
+    machine = require("sklearn.svm", package="scikit-learn", by="svm_probe", extra="evaluation").LinearSVC
     standardise = Standardise(train.features.double())
     train = Labelled(standardise(train.features.double()).cpu(), train.labels.cpu())
     test = Labelled(standardise(test.features.double()).cpu(), test.labels.cpu())

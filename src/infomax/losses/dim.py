@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number
+from infomax.critics import CriticLike
+from infomax.estimators import EstimatorLike
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
+from infomax.losses.parts import check_not_shared
+from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
+from infomax.scores import PairScores
 
-__all__ = ["DIMLoss", "DIMTerms"]
+__all__ = ["DIMInformation", "DIMLoss", "DIMScores", "DIMTerms"]
 
 
 class DIMTerms(NamedTuple):
@@ -23,6 +28,20 @@ class DIMTerms(NamedTuple):
     local: Tensor | None
     global_: Tensor | None
     prior: Tensor | None
+
+
+class DIMScores(NamedTuple):
+    """The scores of the information terms; None for a term whose weight is 0."""
+
+    local: PairScores | None
+    global_: PairScores | None
+
+
+class DIMInformation(NamedTuple):
+    """Mutual information with the local features and with the whole map, nats; None for a term whose weight is 0."""
+
+    local: Tensor | None
+    global_: Tensor | None
 
 
 class DIMLoss(nn.Module):
@@ -41,20 +60,23 @@ class DIMLoss(nn.Module):
         alpha: weight of :class:`GlobalDIMLoss`.
         beta: weight of :class:`LocalDIMLoss`.
         gamma: weight of :class:`~infomax.PriorMatchingLoss`. It scales both players of that game.
-        estimator: a short name, or a module; both information terms use it.
-        critic: a short name; both information terms get their own. For modules, set up the terms yourself.
-        units: width of the critics.
+        estimator: a short name or a callable, of which each information term gets its own; or a module. One that holds
+            state, such as :class:`~infomax.MINE`, serves one term alone.
+        critic: likewise; a module serves one term alone.
+        units: width of critics given by name.
         prior: ``"uniform"``, ``"normal"``, or a module such as :class:`~infomax.PriorMatchingLoss` with options of its
             own: it is called with the global features and a ``generator``.
-        locations: of the local term, as in :class:`LocalDIMLoss`.
-        negatives: as in :class:`LocalDIMLoss`.
+        sample_locations: of the local term, as in :class:`LocalDIMLoss`.
+        sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Shapes:
         As :class:`LocalDIMLoss`, to :class:`DIMTerms` of scalars.
 
     Raises:
-        TypeError: as :class:`LocalDIMLoss`, or a critic module is given for two terms.
+        TypeError: as :class:`LocalDIMLoss`, or a critic module, or an estimator module with state, is given for two terms.
         ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
             is not 0.
 
@@ -74,33 +96,30 @@ class DIMLoss(nn.Module):
     def __init__(
         self,
         local_dim: int,
+        global_dim: int,
         local_size: Sequence[int] | None = None,
-        global_dim: int | None = None,
         *,
         alpha: float = 0.0,
         beta: float = 1.0,
         gamma: float = 0.1,
-        estimator: str | nn.Module = "infonce",
-        critic: str | nn.Module = "dot",
+        estimator: EstimatorLike = "infonce",
+        critic: CriticLike = "dot",
         units: int | None = None,
         prior: str | nn.Module = "uniform",
-        locations: int | None = None,
-        negatives: int | None = None,
+        sample_locations: int | None = None,
+        sample_negatives: int | None = None,
         gather: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if global_dim is None:
-            raise TypeError("global_dim must be given: the channels of the global features")
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            if not check_number(name, weight) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {weight}")
+            check_number(name, weight, at_least=0)
         if alpha == beta == gamma == 0:
             raise ValueError("alpha, beta and gamma must not all be 0: there would be nothing to train")
-        if alpha and beta and isinstance(critic, nn.Module):
-            raise TypeError(
-                "critic must be a short name where alpha and beta are both in use, because every term has its own, got "
-                f"{type(critic).__name__}; combine a GlobalDIMLoss and a LocalDIMLoss instead"
-            )
+        if alpha and beta:
+            check_not_shared("critic", critic)
+            check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
         self.global_term: GlobalDIMLoss | None = None
         if alpha:
@@ -108,12 +127,12 @@ class DIMLoss(nn.Module):
                 raise ValueError("local_size must be given where alpha is not 0: the spatial size of the map")
             self.global_term = GlobalDIMLoss(
                 local_dim,
-                local_size,
                 global_dim,
+                local_size,
                 estimator=estimator,
                 critic=critic,
                 units=units,
-                negatives=negatives,
+                sample_negatives=sample_negatives,
                 gather=gather,
             )
         self.local_term: LocalDIMLoss | None = None
@@ -124,13 +143,14 @@ class DIMLoss(nn.Module):
                 estimator=estimator,
                 critic=critic,
                 units=units,
-                locations=locations,
-                negatives=negatives,
+                sample_locations=sample_locations,
+                sample_negatives=sample_negatives,
                 gather=gather,
             )
         self.prior_term: nn.Module | None = None
         if gamma:
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
+        self.to(device=device, dtype=dtype)
 
     def forward(
         self,
@@ -150,9 +170,44 @@ class DIMLoss(nn.Module):
             global_loss = self.global_term(local, global_, mask, generator=generator)
             weighted.append(self.alpha * global_loss)
         if self.prior_term is not None:
-            prior_loss = self.prior_term(global_, generator=generator)
+            kept = present_examples(mask, at_least=1)
+            prior_loss = self.prior_term(global_ if kept is None else global_[kept], generator=generator)
             weighted.append(self.gamma * prior_loss)
         return DIMTerms(torch.stack(weighted).sum(), local_loss, global_loss, prior_loss)
+
+    def scores(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> DIMScores:
+        """Return the scores of both information terms, as :meth:`LocalDIMLoss.scores`."""
+        return DIMScores(
+            *(
+                None if term is None else term.scores(local, global_, mask, generator=generator)
+                for term in (self.local_term, self.global_term)
+            )
+        )
+
+    def mutual_information(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        gather: bool = False,
+    ) -> DIMInformation:
+        """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information`."""
+        options: dict[str, Any] = {"generator": generator, "gather": gather}
+        return DIMInformation(
+            *(
+                None if term is None else term.mutual_information(local, global_, mask, **options)
+                for term in (self.local_term, self.global_term)
+            )
+        )
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax.estimators import Estimator
-from infomax.layout import check_features
-from infomax.losses.local_dim import LocalDIMLoss
-from infomax.scores import PairScores
+from infomax._precision import check_module_dtype
+from infomax.critics import CriticLike
+from infomax.estimators import EstimatorLike
+from infomax.losses.base import InformationLoss
+from infomax.pairs.checks import check_features
+from infomax.pairs.rows import Rows, pair_rows
 
 __all__ = ["GlobalDIMLoss", "MapEncoder"]
 
@@ -43,7 +46,7 @@ class MapEncoder(nn.Module):
     def __init__(self, local_dim: int, local_size: Sequence[int]) -> None:
         super().__init__()
         check_positive("local_dim", local_dim)
-        if not isinstance(local_size, Sequence):
+        if not isinstance(local_size, Sequence) or isinstance(local_size, str):
             raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
         size = tuple(check_positive("local_size", axis) for axis in local_size)
         if len(size) > 3:
@@ -66,15 +69,17 @@ class MapEncoder(nn.Module):
 
     def forward(self, local: Tensor) -> Tensor:
         if tuple(local.shape[1:]) != (self.local_dim, *self.local_size):
-            expected = ", ".join(str(axis) for axis in ("N", self.local_dim, *self.local_size))
+            hint = "; channels come second, permute it" if local.shape[-1:] == (self.local_dim,) else ""
             raise ValueError(
-                f"local must have the shape ({expected}) of local_dim and local_size, got {shape_of(local)}"
+                f"local must have the shape {shape_of(('N', self.local_dim, *self.local_size))} of local_dim and "
+                f"local_size, got {shape_of(local)}{hint}"
             )
+        check_module_dtype(self, local=local)
         encoded: Tensor = self.layers(local)
         return encoded
 
 
-class GlobalDIMLoss(nn.Module):
+class GlobalDIMLoss(InformationLoss):
     r"""Deep InfoMax (global): minus a bound on the information between the whole map and the global feature.
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
@@ -84,19 +89,23 @@ class GlobalDIMLoss(nn.Module):
 
     Args:
         local_dim: channels c of the map.
-        local_size: spatial size of the map, at most three axes.
         global_dim: channels d of the global features.
+        local_size: spatial size of the map, at most three axes.
         estimator: as in :class:`LocalDIMLoss`.
         critic: as in :class:`LocalDIMLoss`; a module gets local rows of ``map_encoder.output_dim`` channels.
         units: as in :class:`LocalDIMLoss`.
-        negatives: as in :class:`LocalDIMLoss`.
+        sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        reduction: as in :class:`LocalDIMLoss`.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Shapes:
         - local: (N, c, \*local_size), N at least 2
         - global\_: (N, d), or (N, d, \*spatial) for several globals an example
-        - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution
-        - result: a scalar, float32 (float64 for float64 features)
+        - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution, and an
+          example without a real location is left out
+        - result: as :class:`LocalDIMLoss`
 
     Raises:
         TypeError: as :class:`LocalDIMLoss`.
@@ -108,75 +117,56 @@ class GlobalDIMLoss(nn.Module):
     Example:
         >>> import torch
         >>> from infomax import GlobalDIMLoss
-        >>> loss_fn = GlobalDIMLoss(local_dim=128, local_size=(8, 8), global_dim=64, units=256)
+        >>> loss_fn = GlobalDIMLoss(local_dim=128, global_dim=64, local_size=(8, 8), units=256)
         >>> loss_fn(torch.randn(4, 128, 8, 8), torch.randn(4, 64)).backward()
     """
 
     def __init__(
         self,
         local_dim: int,
-        local_size: Sequence[int],
         global_dim: int,
+        local_size: Sequence[int],
         *,
-        estimator: str | nn.Module = "infonce",
-        critic: str | nn.Module = "dot",
+        estimator: EstimatorLike = "infonce",
+        critic: CriticLike = "dot",
         units: int | None = None,
-        negatives: int | None = None,
+        sample_negatives: int | None = None,
         gather: bool = False,
+        reduction: Literal["mean", "none"] = "mean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.map_encoder = MapEncoder(local_dim, local_size)
-        self.pairs = LocalDIMLoss(
-            self.map_encoder.output_dim,
+        map_encoder = MapEncoder(local_dim, local_size)
+        super().__init__(
+            map_encoder.output_dim,
             global_dim,
             estimator=estimator,
             critic=critic,
             units=units,
-            negatives=negatives,
+            sample_negatives=sample_negatives,
             gather=gather,
+            reduction=reduction,
         )
+        self.map_encoder = map_encoder
+        self.to(device=device, dtype=dtype)
 
-    @property
-    def critic(self) -> nn.Module:
-        """Scores encoded maps with globals."""
-        return self.pairs.critic
-
-    @property
-    def estimator(self) -> Estimator:
-        """Turns scores into the loss."""
-        return self.pairs.estimator
-
-    def _encode(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> Tensor:
-        check_features(local, global_, mask)
+    def pair(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        at_least: int = 2,
+    ) -> Rows:
+        check_features(local, global_, mask, at_least=at_least)
+        present = None
         if mask is not None:
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
-        encoded: Tensor = self.map_encoder(local)
-        return encoded
-
-    def forward(
-        self,
-        local: Tensor,
-        global_: Tensor,
-        mask: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Return the loss, a scalar. Arguments as :meth:`LocalDIMLoss.forward`."""
-        loss: Tensor = self.pairs(self._encode(local, global_, mask), global_, generator=generator)
-        return loss
-
-    def scores(
-        self,
-        local: Tensor,
-        global_: Tensor,
-        mask: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> PairScores:
-        """Return the critic's scores, as :meth:`LocalDIMLoss.scores`."""
-        return self.pairs.scores(self._encode(local, global_, mask), global_, generator=generator)
-
-    @torch.no_grad()
-    def mutual_information(self, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the estimate in nats, a scalar without gradient; no state changes."""
-        return self.pairs.mutual_information(self._encode(local, global_, mask), global_)
+            present = mask.reshape(mask.shape[0], -1).any(1)
+        encoded = self.map_encoder(local)
+        rows = pair_rows(
+            encoded, global_, present, sample_negatives=self.sample_negatives, generator=generator, at_least=at_least
+        )
+        self.critic.check(encoded, global_)
+        return rows

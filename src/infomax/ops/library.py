@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infomax._precision import accumulation_dtype, autocasting
 from infomax.ops import dispatch, reference
 from infomax.ops.chunked.plan import kept_size
-from infomax.ops.problem import Problem, accumulation_dtype, autocasting
+from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
 __all__ = ["pairwise"]

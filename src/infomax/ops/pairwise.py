@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_choice, check_floating
+from infomax._precision import cast_for_product
 from infomax.ops.chunked.plan import may_keep
 from infomax.ops.dispatch import choose
 from infomax.ops.library import pairwise
-from infomax.ops.problem import REDUCTIONS, Reduction, autocasting
+from infomax.ops.problem import REDUCTIONS, Reduction
 from infomax.ops.settings import workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
@@ -190,7 +191,7 @@ def _call(
 ) -> tuple[Tensor, Tensor]:
     check_choice("reduction", reduction, REDUCTIONS)
     check_options(scale, clip, soft_clip)
-    query, key = _autocast(check_floating("query", query), check_floating("key", key))
+    query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
     check_vectors(query, key)
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
@@ -205,19 +206,3 @@ def _call(
     bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
     value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
     return value, joint
-
-
-def _autocast(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Cast as autocast casts the inputs of a matrix product.
-
-    Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
-    """
-    device = query.device.type
-    if not autocasting(device):
-        return query, key
-    dtype = torch.get_autocast_dtype(device)
-    return _lower(query, dtype), _lower(key, dtype)
-
-
-def _lower(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)

@@ -8,21 +8,12 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-__all__ = ["REDUCTIONS", "Problem", "Reduction", "accumulation_dtype", "autocasting"]
+from infomax._precision import accumulation_dtype
+
+__all__ = ["REDUCTIONS", "Problem", "Reduction"]
 
 Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum", "pearson"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype that scores and sums are held in: float64 for float64, otherwise float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def autocasting(device: str) -> bool:
-    """Say whether autocast is on for a type of device; tensors of shapes only have none."""
-    # Not `torch.amp.is_autocast_available`, which torch 2.6 cannot trace.
-    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from infomax._checks import check_same_device, shape_of
+from infomax._checks import check_number, check_same_device, shape_of
 
 __all__ = ["check_groups", "check_joint", "check_joint_values", "check_options", "check_vectors"]
 
@@ -92,23 +90,12 @@ def check_options(scale: float, clip: float | None, soft_clip: float | None) -> 
 
     Raises:
         TypeError: One is no number.
-        ValueError: The scale is not finite, a bound is not positive, or the soft one is not finite.
+        ValueError: The scale is not finite, or a bound is not positive and finite.
     """
-    if isinstance(scale, Tensor):
-        raise TypeError("scale must be a number, got a torch.Tensor; multiply query by a learned factor instead")
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
-        raise TypeError(f"scale must be a number, got {type(scale).__name__}")
-    if not math.isfinite(scale):
-        raise ValueError(f"scale must be finite, got {scale}")
+    check_number("scale", scale)
     for name, bound in (("clip", clip), ("soft_clip", soft_clip)):
-        if bound is None:
-            continue
-        if isinstance(bound, bool) or not isinstance(bound, (int, float)):
-            raise TypeError(f"{name} must be a number or None, got {type(bound).__name__}")
-        if not bound > 0:
-            raise ValueError(f"{name} must be positive, got {bound}; None leaves scores as they are")
-    if soft_clip is not None and not math.isfinite(soft_clip):
-        raise ValueError(f"soft_clip must be finite, got {soft_clip}; None leaves scores as they are")
+        if bound is not None:
+            check_number(name, bound, above=0)
 
 
 def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PriorDiscriminator", "at_least_float32", "slope_penalty"]
+from infomax._precision import widened
+
+__all__ = ["PriorDiscriminator", "slope_penalty"]
 
 
 class PriorDiscriminator(nn.Sequential):
@@ -28,11 +30,6 @@ class PriorDiscriminator(nn.Sequential):
             layers += [nn.Linear(dim, width), nn.ReLU()]
             dim = width
         super().__init__(*layers, nn.Linear(dim, 1))
-
-
-def at_least_float32(scores: Tensor) -> Tensor:
-    """Widen half precision."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
@@ -61,7 +58,7 @@ def _slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> T
     with torch.enable_grad():
         points = points.detach().requires_grad_()
         (slope,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=differentiable)
-    squares = at_least_float32(slope).square().sum(1)
+    squares = widened(slope).square().sum(1)
     if centre == 0:
         return squares.mean()
     # The root has no derivative at 0, where a discriminator of constant score stands.

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
-from infomax.layout import rows_of
-from infomax.prior.discriminator import PriorDiscriminator, at_least_float32, slope_penalty
+from infomax._precision import check_module_dtype, widened
+from infomax.pairs.rows import rows_of
+from infomax.prior.discriminator import PriorDiscriminator, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 
 __all__ = ["PriorMatchingLoss", "PriorTerms"]
@@ -72,6 +74,8 @@ class PriorMatchingLoss(nn.Module):
             points u between the prior's and the data's.
         saturating: let the encoder minimise the very bound that D maximises, :math:`-\mathbb{E}_y[b(\bar{D}(y))]`,
             which has hardly a gradient where D is sure. By default it does not.
+        device: where the parameters are.
+        dtype: of the parameters.
 
     Shapes:
         y (N, d) or (N, d, \*spatial), every location a sample, to a scalar without unit; with ``gan`` about 3 log 2 at
@@ -110,12 +114,13 @@ class PriorMatchingLoss(nn.Module):
         measure: str = "gan",
         gradient_penalty: float = 0.0,
         saturating: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_choice("prior", prior, _PRIORS)
         check_choice("measure", measure, MEASURES)
-        if not check_number("gradient_penalty", gradient_penalty) >= 0:
-            raise ValueError(f"gradient_penalty must be at least 0, got {gradient_penalty}")
+        check_number("gradient_penalty", gradient_penalty, at_least=0)
         if measure == "wasserstein" and not gradient_penalty:
             raise ValueError(
                 "gradient_penalty must be positive for measure 'wasserstein', which is unbounded without one, got "
@@ -127,6 +132,7 @@ class PriorMatchingLoss(nn.Module):
         self.gradient_penalty = gradient_penalty
         self.saturating = saturating
         self.discriminator = PriorDiscriminator(dim, hidden)
+        self.to(device=device, dtype=dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the sum of both players' losses, a scalar."""
@@ -144,12 +150,13 @@ class PriorMatchingLoss(nn.Module):
         if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
             raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
         sample, squash = _PRIORS[self.prior]
-        y = squash(rows_of(y).reshape(-1, self.dim))
+        check_module_dtype(self, y=y)
+        y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
         # One pass of D over its two batches; its weights detached for the encoder's.
-        on_prior, on_data = at_least_float32(self.discriminator(torch.cat([real, data]))).chunk(2)
+        on_prior, on_data = widened(self.discriminator(torch.cat([real, data]))).chunk(2)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        judged = at_least_float32(torch.func.functional_call(self.discriminator, frozen, (y,)))
+        judged = widened(torch.func.functional_call(self.discriminator, frozen, (y,)))
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
         if self.gradient_penalty:
             discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)

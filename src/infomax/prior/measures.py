@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from infomax.scores.reductions import logsumexp, softplus
+from infomax.scores.measures import MEASURES as BOUNDS
+from infomax.scores.reductions import reduce_table
 
 __all__ = ["MEASURES", "discriminator_loss", "encoder_loss"]
 
-
-class _Measure(NamedTuple):
-    """What D gains from its scores on samples of the prior, and what it pays for those on data; scalars."""
-
-    gain: Callable[[Tensor], Tensor]
-    price: Callable[[Tensor], Tensor]
-
-
-def _log_mean_exp(scores: Tensor) -> Tensor:
-    return logsumexp(scores.flatten()) - math.log(scores.numel())
-
-
-_GAN = _Measure(lambda t: -softplus(-t).mean(), lambda t: softplus(t).mean())
-
-_MEASURES: dict[str, _Measure] = {
-    "gan": _GAN,
-    "jsd": _GAN,
-    "dv": _Measure(lambda t: t.mean(), _log_mean_exp),
-    "kl": _Measure(lambda t: t.mean(), lambda t: (t - 1).exp().mean()),
-    "rkl": _Measure(lambda t: -(-t).exp().mean(), lambda t: (t - 1).mean()),
-    "hellinger": _Measure(lambda t: 1 - (-t).exp().mean(), lambda t: t.exp().mean() - 1),
-    "chi2": _Measure(lambda t: t.mean(), lambda t: (t.square() / 4 + t).mean()),
-    "wasserstein": _Measure(lambda t: t.mean(), lambda t: t.mean()),
-}
-MEASURES = tuple(_MEASURES)
+_OTHER_NAMES = {"jsd": "gan"}
+MEASURES = (*BOUNDS, *_OTHER_NAMES)
 """Names of the measures."""
 
 
 def discriminator_loss(on_prior: Tensor, on_data: Tensor, measure: str) -> Tensor:
     """Minus the variational bound of the measure: D's gain on the prior less its price on data, negated."""
-    gain, price = _MEASURES[measure]
-    return price(on_data) - gain(on_prior)
+    return _price(on_data, measure) - _gain(on_prior, measure)
 
 
 def encoder_loss(on_data: Tensor, measure: str, *, saturating: bool) -> Tensor:
     """What the encoder minimises: minus D's gain on data, or, saturating, minus the price that D pays there."""
-    gain, price = _MEASURES[measure]
-    return -(price if saturating else gain)(on_data)
+    return -_price(on_data, measure) if saturating else -_gain(on_data, measure)
+
+
+def _gain(scores: Tensor, measure: str) -> Tensor:
+    return BOUNDS[_OTHER_NAMES.get(measure, measure)].gain(scores).mean()
+
+
+def _price(scores: Tensor, measure: str) -> Tensor:
+    _, reduction, price = BOUNDS[_OTHER_NAMES.get(measure, measure)]
+    flat = scores.flatten()
+    reduced = reduce_table(flat, torch.ones_like(flat, dtype=torch.bool), reduction, None, None)
+    number = flat.numel()
+    return price(reduced - math.log(number) if reduction == "logsumexp" else reduced / number)

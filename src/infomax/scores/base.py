@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from infomax._checks import check_choice, check_clip
-from infomax.layout import Pairing
+from infomax._checks import check_choice
 from infomax.ops.problem import REDUCTIONS, Reduction
+from infomax.pairs.pairing import Pairing
 
 __all__ = ["PairScores", "Reduced", "Reduction"]
 
@@ -50,27 +50,21 @@ class PairScores(ABC):
         self.pairing = pairing
         self._known: dict[tuple[Hashable, bool], Any] = {}
 
-    def reduce(self, reduction: Reduction, clip: float | None = None, soft_clip: float | None = None) -> Reduced:
+    def reduce(self, reduction: Reduction) -> Reduced:
         """Joint scores, and ``reduction`` over each global's marginal scores.
 
         Args:
             reduction: ``"logsumexp"``, or the sum of a function of each score: ``"softplus"``, ``"sum"`` (the score),
                 ``"square_sum"`` (its square), ``"pearson"`` (T + T^2 / 4).
-            clip: bring the *marginal* scores into [-clip, clip] first.
-            soft_clip: the c of ``c tanh(T / c)``, which the *marginal* scores go through before ``clip``.
 
         Returns:
             Vectors (J,) and (M,). A global without marginal pairs has -inf for the log-sum-exp and 0 for the sums.
 
         Raises:
-            TypeError: clip or soft_clip is no number.
-            ValueError: the reduction is unknown, clip is not positive, soft_clip is not positive and finite, or the
-                scores are clipped already: no soft clip of those is one of the scores themselves.
+            ValueError: the reduction is unknown, or a soft clip goes around clipped scores.
         """
         check_choice("reduction", reduction, REDUCTIONS)
-        check_clip(clip)
-        check_clip(soft_clip, "soft_clip", soft=True)
-        return self._once((reduction, clip, soft_clip), lambda: self._reduce(reduction, clip, soft_clip))
+        return self._once(reduction, lambda: self._reduce(reduction, None, None))
 
     def joint(self) -> Tensor:
         """Return the scores of the joint pairs alone, (J,)."""
@@ -88,11 +82,19 @@ class PairScores(ABC):
         return value
 
     @abstractmethod
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced: ...
+    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        """Reduce marginal scores that are clipped, softly and then hard; joint scores are never clipped.
+
+        For :class:`ClippedScores` alone: the bounds are handed down to what computes the scores.
+        """
 
     @abstractmethod
     def scaled(self, factor: float) -> PairScores:
         """Return the same pairs with every score multiplied by ``factor``."""
+
+    @abstractmethod
+    def shifted(self, constant: float) -> PairScores:
+        """Return the same pairs with ``constant`` added to every score."""
 
     def count(self) -> Tensor:
         """Return the number of marginal pairs of each global, (M,), float32."""
@@ -101,3 +103,7 @@ class PairScores(ABC):
     def per_joint(self, values: Tensor) -> Tensor:
         """Repeat one value a global, (M,), for each of its joint pairs, (J,)."""
         return self.pairing.per_joint(values)
+
+    def mean_per_global(self, values: Tensor) -> Tensor:
+        """Average one value per joint pair, (J,), over the joint pairs of each global, (M,)."""
+        return self.pairing.mean_per_global(values)

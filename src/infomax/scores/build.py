@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_floating, check_number, check_same_device, shape_of
-from infomax.layout import Pairing, check_mask, check_mask_dtype, pair_rows
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.rows import pair_rows, present_examples
 from infomax.scores.dense import TableScores
+from infomax.scores.paired import PairedScores
 from infomax.scores.streamed import StreamedScores
 
-__all__ = ["dense_scores", "dot_scores"]
+__all__ = ["dense_scores", "dot_scores", "paired_scores"]
 
 
 def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale: float = 1.0) -> StreamedScores:
@@ -86,6 +89,44 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
     rows = table.reshape(n * q, n * p)
     if mask is None:
         return TableScores(rows, Pairing(n, q, torch.arange(n, device=table.device).repeat_interleave(p), locations=p))
-    check_mask("table", mask, (n, p))
+    check_mask_shape("table " + shape_of(table), mask, (n, p))
+    kept = present_examples(mask)
+    if kept is not None:
+        rows, mask = full[kept][:, :, kept].reshape(len(kept) * q, -1), mask[kept]
     present = mask.reshape(-1)
-    return TableScores(rows[:, present], Pairing(n, q, mask.nonzero()[:, 0]))
+    return TableScores(rows[:, present], Pairing(len(mask), q, mask.nonzero()[:, 0]))
+
+
+def paired_scores(joint: Tensor, marginal: Tensor) -> PairedScores:
+    r"""Take scores that are already there: one for each joint pair, and some marginal ones beside it.
+
+    .. math:: T(x_i, y_i), \qquad T(x_{ik}, y_i), \quad k = 1, \dots, K
+
+    For scores of held-out rows, of pairs that were drawn elsewhere, or of a critic outside of this library.
+
+    Args:
+        joint: (n,).
+        marginal: (n, K), ``marginal[i]`` belongs to the global of ``joint[i]``.
+
+    Returns:
+        :class:`~infomax.scores.PairScores`, float32 (float64 for float64 scores).
+
+    Raises:
+        TypeError: a dtype is not real floating.
+        ValueError: the shapes are not (n,) and (n, K) with n and K at least 1, or the devices differ.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.nwj_estimate(F.paired_scores(torch.full((8,), 3.0), torch.zeros(8, 5)))
+        tensor(2.6321)
+    """
+    check_floating("joint", joint)
+    check_floating("marginal", marginal)
+    check_same_device(joint=joint, marginal=marginal)
+    if joint.ndim != 1 or marginal.ndim != 2 or len(joint) != len(marginal) or 0 in marginal.shape:
+        raise ValueError(
+            f"joint and marginal must have shapes (n,) and (n, K), got {shape_of(joint)} and {shape_of(marginal)}"
+        )
+    dtype = torch.promote_types(joint.dtype, marginal.dtype)
+    return PairedScores(joint.to(dtype), marginal.to(dtype))

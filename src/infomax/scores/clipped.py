@@ -1,10 +1,10 @@
-"""Scores brought into an interval."""
+"""Scores brought into an interval: the one way to clip."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from infomax._checks import check_clip
+from infomax._checks import check_number
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.reductions import bend
 
@@ -14,15 +14,20 @@ __all__ = ["ClippedScores"]
 class ClippedScores(PairScores):
     """Scores brought into [-clip, clip], the joint ones too: what a critic with that output would give.
 
+    A lower bound for any critic stays one. Use it where an estimator holds a bare exponential and scores may be large.
+
     Args:
         inner: the scores. A hard clip goes around clipped ones too, a soft clip does not.
         clip: c, the bound of their magnitude.
-        soft: bend every score, to ``c tanh(T / c)``, whose gradient fades towards the bound. False cuts it off there:
+        soft: bend every score to ``c tanh(T / c)``, whose gradient fades towards the bound. False cuts it off there:
             a score within is left alone, one beyond passes no gradient.
 
     Raises:
         TypeError: clip is no number.
-        ValueError: clip is not positive, or infinite and soft. In a reduction: a soft clip goes around another.
+        ValueError: clip is not positive and finite. In a reduction: a soft clip goes around another clip.
+
+    Source:
+        Bachman, Hjelm & Buchwalter 2019 (AMDIM), for the soft form.
 
     Example:
         >>> import torch
@@ -35,22 +40,21 @@ class ClippedScores(PairScores):
 
     def __init__(self, inner: PairScores, clip: float, *, soft: bool = False) -> None:
         super().__init__(inner.pairing)
-        check_clip(clip, soft=soft)
         self.inner = inner
-        self.clip = clip
+        self.clip = check_number("clip", clip, above=0)
         self.soft = soft
 
     def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         if soft_clip is not None:
-            # A tanh of clipped scores is no clip of a tanh, which is what reductions offer.
+            # A tanh of clipped scores is no clip of a tanh, which is what the reductions offer.
             kind = "softly" if self.soft else "hard"
             raise ValueError(
-                f"soft_clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"
+                f"a soft clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"
             )
         if self.soft:
-            joint, marginal = self.inner.reduce(reduction, clip, self.clip)
+            joint, marginal = self.inner._reduce(reduction, clip, self.clip)
         else:
-            joint, marginal = self.inner.reduce(reduction, self.clip if clip is None else min(clip, self.clip))
+            joint, marginal = self.inner._reduce(reduction, self.clip if clip is None else min(clip, self.clip), None)
         return Reduced(self._clipped(joint), marginal)
 
     def joint(self) -> Tensor:
@@ -62,6 +66,11 @@ class ClippedScores(PairScores):
     def scaled(self, factor: float) -> PairScores:
         scaled = self.inner.scaled(factor)
         return ClippedScores(scaled, abs(factor) * self.clip, soft=self.soft) if factor else scaled
+
+    def shifted(self, constant: float) -> PairScores:
+        if constant:
+            raise NotImplementedError("clipped scores cannot be shifted; shift them first, then clip")
+        return self
 
     def count(self) -> Tensor:
         return self.inner.count()

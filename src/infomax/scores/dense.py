@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from infomax.layout import Pairing
-from infomax.ops.problem import accumulation_dtype
+from infomax._precision import accumulation_dtype, widened
 from infomax.ops.settings import workspace
+from infomax.pairs.pairing import Pairing
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.reductions import logsumexp, reduce_table
 
@@ -34,27 +34,42 @@ class DenseScores(PairScores):
         pairing: which rows belong together.
         floats_per_pair: numbers that ``score`` keeps for one pair; it sets the size of a tile.
         scale: factor of every score.
+        shift: added to every score after that.
     """
 
     def __init__(
-        self, score: RowScore, query: Tensor, key: Tensor, pairing: Pairing, *, floats_per_pair: int, scale: float = 1.0
+        self,
+        score: RowScore,
+        query: Tensor,
+        key: Tensor,
+        pairing: Pairing,
+        *,
+        floats_per_pair: int,
+        scale: float = 1.0,
+        shift: float = 0.0,
     ) -> None:
         super().__init__(pairing)
         self.score = score
         self.query = query
         self.key = key
         self.scale = scale
+        self.shift = shift
         self.floats_per_pair = floats_per_pair
 
-    def _replace(self, key: Tensor, pairing: Pairing, scale: float) -> DenseScores:
-        return DenseScores(self.score, self.query, key, pairing, floats_per_pair=self.floats_per_pair, scale=scale)
+    def _replace(self, key: Tensor, pairing: Pairing, scale: float, shift: float) -> DenseScores:
+        return DenseScores(
+            self.score, self.query, key, pairing, floats_per_pair=self.floats_per_pair, scale=scale, shift=shift
+        )
 
     def scaled(self, factor: float) -> DenseScores:
-        return self._replace(self.key, self.pairing, self.scale * factor)
+        return self._replace(self.key, self.pairing, self.scale * factor, self.shift * factor)
+
+    def shifted(self, constant: float) -> DenseScores:
+        return self._replace(self.key, self.pairing, self.scale, self.shift + constant)
 
     def with_keys(self, key: Tensor, pairing: Pairing) -> DenseScores:
         """Return the scores of the same queries with other keys."""
-        return self._replace(key, pairing, self.scale)
+        return self._replace(key, pairing, self.scale, self.shift)
 
     def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         return Reduced(self.joint(), self._marginal(reduction, clip, soft_clip))
@@ -63,8 +78,7 @@ class DenseScores(PairScores):
         return self._once("joint", self._joint_scores)
 
     def _evaluate(self, query: Tensor, key: Tensor) -> Tensor:
-        scores = self.score(query, key)
-        return self.scale * scores.to(accumulation_dtype(scores.dtype))
+        return self.scale * widened(self.score(query, key)) + self.shift
 
     def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
@@ -122,13 +136,15 @@ class TableScores(PairScores):
     def scaled(self, factor: float) -> TableScores:
         return TableScores(self.table * factor, self.pairing)
 
+    def shifted(self, constant: float) -> TableScores:
+        return TableScores(self.table + constant, self.pairing)
+
     def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
-        table = self.table.to(accumulation_dtype(self.table.dtype))
+        table = widened(self.table)
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]
         marginal = reduce_table(table, keep, reduction, clip, soft_clip)
         return Reduced(table[pairing.joint_query, pairing.joint_key], marginal)
 
     def joint(self) -> Tensor:
-        scores = self.table[self.pairing.joint_query, self.pairing.joint_key]
-        return scores.to(accumulation_dtype(scores.dtype))
+        return widened(self.table[self.pairing.joint_query, self.pairing.joint_key])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
 from infomax import ops
-from infomax.layout import Pairing
-from infomax.ops.problem import accumulation_dtype, autocasting
+from infomax._precision import accumulation_dtype, cast_for_product, widened, without_autocast
+from infomax.pairs.pairing import Pairing
 from infomax.scores.base import PairScores, Reduced, Reduction
 
 __all__ = ["StreamedScores"]
@@ -19,35 +20,40 @@ _FEW_QUERIES = 128
 class StreamedScores(PairScores):
     """Scores ``scale * <query, key>``, reduced by the fused pairwise ops of :mod:`infomax.ops`.
 
+    Under autocast the rows are cast once, when the scores are made, as the inputs of any matrix product are. Joint and
+    marginal scores then come from the same rows, whatever computes them, in or out of autocast.
+
     Args:
         query: global rows, (M, d).
         key: local rows, (K, d).
         pairing: which rows belong together.
         scale: factor of every score.
-        autocast: let autocast cast the rows, as it does the inputs of any matrix product. False for scores that are
-            small differences of large numbers.
+        autocast: let autocast cast the rows. False for scores that are small differences of large numbers.
     """
 
     def __init__(
         self, query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0, *, autocast: bool = True
     ) -> None:
         super().__init__(pairing)
-        self.query = query
-        self.key = key
+        self.query = cast_for_product(query) if autocast else query
+        self.key = cast_for_product(key) if autocast else key
         self.scale = scale
-        self.autocast = autocast
 
     def scaled(self, factor: float) -> StreamedScores:
-        return StreamedScores(self.query, self.key, self.pairing, self.scale * factor, autocast=self.autocast)
+        return StreamedScores(self.query, self.key, self.pairing, self.scale * factor, autocast=False)
+
+    def shifted(self, constant: float) -> StreamedScores:
+        # One more feature, in a dtype that holds the constant: ones beside the keys, the constant beside the queries.
+        query, scale = (widened(self.query), self.scale) if self.scale else (0 * widened(self.query), 1.0)
+        query, key = nnf.pad(query, (0, 1), value=constant / scale), nnf.pad(widened(self.key), (0, 1), value=1.0)
+        return StreamedScores(query, key, self.pairing, scale, autocast=False)
 
     def with_keys(self, key: Tensor, pairing: Pairing) -> StreamedScores:
         """Return the scores of the same queries with other keys."""
-        return StreamedScores(self.query, key, pairing, self.scale, autocast=self.autocast)
+        return StreamedScores(self.query, key, pairing, self.scale, autocast=False)
 
     def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        if self.autocast or not autocasting(self.key.device.type):
-            return self._reduce_pairs(reduction, clip, soft_clip)
-        with torch.autocast(self.key.device.type, enabled=False):
+        with without_autocast(self.key):
             return self._reduce_pairs(reduction, clip, soft_clip)
 
     def _reduce_pairs(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from infomax.ops.problem import Problem, accumulation_dtype
+from infomax._precision import accumulation_dtype
+from infomax.ops.problem import Problem
 
 __all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep"]
 

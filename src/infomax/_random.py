@@ -1,0 +1,56 @@
+"""The one convention for randomness.
+
+``generator=`` is for draws inside a loss or an op: a `torch.Generator`, or None for torch's global one, as in torch.
+``random_state=`` is for whole procedures, such as a probe or an estimate: an integer repeats the procedure.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+__all__ = ["RandomState", "as_generator"]
+
+RandomState: TypeAlias = "int | np.integer | np.random.Generator | torch.Generator | None"
+"""What ``random_state=`` takes."""
+
+
+def as_generator(random_state: RandomState, name: str = "random_state") -> torch.Generator:
+    """Return a CPU generator that a whole procedure draws from.
+
+    Args:
+        random_state: an integer (numpy's included) seeds a new generator; a `torch.Generator` on the CPU is used as it
+            is; a `numpy.random.Generator` gives the seed; so does torch's global generator when None.
+        name: the argument, for the message.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: the generator lies on another device, or the integer is negative or above 2^64 - 1.
+
+    Example:
+        >>> torch.equal(torch.rand(2, generator=as_generator(3)), torch.rand(2, generator=as_generator(3)))
+        True
+    """
+    if isinstance(random_state, torch.Generator):
+        if random_state.device.type != "cpu":
+            raise ValueError(
+                f"{name} must be a generator on the CPU, got one on {random_state.device}; pass an integer"
+            )
+        return random_state
+    if random_state is None:
+        seed = int(torch.randint(2**62, ()))
+    elif isinstance(random_state, np.random.Generator):
+        seed = int(random_state.integers(2**62))
+    elif isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        seed = int(random_state)
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"{name} must be between 0 and 2**64 - 1, got {seed}")
+    else:
+        raise TypeError(
+            f"{name} must be an integer, a torch.Generator, a numpy.random.Generator or None, got "
+            f"{type(random_state).__name__}"
+        )
+    return torch.Generator().manual_seed(seed)

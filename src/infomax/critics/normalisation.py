@@ -1,0 +1,59 @@
+"""Batch norm over rows, whose statistics may be those of the rows of all processes; and rows of unit length."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from infomax._precision import widened
+from infomax.pairs.processes import gather_equal, several_processes
+
+__all__ = ["BatchNorm", "unit_length"]
+
+_SMALLEST_NORM = {torch.float16: 1e-3}  # its inverse must leave room below 65504 for the gradient
+
+
+def unit_length(rows: Tensor) -> Tensor:
+    """Rows (K, u) divided by their length; shorter ones than 1e-6 (float16: 1e-3) by that, so that 0 stays 0."""
+    return nnf.normalize(widened(rows), dim=-1, eps=_SMALLEST_NORM.get(rows.dtype, 1e-6)).to(rows.dtype)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` on rows; with ``over_processes`` its statistics are those of all processes' rows.
+
+    `torch.nn.SyncBatchNorm` does the same on accelerators alone.
+
+    Args:
+        features: channels of a row.
+
+    Shapes:
+        (K, features) to (K, features).
+    """
+
+    over_processes: bool = False
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if not (self.over_processes and self.training and several_processes()):
+            return super().forward(rows)
+        wide = widened(rows)
+        ours = wide.mean(0) if len(wide) else wide.sum(0)
+        spread = (wide - ours).square().sum(0)
+        everybody = gather_equal(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
+        count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
+        total = count.sum()
+        mean = (count * means).sum(0) / total
+        variance = (spreads + count * (means - mean).square()).sum(0) / total
+        if self.track_running_stats:
+            self._record(mean.detach(), variance.detach() * total / (total - 1))
+        normalised = (wide - mean) * (variance + self.eps).rsqrt()
+        return (normalised * self.weight + self.bias).to(rows.dtype)
+
+    @torch.no_grad()
+    def _record(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), rate)

@@ -1,6 +1,0 @@
-"""Measuring mutual information: two arrays in, an estimate with an interval out, from rows no critic has seen."""
-
-from infomax.estimation.estimate import estimate_mi
-from infomax.estimation.result import MIEstimate
-
-__all__ = ["MIEstimate", "estimate_mi"]

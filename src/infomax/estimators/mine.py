@@ -1,0 +1,92 @@
+"""Donsker-Varadhan with the gradient of MINE, corrected by a moving average (Belghazi et al. 2018)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from infomax.estimators.average import LogAverage
+from infomax.estimators.base import Estimator
+from infomax.estimators.donsker_varadhan import dv_estimate
+from infomax.estimators.means import log_mean_exp_marginal
+from infomax.scores import PairScores
+
+__all__ = ["MINE", "mine_loss"]
+
+_LARGEST_LOG_WEIGHT = 44.0  # 1e19, whose square a float32 holds
+
+
+def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
+    r"""Minus the Donsker-Varadhan bound, with a gradient whose denominator is a moving average.
+
+    .. math:: -\mathbb{E}_\mathrm{joint}[T] + \log \mathbb{E}_\mathrm{marginal}[e^T], \qquad
+              \text{gradient } -\mathbb{E}_\mathrm{joint}[\nabla T]
+              + \frac{\mathbb{E}_\mathrm{marginal}[e^T \nabla T]}{\bar{E}}
+
+    The value is that of :func:`~infomax.functional.dv_loss`. Dividing the gradient by an average :math:`\bar{E}` of
+    :math:`\mathbb{E}[e^T]` over many batches instead of one removes most of its bias in small batches.
+
+    Args:
+        scores: joint and marginal scores.
+        log_average: log of the moving average, a scalar without gradient. :class:`~infomax.MINE` keeps one.
+
+    Returns:
+        Scalar, float32 (float64 for float64 scores); minus the Donsker-Varadhan estimate in nats.
+
+    Numerics:
+        The weight :math:`\mathbb{E}[e^T] / \bar{E}` is formed from its logarithm, and is at most 1e19: finite for every
+        finite score, however far the mean has jumped from its average.
+
+    Source:
+        Belghazi et al. 2018 (MINE), section 3.2, eq. 12.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.mine_loss(F.dense_scores(torch.zeros(4, 4)), log_average=torch.tensor(0.0))
+        tensor(0.)
+    """
+    joint, marginal = scores.reduce("logsumexp")
+    log_mean = log_mean_exp_marginal(scores, marginal)
+    weight = (log_mean - log_average).clamp_max(_LARGEST_LOG_WEIGHT)
+    # The clamp bounds the gradient's weight; it must not switch the gradient off.
+    weight = (weight.detach() + (log_mean - log_mean.detach())).exp()
+    return log_mean.detach() + (weight - weight.detach()) - joint.mean()
+
+
+class MINE(Estimator):
+    """Donsker-Varadhan with a bias-corrected gradient: :func:`~infomax.functional.mine_loss`.
+
+    The moving average of the mean of e^T lives in a buffer, as its logarithm, in float32 at least. Each call in training
+    mode updates it.
+
+    Args:
+        rate: weight of the newest batch in the moving average, in (0, 1].
+
+    Raises:
+        TypeError: rate is no number.
+        ValueError: rate is not in (0, 1].
+
+    Example:
+        >>> import torch
+        >>> from infomax import MINE, functional as F
+        >>> MINE(rate=0.01)(F.dense_scores(3.0 * torch.eye(4)))
+        tensor(-3.)
+    """
+
+    bound = "asymptotic"
+    bias = "up in small batches; its gradient has little"
+    variance = "high: grows as e^I"
+
+    def __init__(self, *, rate: float = 0.01) -> None:
+        super().__init__()
+        self.average = LogAverage(rate)
+
+    def forward(self, scores: PairScores) -> Tensor:
+        marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
+        average: Tensor = self.average(log_mean_exp_marginal(scores, marginal).detach())
+        if self.training:
+            self.average.value.copy_(average)
+        return mine_loss(scores, average)
+
+    def estimate(self, scores: PairScores) -> Tensor:
+        return dv_estimate(scores)

@@ -1,0 +1,165 @@
+"""What the losses on pairs of features share: a critic, an estimator, and the same calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import check_choice, check_positive
+from infomax.critics import CriticLike
+from infomax.estimators import EstimatorLike
+from infomax.losses.measuring import measuring
+from infomax.losses.parts import build_parts
+from infomax.pairs.processes import pair_everywhere, several_processes
+from infomax.pairs.rows import Rows
+from infomax.scores import PairScores, gather_scores
+
+__all__ = ["InformationLoss"]
+
+
+class InformationLoss(nn.Module, ABC):
+    """Minus a bound on the information between local and global features, for the pairs that a subclass forms.
+
+    Args:
+        local_dim: channels of the local rows that the critic sees.
+        global_dim: channels of the global rows.
+        estimator: a short name, a module or a factory.
+        critic: likewise.
+        units: width of a critic given by name.
+        sample_negatives: examples that each global is scored against; all when None.
+        gather: take negatives from other processes as well.
+        reduction: ``"mean"`` or ``"none"``.
+    """
+
+    def __init__(
+        self,
+        local_dim: int,
+        global_dim: int,
+        *,
+        estimator: EstimatorLike,
+        critic: CriticLike,
+        units: int | None,
+        sample_negatives: int | None,
+        gather: bool,
+        reduction: Literal["mean", "none"],
+    ) -> None:
+        super().__init__()
+        local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
+        self.critic, self.estimator = build_parts(critic, estimator, local_dim, global_dim, units, gather=gather)
+        if sample_negatives is not None:
+            check_positive("sample_negatives", sample_negatives)
+        check_choice("reduction", reduction, ("mean", "none"))
+        if gather and sample_negatives is not None:
+            raise ValueError(
+                "sample_negatives must be None with gather=True: the one asks for fewer negatives, the other for more"
+            )
+        if gather and reduction == "none":
+            raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
+        self.sample_negatives = sample_negatives
+        self.gather = gather
+        self.reduction = reduction
+
+    @abstractmethod
+    def pair(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        at_least: int = 2,
+    ) -> Rows:
+        """Check the features and form the rows that the critic scores; ``at_least`` is the smallest batch."""
+
+    def forward(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the loss.
+
+        Args:
+            local: local features.
+            global_: global features.
+            mask: where the locations are real.
+            generator: where drawn locations and negatives come from; torch's global one when None.
+        """
+        rows, scores = self._score(local, global_, mask, generator, gather=self.gather)
+        if self.reduction == "none":
+            return _spread(self.estimator.per_global(scores), rows, global_)
+        loss: Tensor = self.estimator(scores)
+        return loss
+
+    def scores(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> PairScores:
+        """Return the critic's scores: put them into ``estimator`` for loss *and* information at the price of one.
+
+        Example:
+            >>> import torch
+            >>> from infomax import LocalDIMLoss
+            >>> loss_fn = LocalDIMLoss(local_dim=16, global_dim=8, units=32)
+            >>> scores = loss_fn.scores(torch.randn(4, 16, 2, 2), torch.randn(4, 8))
+            >>> loss, nats = loss_fn.estimator(scores), loss_fn.estimator.mutual_information(scores)
+        """
+        return self._score(local, global_, mask, generator, gather=self.gather)[1]
+
+    def mutual_information(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        gather: bool = False,
+    ) -> Tensor:
+        """Return the estimate in nats, a scalar without gradient. No state changes, random state included.
+
+        For an estimate with a gradient, call ``estimator.estimate`` with :meth:`scores`.
+
+        Args:
+            local: local features.
+            global_: global features.
+            mask: where the locations are real.
+            generator: where drawn locations and negatives come from; a copy of torch's global one when None.
+            gather: measure the batch of all processes, each of which must call; this process's alone when False.
+        """
+        with measuring(self, global_):
+            return self.estimator.mutual_information(self._score(local, global_, mask, generator, gather=gather)[1])
+
+    def _score(
+        self, local: Tensor, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None, *, gather: bool
+    ) -> tuple[Rows, PairScores]:
+        if not (gather and several_processes()):
+            rows = self.pair(local, global_, mask, generator=generator)
+            return rows, self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+        parameter = next(self.parameters(), None)
+        rows, shares = pair_everywhere(
+            lambda: self.pair(local, global_, mask, generator=generator, at_least=0),
+            global_.device if parameter is None else parameter.device,
+        )
+        return rows, gather_scores(self.critic.score_rows(rows.local, rows.global_, rows.pairing), shares)
+
+    def extra_repr(self) -> str:
+        return f"sample_negatives={self.sample_negatives}, gather={self.gather}, reduction={self.reduction!r}"
+
+
+def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
+    """One value per global row, (M,), in the shape of the globals without their channels; 0 where none was scored."""
+    shape = (global_.shape[0], *global_.shape[2:])
+    if rows.kept is None:
+        return values.view(shape)
+    per_example = values.view(len(rows.kept), -1)
+    everywhere = values.new_zeros(global_.shape[0], per_example.shape[1])
+    return everywhere.index_copy(0, rows.kept, per_example).view(shape)

@@ -1,0 +1,37 @@
+"""Measuring must not train: no statistics and no random state change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["measuring"]
+
+
+@contextmanager
+def measuring(module: nn.Module, features: Tensor) -> Iterator[None]:
+    """Let ``module`` run without a trace: no gradient, no running statistics, no draw from the global generators.
+
+    Batch norms in training mode use the statistics of the batch and record nothing.
+
+    Args:
+        module: what runs.
+        features: on the device whose random state is kept beside the CPU's.
+    """
+    tracking = [
+        norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
+    ]
+    # With no statistics to track, training mode normalises by the batch and writes nothing.
+    for norm in tracking:
+        norm.track_running_stats = False
+    devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for norm in tracking:
+            norm.track_running_stats = True

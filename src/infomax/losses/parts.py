@@ -1,0 +1,73 @@
+"""A critic and an estimator that fit together, from what a user gives."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from infomax.critics import Critic, CriticLike, build_critic
+from infomax.critics.normalisation import BatchNorm
+from infomax.estimators import Estimator, EstimatorLike, build_estimator
+
+__all__ = ["build_parts", "check_not_shared"]
+
+
+def build_parts(
+    critic: CriticLike, estimator: EstimatorLike, local_dim: int, global_dim: int, units: int | None, *, gather: bool
+) -> tuple[Critic, Estimator]:
+    """Build both, and refuse what cannot work together.
+
+    Args:
+        critic: a short name, a module or a factory.
+        estimator: likewise.
+        local_dim: channels of the local features.
+        global_dim: channels of the global features.
+        units: width of a critic given by name.
+        gather: whether batch norms take their statistics over the rows of all processes.
+
+    Raises:
+        TypeError: one is none of these, or the estimator needs two critics.
+        ValueError: a name is unknown, or the two do not fit together.
+    """
+    built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
+    kind = type(made).__name__
+    if getattr(made, "needs_two_critics", False):
+        raise TypeError(
+            f"estimator must read the scores of one critic, got {kind}, which needs two; call it yourself: "
+            f"{kind}()(critic(local, global_), second_critic(local, global_))"
+        )
+    if getattr(made, "needs_density", False) and not built.is_density:
+        raise ValueError(
+            f"critic must make log densities for {kind}, as critic='gaussian' does, got {type(built).__name__}"
+        )
+    norms = [norm for norm in built.modules() if isinstance(norm, _BatchNorm)]
+    if getattr(made, "needs_lipschitz", False) and norms:
+        raise ValueError(
+            f"critic must score each pair by itself and be Lipschitz for {kind}, got {type(built).__name__} with batch "
+            "norm; use critic='lipschitz', or 'bilinear' with infomax.variants.gradient_penalty"
+        )
+    if gather:
+        for norm in norms:
+            if isinstance(norm, BatchNorm):
+                norm.over_processes = True
+            elif not isinstance(norm, nn.SyncBatchNorm):
+                raise ValueError(
+                    f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "
+                    "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
+                )
+    return built, made
+
+
+def check_not_shared(name: str, module: object) -> None:
+    """Raise ``TypeError`` if a module given to two terms holds state, which both would write."""
+    if isinstance(module, nn.Module) and (
+        any(True for _ in module.parameters()) or any(True for _ in module.buffers())
+    ):
+        kind = type(module).__name__
+        raise TypeError(
+            f"{name} must not be a module with state where two terms use it, got {kind}; give its short name, or a "
+            f"factory such as lambda: {kind}(...), and each term gets its own"
+            if name == "estimator"
+            else f"{name} must not be a module where two terms use it, got {kind}; give its short name, or a factory "
+            f"such as partial({kind}, ...), and each term gets its own"
+        )

@@ -1,0 +1,6 @@
+"""Measuring mutual information: two arrays in, an estimate with an interval out, from rows no critic has seen."""
+
+from infomax.mi.estimate import estimate_mi
+from infomax.mi.result import MIEstimate
+
+__all__ = ["MIEstimate", "estimate_mi"]

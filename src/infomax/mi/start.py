@@ -1,0 +1,145 @@
+"""Choosing, on validation rows, the closed-form critic that training starts from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from infomax.mi.blocks import all_pairs, dv_of, in_blocks
+from infomax.mi.canonical import Canonical
+from infomax.mi.elliptical import DOFS, EllipticalRows, elliptical_offset, elliptical_rows, elliptical_score
+from infomax.mi.features import LEADING
+from infomax.mi.folds import Fold
+from infomax.mi.lift import LIFTS, Lift
+from infomax.mi.marginals import Marginals
+
+__all__ = ["Start", "choose_start", "no_start"]
+
+_RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_MOST = 128
+
+
+@dataclass(frozen=True)
+class Start:
+    """A closed-form critic: an elliptical copula of coordinates, or of functions of them.
+
+    Attributes:
+        name: how it is reported.
+        dof: degrees of freedom, infinite for a Gaussian.
+        correlation: (r,), canonical correlations.
+        white_x: (n, at least r), canonical coordinates of all rows of x.
+        white_y: as ``white_x``.
+        nats: its Donsker-Varadhan value on the validation rows.
+        parts: (validation rows,), of which ``nats`` is about the mean.
+    """
+
+    name: str
+    dof: float
+    correlation: Tensor
+    white_x: Tensor
+    white_y: Tensor
+    nats: float = 0.0
+    parts: Tensor = field(default_factory=lambda: torch.zeros(2))
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Coordinates of both sides; they count where the tails are heavy."""
+        return self.white_x.shape[1], self.white_y.shape[1]
+
+    @property
+    def offset(self) -> float:
+        """Constant of its score."""
+        return elliptical_offset(self.correlation, self.dof, self.dims)
+
+    def rows(self) -> tuple[EllipticalRows, EllipticalRows]:
+        """Both sides in the form that its score reads; what a Gaussian keeps no correlation of, it need not know."""
+        kept = len(self.correlation) if math.isinf(self.dof) else None
+        return (
+            elliptical_rows(self.white_x[:, :kept], self.correlation, weigh=True),
+            elliptical_rows(self.white_y[:, :kept], self.correlation, weigh=False),
+        )
+
+
+def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold) -> Start:
+    """Return the start that tells joint from marginal validation pairs best.
+
+    The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
+    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
+    standard error.
+
+    Args:
+        x: (n, dx), all rows; only training and validation rows of the fold decide.
+        y: (n, dy).
+        marginals: of both sides, learnt on the training rows.
+        fold: the parts.
+    """
+    of_x, of_y = marginals
+    plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
+    elliptical = []
+    for dof in reversed(DOFS):
+        white = of_x.scores(x, dof) @ plain.to_x, of_y.scores(y, dof) @ plain.to_y
+        kind = "Gaussian copula" if math.isinf(dof) else f"Student-t copula ({dof:g} degrees of freedom)"
+        elliptical.append(_best_rank(kind, dof, plain.correlation, white, fold.validation))
+    gaussian, *heavy = elliptical
+    # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
+    found = [gaussian, max(heavy, key=lambda start: start.nats)]
+    for kind in LIFTS:
+        lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
+        functions = lift_x(x), lift_y(y)
+        lifted = Canonical(functions[0][fold.train], functions[1][fold.train])
+        white = lifted.of_x(functions[0]), lifted.of_y(functions[1])
+        name = f"Gaussian copula of {kind} functions"
+        found.append(_best_rank(name, math.inf, lifted.correlation, white, fold.validation))
+    return _simplest_of_the_best(found)
+
+
+def no_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold) -> Start:
+    """Return the start that scores every pair 0, with the canonical coordinates it would have."""
+    of_x, of_y = (side.scores(values) for side, values in zip(marginals, (x, y), strict=True))
+    plain = Canonical(of_x[fold.train], of_y[fold.train])
+    white = plain.of_x(of_x), plain.of_y(of_y)
+    return Start("none", math.inf, plain.correlation[:0], *white)
+
+
+def _simplest_of_the_best(starts: list[Start]) -> Start:
+    """Return the first that the best does not beat by more than a standard error: few rows choose what is simple."""
+    best = max(starts, key=lambda start: start.nats)
+
+    def doubt(start: Start) -> float:
+        return float((best.parts - start.parts).std()) / math.sqrt(len(best.parts))
+
+    return next(start for start in starts if start is best or best.nats - start.nats <= doubt(start))
+
+
+def _best_rank(name: str, dof: float, correlation: Tensor, white: tuple[Tensor, Tensor], rows: Tensor) -> Start:
+    """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
+    blocks = in_blocks(rows)
+    checked = white[0][blocks.flatten()], white[1][blocks.flatten()]
+    present = min(int((correlation > 0).sum()), _MOST)
+    starts = []
+    for rank in sorted({rank for rank in (*_RANKS, present) if rank <= present}):
+        start = Start(name, dof, correlation[:rank], *checked)
+        nats, parts = _value(start, len(blocks))
+        starts.append(replace(start, nats=nats, parts=parts))
+    best = _simplest_of_the_best(starts)
+    kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
+    return replace(best, white_x=white[0][:, :kept].clone(), white_y=white[1][:, :kept].clone())
+
+
+def _value(start: Start, blocks: int) -> tuple[float, Tensor]:
+    """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
+    of_x, of_y = (
+        EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side))
+        for side in start.rows()
+    )
+    square = of_x.joint[:, :, None] + of_y.joint[:, None, :] - of_x.leading @ of_y.leading.transpose(1, 2)
+    dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)
+    table = elliptical_score(of_x.square[:, :, None], of_y.square[:, None, :], square, dof, offset, start.dims)
+    partner = all_pairs(table.shape[1], table.device)
+    scores = table.gather(2, partner.expand(blocks, -1, -1)).flatten(0, 1)
+    nats = dv_of(scores)
+    log_mean = scores[:, 0].mean() - nats
+    return float(nats), scores[:, 0] - (scores[:, 1:] - log_mean).exp().mean(1)

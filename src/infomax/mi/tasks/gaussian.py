@@ -1,0 +1,88 @@
+"""Gaussian tasks: dense, and with a few pairs of coordinates that interact."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_positive
+from infomax.mi.tasks.task import Task
+
+__all__ = ["dense_gaussian", "gaussian", "gaussian_nats", "independent", "sparse_gaussian"]
+
+
+def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
+    r"""Mutual information of the first ``dim_x`` coordinates of a Gaussian with the others, in nats.
+
+    .. math:: \tfrac12 \log \frac{\det \Sigma_{xx} \det \Sigma_{yy}}{\det \Sigma}
+
+    Example:
+        >>> gaussian_nats(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), 1)
+        0.2231...
+    """
+    exact = covariance.double()
+    sides = torch.logdet(exact[:dim_x, :dim_x]) + torch.logdet(exact[dim_x:, dim_x:])
+    return float(0.5 * (sides - torch.logdet(exact)))
+
+
+def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
+    """Take a Gaussian of any covariance, split after ``dim_x`` coordinates.
+
+    Args:
+        covariance: (dx + dy, dx + dy), positive definite.
+        dim_x: coordinates of x.
+        name: of the task.
+
+    Raises:
+        ValueError: the covariance is not positive definite, or leaves no coordinate for a side.
+    """
+    factor, failed = torch.linalg.cholesky_ex(covariance.double())
+    if int(failed) or not torch.equal(covariance, covariance.T):
+        raise ValueError("covariance must be symmetric and positive definite")
+    dim = len(covariance)
+    if not 1 <= dim_x < dim:
+        raise ValueError(f"dim_x must be between 1 and {dim - 1} to leave coordinates for y, got {dim_x}")
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        drawn = torch.randn(rows, dim, generator=generator, dtype=torch.float64) @ factor.T
+        return drawn[:, :dim_x], drawn[:, dim_x:]
+
+    return Task(name, (dim_x, dim - dim_x), gaussian_nats(covariance, dim_x), draw)
+
+
+def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:
+    """Take a Gaussian in which any two coordinates correlate alike.
+
+    Example:
+        >>> dense_gaussian(2, 2)
+        Task('multinormal-dense-2-2-0.5', 2 x 2, 0.2939 nats)
+    """
+    dim = check_positive("dim_x", dim_x) + check_positive("dim_y", dim_y)
+    covariance = torch.full((dim, dim), correlation, dtype=torch.float64).fill_diagonal_(1.0)
+    return gaussian(covariance, dim_x, f"multinormal-dense-{dim_x}-{dim_y}-{correlation}")
+
+
+def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.0) -> Task:
+    """Take independent coordinates but for the first few of x, which correlate with the first few of y.
+
+    Args:
+        dim_x: coordinates of x.
+        dim_y: coordinates of y.
+        pairs: how many correlate.
+        strength: s of a shared signal beside noise of variance 1: the correlation is s^2 / (1 + s^2).
+
+    Example:
+        >>> sparse_gaussian(3, 3)
+        Task('multinormal-sparse-3-3-2-2.0', 3 x 3, 1.0217 nats)
+    """
+    if not 1 <= check_positive("pairs", pairs) <= min(dim_x, dim_y):
+        raise ValueError(f"pairs must be at most {min(dim_x, dim_y)}, the coordinates of the smaller side, got {pairs}")
+    covariance = torch.eye(dim_x + dim_y, dtype=torch.float64)
+    for i in range(pairs):
+        covariance[i, dim_x + i] = covariance[dim_x + i, i] = strength**2 / (1 + strength**2)
+    return gaussian(covariance, dim_x, f"multinormal-sparse-{dim_x}-{dim_y}-{pairs}-{strength}")
+
+
+def independent(dim_x: int, dim_y: int) -> Task:
+    """Take two independent normal variables: 0 nats."""
+    return gaussian(torch.eye(dim_x + dim_y, dtype=torch.float64), dim_x, f"independent-{dim_x}-{dim_y}")

@@ -1,0 +1,71 @@
+"""A sampler whose mutual information is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_positive
+
+__all__ = ["Map", "Task", "transformed"]
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pairs (x, y) that can be drawn, and the information between their sides.
+
+    Attributes:
+        name: what it is called.
+        dims: coordinates of x and of y.
+        nats: the mutual information.
+        error: standard error of ``nats`` where it comes from Monte Carlo, 0 where it is a formula.
+        draw: pairs from a number of them and a CPU generator, float64.
+    """
+
+    name: str
+    dims: tuple[int, int]
+    nats: float
+    draw: Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+    error: float = 0.0
+
+    def sample(self, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Draw pairs: x (rows, dx) and y (rows, dy), float64.
+
+        Example:
+            >>> from infomax.mi.tasks import dense_gaussian
+            >>> x, y = dense_gaussian(3, 2).sample(100, seed=0)
+            >>> x.shape, y.shape
+            (torch.Size([100, 3]), torch.Size([100, 2]))
+        """
+        return self.draw(check_positive("rows", rows), torch.Generator().manual_seed(seed))
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {self.dims[0]} x {self.dims[1]}, {self.nats:.4f} nats)"
+
+
+def transformed(task: Task, name: str, of_x: Map | None = None, of_y: Map | None = None) -> Task:
+    """Return the task seen through invertible maps of each side, which leave the information as it is.
+
+    Args:
+        task: the task.
+        name: put before its name.
+        of_x: map of rows of x, (n, dx) to (n, dx'); none when None.
+        of_y: map of rows of y.
+
+    Example:
+        >>> from infomax.mi.tasks import dense_gaussian, transformed
+        >>> transformed(dense_gaussian(1, 1, 0.75), "cubed", lambda x: x**3)
+        Task('cubed-multinormal-dense-1-1-0.75', 1 x 1, 0.4133 nats)
+    """
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x, y = task.draw(rows, generator)
+        return x if of_x is None else of_x(x), y if of_y is None else of_y(y)
+
+    probe_x, probe_y = draw(2, torch.Generator().manual_seed(0))
+    return Task(f"{name}-{task.name}", (probe_x.shape[1], probe_y.shape[1]), task.nats, draw, task.error)

@@ -1,0 +1,147 @@
+"""Training all members at once, and going back to where each was best on its validation rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from infomax.estimators import Estimator
+from infomax.mi.blocks import dv_of, some_pairs
+from infomax.mi.folds import Fold
+from infomax.mi.network import StackedCritic
+from infomax.mi.stack import Stack
+from infomax.scores import paired_scores
+
+__all__ = ["Curve", "Training", "train"]
+
+_CHECKS = 28  # looks at the validation rows
+_VALIDATION_PAIRS = 16  # marginal pairs a validation row
+_WARM_UP = 50
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the members are trained.
+
+    Args:
+        objective: makes the estimator whose loss a member minimises; each has its own, as it may hold state.
+        steps: steps of Adam at most.
+        batch_size: joint pairs a step and member.
+        negatives: marginal pairs for each of them.
+        lr: learning rate after the warm-up; it falls to 0 as a cosine.
+        patience: looks at the validation rows without a better member after which training ends.
+    """
+
+    objective: Callable[[], Estimator]
+    steps: int
+    batch_size: int = 256
+    negatives: int = 8
+    lr: float = 2e-3
+    patience: int = 8
+
+
+@dataclass
+class Curve:
+    """Validation rows' Donsker-Varadhan values in nats, the mean over folds of the best kind."""
+
+    steps: list[int] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+
+
+def train(
+    stack: Stack,
+    critic: StackedCritic,
+    folds: list[Fold],
+    training: Training,
+    *,
+    generator: torch.Generator,
+    progress: Callable[[int, int], None] | None = None,
+) -> Curve:
+    """Train in place; every member ends with the weights that were best on its own validation rows.
+
+    The first of these are those it begins with, so a member that learns nothing is its start.
+    """
+    train_rows = torch.stack([fold.train for fold in folds])[stack.fold]
+    validation = _Validation(stack, critic, folds, generator)
+    estimators = [training.objective() for _ in range(stack.members)]
+    optimizer = torch.optim.Adam(critic.parameters(), lr=training.lr, fused=train_rows.device.type in ("cpu", "cuda"))
+    batches = _batches(train_rows, min(training.batch_size, train_rows.shape[1]), generator)
+    interval = max(1, training.steps // _CHECKS)
+    curve = Curve([0], [validation.value])
+    for step in range(training.steps):
+        optimizer.param_groups[0]["lr"] = training.lr * _rate(step, training.steps)
+        rows = next(batches)
+        scores = stack.scores(critic, rows, _drawn(rows.shape[1], training.negatives, generator, rows.device))
+        losses = [
+            estimator(paired_scores(member[:, 0], member[:, 1:]))
+            for estimator, member in zip(estimators, scores, strict=True)
+        ]
+        optimizer.zero_grad()
+        torch.autograd.backward(torch.stack(losses).sum())
+        optimizer.step()
+        if (step + 1) % interval == 0 or step + 1 == training.steps:
+            validation.look()
+            curve.steps.append(step + 1)
+            curve.validation.append(validation.value)
+            if progress is not None:
+                progress(step + 1, training.steps)
+            if validation.looks_in_vain >= training.patience:
+                break
+    validation.restore()
+    return curve
+
+
+def _rate(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / min(_WARM_UP, 1 + steps // 10)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches (M, size), every row of a member once before any comes again."""
+    members, n = rows.shape
+    while True:
+        order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)]).to(rows.device)
+        for start in range(0, n - size + 1, size):
+            yield rows.gather(1, order[:, start : start + size])
+
+
+def _drawn(size: int, negatives: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    shifts = 1 + torch.randperm(size - 1, generator=generator)[:negatives]
+    return some_pairs(size, torch.cat([shifts.new_zeros(1), shifts]).to(device))
+
+
+class _Validation:
+    """The value of every member on its validation rows, and the weights with which it was highest."""
+
+    def __init__(self, stack: Stack, critic: StackedCritic, folds: list[Fold], generator: torch.Generator) -> None:
+        self._stack, self._critic = stack, critic
+        self._rows = torch.stack([fold.validation for fold in folds])[stack.fold]
+        self._partner = _drawn(self._rows.shape[1], _VALIDATION_PAIRS, generator, self._rows.device)
+        self._start = stack.start_scores(self._rows, self._partner)
+        self._best = self._now = dv_of(self._start)
+        self._weights = [parameter.detach().clone() for parameter in critic.parameters()]
+        self.looks_in_vain = 0
+
+    @property
+    def value(self) -> float:
+        """Mean over folds of the better kind, nats."""
+        return float(self._now.view(self._stack.kinds, -1).amax(0).mean())
+
+    @torch.no_grad()
+    def look(self) -> None:
+        """Evaluate, and remember the weights of members that are better than ever."""
+        self._now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
+        better = self._now > self._best
+        self._best = torch.where(better, self._now, self._best)
+        for kept, parameter in zip(self._weights, self._critic.parameters(), strict=True):
+            kept[better] = parameter[better]
+        self.looks_in_vain = 0 if bool(better.any()) else self.looks_in_vain + 1
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Give every member its best weights."""
+        for kept, parameter in zip(self._weights, self._critic.parameters(), strict=True):
+            parameter.copy_(kept)

@@ -1,0 +1,45 @@
+"""The variational bounds of f-divergences, and what is like them, written once.
+
+.. math:: D \\ge \\mathbb{E}_p[a(T)] - B, \\qquad B = \\mathbb{E}_q[b(T)] \\text{ or a function of } \\mathbb{E}_q[e^T]
+
+with p the distribution whose samples should score high (joint pairs; samples of a prior) and q the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from infomax.scores.base import Reduction
+from infomax.scores.reductions import softplus
+
+__all__ = ["MEASURES", "Measure"]
+
+
+class Measure(NamedTuple):
+    """One bound: a gain on samples of p, and a price on samples of q."""
+
+    gain: Callable[[Tensor], Tensor]
+    """a(T), of each score."""
+    reduction: Reduction
+    """What is taken of the scores on q: a mean of the function that the reduction sums, or log E[e^T]."""
+    price: Callable[[Tensor], Tensor]
+    """B, of that mean or of that logarithm."""
+
+
+def _same(value: Tensor) -> Tensor:
+    return value
+
+
+MEASURES: dict[str, Measure] = {
+    "kl": Measure(_same, "logsumexp", lambda log_mean: (log_mean - 1).exp()),
+    "rkl": Measure(lambda t: -(-t).exp(), "sum", lambda mean: mean - 1),
+    "hellinger": Measure(lambda t: 1 - (-t).exp(), "logsumexp", lambda log_mean: log_mean.exp() - 1),
+    "chi2": Measure(_same, "pearson", _same),
+    "gan": Measure(lambda t: -softplus(-t), "softplus", _same),
+    "dv": Measure(_same, "logsumexp", _same),
+    "wasserstein": Measure(_same, "sum", _same),
+}
+"""By name, as Nowozin et al. 2016 (f-GAN), table 6, writes them; Donsker & Varadhan 1983 and Wasserstein-1 beside them."""

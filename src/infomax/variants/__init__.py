@@ -1,0 +1,8 @@
+"""What is added to an objective: occlusion of the input, the prediction of coordinates, penalties."""
+
+from infomax.variants.activation import activation_penalty
+from infomax.variants.coordinates import CoordinateLoss, CoordinateTerms
+from infomax.variants.gradient import gradient_penalty
+from infomax.variants.occlusion import occlude
+
+__all__ = ["CoordinateLoss", "CoordinateTerms", "activation_penalty", "gradient_penalty", "occlude"]

@@ -1,0 +1,69 @@
+"""The size of features, as a penalty."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._precision import widened
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape
+
+__all__ = ["activation_penalty"]
+
+
+def activation_penalty(features: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Mean squared length of feature vectors.
+
+    .. math:: \frac{1}{|\mathcal{P}|} \sum_{p \in \mathcal{P}} \sum_{c} x_{pc}^2
+
+    over the real locations :math:`\mathcal{P}` of all examples. Add it, with a small weight, to an objective whose
+    scores run away: a dot critic's scores grow with the features they compare.
+
+    Args:
+        features: (N, c) or (N, c, \*spatial): a global feature, a map, or the rows that a critic projects them to.
+        mask: (N, \*spatial), bool, True at a real location; all are when None.
+
+    Returns:
+        Scalar, float32 (float64 for float64 features); no unit.
+
+    Raises:
+        TypeError: the features are not real floating, or the mask is not bool.
+        ValueError: there are no features, or the mask does not fit them or hides all.
+
+    Numerics:
+        Squares and their mean are float32 at least. What a masked location holds has no influence.
+
+    Source:
+        The option ``act_penalty`` of the Deep InfoMax authors' code, which puts it on the globals as their critic
+        projects them. The paper does not speak of it.
+
+    Example:
+        >>> import torch
+        >>> from infomax import LocalDIMLoss
+        >>> from infomax.variants import activation_penalty
+        >>> activation_penalty(torch.ones(4, 64))
+        tensor(64.)
+        >>> loss_fn = LocalDIMLoss(local_dim=16, global_dim=8, units=32)
+        >>> scores = loss_fn.scores(torch.randn(4, 16, 2, 2), torch.randn(4, 8))
+        >>> loss = loss_fn.estimator(scores) + 1e-3 * activation_penalty(scores.query)  # as the authors do
+    """
+    check_floating("features", features)
+    if features.ndim < 2 or 0 in features.shape:
+        raise ValueError(
+            f"features must have shape (N, c) or (N, c, *spatial), none of them 0, got {shape_of(features)}"
+        )
+    if mask is None:
+        return _squares(features).mean()
+    check_mask_dtype(mask)
+    check_same_device(features=features, mask=mask)
+    check_mask_shape("features " + shape_of(features), mask, (features.shape[0], *features.shape[2:]))
+    count = mask.sum()
+    if not count:
+        raise ValueError("mask must leave at least one real location, got none")
+    return _squares(torch.where(mask.unsqueeze(1), features, 0.0)).sum() / count
+
+
+def _squares(features: Tensor) -> Tensor:
+    """Squared length of every vector, (N, *spatial)."""
+    return widened(features).square().sum(1)

@@ -1,0 +1,187 @@
+"""A side task for local features: say where they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from infomax._checks import check_floating, check_positive, check_same_device, shape_of
+from infomax._precision import widened
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape
+from infomax.pairs.rows import rows_of
+
+__all__ = ["CoordinateLoss", "CoordinateTerms"]
+
+
+class CoordinateTerms(NamedTuple):
+    """The loss in nats, and the share of coordinates guessed right, between 0 and 1, without gradient."""
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+class CoordinateLoss(nn.Module):
+    r"""Coordinate prediction: from a local and the global feature, classify where in the map the local one lies.
+
+    .. math:: \mathcal{L} = -\mathbb{E}_p \Big[ \sum_a \log q_a(p_a \mid x_p, y) \Big]
+
+    with a softmax :math:`q_a` over the positions of each spatial axis a: rows and columns of an image. *Relative*, it
+    classifies the displacement of another location of the same example, :math:`q_a(p'_a - p_a \mid x_p, x_{p'}, y)`;
+    each location gets one random other. Both are side tasks, added to an information objective with a weight of your
+    choice; they push local features to know where they are and the global feature to know what is where.
+
+    Args:
+        local_dim: channels c of the map.
+        size: spatial size of the map, such as (8, 8); any number of axes.
+        global_dim: channels d of the global features.
+        relative: predict the displacement between two locations instead of the place of one.
+        units: width of the hidden layer of the classifier.
+
+    Shapes:
+        - local: (N, c, \*size)
+        - global\_: (N, d), or (N, d, \*spatial) for several globals an example, each of which predicts
+        - mask: (N, \*size), bool, True at a real location; what is False is neither predicted nor a partner
+        - result: a scalar in nats, float32 (float64 for float64 features); at chance the sum of the logarithms of the
+          numbers of classes, an axis has its length of them, or twice that less one if relative
+
+    Raises:
+        TypeError: a dtype is not real floating, the mask is not bool, an option has the wrong type.
+        ValueError: shapes, batch sizes, devices or the mask do not fit; no location, or no pair of them, is left.
+
+    Numerics:
+        Logits become float32 at least before the softmax, under autocast too.
+
+    Source:
+        Hjelm et al. 2019, section 4.3. The classifier, which the paper leaves open, is one hidden layer on the
+        concatenated features here; the authors' code has a residual block for it, and the absolute form alone.
+
+    Example:
+        >>> import torch
+        >>> from infomax import CoordinateLoss
+        >>> where = CoordinateLoss(local_dim=128, size=(8, 8), global_dim=64)
+        >>> local, global_ = torch.randn(4, 128, 8, 8), torch.randn(4, 64)
+        >>> where(local, global_).backward()
+        >>> loss, accuracy = where.terms(local, global_)
+    """
+
+    coordinates: Tensor
+
+    def __init__(
+        self, local_dim: int, size: Sequence[int], global_dim: int, *, relative: bool = False, units: int = 512
+    ) -> None:
+        super().__init__()
+        if not isinstance(size, Sequence) or isinstance(size, str):
+            raise TypeError(f"size must be a sequence of sizes such as (8, 8), got {type(size).__name__}")
+        self.size = tuple(check_positive("size", axis) for axis in size)
+        if math.prod(self.size) < 2:
+            raise ValueError(f"size must hold at least 2 locations, or there is nothing to predict, got {self.size}")
+        self.local_dim = check_positive("local_dim", local_dim)
+        self.global_dim = check_positive("global_dim", global_dim)
+        self.relative = relative
+        self.classes = [2 * axis - 1 if relative else axis for axis in self.size]
+        # A layer on concatenated features is a sum of layers on each, so that nothing need be tiled.
+        self.from_local = nn.Linear(local_dim, check_positive("units", units))
+        self.from_partner = nn.Linear(local_dim, units, bias=False) if relative else None
+        self.from_global = nn.Linear(global_dim, units, bias=False)
+        self.classifier = nn.Linear(units, sum(self.classes))
+        places = torch.cartesian_prod(*(torch.arange(axis) for axis in self.size)).view(-1, len(self.size))
+        self.register_buffer("coordinates", places, persistent=False)
+
+    def forward(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the cross-entropy in nats, summed over axes, a scalar."""
+        return self.terms(local, global_, mask, generator=generator).loss
+
+    def terms(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> CoordinateTerms:
+        """Return the loss with the accuracy.
+
+        Args:
+            local: local features.
+            global_: global features.
+            mask: where the locations are real.
+            generator: where the partners of the relative task come from; torch's global one when None.
+        """
+        self._check(local, global_, mask)
+        rows, globals_ = rows_of(local), rows_of(global_)
+        n, p = rows.shape[:2]
+        if mask is None:
+            present = torch.ones(n, p, dtype=torch.bool, device=rows.device)
+        else:
+            present = mask.reshape(n, p)
+            rows = torch.where(present[:, :, None], rows, 0.0)
+        hidden, target = self.from_local(rows), self.coordinates.expand(n, -1, -1)
+        if self.from_partner is not None:
+            partner = _partners(present, generator)
+            present = present & (present.sum(1, keepdim=True) > 1)
+            hidden = hidden + self.from_partner(rows).gather(1, partner[:, :, None].expand_as(hidden))
+            steps = self.coordinates[partner] - target
+            target = steps + torch.tensor(self.size, device=steps.device) - 1
+        if mask is not None and not present.any():
+            raise ValueError(f"mask must leave {'a pair of locations' if self.relative else 'a location'}, got none")
+        hidden = torch.relu(hidden[:, None] + self.from_global(globals_)[:, :, None])
+        return _score(self.classifier(hidden), target, present, self.classes)
+
+    def _check(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> None:
+        check_floating("local", local)
+        check_floating("global_", global_)
+        if mask is not None:
+            check_mask_dtype(mask)
+        check_same_device(local=local, global_=global_, mask=mask)
+        if tuple(local.shape[1:]) != (self.local_dim, *self.size) or not len(local):
+            expected = shape_of(("N", self.local_dim, *self.size))
+            raise ValueError(f"local must have the shape {expected} of local_dim and size, got {shape_of(local)}")
+        if global_.ndim < 2 or global_.shape[:2] != (len(local), self.global_dim) or 0 in global_.shape:
+            raise ValueError(
+                f"global_ must have shape ({len(local)}, {self.global_dim}) or ({len(local)}, {self.global_dim}, "
+                f"*spatial), got {shape_of(global_)}"
+            )
+        if mask is not None:
+            check_mask_shape("local " + shape_of(local), mask, (len(local), *self.size))
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, relative={self.relative}"
+
+
+def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Another real location of the same example for each real one, (N, P); each is a partner once.
+
+    The real locations in a random cyclic order: the partner of one is the next. A lone or missing one gets itself.
+    """
+    count = present.sum(1, keepdim=True)
+    draw = torch.rand(present.shape, device=present.device, generator=generator)
+    order = draw.masked_fill(~present, 2.0).argsort(1)  # the missing go last
+    turn = torch.arange(present.shape[1], device=present.device).expand_as(order)
+    following = torch.where(turn + 1 < count, turn + 1, torch.where(turn + 1 == count, 0, turn))
+    return torch.empty_like(order).scatter(1, order, order.gather(1, following))
+
+
+def _score(logits: Tensor, target: Tensor, present: Tensor, classes: Sequence[int]) -> CoordinateTerms:
+    """Cross-entropy and accuracy of logits (N, Q, P, sum of classes) for classes (N, P, axes) where present (N, P)."""
+    n, q, p = logits.shape[:3]
+    logits = widened(logits)
+    weight = present[:, None].expand(n, q, p).to(logits.dtype) / (q * present.sum())
+    loss, right = logits.new_zeros(()), logits.new_zeros(())
+    for axis, chosen in enumerate(torch.split(logits, list(classes), -1)):
+        wanted = target[:, None, :, axis].expand(n, q, p)
+        entropy = nnf.cross_entropy(chosen.flatten(0, 2), wanted.flatten(), reduction="none").view(n, q, p)
+        loss = loss + (weight * entropy).sum()
+        right = right + (weight * (chosen.detach().argmax(-1) == wanted)).sum()
+    return CoordinateTerms(loss, right / len(classes))
