@@ -204,7 +204,7 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
     scales = _scales(tuple(images.shape[2:]))
     total = sum(_WEIGHTS[:scales])
     similarity: Tensor = require(
-        "torchmetrics.functional.image", package="torchmetrics", by="ms_ssim"
+        "torchmetrics.functional.image", package="torchmetrics", by="ms_ssim", extra="evaluation"
     ).multiscale_structural_similarity_index_measure(
         images,
         reference,
