@@ -35,13 +35,15 @@ def pairs_of(
 
     Args:
         table: (N, Q, N, P).
-        mask: bool (N, P), True at a real location.
+        mask: bool (N, P), True at a real location. An example without one is absent, its globals too.
         negatives: for each example the other examples its globals are scored against; all of them by default.
     """
     joint: list[tuple[complex, tuple[int, int]]] = []
     marginal: dict[tuple[int, int], list[complex]] = {}
     examples, globals_, _, locations = table.shape
     for i in range(examples):
+        if mask is not None and not mask[i].any():
+            continue  # absent: its globals form no row either
         for q in range(globals_):
             marginal[i, q] = []
             for j in range(examples):
