@@ -135,7 +135,7 @@ class InformationLoss(nn.Module, ABC):
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        with measuring(self, global_):
+        with measuring(self, global_, gather=gather):
             return self.estimator.mutual_information(self._score(local, global_, mask, generator, gather=gather)[1])
 
     def _score(

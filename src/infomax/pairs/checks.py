@@ -20,16 +20,18 @@ def check_features(local: Tensor, global_: Tensor, mask: Tensor | None = None, *
         at_least: the smallest N.
     """
     check_floating("local", local)
+    if isinstance(global_, Tensor) and global_.ndim == 1:
+        raise ValueError(
+            f"global_ must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; are these "
+            "labels? It takes the global features of an encoder"
+        )
     check_floating("global_", global_)
     if mask is not None:
         check_mask_dtype(mask)
     check_same_device(local=local, global_=global_, mask=mask)
     for name, tensor in (("local", local), ("global_", global_)):
         if tensor.ndim < 2:
-            raise ValueError(
-                f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}"
-                + ("; are these labels? It takes the encoder's output" if name == "global_" else "")
-            )
+            raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
     if local.shape[0] != global_.shape[0]:
         raise ValueError(
             "local and global_ must hold the same examples, got batch sizes "
