@@ -88,6 +88,7 @@ class Estimator(nn.Module, ABC):
         Raises:
             ValueError: the loss is no mean over globals.
         """
+        del scores
         raise ValueError(
             f"reduction='none' needs a loss that is a mean over globals, which that of {type(self).__name__} is not; "
             "use reduction='mean'"

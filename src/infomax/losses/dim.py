@@ -76,7 +76,8 @@ class DIMLoss(nn.Module):
         As :class:`LocalDIMLoss`, to :class:`DIMTerms` of scalars.
 
     Raises:
-        TypeError: as :class:`LocalDIMLoss`, or a critic module, or an estimator module with state, is given for two terms.
+        TypeError: as :class:`LocalDIMLoss`; or a critic module, or an estimator module with state, is given for two
+            terms.
         ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
             is not 0.
 

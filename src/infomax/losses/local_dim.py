@@ -35,8 +35,8 @@ class LocalDIMLoss(InformationLoss):
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
             from both dimensions, such as ``partial(DotCritic, units=256)``.
         units: width of a critic given by name; its own default when None (dot 2048, concat 512, others 256).
-        sample_locations: draw this many locations of each example per call, before the projection, so that it saves that
-            work; all of them when None.
+        sample_locations: draw this many locations of each example per call, before the projection, which then does
+            less work; all of them when None.
         sample_negatives: score each global against the locations of this many other examples; of all when None.
         gather: take negatives from the other processes of the default process group as well. The loss and, averaged
             over processes, the gradients are then those of one process with the whole batch.

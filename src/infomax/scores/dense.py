@@ -71,7 +71,7 @@ class DenseScores(PairScores):
         """Return the scores of the same queries with other keys."""
         return self._replace(key, pairing, self.scale, self.shift)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         return Reduced(self.joint(), self._marginal(reduction, clip, soft_clip))
 
     def joint(self) -> Tensor:
@@ -139,7 +139,7 @@ class TableScores(PairScores):
     def shifted(self, constant: float) -> TableScores:
         return TableScores(self.table + constant, self.pairing)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
         table = widened(self.table)
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]

@@ -34,8 +34,8 @@ class GatheredScores(PairScores):
     def shifted(self, constant: float) -> GatheredScores:
         return GatheredScores(self.inner.shifted(constant), self.pairing, self.shares)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        ours = self.inner._reduce(reduction, clip, soft_clip)
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        ours = self.inner.reduce_clipped(reduction, clip, soft_clip)
         q = self.pairing.globals_
         joints, globals_ = [keys * q for keys in self.shares.keys], [n * q for n in self.shares.examples]
         # Both vectors in one collective.

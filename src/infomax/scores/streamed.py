@@ -52,7 +52,7 @@ class StreamedScores(PairScores):
         """Return the scores of the same queries with other keys."""
         return StreamedScores(self.query, key, pairing, self.scale, autocast=False)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         with without_autocast(self.key):
             return self._reduce_pairs(reduction, clip, soft_clip)
 
