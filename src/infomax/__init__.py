@@ -35,7 +35,7 @@ from infomax.estimators import (
     Wasserstein,
 )
 from infomax.features import tap
-from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
+from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss
 from infomax.mi import MIEstimate, estimate_mi
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -78,6 +78,7 @@ __all__ = [
     "FDivergence",
     "GaussianCritic",
     "GlobalDIMLoss",
+    "InfoMaxLoss",
     "InfoNCE",
     "JensenShannon",
     "LeaveOneOut",

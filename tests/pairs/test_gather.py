@@ -55,7 +55,7 @@ def run_processes(folder: Path) -> list[dict[Any, Any]]:
 
 
 def single(case: Any) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), *ranks.whole_batch(case))
+    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), ranks.whole_batch(case), case)
     return found
 
 
@@ -90,7 +90,8 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
 def test_without_a_process_group_it_changes_nothing() -> None:
     for case in (ranks.CASES[0], ranks.CASES[-1]):
-        local, global_, mask = ranks.whole_batch(case)
-        expected = ranks.build(case, gather=False)(local, global_, mask)
-        assert torch.equal(ranks.build(case, gather=True)(local, global_, mask), expected)
+        given = ranks.whole_batch(case)
+        features = given.pop("local"), given.pop("global_")
+        expected = ranks.build(case, gather=False)(*features, **given)
+        assert torch.equal(ranks.build(case, gather=True)(*features, **given), expected)
     assert not LocalDIMLoss(3, 2, critic="bilinear").gather

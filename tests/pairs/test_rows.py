@@ -27,7 +27,6 @@ from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
 from infomax.pairs import Pairing, Rows, pair_rows
-from infomax.pairs.draws import draw_negatives
 from infomax.scores import ClippedScores, DenseScores, PairScores, Reduction, StreamedScores
 
 
@@ -121,11 +120,13 @@ class TestFewerNegatives:
     def test_every_other_example_is_equally_likely(self) -> None:
         """Each global's negatives are a uniform choice among the others: every subset, whoever is drawn."""
         examples, count, turns = 4, 2, 1500
-        pairing = pair_rows(randn(examples, 1), randn(examples, 1)).pairing
+        pair = randn(examples, 1), randn(examples, 1)
         source = generator()
         chosen: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(examples)]
         for _ in range(turns):
-            for example, others in enumerate(negatives_of(draw_negatives(pairing, count, source))):
+            for example, others in enumerate(
+                negatives_of(pair_rows(*pair, sample_negatives=count, generator=source).pairing)
+            ):
                 chosen[example][tuple(sorted(others))] += 1
         for example, counter in enumerate(chosen):
             assert len(counter) == 3, f"{example} never meets some of the others"

@@ -128,6 +128,8 @@ class FDivergence(Estimator):
         tensor(0.)
     """
 
+    directional = False
+
     def __init__(self, measure: str) -> None:
         super().__init__()
         check_choice("measure", measure, FDIVERGENCES)

@@ -76,6 +76,7 @@ class MINE(Estimator):
     bound = "asymptotic"
     bias = "up in small batches; its gradient has little"
     variance = "high: grows as e^I"
+    directional = False
 
     def __init__(self, *, rate: float = 0.01) -> None:
         super().__init__()

@@ -96,6 +96,7 @@ class ScoreRegularised(Estimator):
         for fact in ("needs_density", "needs_lipschitz", "needs_two_critics"):
             setattr(self, fact, getattr(inner, fact, False))
         self.optimum = getattr(inner, "optimum", None)
+        self.directional = getattr(inner, "directional", True)
         self.bias, self.variance = getattr(inner, "bias", ""), getattr(inner, "variance", "")
         self.bound = getattr(inner, "bound", "none")
         if self.bound == "upper" and clip is not None:

@@ -67,6 +67,15 @@ class DenseScores(PairScores):
     def shifted(self, constant: float) -> DenseScores:
         return self._replace(self.key, self.pairing, self.scale, self.shift + constant)
 
+    def transposed(self, pairing: Pairing) -> DenseScores:
+        """Return the scores with queries and keys in each other's place."""
+
+        def score(query: Tensor, key: Tensor) -> Tensor:
+            return self.score(key, query)
+
+        options = {"scale": self.scale, "shift": self.shift}
+        return DenseScores(score, self.key, self.query, pairing, floats_per_pair=self.floats_per_pair, **options)
+
     def with_keys(self, key: Tensor, pairing: Pairing) -> DenseScores:
         """Return the scores of the same queries with other keys."""
         return self._replace(key, pairing, self.scale, self.shift)
