@@ -44,6 +44,7 @@ BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},
     "variants": {*SMALL, "pairs", "critics"},
+    "training": SMALL,
     "mi": {*STACK},
     "evaluation": {*STACK, "features", "encoders", "mi"},
 }

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         pairs,
         prior,
         scores,
+        training,
         variants,
     )
 
@@ -105,6 +106,7 @@ __all__ = [
     "prior",
     "scores",
     "tap",
+    "training",
     "variants",
 ]
 
@@ -120,6 +122,7 @@ _ROOMS = frozenset(
         "pairs",
         "prior",
         "scores",
+        "training",
         "variants",
     )
 )
