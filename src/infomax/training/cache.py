@@ -36,7 +36,8 @@ def cached_backward(
 
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
-    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in its last chunk alone.
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in the last chunk
+    alone.
 
     Args:
         features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it in
