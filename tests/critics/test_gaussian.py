@@ -121,8 +121,8 @@ def test_losses_ask_for_a_density(name: str) -> None:
     for build in (
         lambda: LocalDIMLoss(3, 2, estimator=name),
         lambda: LocalDIMLoss(3, 2, estimator=name, critic=nn.Bilinear(3, 2, 1)),
-        lambda: GlobalDIMLoss(3, (2,), 2, estimator=name, critic="cosine"),
-        lambda: DIMLoss(3, (2,), 2, estimator=name),
+        lambda: GlobalDIMLoss(3, 2, (2,), estimator=name, critic="cosine"),
+        lambda: DIMLoss(3, 2, estimator=name),
     ):
         with pytest.raises(ValueError, match=r"critic must make log densities for .*critic='gaussian'.*got"):
             build()
