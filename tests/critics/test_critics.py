@@ -188,7 +188,9 @@ class TestContract:
             critic(torch.zeros(4, C, 2), torch.zeros(4, 3))
 
     def test_one_example_is_refused(self, name: str) -> None:
-        with pytest.raises(ValueError, match="at least 2 examples, got 1: an InfoMax objective needs other examples"):
+        with pytest.raises(
+            ValueError, match=r"at least 2 examples, got 1 from .*: an InfoMax objective needs other examples"
+        ):
             CRITICS[name]()(torch.zeros(1, C, 2), torch.zeros(1, D))
 
     def test_memory_format_means_nothing(self, name: str) -> None:

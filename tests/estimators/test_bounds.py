@@ -220,7 +220,7 @@ def test_flo_needs_no_constant_right() -> None:
     )
 
 
-# --- the side that an estimator claims, in batches of any size -----------------------------------------------------------
+# --- the side that an estimator claims, in batches of any size
 
 
 @pytest.mark.parametrize(("examples", "batches"), [(4, 3000), (8, 2000), (64, 200)])
