@@ -64,7 +64,7 @@ def table(seed: int = 0) -> Tensor:
     return randn(4, 2, 4, 3, seed=seed, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=repr)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: "".join(repr(module).split()))
 class TestContract:
     def test_a_scalar_loss_with_gradient_and_an_estimate_without(self, module: Estimator) -> None:
         original = module
