@@ -75,6 +75,9 @@ class TestContract:
         assert loss.dtype == nats.dtype == torch.float32
         assert loss.requires_grad
         assert not nats.requires_grad
+        with_gradient = module.estimate(scores)
+        assert with_gradient.requires_grad, "an estimate can be minimised"
+        assert with_gradient == nats
 
         for dtype, expected in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
             fresh = copy.deepcopy(original)
