@@ -104,8 +104,7 @@ def test_donsker_varadhan_is_never_below_nwj(table: Tensor) -> None:
 
 
 @by_name
-@pytest.mark.parametrize("filling", [0.0, 1e4, math.inf, -math.inf, math.nan])
-def test_masked_locations_have_no_influence(name: str, filling: float) -> None:
+def test_masked_locations_have_no_influence(name: str) -> None:
     """Not even what poisons every sum it enters; and no gradient reaches them."""
     layout = LAYOUTS[6]
     local, global_ = (tensor.detach() for tensor in features(layout))
@@ -116,15 +115,15 @@ def test_masked_locations_have_no_influence(name: str, filling: float) -> None:
         return build_estimator(name).double()(F.dot_scores(a, b, mask))
 
     value, by_local, by_global = value_and_gradients(loss, local, global_)
-    other, other_local, other_global = value_and_gradients(loss, local.masked_fill(hidden, filling), global_)
-    assert torch.equal(other, value)
-    assert torch.equal(other_local, by_local)
-    assert torch.equal(other_global, by_global)
     assert not by_local[hidden].any()
-    table = torch.einsum("iqu,jpu->iqjp", global_.flatten(2).mT, local.flatten(2).mT)
-    flat = mask.flatten(1)
-    filled = table.masked_fill(~flat, filling)
-    assert_close(build_estimator(name).double()(F.dense_scores(filled, flat)), value, 1e-12, "loss of a table")
+    table, flat = torch.einsum("iqu,jpu->iqjp", global_.flatten(2).mT, local.flatten(2).mT), mask.flatten(1)
+    for filling in (0.0, 1e4, math.inf, -math.inf, math.nan):
+        other, other_local, other_global = value_and_gradients(loss, local.masked_fill(hidden, filling), global_)
+        assert torch.equal(other, value)
+        assert torch.equal(other_local, by_local)
+        assert torch.equal(other_global, by_global)
+        filled = table.masked_fill(~flat, filling)
+        assert_close(build_estimator(name).double()(F.dense_scores(filled, flat)), value, 1e-12, "loss of a table")
 
 
 @by_name

@@ -115,8 +115,11 @@ class ScoreRegularised(Estimator):
 
     def ceiling(self, negatives: float) -> float:
         inner = getattr(self.estimator, "ceiling", lambda _: math.inf)(negatives)
-        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most.
-        return inner if self.clip is None else min(inner, 2 * self.clip)
+        if self.clip is None:
+            return inner
+        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most, in units of the optimal critic's slope.
+        slope = 1.0 if self.optimum is None else self.optimum.slope
+        return min(inner, 2 * self.clip / slope)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}, clip={self.clip}, soft={self.soft}"
