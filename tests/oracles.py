@@ -135,6 +135,16 @@ def jsd_loss(pairs: Pairs, clip: float | None = None) -> complex:
     return _joint_mean(pairs, lambda t: _softplus(-t)) + _marginal_mean(pairs, _softplus)
 
 
+def logistic_loss(pairs: Pairs) -> complex:
+    """Zhai et al. 2023, eq. 1: every pair has the same weight."""
+    total = 0j
+    for score, _ in pairs.joint:
+        total += _softplus(-score)
+    for score in pairs.all_marginal():
+        total += _softplus(score)
+    return total / len(pairs.joint)
+
+
 def nwj_estimate(pairs: Pairs, clip: float | None = None) -> complex:
     pairs = _clipped(pairs, clip)
     return _joint_mean(pairs, _same) - _marginal_mean(pairs, lambda t: cmath.exp(t - 1))
@@ -262,6 +272,7 @@ class Oracle(NamedTuple):
 ORACLES: dict[str, Oracle] = {
     "infonce": Oracle(infonce_loss, infonce_estimate),
     "jsd": Oracle(jsd_loss, dv_estimate, clips=True),
+    "logistic": Oracle(logistic_loss, dv_estimate),
     "dv": Oracle(dv_loss, dv_estimate),
     "nwj": Oracle(nwj_loss, nwj_estimate, clips=True),
     "smile": Oracle(jsd_loss, smile_estimate),
