@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
 from infomax.features import Features
+from infomax.variants import activation_penalty
 
 from .errors import BadInput
 from .options import Options
@@ -81,8 +82,8 @@ class DeepInfoMax(nn.Module):
             critic=options.critic,
             units=None if options.critic == "bilinear" else options.units,
             prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
-            locations=options.locations or None,
-            negatives=options.negatives or None,
+            sample_locations=options.locations or None,
+            sample_negatives=options.negatives or None,
         )
         self.tasks = nn.ModuleDict()
         self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
