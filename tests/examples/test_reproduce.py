@@ -1,4 +1,4 @@
-"""examples/reproduction/reproduce.py: every recipe can be run, a bad one is refused, and the table says what was really done."""
+"""examples/reproduction/reproduce.py: every recipe runs, a bad one is refused, the table says what was really done."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""examples/reproduction/train_dim.py: a whole run, resumption to the bit, and what it says about input it cannot use."""
+"""examples/reproduction/train_dim.py: a whole run, resumption to the bit, what it says about input it cannot use."""
 
 import csv
 import gzip
