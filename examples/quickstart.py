@@ -182,7 +182,7 @@ def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: 
     """One image of each digit, with its nearest neighbours in y and in pixels; another digit is framed in red."""
     y = extract_features(encoder, images, ("y",)).features["y"]
     queries = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6))  # without a layout engine, which is slow with so many panels
     panels = figure.subplots(10, 1 + 2 * NEIGHBOURS)
     found = [
         nearest_neighbours(space, space, k=NEIGHBOURS, exclude_self=True).indices[queries]
@@ -196,7 +196,7 @@ def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: 
             axes.spines[:].set_linewidth(1 if labels[index] == labels[picked[0]] else 3)
     for column, title in ((0, "query"), (1, "nearest in y"), (1 + NEIGHBOURS, "nearest in pixels")):
         panels[0, column].set_title(title, loc="left")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 if __name__ == "__main__":
