@@ -190,7 +190,7 @@ def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: 
     ]
     for row, picked in zip(panels, torch.cat([queries[:, None], *found], 1), strict=True):
         for axes, index in zip(row, picked, strict=True):
-            axes.imshow(images[index, 0], cmap="gray_r")
+            axes.imshow(images[index, 0].numpy(), cmap="gray_r")
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_color("black" if labels[index] == labels[picked[0]] else "red")
             axes.spines[:].set_linewidth(1 if labels[index] == labels[picked[0]] else 3)
