@@ -195,7 +195,7 @@ def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: 
             axes.spines[:].set_color("black" if labels[index] == labels[picked[0]] else "red")
             axes.spines[:].set_linewidth(1 if labels[index] == labels[picked[0]] else 3)
     for column, title in ((0, "query"), (1, "nearest in y"), (1 + NEIGHBOURS, "nearest in pixels")):
-        panels[0, column].set_title(title, loc="left")
+        panels[0, column].set_title(title, loc="left", fontsize=9)
     figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
