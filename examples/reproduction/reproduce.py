@@ -1,13 +1,14 @@
 """Make rows of the paper's tables: each recipe from data to a row with the published figures beside it.
 
-    python examples/reproduce.py --list
-    python examples/reproduce.py cifar10/dim-local-infonce --data-root data --download
-    python examples/reproduce.py cifar10/vae cifar10/dim-local-jsd --budget 20m     # the training time, for both
-    python examples/reproduce.py cifar10 --budget 2h                                # the whole table
+    python examples/reproduction/reproduce.py --list
+    python examples/reproduction/reproduce.py cifar10/dim-local-infonce --data-root data --download
+    python examples/reproduction/reproduce.py cifar10/vae cifar10/dim-local-jsd --budget 20m    # training time of both
+    python examples/reproduction/reproduce.py cifar10 --budget 2h                               # the whole table
 
-A recipe is a file in examples/recipes/: the options of train_dim.py that make the row, and the published figures. Any
-option given here wins over it, and the table says so. The same command again goes on where it was stopped. Everything
-lies in --out: table.md, table.csv, learning.png, and a run folder for each recipe.
+A recipe is a file in examples/reproduction/recipes/: the options of train_dim.py that make the row, and the published
+figures. An option given on the command line wins over the recipe, and the table says so. The same command, run again,
+goes on where it was stopped. Everything is written to --out: table.md, table.csv, learning.png, and a run folder for
+each recipe.
 """
 
 import argparse
@@ -35,7 +36,9 @@ SMOKE = {
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, make one row after the other, write the table after each."""
     given: dict[str, Any] = vars(parser().parse_intermixed_args(arguments))
-    command = shlex.join(["python", "examples/reproduce.py", *(sys.argv[1:] if arguments is None else arguments)])
+    command = shlex.join(
+        ["python", "examples/reproduction/reproduce.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
     names, budget, smoke, shown = (given.pop(name) for name in ("recipes", "budget", "smoke", "list"))
     if not (names or smoke or shown):
         parser().error("expected a RECIPE: see --list")

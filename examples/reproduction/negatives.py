@@ -1,12 +1,12 @@
 """How many negatives does each estimator need? The same encoder, trained with InfoNCE, DV and JSD against ever fewer.
 
-    python examples/negatives.py                                    # scikit-learn's digits
-    python examples/negatives.py --data cifar10 --download --train-images 10000 --epochs 4 --budget 1h
+    python examples/reproduction/negatives.py                                    # scikit-learn's digits
+    python examples/reproduction/negatives.py --data cifar10 --download --train-images 10000 --epochs 4 --budget 1h
 
-Every run has the same images, batches, steps and positive pairs. Only the number of other images differs against which
-a global feature is scored: 1, 4, 16, ... up to all others in the batch. A probe of the frozen encoder then says what
-it is worth. Any option of train_dim.py may be given. The same command again goes on where it was stopped; --out holds
-negatives.md, negatives.csv and negatives.png.
+All runs have the same images, batches, steps and positive pairs. They differ only in the number of other images that a
+global feature is scored against: 1, 4, 16, ... up to all others in the batch. A probe of the frozen encoder then shows
+what it has learnt. Any option of train_dim.py can be given. The same command, run again, goes on where it was stopped.
+--out holds negatives.md, negatives.csv and negatives.png.
 """
 
 import argparse
@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="a few steps of one estimator, to see that it runs")
     opts.add_arguments(parser, leave_out=TAKEN)
     given: dict[str, Any] = vars(parser.parse_args(arguments))
-    command = shlex.join(["python", "examples/negatives.py", *(sys.argv[1:] if arguments is None else arguments)])
+    command = shlex.join(
+        ["python", "examples/reproduction/negatives.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
     estimators, counts, seeds, budget, out, smoke = (
         given.pop(name) for name in ("estimators", "counts", "seeds", "budget", "out", "smoke")
     )

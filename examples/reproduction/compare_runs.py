@@ -1,6 +1,6 @@
 """Put several runs of train_dim.py into one table.
 
-    python examples/compare_runs.py runs/infonce runs/jsd runs/dv runs/supervised --out runs/table
+    python examples/reproduction/compare_runs.py runs/infonce runs/jsd runs/dv runs/supervised --out runs/table
 
 It prints Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.png. The untrained encoder is a row of its
 own, taken from the first run that probed it.

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
 from infomax.features import Features
+from infomax.variants import activation_penalty
 
 from .errors import BadInput
 from .options import Options
@@ -81,8 +82,8 @@ class DeepInfoMax(nn.Module):
             critic=options.critic,
             units=None if options.critic == "bilinear" else options.units,
             prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
-            locations=options.locations or None,
-            negatives=options.negatives or None,
+            sample_locations=options.locations or None,
+            sample_negatives=options.negatives or None,
         )
         self.tasks = nn.ModuleDict()
         self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
@@ -101,8 +102,7 @@ class DeepInfoMax(nn.Module):
         images = options.negatives or options.batch - 1
         each = math.prod(encoder.local_size)
         each = min(options.locations or each, each) if options.beta else 1
-        self.has_ceiling = options.estimator == "infonce"
-        self.ceiling = math.log1p(images * each)
+        self.ceiling = self.measured.estimator.ceiling(images * each)
 
     def forward(self, batch: Batch) -> Step:
         """Locals of the images against globals of the second view, where there is one."""
@@ -122,7 +122,7 @@ class DeepInfoMax(nn.Module):
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
         nats = {"mi": self.measured.mutual_information(*features).item()}
-        return nats | {"mi_ceiling": self.ceiling} if self.has_ceiling else nats
+        return nats | {"mi_ceiling": self.ceiling} if math.isfinite(self.ceiling) else nats
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

@@ -23,7 +23,7 @@ def environment(device: torch.device) -> dict[str, str]:
 
 def commit() -> str:
     """The commit of the code that runs, marked where it was changed since; empty outside a repository."""
-    git = ["git", "-C", str(Path(__file__).resolve().parents[2])]
+    git = ["git", "-C", str(Path(__file__).resolve().parents[3])]
     try:
         name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
         status = subprocess.run(

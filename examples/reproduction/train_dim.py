@@ -1,8 +1,8 @@
 """Train an encoder with Deep InfoMax on images, without labels, and measure what it has learnt.
 
-    python examples/train_dim.py --data cifar10 --download --minutes 20
-    python examples/train_dim.py --data folder --root my_images/ --size 64 --minutes 30
-    python examples/train_dim.py --out runs/cifar10-infonce-0 --resume
+    python examples/reproduction/train_dim.py --data cifar10 --download --minutes 20
+    python examples/reproduction/train_dim.py --data folder --root my_images/ --size 64 --minutes 30
+    python examples/reproduction/train_dim.py --out runs/cifar10-infonce-0 --resume
 
 Everything a run makes is in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
 encoder.pt (a plain state dict), results.json, report.md and report.html. Each part is a small file in dim_training/.
