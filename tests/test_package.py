@@ -9,6 +9,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires, version
@@ -253,6 +254,7 @@ class TestRelease:
             "-m",
             "build",
             "--wheel",
+            "--sdist",
             "--no-isolation",
             "--outdir",
             str(tmp_path),
@@ -268,6 +270,11 @@ class TestRelease:
             "infomax",
             f"infomax-{version('infomax')}.dist-info",
         }
+        (sdist,) = tmp_path.glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            files = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"conftest.py", "pyproject.toml", "tests/contracts.py", "docs/figures/idea.png", "README.md"} <= files
+        assert not [name for name in files if "/_build/" in name or name.startswith((".venv", "runs/"))]
 
 
 def _is_installed(name: str) -> bool:
