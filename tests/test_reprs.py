@@ -29,6 +29,11 @@ SHOWN: dict[str, tuple[tuple[Any, ...], dict[str, Any], list[str]]] = {
         {"units": 8, "gather": True, "estimator": "jsd"},
         ["gather=True", "read='dv'"],
     ),
+    "InfoMaxLoss": (
+        (3, 5),
+        {"units": 8, "symmetric": False, "in_batch": False},
+        ["symmetric=False", "same_side=False", "in_batch=False", "out_features=8"],
+    ),
     "DIMLoss": (
         (3, 5),
         {"units": 8, "beta": 0.5, "gamma": 0.25},

@@ -24,6 +24,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "infonce": F.infonce_loss,
     "jsd": F.jsd_loss,
     "nwj": F.nwj_loss,
+    "logistic": F.logistic_loss,
     "wasserstein": F.wasserstein_loss,
     "club": F.likelihood_loss,
     **{name: partial(F.fdivergence_loss, measure=name) for name in ("kl", "rkl", "hellinger", "chi2", "gan")},

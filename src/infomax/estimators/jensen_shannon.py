@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from infomax._checks import check_choice
@@ -80,7 +81,9 @@ def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     """
     joint, marginal = scores.reduce("softplus")
     joint_part = mean_joint(scores, softplus(-joint), reduction)
-    return joint_part + (marginal.mean() if reduction == "mean" else marginal) * (marginal.numel() / joint.numel())
+    if reduction == "mean":
+        return joint_part + marginal.sum() / joint.numel()
+    return joint_part + marginal / torch.bincount(scores.pairing.joint_query, minlength=len(marginal))
 
 
 class JensenShannon(Estimator):
@@ -148,6 +151,7 @@ class Logistic(Estimator):
     bound = "asymptotic"
     bias = "up in small batches"
     variance = "of the loss low, of the reading as DV's"
+    optimum = None  # log r - log K: it depends on the number of marginal pairs
     directional = False
 
     def forward(self, scores: PairScores) -> Tensor:
