@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from infomax.evaluation import knn_probe, nearest_neighbours, neighbours
+from infomax.evaluation import knn_probe, nearest_neighbours
+from infomax.evaluation.probes import neighbours
 
 METRICS = {"l1": "manhattan", "l2": "euclidean", "cosine": "cosine"}
 

@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     epochs: float
 
 
-def parts(rows: int, share: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def parts(rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rows to train a critic on, and a share of them, at least 2, to choose its weights by."""
     order = torch.randperm(rows, generator=generator)
     held = max(2, int(share * rows))
@@ -57,7 +57,7 @@ def train_critic(
     lr: float,
     batch_size: int,
     weight_decay: float,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
     progress: Progress | None,
 ) -> tuple[float, float]:
     """Maximise the Donsker-Varadhan bound with MINE's gradient, and put back the weights that validated best.
@@ -108,7 +108,7 @@ def train_critic(
     return best, best_step / an_epoch
 
 
-def _batches(rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Shuffled batches, pass after pass without end."""
     while True:
         order = rows[torch.randperm(len(rows), generator=generator)]
