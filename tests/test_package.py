@@ -43,7 +43,7 @@ SMALL = {"_checks", "_precision", "_random", "_extras"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},
-    "variants": {*SMALL, "pairs", "critics"},
+    "variants": {*SMALL, "ops", "pairs", "critics"},
     "mi": {*STACK},
     "evaluation": {*STACK, "features", "encoders", "mi"},
 }
