@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -197,3 +198,38 @@ class TestFit:
     def test_one_example(self) -> None:
         with pytest.raises(ValueError, match="at least 2 examples to train on, got 1"):
             fit(MLPProbe(10, 4), *blobs(1))
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_half_features_whose_sum_overflows(probe: str) -> None:
+    labels = torch.arange(64) % 2
+    rows = (6e4 * (2 * labels[:, None] - 1)).expand(-1, 30).half()
+    assert PROBES[probe](rows, labels, rows, labels, random_state=0) == 1.0
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_no_features_are_refused(probe: str) -> None:
+    labels = torch.arange(6) % 2
+    with pytest.raises(ValueError, match=r"train_features must have shape \(N, D\) with D of at least 1, got \(6, 0\)"):
+        PROBES[probe](torch.rand(6, 0), labels, torch.rand(6, 0), labels)
+
+
+@pytest.mark.parametrize("probe", TRAINED)
+def test_integers_numpy_integers_and_generators_decide_alike(probe: str) -> None:
+    states = (3, np.int64(3), seed(3))
+    data = (*blobs(256, 1.5), *blobs(500, 1.5))
+    options = {"epochs": np.int64(2), "lr": np.float32(1e-2), "batch_size": np.int32(32)}
+    assert len({PROBES[probe](*data, random_state=state, **options) for state in states}) == 1
+    with pytest.raises(TypeError, match="random_state must be an integer"):
+        PROBES[probe](*data, random_state=0.5)
+
+
+def test_values_that_float32_cannot_hold() -> None:
+    labels, rows = torch.arange(6) % 2, torch.full((6, 2), 1e200, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"train_features must fit into torch\.float32"):
+        linear_probe(rows, labels, rows, labels)
+
+
+def test_standardising_what_has_squares_beyond_float32() -> None:
+    rows = torch.tensor([[-1e30], [1e30]])
+    torch.testing.assert_close(Standardise(rows)(rows), torch.tensor([[-1.0], [1.0]]))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -121,3 +122,12 @@ class TestBadInput:
         monkeypatch.setitem(sys.modules, "sklearn.svm", None)
         with pytest.raises(ImportError, match=r"svm_probe needs scikit-learn, .* pip install 'infomax\[evaluation\]'"):
             svm_probe(*digits)
+
+
+def test_half_features_numpy_options_and_no_features(digits: Sets) -> None:
+    train, train_labels, test, test_labels = digits
+    half = svm_probe(train.half(), train_labels, test.half(), test_labels, C=np.float32(1.0))
+    assert half == svm_probe(*digits, C=1.0)
+    assert svm_probe(*digits, C=np.array([1.0])) == half
+    with pytest.raises(ValueError, match="with D of at least 1"):
+        svm_probe(train[:, :0], train_labels, test[:, :0], test_labels)
