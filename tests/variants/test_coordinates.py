@@ -304,15 +304,16 @@ class TestWorkspace:
     def test_chunks_give_the_dense_value_and_gradients(self, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         loss, size = built((2, 3), relative), (2, 3)
         local, global_, mask = randn(3, 3, *size), randn(3, 2, 4, seed=1), masks(3, size)
-        seeded = Seeded(loss)
-        dense = value_and_gradients(seeded, local, global_, mask)
-        whole = [parameter.grad.clone() for parameter in loss.parameters()]
-        loss.zero_grad()
+
+        def run() -> list[Tensor]:
+            inputs = [local.clone().requires_grad_(), global_.clone().requires_grad_()]
+            terms = loss.terms(*inputs, mask, generator=draw())
+            gradients = torch.autograd.grad(terms.loss, [*inputs, *loss.parameters()])
+            return [*terms, *gradients]
+
+        dense = run()
         monkeypatch.setattr("infomax.variants.coordinates.workspace", lambda: 1500)  # a few pairs at a time
-        chunks = value_and_gradients(seeded, local, global_, mask)
-        for ours, theirs in zip(chunks, dense, strict=True):
-            assert_close(ours, theirs, 1e-12)
-        for ours, theirs in zip((parameter.grad for parameter in loss.parameters()), whole, strict=True):
+        for ours, theirs in zip(run(), dense, strict=True):
             assert_close(ours, theirs, 1e-12)
 
     def test_the_memory_stays_within_it(self, relative: bool) -> None:

@@ -30,7 +30,8 @@ def occlude(
 
     Raises:
         TypeError: the images are not real floating, or an option is no number.
-        ValueError: there is no spatial axis, one of them is empty, ``size`` is not between 0 and 1, or ``fill`` is not finite.
+        ValueError: there is no spatial axis, one of them is empty, ``size`` is not between 0 and 1, or ``fill`` is not
+            finite.
 
     Source:
         Hjelm et al. 2019, section 4.3, which leaves the size of the block open.
