@@ -44,7 +44,7 @@ SMALL = {"_checks", "_precision", "_random", "_extras"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},
-    "variants": {*SMALL, "pairs", "critics"},
+    "variants": {*SMALL, "ops", "pairs", "critics"},
     "training": SMALL,
     "mi": {*STACK},
     "evaluation": {*STACK, "features", "encoders", "mi"},

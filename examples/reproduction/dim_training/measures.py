@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -78,7 +77,7 @@ class Subject:
 
     def common(self, progress: evaluation.Progress | None) -> dict[str, Any]:
         """What every measure is told."""
-        return {"generator": torch.Generator().manual_seed(self.options.seed), "progress": progress}
+        return {"random_state": self.options.seed, "progress": progress}
 
 
 def check(options: Options) -> None:
@@ -133,7 +132,7 @@ def classifier(name: str) -> Callable[[Subject, evaluation.Progress | None], Tak
             subject.images.test,
             layers=LAYERS,
             probes=[name],
-            seed=subject.options.seed,
+            random_state=subject.options.seed,
             transform=subject.transform,
             progress=progress,
         )

@@ -37,7 +37,7 @@ def probe(encoder: nn.Module, images: Images, options: Options, title: str, epoc
             images.test,
             layers=LAYERS,
             probes={"mlp": partial(evaluation.mlp_probe, epochs=epochs or options.probe_epochs)},
-            seed=options.seed,
+            random_state=options.seed,
             transform=lambda pixels: to_float(centre(pixels, options.crop)),
             progress=None if bar.disable else show,
         )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_positive
+from infomax._checks import check_number, check_positive
 from infomax.estimators import MINE
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import learning_rate
@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     epochs: float
 
 
-def parts(rows: int, share: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def parts(rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rows to train a critic on, and a share of them, at least 2, to choose its weights by."""
     order = torch.randperm(rows, generator=generator)
     held = max(2, int(share * rows))
@@ -57,10 +57,14 @@ def train_critic(
     lr: float,
     batch_size: int,
     weight_decay: float,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
     progress: Progress | None,
 ) -> tuple[float, float]:
     """Maximise the Donsker-Varadhan bound with MINE's gradient, and put back the weights that validated best.
+
+    It trains one module on batches of any kind, images included, and draws negatives from the batch. The training of
+    `infomax.mi` is another loop: it trains a stack of small critics at once, one per fold and start, on rows that are
+    held in memory, and restores each at its own best step. Neither can stand in for the other.
 
     It is validated before the first step and 30 times on the way; ten times without a better one end the training.
 
@@ -82,8 +86,11 @@ def train_critic(
     Raises:
         ValueError: an option out of range.
     """
-    if check_positive("batch_size", batch_size) < 2:
+    batch_size = check_positive("batch_size", batch_size)
+    if batch_size < 2:
         raise ValueError("batch_size must be at least 2, got 1: the other examples are the negatives")
+    lr = check_number("lr", lr, above=0)
+    weight_decay = check_number("weight_decay", weight_decay, at_least=0)
     an_epoch = len(range(0, len(rows) - 1, batch_size))
     steps = max(20 * an_epoch, 1000) if epochs is None else check_positive("epochs", epochs) * an_epoch
     estimator = MINE().to(next(critic.parameters()).device)
@@ -108,7 +115,7 @@ def train_critic(
     return best, best_step / an_epoch
 
 
-def _batches(rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Shuffled batches, pass after pass without end."""
     while True:
         order = rows[torch.randperm(len(rows), generator=generator)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from infomax._checks import check_number, check_positive
 from infomax._extras import require
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import Labelled, check_labelled
 from infomax.evaluation.extract import Progress
-from infomax.evaluation.labelled import Labelled, check_labelled
-from infomax.evaluation.probes import Standardise
+from infomax.evaluation.standardise import Standardise
 
 __all__ = ["svm_probe"]
 
@@ -26,9 +26,9 @@ def svm_probe(
     test_features: Tensor,
     test_labels: Tensor,
     *,
-    C: float | Sequence[float] = (0.1, 1.0, 10.0),
+    C: float | Iterable[float] = (0.1, 1.0, 10.0),
     choose_on: int = 5000,
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> float:
     r"""Accuracy of a linear support vector machine on frozen, standardised features: the paper's linear measure.
@@ -47,8 +47,8 @@ def svm_probe(
         test_labels: (M,), integers.
         C: weight of the errors, or several to choose from.
         choose_on: training examples at most that the choice is made on; the machine tested is trained on all.
-        generator: a CPU generator that decides which examples judge; the fits themselves go through the examples
-            in an order that is always the same.
+        random_state: an integer or a generator that decides which examples C is chosen on. The fits themselves take
+            the examples in a fixed order.
         progress: called after each fit with ``"svm"``, fits done and fits in all.
 
     Returns:
@@ -78,6 +78,8 @@ def svm_probe(
     """
     train, test, _ = check_labelled(train_features, train_labels, test_features, test_labels)
     choices = _choices(C)
+    check_positive("choose_on", choose_on)
+    generator = as_generator(random_state)
     machine = require("sklearn.svm", package="scikit-learn", by="svm_probe", extra="evaluation").LinearSVC
     standardise = Standardise(train.features.double())
     train = Labelled(standardise(train.features.double()).cpu(), train.labels.cpu())
@@ -95,20 +97,20 @@ def svm_probe(
 
     best = choices[0]
     if len(choices) > 1:
-        fitted, judged = _halves(train, check_positive("choose_on", choose_on), generator)
+        fitted, judged = _halves(train, choose_on, generator)
         scores = [accuracy(c, fitted, judged, number) for number, c in enumerate(choices, start=1)]
         best = choices[scores.index(max(scores))]
     return accuracy(best, train, test, fits)
 
 
-def _choices(C: float | Sequence[float]) -> list[float]:
-    choices = sorted(check_number("C", c) for c in (C if isinstance(C, Sequence) else [C]))
-    if not choices or not all(0 < c < math.inf for c in choices):
-        raise ValueError(f"C must be a positive number, or several to choose from, got {C}")
+def _choices(C: float | Iterable[float]) -> list[float]:
+    choices = sorted(check_number("C", c, above=0) for c in (C if isinstance(C, Iterable) else [C]))
+    if not choices:
+        raise ValueError("C must be a positive number or several to choose from, got none")
     return choices
 
 
-def _halves(train: Labelled, count: int, generator: torch.Generator | None) -> tuple[Labelled, Labelled]:
+def _halves(train: Labelled, count: int, generator: torch.Generator) -> tuple[Labelled, Labelled]:
     """Four fifths to fit and one fifth to judge, of ``count`` examples at most."""
     order = torch.randperm(len(train.labels), generator=generator)[:count]
     judges = max(1, len(order) // 5)

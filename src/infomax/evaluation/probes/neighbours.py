@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from infomax._checks import check_choice, check_floating, check_positive, check_same_device, shape_of
+from infomax._random import RandomState
+from infomax.evaluation.checks import check_labelled, check_rows
 from infomax.evaluation.extract import Progress
-from infomax.evaluation.labelled import check_labelled
 
 __all__ = ["Neighbours", "knn_probe", "nearest_neighbours"]
 
@@ -54,15 +55,17 @@ def nearest_neighbours(
         progress: called after each chunk with ``"neighbours"``, queries done and queries in all.
 
     Returns:
-        `Neighbours`: distances (M, k), in the dtype of the features, and indices (M, k); nearest first. Among
-        equal distances the order is not defined.
+        `Neighbours`: distances (M, k), float32 (float64 where a set is float64), and indices (M, k); nearest first.
+        Among equal distances the order is not defined.
 
     Raises:
         TypeError: features that are not floating point.
-        ValueError: an unknown metric, shapes or devices that differ, k larger than the reference set.
+        ValueError: an unknown metric, shapes or devices that differ, values that are not finite, k larger than the
+            reference set.
 
     Numerics:
-        Distances are computed for chunks of queries, at most 64 MiB at a time. Euclidean distances come from
+        Half precision is widened to float32 first. Distances are computed for chunks of queries, at most 64 MiB at a
+        time. Rows of any finite length have a cosine. Euclidean distances come from
         products of centred features: near-zero ones are inexact, to the square root of the rounding error.
 
     Source:
@@ -73,12 +76,15 @@ def nearest_neighbours(
         >>> nearest_neighbours(torch.tensor([[0.9]]), reference, k=2).indices
         tensor([[1, 0]])
     """
-    _check(query, reference, k, metric, exclude_self)
-    if metric == "l2":  # distances do not change, and the products below stay small
-        centre = reference.mean(0)
+    query, reference = _checked(query, reference, k, metric, exclude_self)
+    scale = torch.ones((), dtype=query.dtype, device=query.device)
+    if metric == "l2":
+        scale = torch.exp2(torch.frexp(torch.maximum(query.abs().amax(), reference.abs().amax())).exponent).to(scale)
+        query, reference = query / scale, reference / scale  # by a power of two: exact, and no square overflows
+        centre = reference.mean(0)  # distances do not change, and the products below stay small
         query, reference = query - centre, reference - centre
     elif metric == "cosine":
-        query, reference = functional.normalize(query, dim=1), functional.normalize(reference, dim=1)
+        query, reference = _directions(query), _directions(reference)
     squares = reference.square().sum(1) if metric == "l2" else None
     rows = max(1, _WORKSPACE // (len(reference) * reference.element_size()))
     distances, indices = [], []
@@ -91,7 +97,7 @@ def nearest_neighbours(
         nearest = table.topk(k, dim=1, largest=False)
         if squares is not None:
             nearest_square = nearest.values + part.square().sum(1, keepdim=True)
-            distances.append(nearest_square.clamp_min(0).sqrt())
+            distances.append(nearest_square.clamp_min(0).sqrt() * scale)
         else:
             distances.append(nearest.values)
         indices.append(nearest.indices)
@@ -108,7 +114,7 @@ def knn_probe(
     *,
     k: int = 20,
     metric: str = "cosine",
-    generator: torch.Generator | None = None,  # noqa: ARG001 (every probe takes one)
+    random_state: RandomState = None,  # noqa: ARG001 (every probe takes one)
     progress: Progress | None = None,
 ) -> float:
     """Accuracy of a k-nearest-neighbours classifier: what the distances of a representation are worth.
@@ -123,7 +129,7 @@ def knn_probe(
         test_labels: (M,), integers.
         k: neighbours that vote.
         metric: as in `nearest_neighbours`.
-        generator: not used; every probe takes one.
+        random_state: not used; every probe takes one.
         progress: called after each chunk.
 
     Returns:
@@ -146,6 +152,12 @@ def knn_probe(
     return float((votes.argmax(1) == test.labels).double().mean())
 
 
+def _directions(rows: Tensor) -> Tensor:
+    """Rows of length 1; a zero row stays zero. Divided by their largest value first, so that no square overflows."""
+    largest = rows.abs().amax(1, keepdim=True)
+    return functional.normalize(torch.where(largest > 0, rows / largest, 0.0), dim=1)
+
+
 def _distances(query: Tensor, reference: Tensor, metric: str, squares: Tensor | None) -> Tensor:
     """Distances, without the query's own square where ``squares`` of the references are given."""
     if metric == "l1":
@@ -155,20 +167,25 @@ def _distances(query: Tensor, reference: Tensor, metric: str, squares: Tensor | 
     return 1 - query @ reference.T
 
 
-def _check(query: Tensor, reference: Tensor, k: int, metric: str, exclude_self: bool) -> None:
+def _checked(query: Tensor, reference: Tensor, k: int, metric: str, exclude_self: bool) -> tuple[Tensor, Tensor]:
+    """Both sets in one dtype, float32 at least."""
     check_choice("metric", metric, _METRICS)
-    check_floating("query", query)
-    check_floating("reference", reference)
-    check_same_device(query=query, reference=reference)
+    check_positive("k", k)
+    for name, rows in (("query", query), ("reference", reference)):
+        check_floating(name, rows)
     if query.ndim != 2 or reference.ndim != 2 or query.shape[1] != reference.shape[1] or not len(query):
         raise ValueError(
             f"query and reference must have shapes (M, D) and (K, D), got {shape_of(query)} and {shape_of(reference)}"
         )
+    query, reference = check_rows("query", query), check_rows("reference", reference)
+    check_same_device(query=query, reference=reference)
     available = len(reference) - bool(exclude_self)
-    if check_positive("k", k) > available:
+    if k > available:
         raise ValueError(f"k must be at most the {available} rows to choose from, got {k}")
     if exclude_self and len(query) > len(reference):
         raise ValueError(
             f"exclude_self needs query i to be row i of the reference, got {len(query)} queries and "
             f"{len(reference)} rows"
         )
+    dtype = torch.promote_types(query.dtype, reference.dtype)
+    return query.to(dtype), reference.to(dtype)

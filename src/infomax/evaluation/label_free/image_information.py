@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from infomax import functional as F
 from infomax._checks import check_positive, shape_of
+from infomax._random import RandomState, as_generator
 from infomax.encoders import Conv, ConvEncoder
+from infomax.evaluation.checks import check_frozen, check_images
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import seeded
-from infomax.evaluation.frozen import check_frozen, check_images
-from infomax.evaluation.held_out import HeldOut, parts, train_critic
-from infomax.evaluation.probes import Standardise
+from infomax.evaluation.label_free.held_out import HeldOut, parts, train_critic
+from infomax.evaluation.standardise import Standardise
 from infomax.features.modes import evaluating
 from infomax.scores import PairScores
 
@@ -69,7 +70,7 @@ def image_information(
     batch_size: int = 256,
     weight_decay: float = 1e-3,
     transform: Callable[[Tensor], Tensor] | None = None,
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> HeldOut:
     r"""Estimate the mutual information of images and features, in nats, with a critic trained for nothing else.
@@ -94,7 +95,7 @@ def image_information(
         batch_size: pairs a step; each image meets the features of all others.
         weight_decay: of AdamW.
         transform: what to do with each batch of images first, as in `extract_features`.
-        generator: a CPU generator that decides weights and order.
+        random_state: an integer or a generator that decides weights and order.
         progress: called now and then with ``"critic"``, steps done and steps at most.
 
     Returns:
@@ -116,16 +117,16 @@ def image_information(
         >>> images = torch.rand(600, 1, 8, 8, generator=generator) + torch.arange(2.0).repeat(300)[:, None, None, None]
         >>> sign = (images.mean((1, 2, 3)) > 1).float()[:, None]  # one bit: log 2 = 0.69 nats
         >>> found = image_information(images[:400], sign[:400], images[400:], sign[400:], units=8, epochs=8,
-        ...                           batch_size=64, generator=generator)
+        ...                           batch_size=64, random_state=0)
         >>> 0.5 < found.nats < 0.75
         True
     """
-    check_frozen(train_features, test_features, at_least=4)
-    check_images("train_images", train_images, train_features, transform)
-    check_images("test_images", test_images, test_features, transform)
+    train, test = check_frozen(train_features, test_features, at_least=4)
+    check_images("train_images", train_images, train, transform)
+    check_images("test_images", test_images, test, transform)
     check_positive("units", units)
-    device = train_features.device
-    train, test = train_features.float(), test_features.float()
+    generator = as_generator(random_state)
+    device = train.device
     fitted, held = parts(len(train), 0.1, generator)
 
     def read(images: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from infomax import functional as F
 from infomax._checks import check_positive
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_frozen
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import seeded
-from infomax.evaluation.frozen import check_frozen
-from infomax.evaluation.held_out import HeldOut, parts, train_critic
-from infomax.evaluation.probes import Standardise
+from infomax.evaluation.label_free.held_out import HeldOut, parts, train_critic
+from infomax.evaluation.standardise import Standardise
 from infomax.scores import PairScores
 
 __all__ = ["neural_dependency", "shuffled_units"]
@@ -32,7 +33,7 @@ def neural_dependency(
     batch_size: int = 512,
     weight_decay: float = 1e-3,
     shuffles: int = 10,
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> HeldOut:
     r"""Estimate how much the units of a representation depend on each other, in nats; 0 where they are independent.
@@ -54,7 +55,7 @@ def neural_dependency(
         batch_size: rows a step, with as many shuffled ones.
         weight_decay: of AdamW.
         shuffles: shuffled copies of the test features that the estimate takes its mean of e^T over.
-        generator: a CPU generator that decides weights, order and shuffles.
+        random_state: an integer or a generator that decides weights, order and shuffles.
         progress: called now and then with ``"critic"``, steps done and steps at most.
 
     Returns:
@@ -75,15 +76,16 @@ def neural_dependency(
         >>> y = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
         >>> y[:, 1] = 0.8 * y[:, 0] + 0.6 * y[:, 1]  # total correlation: -log(1 - 0.8^2) / 2 = 0.51
         >>> found = neural_dependency(y[:3000], y[3000:], hidden=(100,), epochs=20,
-        ...                           batch_size=100, lr=3e-3, generator=torch.Generator().manual_seed(1))
+        ...                           batch_size=100, lr=3e-3, random_state=1)
         >>> 0.4 < found.nats < 0.6
         True
     """
-    check_frozen(train_features, test_features, at_least=4)
+    train, test = check_frozen(train_features, test_features, at_least=4)
     check_positive("shuffles", shuffles)
-    device = train_features.device
-    standardise = Standardise(train_features.float())
-    train, test = standardise(train_features.float()), standardise(test_features.float())
+    generator = as_generator(random_state)
+    device = train.device
+    standardise = Standardise(train)
+    train, test = standardise(train), standardise(test)
     fitted, held = parts(len(train), 0.1, generator)
     with seeded(generator, device):
         critic = _critic(train.shape[1], hidden).to(device)

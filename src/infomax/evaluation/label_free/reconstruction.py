@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from infomax._checks import check_floating, check_positive, shape_of
+from infomax._checks import check_number, check_positive, shape_of
 from infomax._extras import require
-from infomax.evaluation.decoder import Decoder
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_frozen, check_images
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import fit, seeded
-from infomax.evaluation.frozen import check_frozen, check_images
-from infomax.evaluation.probes import Standardise
+from infomax.evaluation.label_free.decoder import Decoder
+from infomax.evaluation.label_free.similarity import ms_ssim, scales_of
+from infomax.evaluation.standardise import Standardise
 from infomax.features.modes import evaluating
 
-__all__ = ["Reconstruction", "ms_ssim", "reconstruction"]
+__all__ = ["Reconstruction", "reconstruction"]
 
-_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
-_SMALLEST = {5: 176, 4: 99, 3: 44, 2: 22, 1: 11}  # scales and the side in pixels that they need
 _ROWS = 512  # decoded at a time
 
 
@@ -56,7 +56,7 @@ def reconstruction(
     batch_size: int = 128,
     keep: int = 64,
     transform: Callable[[Tensor], Tensor] | None = None,
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
     r"""Train a decoder with the squared error on frozen features, and compare what it makes of others with the images.
@@ -80,7 +80,7 @@ def reconstruction(
         batch_size: images a step.
         keep: reconstructions to hand back.
         transform: what to do with each batch of images first, as in `extract_features`.
-        generator: a CPU generator that decides weights and order.
+        random_state: an integer or a generator that decides weights and order.
         progress: called after each pass with ``"fit"``, passes done and passes in all.
 
     Returns:
@@ -106,17 +106,18 @@ def reconstruction(
         >>> found.images.shape
         torch.Size([8, 1, 16, 16])
     """
-    check_frozen(train_features, test_features, at_least=2)
-    check_images("train_images", train_images, train_features, transform)
-    check_images("test_images", test_images, test_features, transform)
+    train, test = check_frozen(train_features, test_features, at_least=2)
+    check_images("train_images", train_images, train, transform)
+    check_images("test_images", test_images, test, transform)
     check_positive("keep", keep)
-    low, high = value_range
+    low, high = (check_number("value_range", bound) for bound in value_range)
     if not low < high:
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")
     require(
         "torchmetrics", package="torchmetrics", by="reconstruction", extra="evaluation"
     )  # before the work, not after it
-    device = train_features.device
+    generator = as_generator(random_state)
+    device = train.device
 
     def read(images: Tensor) -> Tensor:
         images = images.to(device)
@@ -131,96 +132,30 @@ def reconstruction(
 
     shape = tuple(read(train_images[:1]).shape[1:])
     if len(shape) != 3:
-        raise ValueError(f"train_images must have shape (N, C, H, W), got images of shape {shape}")
-    _scales(shape[1:])
+        raise ValueError(f"train_images must have shape (N, C, H, W), got images of shape {shape_of(shape)}")
+    scales_of(shape[1:])
     with seeded(generator, device):
-        network = Decoder(train_features.shape[1], shape) if decoder is None else decoder
-        whole = nn.Sequential(Standardise(train_features.float()), network).to(device)
+        network = Decoder(train.shape[1], shape) if decoder is None else decoder
+        whole = nn.Sequential(Standardise(train), network).to(device)
         fit(
             whole,
-            train_features.float(),
+            train,
             train_images,
             loss=lambda made, images: functional.mse_loss(made, read(images)),
             epochs=epochs,
             lr=lr,
             batch_size=batch_size,
-            generator=generator,
+            random_state=generator,
             progress=progress,
         )
     similarities, errors, kept = [], [], []
     with evaluating(whole), torch.no_grad():
         for start in range(0, len(test_images), _ROWS):
             rows = slice(start, start + _ROWS)
-            images, made = read(test_images[rows]), whole(test_features[rows].float())
+            images, made = read(test_images[rows]), whole(test[rows])
             similarities.append(ms_ssim(made, images))
             errors.append((made - images).square().flatten(1).mean(1))
             if start < keep:
                 kept.append(made[: keep - start].cpu())
     similarity, error = torch.cat(similarities).mean(), torch.cat(errors).mean()
-    return Reconstruction(float(similarity), float(error), _scales(shape[1:]), torch.cat(kept), whole)
-
-
-def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
-    r"""Multi-scale structural similarity of images in [0, 1], over as many scales as they are large enough for.
-
-    .. math:: \mathrm{MS\text{-}SSIM} = l_S^{\beta_S} \prod_{s=1}^{S} c_s^{\beta_s}
-
-    with the Gaussian window of 11 pixels, and between scales a mean over 2x2 pixels. Wang et al. compare five scales,
-    which need 176 pixels: with fewer pixels the coarsest would be smaller than the window. Here images from 44 pixels
-    on (64) get the first three scales, from 22 on (28, 32) two, from 11 on one, with Wang's weights divided by their
-    sum. So values compare between images of one size, not between sizes, and not with what others compute with
-    other windows.
-
-    Args:
-        images: (N, C, H, W), between 0 and 1.
-        reference: (N, C, H, W).
-
-    Returns:
-        (N,), at most 1, and 1 for equal images. No unit.
-
-    Raises:
-        ImportError: torchmetrics is not installed.
-        TypeError: images that are not floating point.
-        ValueError: shapes that differ, or sides below 11 pixels.
-
-    Numerics:
-        A negative similarity of a scale counts as 0. Computed by torchmetrics.
-
-    Source:
-        Wang, Simoncelli & Bovik 2003, "Multiscale structural similarity for image quality assessment".
-
-    Example:
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> ms_ssim(images, images)
-        tensor([1., 1.])
-    """
-    for name, values in (("images", images), ("reference", reference)):
-        check_floating(name, values)
-    if images.ndim != 4 or images.shape != reference.shape:
-        raise ValueError(
-            "images and reference must have the same shape (N, C, H, W), got "
-            f"{shape_of(images)} and {shape_of(reference)}"
-        )
-    scales = _scales(tuple(images.shape[2:]))
-    total = sum(_WEIGHTS[:scales])
-    similarity: Tensor = require(
-        "torchmetrics.functional.image", package="torchmetrics", by="ms_ssim", extra="evaluation"
-    ).multiscale_structural_similarity_index_measure(
-        images,
-        reference,
-        data_range=1.0,
-        betas=tuple(weight / total for weight in _WEIGHTS[:scales]),
-        normalize="relu",
-        reduction="none",
-    )
-    return similarity.reshape(-1)  # of a single image comes a scalar
-
-
-def _scales(size: tuple[int, ...]) -> int:
-    for scales, side in _SMALLEST.items():
-        if min(size) >= side:
-            return scales
-    raise ValueError(
-        f"images must have sides of at least {_SMALLEST[1]} pixels, the window of MS-SSIM, got "
-        f"{'x'.join(map(str, size))}"
-    )
+    return Reconstruction(float(similarity), float(error), scales_of(shape[1:]), torch.cat(kept), whole)
