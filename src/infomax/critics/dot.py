@@ -140,8 +140,8 @@ class CosineCritic(Critic):
         global_dim: channels d of the global features.
         units: channels of the common space; None compares the features themselves, without projections.
         temperature: tau; ``"learned"`` starts at 0.07 and is trained with the projections, 0.01 at least.
-        bias: start of a learned number that is added to every score, as the logistic loss needs; no such number when None.
-            SigLIP starts at -10.
+        bias: start of a learned number that is added to every score, as the logistic loss needs; none when None. SigLIP
+            starts at -10.
         device: where the parameters are.
         dtype: of the parameters.
 

@@ -46,8 +46,8 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
     """Return an estimator from its short name, the module given, or what a factory makes.
 
     Args:
-        estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``, ``"alpha_tuba"``
-            (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
+        estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
+            ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
             ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
             ``mutual_information(scores)``, or a callable without arguments that returns such a module.
 

@@ -23,9 +23,10 @@ class InfoMaxLoss(InformationLoss):
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
 
-    With the right options it is the loss of CLIP (``critic=partial(CosineCritic, units=None, temperature="learned")``),
-    of SigLIP (the same critic with ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True`` and a
-    fixed temperature). All of them need constant memory: no N x N table of scores is held, forward or backward.
+    With the right options it is the loss of CLIP
+    (``critic=partial(CosineCritic, units=None, temperature="learned")``), of SigLIP (the same critic with
+    ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True`` and a fixed temperature). All of them
+    need constant memory: no N x N table of scores is held, forward or backward.
 
     Args:
         x_dim: channels of x.

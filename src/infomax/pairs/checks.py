@@ -55,7 +55,7 @@ def check_features(
         raise ValueError(
             f"{'local' if batch is None else 'global_'} must hold at least {at_least} examples, got {global_.shape[0]} "
             f"from {shape_of(local if batch is None else global_)}: an InfoMax objective needs other examples as "
-            "negatives; a DataLoader leaves out a last batch of one with drop_last=True, and negatives=rows brings others"
+            "negatives; a DataLoader leaves out a last batch of one with drop_last=True, negatives=rows brings others"
         )
     for name, tensor in (("local", local), ("global_", global_)):
         if 0 in tensor.shape[1:]:
@@ -74,8 +74,8 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
     check_same_device(local=local, batch=batch)
     if len(batch) and (int(batch.min()) < 0 or int(batch.max()) >= examples):
         raise ValueError(
-            f"batch must hold examples from 0 to {examples - 1}, one for each row of global_, got {int(batch.min())} to "
-            f"{int(batch.max())}"
+            f"batch must hold examples from 0 to {examples - 1}, one for each row of global_, got {int(batch.min())} "
+            f"to {int(batch.max())}"
         )
     count = torch.bincount(batch.long(), minlength=examples)
     if bool((count == 0).any()):
@@ -98,8 +98,8 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
         raise ValueError(
-            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, got "
-            f"{shape_of(negatives)}"
+            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
+            f"got {shape_of(negatives)}"
         )
     check_same_device(local=local, negatives=negatives)
     if negatives.dtype != local.dtype:

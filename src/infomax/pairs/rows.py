@@ -1,8 +1,8 @@
 """From features to rows, and which rows belong to the same example.
 
 Public tensors keep their spatial axes: local features ``(N, c, *spatial)``, globals ``(N, d)`` or
-``(N, d, *spatial)``. Ragged local features are rows already, ``(K, c)``, with the example of each. Scores are about pairs
-of *rows*.
+``(N, d, *spatial)``. Ragged local features are rows already, ``(K, c)``, with the example of each. Scores are about
+pairs of *rows*.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def gradient_penalty(
     times 10 or so, to :func:`~infomax.functional.wasserstein_loss`; it trains the critic alone.
 
     Args:
-        critic: scores each pair by itself. It must not hold batch norm, as :class:`~infomax.DotCritic` does, because that
-            mixes pairs and would record the statistics of points that are no features.
+        critic: scores each pair by itself. It must not hold batch norm, as :class:`~infomax.DotCritic` does: that mixes
+            pairs, and would record the statistics of points that are no features.
         local: local features, (N, c, \*spatial).
         global_: global features, (N, d) or (N, d, \*spatial).
         mask: bool, (N, \*spatial), True at a real location.
