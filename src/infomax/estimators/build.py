@@ -47,8 +47,8 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
 
     Args:
         estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
-            ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
-            ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
+            ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
+            ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
             ``mutual_information(scores)``, or a callable without arguments that returns such a module.
 
     Raises:

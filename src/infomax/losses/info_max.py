@@ -25,7 +25,7 @@ class InfoMaxLoss(InformationLoss):
 
     With the right options it is the loss of CLIP
     (``critic=partial(CosineCritic, units=None, temperature="learned")``), of SigLIP (the same critic with
-    ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True`` and a fixed temperature). All of them
+    ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True``, a fixed temperature). All of them
     need constant memory: no N x N table of scores is held, forward or backward.
 
     Args:
