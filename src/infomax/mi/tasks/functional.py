@@ -27,7 +27,7 @@ def noisy_square(noise: float = 0.3) -> Task:
 
     Example:
         >>> noisy_square()
-        Task('square-0.3', 1 x 1, 0.9... nats)
+        Task('square-0.3', 1 x 1, 1.1410 nats)
     """
     nodes = torch.linspace(-_TAILS, _TAILS, _NODES, dtype=torch.float64)
     weights = (-0.5 * nodes.square()).softmax(0)
@@ -47,7 +47,7 @@ def noisy_sine(noise: float = 0.3, waves: float = 2.0) -> Task:
 
     Example:
         >>> noisy_sine()
-        Task('sine-2.0-0.3', 1 x 1, 0.9... nats)
+        Task('sine-2.0-0.3', 1 x 1, 0.8616 nats)
     """
     nodes = (torch.arange(_NODES, dtype=torch.float64) + 0.5) / _NODES
     weights = torch.full_like(nodes, 1 / _NODES)
