@@ -36,13 +36,19 @@ def report(suite: Suite, rows: Sequence[Row], skipped: Mapping[str, str]) -> str
 
 
 def sound(row: Row, tolerance: float) -> bool:
-    """Whether a reading cannot be taken for another: it is near the truth or flagged, and finite; or it was refused."""
+    """Whether a reading of strong dependence cannot be taken for a weak one.
+
+    It is finite, with a finite interval, and near the truth; or flagged and about what n rows can certify, between
+    half of log n and twice log n; or it was refused.
+    """
     if row["nats"] is None:
         return str(row["note"]).startswith("ValueError")
     ends = (row["nats"], row["low"], row["high"])
     if any(end is not None and not math.isfinite(end) for end in ends):
         return False
-    return bool(row["flagged"]) or abs(row["nats"] - row["truth"]) <= tolerance
+    certified = math.log(int(row["rows"]))
+    flagged = bool(row["flagged"]) and 0.5 * certified <= row["nats"] <= 2 * certified
+    return flagged or abs(row["nats"] - row["truth"]) <= tolerance
 
 
 def _holds(row: Row) -> bool:

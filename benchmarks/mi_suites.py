@@ -154,7 +154,7 @@ def _strong(rows: int | None) -> list[Case]:
 
 def _labels(rows: int | None) -> list[Case]:
     return [
-        Case(name, None, rows or len(sample(None, 0)[0]), sample, "digits", "scikit-learn's digits")
+        Case(name, None, rows or len(sample(None, 0)[0]), sample, name, "scikit-learn's digits")
         for name, sample in labels().items()
     ]
 
@@ -182,7 +182,7 @@ SUITES: dict[str, Suite] = {
     ),
     "strong": Suite(
         "strong dependence",
-        "finite, with a finite interval, and within 0.6 or flagged; never 0",
+        "within 0.6, or flagged and between half of log n and twice log n; the interval finite",
         _strong,
         3,
         ("infomax", "KSG, k = 3"),

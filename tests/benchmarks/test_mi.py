@@ -160,7 +160,7 @@ def test_a_classifier_bounds_the_information_of_digits_in_both_codings() -> None
     assert 1.8 < found[0] < math.log(10)
 
 
-ROW = {"nats": 5.0, "low": 4.0, "high": 6.0, "truth": 5.3, "flagged": False, "note": ""}
+ROW = {"nats": 5.0, "low": 4.0, "high": 6.0, "truth": 5.3, "flagged": False, "note": "", "rows": 1_000}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,10 @@ ROW = {"nats": 5.0, "low": 4.0, "high": 6.0, "truth": 5.3, "flagged": False, "no
     [
         ({}, True),
         ({"nats": 0.0, "low": 0.0}, False),
-        ({"nats": 0.0, "low": 0.0, "flagged": True}, True),
+        ({"nats": 0.0, "low": 0.0, "flagged": True}, False),
+        ({"nats": 2604.0, "high": 3000.0, "flagged": True}, False),
+        ({"nats": 4.0, "flagged": True}, True),
+        ({"nats": 4.0}, False),
         ({"truth": math.inf}, False),
         ({"truth": math.inf, "flagged": True}, True),
         ({"high": math.nan}, False),
