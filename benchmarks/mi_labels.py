@@ -39,7 +39,7 @@ def held_out_nats(x: np.ndarray, y: np.ndarray) -> float:
     classes = y.argmax(1) if y.shape[1] > 1 else y[:, 0].astype(int)
     counts = np.bincount(classes)
     counts = counts[counts > 0]
-    model = CalibratedClassifierCV(SVC(C=10.0, gamma="scale"), method="sigmoid", cv=3, ensemble=False)
+    model = CalibratedClassifierCV(SVC(C=10.0, gamma="scale"), method="temperature", cv=3, ensemble=False)
     probabilities = cross_val_predict(model, x / 16.0, classes, cv=min(10, int(counts.min())), method="predict_proba")
     shares = counts / len(classes)
     return float(-(shares * np.log(shares)).sum() - log_loss(classes, probabilities))

@@ -206,6 +206,10 @@ def _sklearn_ksg(x: np.ndarray, y: np.ndarray) -> float:
 def _svm(x: np.ndarray, y: np.ndarray) -> float:
     if y.dtype.kind == "f" and not np.isin(y, (0, 1)).all():
         raise NotApplicableError("classes only")
+    import sklearn
+
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8):
+        raise MissingPeerError(f"sklearn: temperature scaling needs 1.8, here is {sklearn.__version__}")
     return held_out_nats(x, y)
 
 
