@@ -94,7 +94,8 @@ def test_a_run_goes_on_where_it_was_and_keeps_table_numbers_and_plot(
     mi.run(options(*words, "--seeds", "3"))
     assert asked == [(50, 0), (50, 1), (50, 2)]
     (numbers,) = tmp_path.glob("mi-small-*.csv")
-    rows = list(csv.DictReader(numbers.open()))
+    with numbers.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
     assert [row["bound"] for row in rows] == ["0.4"] * 3
     assert all("commit" in row["conditions"] for row in rows)
     assert "0 of 3" in numbers.with_suffix(".txt").read_text()  # flagged
