@@ -67,14 +67,13 @@ def _noisy(
     noise: float,
 ) -> Task:
     r"""Add normal noise: :math:`I = H(y) - H(\text{noise})`, the density of y a weighted sum over nodes."""
-    if not check_number("noise", noise) > 0:
-        raise ValueError(f"noise must be positive, got {noise}")
+    check_number("noise", noise, above=0)
     centres = function(nodes)
     margin = _WIDTHS * noise
     steps = math.ceil((float(centres.max() - centres.min()) + 2 * margin) / (0.05 * noise))
     grid = torch.linspace(float(centres.min()) - margin, float(centres.max()) + margin, steps + 1, dtype=torch.float64)
     density = torch.cat([
-        torch.exp(-0.5 * ((part[:, None] - centres) / noise).square()) @ weights for part in grid.split(500)
+        torch.exp(-0.5 * ((part[:, None] - centres) / noise).square()) @ weights for part in torch.split(grid, 500)
     ]) / (noise * math.sqrt(2 * math.pi))  # fmt: skip
     entropy = float(-torch.special.xlogy(density, density).sum() * (grid[1] - grid[0]))
     nats = entropy - 0.5 * math.log(2 * math.pi * math.e * noise**2)
