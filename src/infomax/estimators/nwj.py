@@ -65,7 +65,8 @@ def nwj_estimate(scores: PairScores) -> Tensor:
         >>> F.nwj_estimate(F.dense_scores(torch.ones(4, 4)))
         tensor(0.)
     """
-    return -nwj_loss(scores)
+    joint, marginal = scores.reduce("logsumexp")
+    return joint.mean() - (log_mean_exp_marginal(scores, marginal) - 1).exp()
 
 
 class NWJ(Estimator):

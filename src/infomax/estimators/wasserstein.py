@@ -68,7 +68,8 @@ def wasserstein_dependency(scores: PairScores) -> Tensor:
         >>> F.wasserstein_dependency(F.dense_scores(torch.full((4, 4), 7.0)))
         tensor(0.)
     """
-    return -wasserstein_loss(scores)
+    joint, total = scores.reduce("sum")
+    return joint.mean() - mean_marginal(scores, total)
 
 
 class Wasserstein(Estimator):
