@@ -2,8 +2,8 @@
 
 import ast
 import importlib.util
-import shutil
 import os
+import shutil
 import signal
 import subprocess
 import sys
