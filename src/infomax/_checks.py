@@ -5,6 +5,7 @@ Every message says which argument, what was expected, what came, and, where it i
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
@@ -95,4 +96,6 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(sorted(choices))}, got {type(value).__name__}")
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}, got {value!r}")
+        close = difflib.get_close_matches(value.lower(), choices, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}, got {value!r}{hint}")

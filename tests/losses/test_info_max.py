@@ -149,6 +149,13 @@ def test_a_value_per_example() -> None:
         ),
         ({"symmetric": True, "in_batch": False}, {}, ValueError, "symmetric must be False with in_batch=False"),
         ({"critic": bare, "y_dim": 3}, {}, ValueError, "units must be given where local_dim and global_dim differ"),
+        (
+            {},
+            {"y": torch.zeros(3, D)},
+            ValueError,
+            r"x and y must hold the same examples, got 7 .* and 3 from \(3, 5\)",
+        ),
+        ({}, {"y": torch.zeros(N, D, 2)}, ValueError, r"y must have shape \(N, channels\), got \(7, 5, 2\)"),
         ({}, {"negatives": torch.zeros(3, D)}, ValueError, "negatives must be None with symmetric=True"),
         ({}, {"mask": torch.ones(N, dtype=torch.bool)}, ValueError, "mask must be None: x and y have one vector"),
         ({}, {"group": torch.zeros(N)}, TypeError, "group must be a tensor of integers, got torch.float32"),
@@ -165,4 +172,4 @@ def test_a_value_per_example() -> None:
 def test_refusals(options: dict[str, Any], call: dict[str, Any], error: type[Exception], message: str) -> None:
     options = {"x_dim": D, "y_dim": D, **options}
     with pytest.raises(error, match=message):
-        InfoMaxLoss(**options)(torch.randn(N, D), torch.randn(N, options["y_dim"]), **call)
+        InfoMaxLoss(**options)(torch.randn(N, D), **{"y": torch.randn(N, options["y_dim"]), **call})

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from infomax import FLO, MINE, DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax import FLO, MINE, BilinearCritic, DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax import functional as F
 
 LOSSES: dict[str, Any] = {
     "local": lambda: LocalDIMLoss(3, 4, units=8),
@@ -16,6 +17,12 @@ LOSSES: dict[str, Any] = {
     "dim": lambda: DIMLoss(3, 4, (2, 2), alpha=1.0, units=8),
 }
 GOOD = torch.zeros(4, 3, 2, 2), torch.zeros(4, 4)
+
+
+class WithTorchsNorm(BilinearCritic):
+    def __init__(self, local_dim: int, global_dim: int) -> None:
+        super().__init__(local_dim, global_dim)
+        self.norm = nn.BatchNorm1d(local_dim)
 
 
 @pytest.mark.parametrize("call", ["forward", "mutual_information"])
@@ -117,9 +124,25 @@ def test_a_map_of_another_size() -> None:
             "Lipschitz.*DotCritic with batch norm.*lipsch",
         ),
         (
-            lambda: LocalDIMLoss(3, 4, critic=nn.Sequential(nn.BatchNorm1d(3)), gather=True),
+            lambda: LocalDIMLoss(3, 4, critic=nn.Sequential(nn.BatchNorm1d(3))),
+            ValueError,
+            "critic must score each pair by itself, got BatchNorm1d at '0', .*of a tile of pairs; use a layer norm",
+        ),
+        (
+            lambda: LocalDIMLoss(3, 4, critic=WithTorchsNorm(3, 4), gather=True),
             ValueError,
             "critic must not hold BatchNorm1d with gather=True.*infomax.critics.BatchNorm",
+        ),
+        (
+            lambda: LocalDIMLoss(3, 4, critic=lambda a, b: a.sum()),
+            TypeError,
+            "critic was called as a factory, .*nn.Module",
+        ),
+        (lambda: LocalDIMLoss(3, 4, estimator=F.infonce_loss), TypeError, "estimator was called as a factory, without"),
+        (
+            lambda: LocalDIMLoss(3, 4, estimator="InfoNCE"),
+            ValueError,
+            "got 'InfoNCE'; did you mean 'infonce'",
         ),
         (
             lambda: GlobalDIMLoss(3, 4, 8),
@@ -130,7 +153,7 @@ def test_a_map_of_another_size() -> None:
         (lambda: GlobalDIMLoss(3, 4, (2, 2.0)), TypeError, "local_size must be an integer, got float"),
         (lambda: GlobalDIMLoss(3, 4, (1, 1, 1, 1)), ValueError, r"local_size must have at most 3 axes, got \(1, 1"),
         (lambda: GlobalDIMLoss(3, (2, 2), 4), TypeError, "local_size must be a sequence|global_dim must be an integer"),
-        (lambda: DIMLoss(128, 64, 32, alpha=1.0), TypeError, "local_size must be a sequence of sizes.*got int"),
+        (lambda: DIMLoss(128, 64, 32), TypeError, "local_size must be a sequence of sizes.*got int"),
         (lambda: DIMLoss(3, global_dim=4, alpha=1.0), ValueError, "local_size must be given where alpha is not 0"),
         (lambda: DIMLoss(3, global_dim=4, gamma=-0.1), ValueError, "gamma must be at least 0, got -0.1"),
         (lambda: DIMLoss(3, global_dim=4, beta="1"), TypeError, "beta must be a number, got str"),

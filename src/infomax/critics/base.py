@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_positive, shape_of
 from infomax._precision import check_module_dtype
@@ -92,6 +93,9 @@ class PairwiseCritic(Critic):
         global_dim: channels d of the global features.
         floats_per_pair: numbers that the module keeps for one pair in a forward pass; it sets the size of a tile.
 
+    Raises:
+        ValueError: the module holds batch norm.
+
     Example:
         >>> import torch
         >>> from infomax import LocalDIMLoss
@@ -109,6 +113,12 @@ class PairwiseCritic(Critic):
         self, module: nn.Module, local_dim: int, global_dim: int, *, floats_per_pair: int | None = None
     ) -> None:
         super().__init__(local_dim, global_dim)
+        for name, part in module.named_modules():
+            if isinstance(part, _BatchNorm):
+                raise ValueError(
+                    f"critic must score each pair by itself, got {type(part).__name__} at {name!r}, whose statistics "
+                    "would be those of a tile of pairs; use a layer norm"
+                )
         self.module = module
         # Inputs of both sides, and a hidden layer or two of about their size.
         if floats_per_pair is None:

@@ -46,7 +46,7 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
     """
     if isinstance(critic, str):
         return _named(critic, local_dim, global_dim, units)
-    made = critic if isinstance(critic, nn.Module) or not callable(critic) else critic(local_dim, global_dim)
+    made = critic if isinstance(critic, nn.Module) or not callable(critic) else _made(critic, local_dim, global_dim)
     if not isinstance(made, nn.Module):
         kind = type(critic).__name__ + (f", which returned {type(made).__name__}" if callable(critic) else "")
         raise TypeError(f"critic must be a short name, a module, or a callable that returns one, got {kind}")
@@ -60,6 +60,16 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
             f"{made.global_dim}"
         )
     return made
+
+
+def _made(factory: Callable[[int, int], nn.Module], local_dim: int, global_dim: int) -> nn.Module:
+    try:
+        return factory(local_dim, global_dim)
+    except (TypeError, AttributeError) as error:
+        raise TypeError(
+            f"critic was called as a factory, with local_dim={local_dim} and global_dim={global_dim}, and raised "
+            f"{type(error).__name__}: {error}; make a function that scores pairs an nn.Module"
+        ) from error
 
 
 def _named(critic: str, local_dim: int, global_dim: int, units: int | None) -> Critic:

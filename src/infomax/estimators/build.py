@@ -58,7 +58,15 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
     if isinstance(estimator, str):
         check_choice("estimator", estimator, names())
         return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
-    made = estimator if isinstance(estimator, nn.Module) or not callable(estimator) else estimator()
+    made: object = estimator
+    if not isinstance(estimator, nn.Module) and callable(estimator):
+        try:
+            made = estimator()
+        except TypeError as error:
+            raise TypeError(
+                f"estimator was called as a factory, without arguments, and raised {error}; make a function of scores an "
+                "infomax.Estimator"
+            ) from error
     if not isinstance(made, nn.Module):
         kind = type(estimator).__name__ + (f", which returned {type(made).__name__}" if callable(estimator) else "")
         raise TypeError(f"estimator must be a short name, a module, or a callable that returns one, got {kind}")

@@ -217,6 +217,11 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
 
 
 def _check_layout(layout: str) -> str:
+    if "B" in layout and "N" in layout:
+        raise ValueError(
+            f"local_layout must not hold both N and B, got {layout!r}: N stands for the examples, and 'BNC' (batch, tokens, "
+            "channels) is written 'NPC'"
+        )
     if len(set(layout)) != len(layout) or not {"N", "C"} <= set(layout) or len(layout) < 3:
         raise ValueError(
             "local_layout must name each axis with a letter of its own, N, C and at least one spatial axis, "

@@ -22,7 +22,10 @@ __all__ = ["DIMInformation", "DIMLoss", "DIMScores", "DIMTerms"]
 
 
 class DIMTerms(NamedTuple):
-    """The objective and its terms before weighting; a term whose weight is 0 is not computed, and None."""
+    """The objective and its terms before weighting; a term whose weight is 0 is not computed, and None.
+
+    Backpropagate ``loss``: ``objective(local, global_).loss.backward()``.
+    """
 
     loss: Tensor
     local: Tensor | None
@@ -124,6 +127,8 @@ class DIMLoss(nn.Module):
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        if local_size is not None and (not isinstance(local_size, Sequence) or isinstance(local_size, str)):
+            raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
         self.global_term: GlobalDIMLoss | None = None
         if alpha:
             if local_size is None:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from infomax._checks import check_positive
+from infomax._checks import check_floating, check_positive, shape_of
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import InformationLoss
@@ -130,6 +130,19 @@ class InfoMaxLoss(InformationLoss):
                 )
         if negatives is not None and (self.symmetric or self.same_side):
             raise ValueError("negatives must be None with symmetric=True or same_side=True: they are x without a y")
+        for name, vectors in (("x", local), ("y", global_)):
+            if check_floating(name, vectors).ndim != 2:
+                raise ValueError(f"{name} must have shape (N, channels), got {shape_of(vectors)}")
+        if len(local) != len(global_):
+            raise ValueError(
+                f"x and y must hold the same examples, got {len(local)} from {shape_of(local)} and {len(global_)} from "
+                f"{shape_of(global_)}"
+            )
+        if len(local) < at_least and negatives is None:
+            raise ValueError(
+                f"x and y must hold at least {at_least} examples, got {len(local)}: an InfoMax objective needs other "
+                "examples as negatives; a DataLoader leaves out a last batch of one with drop_last=True"
+            )
         rows = pair_rows(
             local,
             global_,
@@ -140,9 +153,6 @@ class InfoMaxLoss(InformationLoss):
             generator=generator,
             at_least=at_least,
         )
-        for name, vectors in (("x", local), ("y", global_)):
-            if vectors.ndim != 2:
-                raise ValueError(f"{name} must have shape (N, channels), got {tuple(vectors.shape)}")
         self.critic.check(local, global_)
         if not self.same_side:
             return rows

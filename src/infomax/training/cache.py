@@ -94,6 +94,9 @@ def cached_backward(
     leaves = {name: value.requires_grad_(value.is_floating_point()) for name, value in whole.items()}
     result = _call(loss_fn, leaves, kept[0], loss_options)
     loss: Tensor = getattr(result, "loss", result)
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        kind = shape_of(loss) if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(f"loss_fn must return a scalar, or something with a scalar loss, got {kind}; use its mean")
     (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
     start = 0
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
