@@ -157,7 +157,6 @@ def test_a_value_per_example() -> None:
         ),
         ({}, {"y": torch.zeros(N, D, 2)}, ValueError, r"y must have shape \(N, channels\), got \(7, 5, 2\)"),
         ({}, {"negatives": torch.zeros(3, D)}, ValueError, "negatives must be None with symmetric=True"),
-        ({}, {"mask": torch.ones(N, dtype=torch.bool)}, ValueError, "mask must be None: x and y have one vector"),
         ({}, {"group": torch.zeros(N)}, TypeError, "group must be a tensor of integers, got torch.float32"),
         ({}, {"group": torch.zeros(N).long()}, ValueError, "group must hold at least two groups, got 0 for every"),
         (

@@ -64,8 +64,8 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
             made = estimator()
         except TypeError as error:
             raise TypeError(
-                f"estimator was called as a factory, without arguments, and raised {error}; make a function of scores an "
-                "infomax.Estimator"
+                f"estimator was called as a factory, without arguments, and raised {error}; make a function of scores "
+                "an infomax.Estimator"
             ) from error
     if not isinstance(made, nn.Module):
         kind = type(estimator).__name__ + (f", which returned {type(made).__name__}" if callable(estimator) else "")

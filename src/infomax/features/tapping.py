@@ -219,8 +219,8 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
 def _check_layout(layout: str) -> str:
     if "B" in layout and "N" in layout:
         raise ValueError(
-            f"local_layout must not hold both N and B, got {layout!r}: N stands for the examples, and 'BNC' (batch, tokens, "
-            "channels) is written 'NPC'"
+            f"local_layout must not hold both N and B, got {layout!r}: N stands for the examples, and 'BNC' (batch, "
+            "tokens, channels) is written 'NPC'"
         )
     if len(set(layout)) != len(layout) or not {"N", "C"} <= set(layout) or len(layout) < 3:
         raise ValueError(

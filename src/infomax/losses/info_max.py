@@ -123,11 +123,7 @@ class InfoMaxLoss(InformationLoss):
         generator: torch.Generator | None = None,
         at_least: int = 2,
     ) -> Rows:
-        for name, given in (("mask", mask), ("batch", batch)):
-            if given is not None:
-                raise ValueError(
-                    f"{name} must be None: x and y have one vector per example; leave examples out instead"
-                )
+        del mask, batch  # vectors have no locations
         if negatives is not None and (self.symmetric or self.same_side):
             raise ValueError("negatives must be None with symmetric=True or same_side=True: they are x without a y")
         for name, vectors in (("x", local), ("y", global_)):
@@ -167,6 +163,52 @@ class InfoMaxLoss(InformationLoss):
             groups=pairing.groups,
         )
         return Rows(torch.cat([rows.local, rows.global_]), rows.global_, twice)
+
+    def forward(  # type: ignore[override]  # vectors have no locations to mask
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the loss.
+
+        Args:
+            x: one vector per example.
+            y: the other vector of each.
+            negatives: more x that are marginal for every y, (L, x_dim).
+            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            generator: where drawn negatives come from; torch's global one when None.
+        """
+        return super().forward(x, y, negatives=negatives, group=group, generator=generator)
+
+    def scores(  # type: ignore[override]
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PairScores:
+        """Return the critic's scores of each y with all x; arguments as :meth:`forward`."""
+        return super().scores(x, y, negatives=negatives, group=group, generator=generator)
+
+    def mutual_information(  # type: ignore[override]
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        gather: bool = False,
+    ) -> Tensor:
+        """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
+        options = {"negatives": negatives, "group": group, "generator": generator}
+        return super().mutual_information(x, y, **options, gather=gather)  # type: ignore[arg-type]
 
     def directions(self, rows: Rows) -> list[PairScores]:
         first = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
