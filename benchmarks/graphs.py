@@ -160,10 +160,7 @@ def neighbourhood(smoke: bool, one_to_one: bool) -> Case:
     def written_out(x: Tensor, y: Tensor) -> Tensor:
         projected = y @ checked.critic.weight.weight.double().T
         corrupted = x.flip(0)
-        if one_to_one:
-            marginal = (corrupted * projected).sum(1)
-        else:
-            marginal = projected @ corrupted.T
+        marginal = (corrupted * projected).sum(1) if one_to_one else projected @ corrupted.T
         return nnf.softplus(-(x * projected).sum(1)).mean() + nnf.softplus(marginal).mean()
 
     checked = make(64)
@@ -238,8 +235,8 @@ def towers(
     return Case(lambda: loss_fn(x, y).backward(), trained, f"B {rows}, d {dim}", 0.5, True, (make(64), written_out))
 
 
-# What each step is: GRACE on a large graph; Deep Graph Infomax whose global is the summary of a node's neighbourhood, in two
-# forms; and the losses of two towers.
+# GRACE on a large graph; Deep Graph Infomax whose global is the summary of a node's neighbourhood, in two ways; and the
+# losses of two towers.
 CASES: dict[str, Callable[[bool, int], Case]] = {
     "grace": grace,
     "shared-negatives": lambda smoke, _: neighbourhood(smoke, one_to_one=False),

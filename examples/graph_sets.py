@@ -2,10 +2,10 @@
 
     python examples/graph_sets.py
 
-The data are 188 molecules, MUTAG: a node is an atom, its tag says which element, and the class says whether the molecule
-causes mutations. The local features are the atoms, rows of all molecules one after the other, and the global one is
-their sum over the molecule. The atoms of the other molecules of a batch are the negatives. A support vector machine
-classifies the frozen vectors in ten folds. A figure is written to runs/graph_sets/.
+The data are the 188 molecules of MUTAG: a node is an atom, its tag says which element, and the class says whether the
+molecule causes mutations. The local features are the atoms, rows of all molecules one after the other, and the global
+one is their sum over the molecule. The atoms of the other molecules of a batch are the negatives. A support vector
+machine classifies the frozen vectors in ten folds. A figure is written to runs/graph_sets/.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 The data are the citation graph Cora: a node is a paper, its features say which words it holds, an edge is a citation. A
 view drops some edges and hides some words. A node of one view has to find itself in the other one, among all other
-nodes of both views. No table of nodes by nodes is held, so the graph may be large. Then 20 labels per class are shown to
-logistic regression on the frozen nodes. A figure is written to runs/graph_views/.
+nodes of both views. No table of nodes by nodes is held, so the graph may be large. The public split then shows 20
+labels per class to logistic regression on the frozen nodes. A figure is written to runs/graph_views/.
 """
 
 import argparse
