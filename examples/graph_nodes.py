@@ -158,7 +158,7 @@ def draw(nodes: Tensor, label: np.ndarray, accuracies: dict[str, list[float]], p
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     flat, _, _ = torch.pca_lowrank(nn.functional.normalize(nodes), q=2, niter=8)
     left.scatter(*flat[label >= 0].T, c=label[label >= 0], s=4, cmap="tab10", vmin=0, vmax=10)
-    left.set(title="trained nodes, two principal components; colour: class", xticks=[], yticks=[])
+    left.set(title="trained nodes, coloured by class", xlabel="two principal components", xticks=[], yticks=[])
     for place, values in enumerate(accuracies.values()):
         right.plot([place] * len(values), values, "o", alpha=0.5)
     right.axhline(published, color="grey", linestyle="--", label="published, trained encoder")

@@ -140,7 +140,7 @@ def draw(vectors: Tensor, label: np.ndarray, accuracies: dict[str, list[float]])
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     left.scatter(*flat.T, c=label, s=12, cmap="coolwarm")
-    left.set(title="molecules, two principal components; colour: class", xticks=[], yticks=[])
+    left.set(title="trained vectors, coloured by class", xlabel="two principal components", xticks=[], yticks=[])
     for place, values in enumerate(accuracies.values()):
         right.plot([place] * len(values), values, "o", alpha=0.5)
     right.axhline(PUBLISHED, color="grey", linestyle="--", label="published, trained encoder")

@@ -102,7 +102,7 @@ def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[
     """Train the encoder, all nodes a step: no labels come in here. Return the losses."""
     head = nn.Sequential(nn.Linear(UNITS, UNITS), nn.ELU(), nn.Linear(UNITS, UNITS))
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic=partial(CosineCritic, units=None, temperature=0.4), same_side=True)
-    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-3, weight_decay=1e-5)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-2, weight_decay=1e-5)
     losses = []
     for _ in range(epochs):
         views = []
