@@ -31,7 +31,7 @@ def main() -> None:
     """Train an encoder per seed, compare three kinds of features, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="how many encoders to train (default: 1)")
-    parser.add_argument("--epochs", type=int, default=80, help="training steps, each on all nodes (default: 80)")
+    parser.add_argument("--epochs", type=int, default=40, help="training steps, each on all nodes (default: 40)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of cora.npz")
     parser.add_argument("--out", type=Path, default=Path("runs/graph_views"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="two epochs only, to see that it runs")
@@ -89,20 +89,20 @@ class Encoder(nn.Module):
     def __init__(self, words: int) -> None:
         super().__init__()
         self.first = nn.Parameter(nn.init.xavier_uniform_(torch.empty(words, 2 * UNITS)))
-        self.second = nn.Linear(2 * UNITS, UNITS)
+        self.second = nn.Parameter(nn.init.xavier_uniform_(torch.empty(2 * UNITS, UNITS)))
 
     def forward(self, features: Tensor, adjacency: Tensor, shown: Tensor | None = None) -> Tensor:
         """Encode the nodes; ``shown`` is 0 at hidden words, (words,)."""
         weight = self.first if shown is None else self.first * shown[:, None]
         hidden = torch.sparse.mm(adjacency, torch.sparse.mm(features, weight)).relu()
-        return torch.sparse.mm(adjacency, self.second(hidden)).relu()
+        return torch.sparse.mm(adjacency, hidden @ self.second).relu()
 
 
 def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[float]:
     """Train the encoder, all nodes a step: no labels come in here. Return the losses."""
     head = nn.Sequential(nn.Linear(UNITS, UNITS), nn.ELU(), nn.Linear(UNITS, UNITS))
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic=partial(CosineCritic, units=None, temperature=0.4), same_side=True)
-    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-2, weight_decay=1e-5)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=5e-3, weight_decay=1e-5)
     losses = []
     for _ in range(epochs):
         views = []
