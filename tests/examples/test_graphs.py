@@ -1,0 +1,258 @@
+"""The graph examples run, on planted graphs and on the real ones, and their losses are those of the papers."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from benchmarks import graphs
+from benchmarks.memory import peak_bytes
+from infomax import CosineCritic, InfoMaxLoss, JensenShannon, LocalDIMLoss
+from infomax import functional as F
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+NAMES = ("graph_nodes", "graph_sets", "graph_views")
+
+pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch):
+    """A script as a module."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    return importlib.import_module
+
+
+def call(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, arguments)])
+    module.main()
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small graphs in the files' layout: two classes of nodes that cite their own, two classes of graphs."""
+    folder = tmp_path_factory.mktemp("planted")
+    draw = np.random.default_rng(0)
+    label = np.arange(120) % 2
+    ends = draw.integers(0, 120, (2, 2000))
+    ends = ends[:, (label[ends[0]] == label[ends[1]]) & (ends[0] < ends[1])]
+    ends = np.unique(ends, axis=1)
+    row, column = np.nonzero(draw.random((120, 30)) < 0.2)
+    citations = {
+        "feature_row": row,
+        "feature_col": column,
+        "feature_value": np.ones(len(row), np.float32),
+        "shape": np.array([120, 30]),
+        "edge_index": np.concatenate([ends, ends[::-1]], 1),
+        "label": label,
+        "train": np.arange(20),
+        "val": np.arange(20, 60),
+        "test": np.arange(60, 120),
+    }
+    np.savez(folder / "cora.npz", **citations)
+    np.savez(folder / "citeseer.npz", **citations)
+    graph = np.arange(60).repeat(6)
+    node = np.arange(360).reshape(60, 6)
+    chain = np.stack([node[:, :-1].ravel(), node[:, 1:].ravel()])
+    np.savez(
+        folder / "mutag.npz",
+        node_tag=draw.integers(0, 3, 360),
+        graph=graph,
+        edge_index=np.concatenate([chain, chain[::-1]], 1),
+        label=np.arange(60) % 2,
+        fold=np.arange(60) % 10,
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("graph_nodes", []),
+        ("graph_nodes", ["--graph", "citeseer", "--summary", "neighbourhood"]),
+        ("graph_sets", []),
+        ("graph_views", []),
+    ],
+)
+def test_smoke_on_planted_graphs(name, options, example, planted, tmp_path, monkeypatch, capsys):
+    call(example(name), monkeypatch, "--smoke", "--data", planted, "--out", tmp_path, *options)
+    said = capsys.readouterr().out
+    for row in ("untrained encoder", "trained encoder", "Figure:"):
+        assert row in said
+    assert max(path.stat().st_size for path in tmp_path.glob("*.png")) > 10_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.skipif(not DATA.exists(), reason=f"the graphs are not there: {DATA}")
+def test_smoke_on_real_graphs(name, example, tmp_path, monkeypatch, capsys):
+    call(example(name), monkeypatch, "--smoke", "--out", tmp_path)
+    assert "Figure:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_data_are_named(name, example, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=r"npz is missing: .*--data"):
+        call(example(name), monkeypatch, "--data", tmp_path)
+
+
+class TestNodes:
+    @pytest.fixture
+    def script(self, example):
+        return example("graph_nodes")
+
+    @pytest.fixture
+    def graph(self, script, planted):
+        return script.load(np.load(planted / "cora.npz"))
+
+    def test_features_and_adjacency(self, graph):
+        features, adjacency = graph
+        torch.testing.assert_close(features.to_dense().sum(1), torch.ones(120))
+        dense = adjacency.to_dense()
+        torch.testing.assert_close(dense, dense.T)
+        links = (dense > 0).float()
+        assert bool((links.diagonal() == 1).all())
+        degree = links.sum(1)
+        torch.testing.assert_close(dense, links / (degree[:, None] * degree).sqrt())
+
+    def test_corrupted_nodes_are_nodes_of_shuffled_features(self, script, graph):
+        features, adjacency = graph
+        encoder, order = script.Encoder(30), torch.randperm(120)
+        shuffled = features.to_dense()[order].to_sparse()
+        torch.testing.assert_close(encoder(features, adjacency, order), encoder(shuffled, adjacency))
+
+    def test_neighbours_are_averaged(self, script, graph):
+        mean = script.mean_over_neighbours(graph[1]).to_dense()
+        torch.testing.assert_close(mean.sum(1), torch.ones(120))
+        assert torch.equal(mean > 0, graph[1].to_dense() > 0)
+
+    @pytest.mark.parametrize("summary", ["graph", "neighbourhood"])
+    def test_training_pays(self, script, graph, planted, summary):
+        data = np.load(planted / "cora.npz")
+        torch.manual_seed(0)
+        encoder = script.Encoder(30)
+        assert 20 < script.fit(encoder, *graph, summary, 60) <= 60
+        raw = script.classify(graph[0].to_dense(), data)
+        assert script.classify(encoder.embed(*graph), data) >= max(raw + 20, 85)
+
+    def test_the_weights_of_the_lowest_loss_are_kept(self, script, graph, monkeypatch):
+        weights = []
+
+        class Losses(torch.nn.Module):
+            """Falls for three epochs, then rises."""
+
+            def __init__(self, *_: object, **__: object) -> None:
+                super().__init__()
+                self.given = iter([3.0, 2.0, 1.0, *[4.0] * 50])
+
+            def forward(self, nodes: Tensor, *_: object, **__: object) -> Tensor:
+                weights.append(encoder.weight.detach().clone())
+                return nodes.sum() * 0.01 + (next(self.given) - nodes.sum().detach() * 0.01)
+
+        monkeypatch.setattr(script, "LocalDIMLoss", Losses)
+        encoder = script.Encoder(30)
+        assert script.fit(encoder, *graph, "graph", 50, patience=5) == 8
+        assert torch.equal(encoder.weight, weights[2])
+        assert not torch.equal(weights[2], weights[3])
+
+
+class TestSets:
+    def test_a_batch_holds_its_graphs_whole(self, example, planted):
+        script = example("graph_sets")
+        data = np.load(planted / "mutag.npz")
+        graph, edges = torch.from_numpy(data["graph"]), torch.from_numpy(data["edge_index"])
+        drawn = torch.tensor([7, 2, 30])
+        rows, inside, batch = script.subset(drawn, edges, graph)
+        assert torch.equal(drawn[batch], graph[rows])
+        assert batch.bincount().tolist() == [6, 6, 6]
+        kept = torch.isin(graph[edges[0]], drawn)
+        assert torch.equal(rows[inside], edges[:, kept])
+
+    def test_whole_and_batch_agree(self, example, planted):
+        script = example("graph_sets")
+        data = np.load(planted / "mutag.npz")
+        graph, edges = torch.from_numpy(data["graph"]), torch.from_numpy(data["edge_index"])
+        atoms = nnf.one_hot(torch.from_numpy(data["node_tag"])).float()
+        encoder = script.Encoder(3).eval()
+        drawn = torch.tensor([7, 2, 30])
+        rows, inside, batch = script.subset(drawn, edges, graph)
+        vectors = script.add_up(encoder(atoms[rows], inside), batch)
+        torch.testing.assert_close(vectors, script.embed(encoder, atoms, edges, graph)[drawn])
+
+
+class TestViews:
+    def test_hidden_words_are_columns_of_zeros(self, example, planted):
+        script = example("graph_views")
+        features, edges = script.load(np.load(planted / "cora.npz"))
+        adjacency = script.adjacency_of(edges, 120)
+        shown = (torch.arange(30) % 3 > 0).float()
+        encoder = script.Encoder(30)
+        hidden = (features.to_dense() * shown).to_sparse()
+        torch.testing.assert_close(encoder(features, adjacency, shown), encoder(hidden, adjacency))
+
+
+class TestLosses:
+    """The losses that the examples take, against the formulas of the papers."""
+
+    def test_deep_graph_infomax(self):
+        nodes, corrupted = torch.randn(2, 50, 16, dtype=torch.float64)
+        summary = torch.randn(1, 16, dtype=torch.float64)
+        loss_fn = LocalDIMLoss(16, 16, critic="bilinear", estimator="jsd", in_batch=False, dtype=torch.float64)
+        loss = loss_fn(nodes, summary, batch=torch.zeros(50, dtype=torch.long), negatives=corrupted)
+        logits = torch.cat([nodes, corrupted]) @ loss_fn.critic.weight(summary)[0]
+        real = torch.cat([torch.ones(50), torch.zeros(50)]).double()
+        torch.testing.assert_close(loss, 2 * nnf.binary_cross_entropy_with_logits(logits, real))
+
+    def test_deep_graph_infomax_of_torch_geometric(self):
+        pyg = pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
+        nodes, corrupted = (torch.randn(50, 16).requires_grad_() for _ in range(2))
+        theirs = pyg.DeepGraphInfomax(16, torch.nn.Identity(), lambda z, *_: z.mean(0).sigmoid(), lambda x: x)
+        summary = nodes.mean(0).sigmoid()
+        loss_fn = LocalDIMLoss(16, 16, critic="bilinear", estimator="jsd", in_batch=False)
+        with torch.no_grad():
+            loss_fn.critic.weight.weight.copy_(theirs.weight)
+        ours = loss_fn(nodes, summary[None], batch=torch.zeros(50, dtype=torch.long), negatives=corrupted)
+        expected = theirs.loss(nodes, corrupted, summary)
+        # Their logarithms hold an epsilon of 1e-15, which float32 hardly sees.
+        torch.testing.assert_close(ours, expected)
+        for mine, other in zip(
+            torch.autograd.grad(ours, (nodes, corrupted), retain_graph=True),
+            torch.autograd.grad(expected, (nodes, corrupted)),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, other)
+
+    def test_summaries_of_neighbourhoods_one_to_one(self):
+        nodes, around, corrupted = torch.randn(3, 50, 16, dtype=torch.float64)
+        joint, marginal = (nodes * around).sum(1), (corrupted * around).sum(1, keepdim=True)
+        loss = JensenShannon()(F.paired_scores(joint, marginal))
+        expected = nnf.softplus(-joint).mean() + nnf.softplus(marginal).mean()
+        torch.testing.assert_close(loss, expected)
+
+    def test_grace_in_constant_memory(self):
+        u, v = (torch.randn(3000, 8).requires_grad_() for _ in range(2))
+        critic = partial(CosineCritic, units=None, temperature=graphs.TEMPERATURE)
+        loss_fn = InfoMaxLoss(8, 8, critic=critic, same_side=True)
+        torch.testing.assert_close(loss_fn(u, v), graphs.grace_written_out(u, v))
+        ours = peak_bytes(lambda: loss_fn(u, v).backward())
+        written_out = peak_bytes(lambda: graphs.grace_written_out(u, v).backward())
+        assert ours < 2 * 64 * 2**20 < written_out
+
+    @pytest.mark.parametrize("name", graphs.CASES)
+    def test_gradients_of_the_benchmark(self, name):
+        ours, written_out = graphs.CASES[name](True, 16).pairs
+        assert graphs.gradient_error(ours, written_out) < 1e-5
+
+    def test_the_benchmark_sees_a_wrong_loss(self):
+        wrong = InfoMaxLoss(64, 64, critic=partial(CosineCritic, units=None, temperature=graphs.TEMPERATURE))
+        assert graphs.gradient_error(wrong, graphs.grace_written_out) > 1e-2
