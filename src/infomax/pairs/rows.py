@@ -110,7 +110,7 @@ def pair_rows(
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:
         check_index(batch, local, len(global_))
-        own = _ragged_rows(local, batch, sample_locations, generator)
+        own = _ragged_rows(local, batch, len(global_), sample_locations, generator)
     globals_ = rows_of(global_ if own.kept is None else global_[own.kept])
     n, q = globals_.shape[:2]
     rows, key_group, query_group, groups = own.rows, own.example, None, n
@@ -159,7 +159,9 @@ def _map_rows(
     return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
 
 
-def _ragged_rows(local: Tensor, batch: Tensor, sample: int | None, generator: torch.Generator | None) -> _Own:
+def _ragged_rows(
+    local: Tensor, batch: Tensor, examples: int, sample: int | None, generator: torch.Generator | None
+) -> _Own:
     example = batch.long()
     if bool((example[1:] < example[:-1]).any()):
         order = example.argsort(stable=True)
@@ -167,4 +169,4 @@ def _ragged_rows(local: Tensor, batch: Tensor, sample: int | None, generator: to
     if sample is not None:
         drawn = draw_rows(example, sample, generator)
         local, example = local[drawn], example[drawn]
-    return _Own(local, example, None, None)
+    return _Own(local, example, len(local) if examples == 1 else None, None)
