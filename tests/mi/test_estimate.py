@@ -11,7 +11,7 @@ import torch
 
 from infomax import MIEstimate, estimate_mi
 from infomax.mi import estimate as module
-from infomax.mi.folds import Fold
+from infomax.mi.input.folds import Fold
 from infomax.mi.tasks import dense_gaussian, independent, student_t
 
 

@@ -14,16 +14,16 @@ from torch import Tensor
 
 from infomax._checks import check_choice, check_number, check_positive
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
-from infomax.mi.folds import make_folds
-from infomax.mi.inputs import MINIMUM_ROWS, as_pairs
-from infomax.mi.marginals import Marginals, Ranks, Standardised
-from infomax.mi.network import StackedCritic
+from infomax.mi.closed_forms.marginals import Marginals, Ranks, Standardised
+from infomax.mi.closed_forms.start import choose_start, no_start
+from infomax.mi.input.folds import make_folds
+from infomax.mi.input.inputs import MINIMUM_ROWS, as_pairs
+from infomax.mi.networks.network import StackedCritic
+from infomax.mi.networks.stack import Stack
+from infomax.mi.networks.training import Training, train
 from infomax.mi.progress import Bar
-from infomax.mi.reading import interval_of, read
+from infomax.mi.reading.held_out import interval_of, read
 from infomax.mi.result import MIEstimate
-from infomax.mi.stack import Stack
-from infomax.mi.start import choose_start, no_start
-from infomax.mi.training import Training, train
 
 __all__ = ["estimate_mi"]
 

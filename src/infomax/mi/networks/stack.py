@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from infomax.mi.elliptical import EllipticalRows, elliptical_score
-from infomax.mi.features import LEADING, side_features
-from infomax.mi.folds import Fold
-from infomax.mi.marginals import Marginals
-from infomax.mi.network import StackedCritic
-from infomax.mi.start import Start
+from infomax.mi.closed_forms.elliptical import EllipticalRows, elliptical_score
+from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.closed_forms.start import LEADING, Start
+from infomax.mi.input.folds import Fold
+from infomax.mi.networks.features import side_features
+from infomax.mi.networks.network import StackedCritic
 
 __all__ = ["Stack"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from infomax.estimators import Estimator
-from infomax.mi.blocks import dv_of, some_pairs
-from infomax.mi.folds import Fold
-from infomax.mi.network import StackedCritic
-from infomax.mi.stack import Stack
+from infomax.mi.input.blocks import dv_of, some_pairs
+from infomax.mi.input.folds import Fold
+from infomax.mi.networks.network import StackedCritic
+from infomax.mi.networks.stack import Stack
 from infomax.scores import paired_scores
 
 __all__ = ["Curve", "Training", "train"]

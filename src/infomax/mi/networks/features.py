@@ -7,12 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from infomax.mi.marginals import Marginals
+from infomax.mi.closed_forms.marginals import Marginals
 
-__all__ = ["LEADING", "side_features"]
+__all__ = ["side_features"]
 
-LEADING = 4
-"""Leading coordinates that the narrow kind of network sees."""
 _RADII = (math.inf, 2.0, 1.0)
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from infomax.estimators import Estimator
-from infomax.mi.blocks import BLOCK, all_pairs, in_blocks
-from infomax.mi.folds import Fold
-from infomax.mi.mixing import Mixture, mix
-from infomax.mi.network import StackedCritic
-from infomax.mi.stack import Stack
-from infomax.mi.student import student_quantile
+from infomax.mi.closed_forms.student import student_quantile
+from infomax.mi.input.blocks import BLOCK, all_pairs, in_blocks
+from infomax.mi.input.folds import Fold
+from infomax.mi.networks.network import StackedCritic
+from infomax.mi.networks.stack import Stack
+from infomax.mi.reading.mixing import Mixture, mix
 from infomax.scores import paired_scores
 
 __all__ = ["Interval", "Reading", "interval_of", "read"]

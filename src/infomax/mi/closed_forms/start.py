@@ -8,15 +8,23 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from infomax.mi.blocks import all_pairs, dv_of, in_blocks
-from infomax.mi.canonical import Canonical
-from infomax.mi.elliptical import DOFS, EllipticalRows, elliptical_offset, elliptical_rows, elliptical_score
-from infomax.mi.features import LEADING
-from infomax.mi.folds import Fold
-from infomax.mi.lift import LIFTS, Lift
-from infomax.mi.marginals import Marginals
+from infomax.mi.closed_forms.canonical import Canonical
+from infomax.mi.closed_forms.elliptical import (
+    DOFS,
+    EllipticalRows,
+    elliptical_offset,
+    elliptical_rows,
+    elliptical_score,
+)
+from infomax.mi.closed_forms.lift import LIFTS, Lift
+from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.input.blocks import all_pairs, dv_of, in_blocks
+from infomax.mi.input.folds import Fold
 
-__all__ = ["Start", "choose_start", "no_start"]
+__all__ = ["LEADING", "Start", "choose_start", "no_start"]
+
+LEADING = 4
+"""Leading canonical coordinates that are kept for the narrow kind of network."""
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
