@@ -143,7 +143,7 @@ class TestReading:
             :, None
         ] ** 2
         tables = torch.stack([torch.zeros_like(exact), exact, torch.randn(exact.shape, generator=generator)])
-        mixture = mix(tables)
+        mixture = mix(tables, 1000)
         assert mixture.weights[1] > 0.85
         scores = mixture.scores(tables)
         torch.testing.assert_close(scores[:, 1:].exp().mean(), torch.tensor(1.0), atol=1e-3, rtol=0)

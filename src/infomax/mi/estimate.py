@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Iterable
 from functools import partial
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infomax._checks import check_choice, check_number, check_positive
+from infomax._checks import check_choice, check_integer, check_number, check_positive
+from infomax._random import RandomState, as_generator
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
 from infomax.mi.closed_forms.marginals import Marginals, Ranks, Standardised
 from infomax.mi.closed_forms.start import choose_start, no_start
@@ -22,7 +21,8 @@ from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack
 from infomax.mi.networks.training import Training, train
 from infomax.mi.progress import Bar
-from infomax.mi.reading.held_out import interval_of, read
+from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.held_out import FoldCritic, interval_of, read
 from infomax.mi.result import MIEstimate
 
 __all__ = ["estimate_mi"]
@@ -43,7 +43,7 @@ def estimate_mi(
     confidence: float = 0.95,
     hidden: tuple[int, ...] = (96, 64),
     max_steps: int | None = None,
-    random_state: int | None = None,
+    random_state: RandomState = None,
     progress: bool = False,
 ) -> MIEstimate:
     r"""Estimate the mutual information of two continuous variables from pairs of them.
@@ -59,7 +59,8 @@ def estimate_mi(
         x: (n,) or (n, dx), array or tensor; or an iterable of batches (x, y), such as a data loader, with y None.
         y: (n,) or (n, dy).
         estimator: what is read on the test rows, by short name or module, as everywhere in the library. ``"nwj"`` is
-            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most log 100.
+            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most log 100. Its
+            optimal critic must be a linear function of the log density ratio.
         objective: what the networks minimise, likewise.
         preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts
             and scales it. Neither changes the information.
@@ -69,7 +70,8 @@ def estimate_mi(
         hidden: units of the networks' hidden layers.
         max_steps: training steps; 700, or three passes over the rows where those are more, when None. 0 trains no
             network.
-        random_state: seed of folds, weights and batches; torch's global generator gives one when None.
+        random_state: decides folds, weights and batches: an integer repeats the estimate; a torch or numpy
+            generator, or None for torch's global one.
         progress: show a progress bar (needs tqdm).
 
     Returns:
@@ -99,6 +101,7 @@ def estimate_mi(
     training, reported = _estimators(objective, estimator)
     check_choice("preprocess", preprocess, _MARGINALS)
     check_choice("start", start, _STARTS)
+    generator = as_generator(random_state)
     if not 0 < check_number("confidence", confidence) < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     if not 2 <= check_positive("folds", folds) <= MINIMUM_ROWS // 5:
@@ -106,7 +109,6 @@ def estimate_mi(
     if not hidden or any(check_positive("hidden", units) < 1 for units in hidden):
         raise ValueError(f"hidden must name the units of at least one layer, got {hidden}")
     of_x, of_y = as_pairs(x, y)
-    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())) if random_state is None else random_state)
     with Bar(progress) as bar:
         parts = [fold.to(of_x.device) for fold in make_folds(len(of_x), folds, generator)]
         marginals = [
@@ -117,23 +119,39 @@ def estimate_mi(
         critic = StackedCritic(stack.members, stack.widths, tuple(hidden), generator=generator).to(of_x.device)
         plan = Training(training, _steps(max_steps, len(of_x)))
         curve = train(stack, critic, parts, plan, generator=generator, progress=bar.show)
-        reading = read(stack, critic, parts, reported)
+        critics = [FoldCritic(stack, critic, k, fold.validation, len(of_x)) for k, fold in enumerate(parts)]
+        reading = read(critics, [fold.test for fold in parts], reported)
     low, high = interval_of(reading.nats, reading.standard_error, reading.blocks, confidence, len(of_x))
     made = reported()
+    name = estimator if isinstance(estimator, str) else type(made).__name__
+    nats = max(0.0, reading.nats)
     return MIEstimate(
-        nats=max(0.0, reading.nats),
+        nats=nats,
         low=low,
         high=high,
         confidence=confidence,
-        standard_error=reading.standard_error,
-        estimator=estimator if isinstance(estimator, str) else type(estimator).__name__,
-        bound=getattr(made, "bound", "none"),
-        ceiling=min(made.ceiling(reading.negatives), math.log(len(of_x) * reading.negatives)),
+        bound=max(0.0, reading.nats),
+        bound_low=low,
+        bound_high=high,
+        bound_kind=made.bound,
+        estimator=name,
+        method="held-out critics",
+        doubts=doubts_of(
+            nats,
+            rows=len(of_x),
+            reading=reading.nats,
+            standard_error=reading.standard_error,
+            folds=reading.fold_nats,
+            estimator=name,
+            ceiling=made.ceiling(reading.negatives),
+        ),
         rows=len(of_x),
         dims=stack.dims,
+        pointwise=reading.pointwise,
+        p_value=None,
         fold_nats=reading.fold_nats,
         starts=[start.name for start in starts],
-        weights=[mixture.weights.tolist() for mixture in reading.mixtures],
+        weights=[fold.mixture.weights.tolist() for fold in critics],
         curve_steps=curve.steps,
         curve_nats=curve.validation,
         seconds=time.perf_counter() - begun,
@@ -141,11 +159,7 @@ def estimate_mi(
 
 
 def _steps(max_steps: int | None, rows: int) -> int:
-    if max_steps is None:
-        return max(700, 3 * rows // 256)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0:
-        raise ValueError(f"max_steps must be an integer of at least 0, got {max_steps!r}")
-    return max_steps
+    return max(700, 3 * rows // 256) if max_steps is None else check_integer("max_steps", max_steps, at_least=0)
 
 
 def _estimators(objective: EstimatorLike, estimator: EstimatorLike) -> list[partial[Estimator]]:
@@ -153,10 +167,15 @@ def _estimators(objective: EstimatorLike, estimator: EstimatorLike) -> list[part
     made = []
     for name, given in (("objective", objective), ("estimator", estimator)):
         built = build_estimator(given)
-        if getattr(built, "needs_density", False):
+        if not isinstance(built, Estimator):
+            raise TypeError(
+                f"{name} must say how its optimal critic relates to the log density ratio, which "
+                f"{type(built).__name__} does not; subclass infomax.Estimator"
+            )
+        if built.optimum is None or built.needs_two_critics:
             raise ValueError(
-                f"{name} must read log density ratios, which the critics here are, got {type(built).__name__}, which "
-                "reads conditional log densities"
+                f"{name} must have a linear function of the log density ratio as its optimal critic, which "
+                f"{type(built).__name__} has not; use 'nwj' or 'dv' to read and 'jsd' to train"
             )
         made.append(partial(copy.deepcopy, built))
     return made

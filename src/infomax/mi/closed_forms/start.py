@@ -18,7 +18,7 @@ from infomax.mi.closed_forms.elliptical import (
 )
 from infomax.mi.closed_forms.lift import LIFTS, Lift
 from infomax.mi.closed_forms.marginals import Marginals
-from infomax.mi.input.blocks import all_pairs, dv_of, in_blocks
+from infomax.mi.input.blocks import WIDE_BLOCK, all_pairs, dv_of, in_blocks
 from infomax.mi.input.folds import Fold
 
 __all__ = ["LEADING", "Start", "choose_start", "no_start"]
@@ -124,7 +124,7 @@ def _simplest_of_the_best(starts: list[Start]) -> Start:
 
 def _best_rank(name: str, dof: float, correlation: Tensor, white: tuple[Tensor, Tensor], rows: Tensor) -> Start:
     """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
-    blocks = in_blocks(rows)
+    blocks = in_blocks(rows, WIDE_BLOCK)
     checked = white[0][blocks.flatten()], white[1][blocks.flatten()]
     present = min(int((correlation > 0).sum()), _MOST)
     starts = []

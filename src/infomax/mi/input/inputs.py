@@ -65,6 +65,12 @@ def _matrix(name: str, values: object) -> Tensor:
             raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
         matrix = values.detach().double()
     else:
+        if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+            rows = int(np.ma.getmaskarray(values).reshape(len(values), -1).any(1).sum())
+            raise ValueError(
+                f"{name} must have a value everywhere, got masked values in {rows} of {len(values)} rows; leave these "
+                "rows out of x and y"
+            )
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":
             raise TypeError(

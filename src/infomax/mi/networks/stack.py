@@ -41,8 +41,8 @@ class Stack:
         self.dims = x.shape[1], y.shape[1]
         of_x, of_y = zip(*(start.rows() for start in starts), strict=True)
         self._start_x, self._start_y = _stacked(of_x), _stacked(of_y)
-        self._dof = torch.tensor([start.dof for start in starts], device=x.device)
-        self._offset = torch.tensor([start.offset for start in starts], device=x.device)
+        self._dof = torch.tensor([start.dof for start in starts], dtype=x.dtype, device=x.device)
+        self._offset = torch.tensor([start.offset for start in starts], dtype=x.dtype, device=x.device)
         features_x, features_y = [], []
         for fold, (side_x, side_y), start in zip(folds, marginals, starts, strict=True):
             features_x.append(side_features(side_x, _first(start.white_x), x, fold.train))
@@ -64,6 +64,17 @@ class Stack:
         """Features of a row of x and of y."""
         return self._features_x.shape[2], self._features_y.shape[2]
 
+    def features(self, fold: int) -> tuple[Tensor, Tensor]:
+        """Features of all rows as the members of one fold see them, (kinds, n, p) of x and of y."""
+        members = self.fold == fold
+        return self._features_x[fold] * self._seen_x[members], self._features_y[fold] * self._seen_y[members]
+
+    def pair_scores(self, fold: int, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+        """Score pairs of rows x (n,) and y (n, K) by the start of one fold: (n, K), nats, float64."""
+        x = EllipticalRows(*(part[fold, x_rows] for part in self._start_x))
+        met = EllipticalRows(*(part[fold, y_rows] for part in self._start_y))
+        return self._score(x, met, self._dof[fold], self._offset[fold])
+
     def start_scores(self, rows: Tensor, partner: Tensor) -> Tensor:
         """Score pairs by each member's start.
 
@@ -72,15 +83,19 @@ class Stack:
             partner: (n, K): row ``rows[m, b]`` of x is paired with row ``rows[m, partner[b, k]]`` of y.
 
         Returns:
-            (M, n, K), nats.
+            (M, n, K), nats, float32. They are computed in float64, because strong dependence is a small difference of
+            large squares.
         """
         at = self.fold[:, None], rows
+        met_at = self.fold[:, None, None], rows[:, partner]
         x = EllipticalRows(*(part[at] for part in self._start_x))
-        y = EllipticalRows(*(part[at] for part in self._start_y))
-        met = EllipticalRows(y.square[:, partner], y.joint[:, partner], y.leading[:, partner])
+        met = EllipticalRows(*(part[met_at] for part in self._start_y))
+        dof, offset = self._dof[self.fold][:, None, None], self._offset[self.fold][:, None, None]
+        return self._score(x, met, dof, offset).float()
+
+    def _score(self, x: EllipticalRows, met: EllipticalRows, dof: Tensor, offset: Tensor) -> Tensor:
         product = (met.leading @ x.leading.unsqueeze(-1)).squeeze(-1)
         square = x.joint.unsqueeze(-1) + met.joint - product
-        dof, offset = self._dof[self.fold][:, None, None], self._offset[self.fold][:, None, None]
         return elliptical_score(x.square.unsqueeze(-1), met.square, square, dof, offset, self.dims)
 
     def scores(self, critic: StackedCritic, rows: Tensor, partner: Tensor, start: Tensor | None = None) -> Tensor:
@@ -105,10 +120,10 @@ def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:
 
 
 def _stacked(sides: tuple[EllipticalRows, ...]) -> EllipticalRows:
-    """One side of all folds, float32; folds that keep fewer coordinates are filled up with 0."""
+    """One side of all folds; folds that keep fewer coordinates are filled up with 0."""
     rank = max(side.leading.shape[1] for side in sides)
     return EllipticalRows(
-        torch.stack([side.square for side in sides]).float(),
-        torch.stack([side.joint for side in sides]).float(),
-        torch.stack([nnf.pad(side.leading, (0, rank - side.leading.shape[1])) for side in sides]).float(),
+        torch.stack([side.square for side in sides]),
+        torch.stack([side.joint for side in sides]),
+        torch.stack([nnf.pad(side.leading, (0, rank - side.leading.shape[1])) for side in sides]),
     )

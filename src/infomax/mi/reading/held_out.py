@@ -11,14 +11,14 @@ from torch import Tensor
 
 from infomax.estimators import Estimator
 from infomax.mi.closed_forms.student import student_quantile
-from infomax.mi.input.blocks import BLOCK, all_pairs, in_blocks
-from infomax.mi.input.folds import Fold
+from infomax.mi.input.blocks import BLOCK, WIDE_BLOCK, all_pairs, in_blocks
+from infomax.mi.networks.candidates import Candidates
 from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack
-from infomax.mi.reading.mixing import Mixture, mix
+from infomax.mi.reading.mixing import mix
 from infomax.scores import paired_scores
 
-__all__ = ["Interval", "Reading", "interval_of", "read"]
+__all__ = ["FoldCritic", "Interval", "Reading", "interval_of", "read"]
 
 
 class Reading(NamedTuple):
@@ -30,12 +30,12 @@ class Reading(NamedTuple):
     """From blocks of test rows, which share no row."""
     fold_nats: list[float]
     """The estimate of each fold."""
-    mixtures: list[Mixture]
-    """The critic of each fold."""
     negatives: int
     """Marginal pairs for each joint one."""
     blocks: int
     """Blocks of test rows in all folds."""
+    pointwise: Tensor
+    """(n,), the score of each row by its fold's critic, nats."""
 
 
 class Interval(NamedTuple):
@@ -45,55 +45,63 @@ class Interval(NamedTuple):
     high: float
 
 
-@torch.no_grad()
-def read(stack: Stack, critic: StackedCritic, folds: list[Fold], make: Callable[[], Estimator]) -> Reading:
-    """Choose each fold's critic on its validation rows, and read the estimate off its test rows, once.
+class FoldCritic:
+    """The one critic of a fold: fixed before a test row is seen.
 
     Args:
         stack: rows, starts and features.
         critic: the members, trained.
-        folds: the parts.
+        fold: its number.
+        validation: rows that weigh and bound it.
+        rows: rows of the whole sample.
+    """
+
+    def __init__(self, stack: Stack, critic: StackedCritic, fold: int, validation: Tensor, rows: int) -> None:
+        self._candidates = Candidates(stack, critic, fold)
+        met = self._blocks(validation, WIDE_BLOCK)
+        self.mixture = mix(self._candidates.tables(*met), rows)
+
+    def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+        """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
+        return self.mixture.scores(self._candidates.tables(x_rows, y_rows))
+
+    def block_scores(self, rows: Tensor) -> Tensor:
+        """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
+        size = max(2, min(BLOCK, len(rows) // 4))
+        scores = self.scores(*self._blocks(rows, size))
+        return scores.view(-1, size, size)
+
+    @staticmethod
+    def _blocks(rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        blocks = in_blocks(rows, size)
+        return blocks.flatten(), blocks[:, all_pairs(blocks.shape[1], rows.device)].flatten(0, 1)
+
+
+def read(critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Estimator]) -> Reading:
+    """Read the estimate off every fold's test rows, once.
+
+    Args:
+        critics: one a fold.
+        tests: the test rows of each fold.
         make: makes the estimator whose estimate is reported.
     """
-    mixtures = [mix(tables) for tables in _tables(stack, critic, [fold.validation for fold in folds])]
     values, block_values, sizes = [], [], []
-    for tables, mixture, fold in zip(
-        _tables(stack, critic, [fold.test for fold in folds]), mixtures, folds, strict=True
-    ):
-        blocks = mixture.scores(tables.double())
+    pointwise = torch.zeros(sum(map(len, tests)), dtype=torch.float64, device=tests[0].device)
+    for critic, test in zip(critics, tests, strict=True):
+        blocks = critic.block_scores(test)
         values.append(_estimate(make(), blocks.flatten(0, 1)))
         block_values += [_estimate(make(), block) for block in blocks]
-        sizes.append(len(fold.test))
+        sizes.append(len(test))
+        pointwise[test] = critic.scores(test, test[:, None]).squeeze(1)
     nats = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
     deviation = float(torch.tensor(block_values, dtype=torch.float64).std())
     error = deviation / math.sqrt(len(block_values))
-    return Reading(nats, error, values, mixtures, blocks.shape[-1] - 1, len(block_values))
+    return Reading(nats, error, values, blocks.shape[-1] - 1, len(block_values), pointwise)
 
 
 def _estimate(estimator: Estimator, scores: Tensor) -> float:
     pairs = paired_scores(scores[:, 0], scores[:, 1:])
     return float(estimator.mutual_information(estimator.optimal_scores(pairs)))
-
-
-def _tables(stack: Stack, critic: StackedCritic, parts: list[Tensor]) -> Tensor:
-    """Scores of each fold's candidates, (F, C, blocks, size, size): nothing, the start, each kind of network."""
-    rows = min(len(part) for part in parts)
-    size = _block_size(rows)
-    blocks = torch.stack([in_blocks(part[:rows], size) for part in parts])
-    partner = all_pairs(size, blocks.device)
-    tables = []
-    for k in range(blocks.shape[1]):
-        chosen = blocks[stack.fold, k]
-        start = stack.start_scores(chosen, partner)
-        trained = stack.scores(critic, chosen, partner, start).view(stack.kinds, stack.folds, size, size)
-        first = start[: stack.folds].unsqueeze(0)
-        tables.append(torch.cat([torch.zeros_like(first), first, trained]))
-    return torch.stack(tables, 2).transpose(0, 1)
-
-
-def _block_size(rows: int) -> int:
-    """At least four blocks a fold, so that there are some to compare."""
-    return max(2, min(BLOCK, rows // 4))
 
 
 def interval_of(nats: float, standard_error: float, blocks: int, confidence: float, rows: int) -> Interval:
