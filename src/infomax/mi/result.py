@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class MIEstimate(float):
         curve_steps: steps at which the validation rows were looked at.
         curve_nats: Donsker-Varadhan on the validation rows at those steps.
         seconds: time it took.
+        scorer: what :meth:`score` calls.
 
     Example:
         >>> estimate = infomax.estimate_mi(torch.arange(60.0), torch.arange(60.0) % 7, random_state=0, max_steps=0)
@@ -73,6 +76,7 @@ class MIEstimate(float):
     curve_steps: list[int]
     curve_nats: list[float]
     seconds: float
+    scorer: Callable[..., Tensor]
 
     def __new__(cls, nats: float, **_: Any) -> MIEstimate:  # noqa: PYI034 (typing.Self is Python 3.11's)
         """A float of the value of ``nats``."""
@@ -82,6 +86,23 @@ class MIEstimate(float):
     def bits(self) -> float:
         """The estimate in bits."""
         return self.nats / math.log(2)
+
+    def score(self, x: Values, y: Values, *, given: Values | None = None) -> Tensor:
+        """Log density ratio of pairs that took no part in the estimate, the mean of the folds' critics.
+
+        Args:
+            x: (m, dx), the columns of the estimate.
+            y: (m, dy).
+            given: (m, dz), where the estimate has it.
+
+        Returns:
+            (m,), nats.
+
+        Raises:
+            TypeError: given where the estimate has none, or the other way round.
+            ValueError: other columns, or lengths that differ.
+        """
+        return self.scorer(x, y) if given is None else self.scorer(x, y, given)
 
     @property
     def saturated(self) -> bool:
@@ -104,6 +125,15 @@ class MIEstimate(float):
         )  # fmt: skip
         return picture.draw(ax)
 
+    def _more_rows(self) -> str:
+        """What a larger sample would bring."""
+        width = (self.high - self.low) / 2
+        if self.saturated:
+            return f"with ten times the rows, {math.log(10 * self.rows) - 2:.1f} nats could be told without a flag"
+        if self.nats == 0.0:
+            return f"with four times the rows, {width / 2:.3f} nats and more could be told from 0"
+        return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"
+
     def __str__(self) -> str:
         flag = f"  SATURATED: {'; '.join(self.doubts)}" if self.saturated else ""
         return f"{self.nats:.3f} nats [{self.low:.3f}, {self.high:.3f}]{flag}"
@@ -122,5 +152,8 @@ class MIEstimate(float):
             f"  {self.rows} rows, {self.dims[0]} x {self.dims[1]} coordinates, {self.seconds:.0f} s",
             f"  critics began as: {', '.join(dict.fromkeys(self.starts))}",
         ]
+        if self.p_value is not None:
+            lines.append(f"  independence: p = {self.p_value:.3g}, by permutations")
+        lines.append(f"  {self._more_rows()}")
         lines += [f"  SATURATED: {doubt}" for doubt in self.doubts]
         return "\n".join(lines)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from infomax.mi.closed_forms.canonical import Canonical
+from infomax.mi.closed_forms.coordinates import Coordinates
 from infomax.mi.closed_forms.elliptical import (
     DOFS,
     EllipticalRows,
@@ -38,8 +39,8 @@ class Start:
         name: how it is reported.
         dof: degrees of freedom, infinite for a Gaussian.
         correlation: (r,), canonical correlations.
-        white_x: (n, at least r), canonical coordinates of all rows of x.
-        white_y: as ``white_x``.
+        see_x: from rows of x to canonical coordinates, at least r.
+        see_y: as ``see_x``.
         nats: its Donsker-Varadhan value on the validation rows.
         parts: (validation rows,), of which ``nats`` is about the mean.
     """
@@ -47,27 +48,30 @@ class Start:
     name: str
     dof: float
     correlation: Tensor
-    white_x: Tensor
-    white_y: Tensor
+    see_x: Coordinates
+    see_y: Coordinates
     nats: float = 0.0
     parts: Tensor = field(default_factory=lambda: torch.zeros(2))
 
     @property
     def dims(self) -> tuple[int, int]:
         """Coordinates of both sides; they count where the tails are heavy."""
-        return self.white_x.shape[1], self.white_y.shape[1]
+        return self.see_x.to.shape[1], self.see_y.to.shape[1]
 
     @property
     def offset(self) -> float:
         """Constant of its score."""
         return elliptical_offset(self.correlation, self.dof, self.dims)
 
-    def rows(self) -> tuple[EllipticalRows, EllipticalRows]:
-        """Both sides in the form that its score reads; what a Gaussian keeps no correlation of, it need not know."""
+    def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+        """Canonical coordinates of both sides in the form that the score reads.
+
+        What a Gaussian keeps no correlation of, it need not know.
+        """
         kept = len(self.correlation) if math.isinf(self.dof) else None
         return (
-            elliptical_rows(self.white_x[:, :kept], self.correlation, weigh=True),
-            elliptical_rows(self.white_y[:, :kept], self.correlation, weigh=False),
+            elliptical_rows(white_x[:, :kept], self.correlation, weigh=True),
+            elliptical_rows(white_y[:, :kept], self.correlation, weigh=False),
         )
 
 
@@ -86,21 +90,24 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
     """
     of_x, of_y = marginals
     plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
+    zero_x, zero_y = plain.to_x.new_zeros(len(plain.to_x)), plain.to_y.new_zeros(len(plain.to_y))
     elliptical = []
     for dof in reversed(DOFS):
-        white = of_x.scores(x, dof) @ plain.to_x, of_y.scores(y, dof) @ plain.to_y
+        see = Coordinates(of_x, dof, zero_x, plain.to_x), Coordinates(of_y, dof, zero_y, plain.to_y)
         kind = "Gaussian copula" if math.isinf(dof) else f"Student-t copula ({dof:g} degrees of freedom)"
-        elliptical.append(_best_rank(kind, dof, plain.correlation, white, fold.validation))
+        elliptical.append(_best_rank(kind, dof, plain.correlation, see, (x, y), fold.validation))
     gaussian, *heavy = elliptical
     # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
     found = [gaussian, max(heavy, key=lambda start: start.nats)]
     for kind in LIFTS:
         lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
-        functions = lift_x(x), lift_y(y)
-        lifted = Canonical(functions[0][fold.train], functions[1][fold.train])
-        white = lifted.of_x(functions[0]), lifted.of_y(functions[1])
+        lifted = Canonical(lift_x(x[fold.train]), lift_y(y[fold.train]))
+        see = (
+            Coordinates(of_x, math.inf, lifted.mean_x, lifted.to_x, lift_x),
+            Coordinates(of_y, math.inf, lifted.mean_y, lifted.to_y, lift_y),
+        )
         name = f"Gaussian copula of {kind} functions"
-        found.append(_best_rank(name, math.inf, lifted.correlation, white, fold.validation))
+        found.append(_best_rank(name, math.inf, lifted.correlation, see, (x, y), fold.validation))
     return _simplest_of_the_best(found)
 
 
@@ -108,8 +115,9 @@ def no_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold:
     """Return the start that scores every pair 0, with the canonical coordinates it would have."""
     of_x, of_y = (side.scores(values) for side, values in zip(marginals, (x, y), strict=True))
     plain = Canonical(of_x[fold.train], of_y[fold.train])
-    white = plain.of_x(of_x), plain.of_y(of_y)
-    return Start("none", math.inf, plain.correlation[:0], *white)
+    see_x = Coordinates(marginals[0], math.inf, plain.mean_x, plain.to_x)
+    see_y = Coordinates(marginals[1], math.inf, plain.mean_y, plain.to_y)
+    return Start("none", math.inf, plain.correlation[:0], see_x, see_y)
 
 
 def _simplest_of_the_best(starts: list[Start]) -> Start:
@@ -122,26 +130,33 @@ def _simplest_of_the_best(starts: list[Start]) -> Start:
     return next(start for start in starts if start is best or best.nats - start.nats <= doubt(start))
 
 
-def _best_rank(name: str, dof: float, correlation: Tensor, white: tuple[Tensor, Tensor], rows: Tensor) -> Start:
+def _best_rank(
+    name: str,
+    dof: float,
+    correlation: Tensor,
+    see: tuple[Coordinates, Coordinates],
+    values: tuple[Tensor, Tensor],
+    rows: Tensor,
+) -> Start:
     """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
     blocks = in_blocks(rows, WIDE_BLOCK)
-    checked = white[0][blocks.flatten()], white[1][blocks.flatten()]
+    white = see[0](values[0][blocks.flatten()]), see[1](values[1][blocks.flatten()])
     present = min(int((correlation > 0).sum()), _MOST)
     starts = []
     for rank in sorted({rank for rank in (*_RANKS, present) if rank <= present}):
-        start = Start(name, dof, correlation[:rank], *checked)
-        nats, parts = _value(start, len(blocks))
+        start = Start(name, dof, correlation[:rank], *see)
+        nats, parts = _value(start, white, len(blocks))
         starts.append(replace(start, nats=nats, parts=parts))
     best = _simplest_of_the_best(starts)
     kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
-    return replace(best, white_x=white[0][:, :kept].clone(), white_y=white[1][:, :kept].clone())
+    return replace(best, see_x=see[0].first(kept), see_y=see[1].first(kept))
 
 
-def _value(start: Start, blocks: int) -> tuple[float, Tensor]:
+def _value(start: Start, white: tuple[Tensor, Tensor], blocks: int) -> tuple[float, Tensor]:
     """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
     of_x, of_y = (
         EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side))
-        for side in start.rows()
+        for side in start.rows(*white)
     )
     square = of_x.joint[:, :, None] + of_y.joint[:, None, :] - of_x.leading @ of_y.leading.transpose(1, 2)
     dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)

@@ -1,4 +1,4 @@
-"""From what users have to two matrices of finite numbers, or a clear error."""
+"""From what users have to two sides of the same rows, or a clear error."""
 
 from __future__ import annotations
 
@@ -9,88 +9,79 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infomax._checks import shape_of
+from infomax._checks import check_choice
+from infomax.mi.input.columns import Column, as_columns
+from infomax.mi.input.sides import Side, as_side
 
-__all__ = ["MINIMUM_ROWS", "as_pairs"]
+__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of"]
 
 MINIMUM_ROWS = 50
+DISCRETE = ("auto", "x", "y", "both")
+
+Values = ArrayLike | Tensor | Iterable[object]
+"""What a side may be: an array or tensor, a data frame, a list."""
 
 
-def as_pairs(x: ArrayLike | Tensor | Iterable[object], y: ArrayLike | Tensor | None) -> tuple[Tensor, Tensor]:
-    """Two float64 matrices with the same rows, without constant columns.
+def columns_of(x: Values, y: Values | None, *, discrete: str = "auto") -> tuple[list[Column], list[Column]]:
+    """Columns of two sides with the same rows.
 
     Args:
         x: (n,) or (n, dx); or, where y is None, an iterable of batches (x, y), as a data loader is.
         y: (n,) or (n, dy).
+        discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``; ``"auto"`` looks for itself.
 
     Raises:
-        TypeError: something that is not numbers.
-        ValueError: other shapes, lengths that differ, too few rows, NaN or infinity, a constant side.
+        TypeError: something that is neither numbers nor labels.
+        ValueError: other shapes, lengths that differ, too few rows, NaN or infinity.
     """
-    if y is None:
-        x, y = _from_batches(x)
-    of_x, of_y = _matrix("x", x), _matrix("y", y)
-    if len(of_x) != len(of_y):
+    check_choice("discrete", discrete, DISCRETE)
+    of_x, of_y = _from_batches(x) if y is None else (as_columns("x", x), as_columns("y", y))
+    n, rows_y = (len(side[0].values) if side else 0 for side in (of_x, of_y))
+    if n != rows_y:
         raise ValueError(
-            f"x and y must have the same number of rows, a pair in each, got {len(of_x)} from {shape_of(of_x)} and "
-            f"{len(of_y)} from {shape_of(of_y)}"
+            f"x and y must have the same number of rows, a pair in each, got {n} from ({n}, {len(of_x)}) and "
+            f"{rows_y} from ({rows_y}, {len(of_y)})"
         )
-    if len(of_x) < MINIMUM_ROWS:
-        raise ValueError(f"x must have at least {MINIMUM_ROWS} rows to train, choose and report on, got {len(of_x)}")
-    return _varying("x", of_x), _varying("y", of_y).to(of_x.device)
+    if n < MINIMUM_ROWS:
+        raise ValueError(f"x must have at least {MINIMUM_ROWS} rows to train, choose and report on, got {n}")
+    device = of_x[0].values.device
+    of_y = [column._replace(values=column.values.to(device)) for column in of_y]
+    return _labelled(of_x, discrete in ("x", "both")), _labelled(of_y, discrete in ("y", "both"))
 
 
-def _from_batches(batches: object) -> tuple[Tensor, Tensor]:
-    if isinstance(batches, Tensor | np.ndarray) or not isinstance(batches, Iterable):
+def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
+    """Both sides as critics see them."""
+    return as_side("x", x), as_side("y", y)
+
+
+def _labelled(columns: list[Column], labels: bool) -> list[Column]:
+    return [column._replace(labels=labels or column.labels) for column in columns]
+
+
+def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
+    frame = hasattr(batches, "columns") or hasattr(batches, "to_numpy")
+    if isinstance(batches, Tensor | np.ndarray) or frame or not isinstance(batches, Iterable):
         raise TypeError(
             f"y must be given beside x, or x be an iterable of batches (x, y), got {type(batches).__name__} alone"
         )
-    parts_x, parts_y = [], []
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     for batch in batches:
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise TypeError(
                 f"x, an iterable of batches, must give pairs (x, y), got {type(batch).__name__}"
                 + (f" of length {len(batch)}" if isinstance(batch, list | tuple) else "")
             )
-        parts_x.append(_matrix("x", batch[0]))
-        parts_y.append(_matrix("y", batch[1]))
-    if not parts_x:
+        for name, part, values in zip("xy", parts, batch, strict=True):
+            columns = as_columns(name, values)
+            if any(column.labels and _are_text(values) for column in columns):
+                raise TypeError(f"{name} must hold numbers where it comes in batches, got labels; give them as numbers")
+            part.append(torch.stack([column.values for column in columns], 1))
+    if not parts[0]:
         raise ValueError("x must give at least one batch (x, y), got none")
-    return torch.cat(parts_x), torch.cat(parts_y)
+    of_x, of_y = (torch.cat(part) for part in parts)
+    return as_columns("x", of_x), as_columns("y", of_y)
 
 
-def _matrix(name: str, values: object) -> Tensor:
-    if isinstance(values, Tensor):
-        if values.is_complex():
-            raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
-        matrix = values.detach().double()
-    else:
-        if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
-            rows = int(np.ma.getmaskarray(values).reshape(len(values), -1).any(1).sum())
-            raise ValueError(
-                f"{name} must have a value everywhere, got masked values in {rows} of {len(values)} rows; leave these "
-                "rows out of x and y"
-            )
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(
-                f"{name} must hold real numbers, got an array of {array.dtype}; write categories as 0/1 columns"
-            )
-        matrix = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
-    if matrix.ndim == 1:
-        matrix = matrix[:, None]
-    if matrix.ndim != 2:
-        raise ValueError(
-            f"{name} must have shape (n,) or (n, d), got {shape_of(matrix)}; flatten each row or take features of it"
-        )
-    if not bool(matrix.isfinite().all()):
-        bad = int((~matrix.isfinite()).any(1).sum())
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad} of {len(matrix)} rows")
-    return matrix
-
-
-def _varying(name: str, matrix: Tensor) -> Tensor:
-    varies = (matrix != matrix[:1]).any(0)
-    if not bool(varies.any()):
-        raise ValueError(f"{name} must vary, got the same row {len(matrix)} times: its mutual information is 0")
-    return matrix[:, varies]
+def _are_text(values: object) -> bool:
+    """Whether labels are numbered anew in each batch."""
+    return not isinstance(values, Tensor) and np.asarray(values).dtype.kind not in "fiub"

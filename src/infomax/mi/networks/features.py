@@ -6,33 +6,45 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
+from infomax.mi.closed_forms.coordinates import Coordinates
 from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.closed_forms.start import LEADING
 
-__all__ = ["side_features"]
+__all__ = ["SideFeatures"]
 
 _RADII = (math.inf, 2.0, 1.0)
 
 
-def side_features(marginals: Marginals, leading: Tensor, values: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Features of all rows of one side, of mean 0 and variance 1 on the training rows.
+class SideFeatures:
+    """Features of rows of one side, of mean 0 and variance 1 on the training rows.
 
     Args:
         marginals: of this side.
-        leading: (n, at most LEADING), the start's canonical coordinates.
-        values: (n, d), all rows.
-        train: training rows.
+        see: the start's canonical coordinates, of which the leading ones are features.
+        train: (n, d), training rows.
 
-    Returns:
-        Features (n, p), float32, and bool (p,): what the narrow kind of network sees.
+    Attributes:
+        narrow: bool (p,), what the narrow kind of network sees: radii and the leading coordinates.
     """
-    scores = marginals.scores(values)
-    radii = [torch.log1p(marginals.scores(values, dof).square().sum(1, keepdim=True)) for dof in _RADII]
-    narrow = torch.cat([*radii, leading.asinh()], 1)  # a leading coordinate may be as heavy-tailed as Student-t
-    features = torch.cat([scores, marginals.flat(values), narrow], 1)
-    variance, mean = torch.var_mean(features[train], 0)
-    varies = variance > 1e-12
-    features = (features - mean) * torch.where(varies, variance.clamp_min(1e-12).rsqrt(), 0.0)
-    seen = torch.zeros(features.shape[1], dtype=torch.bool, device=features.device)
-    seen[-narrow.shape[1] :] = True
-    return features.float(), seen
+
+    def __init__(self, marginals: Marginals, see: Coordinates, train: Tensor) -> None:
+        self._marginals, self._see = marginals, see.first(LEADING)
+        wide, narrow = self._raw(train)
+        variance, mean = torch.var_mean(torch.cat([wide, narrow], 1), 0)
+        self._mean = mean
+        self._scale = torch.where(variance > 1e-12, variance.clamp_min(1e-12).rsqrt(), 0.0)
+        self.narrow = torch.arange(len(mean), device=train.device) >= wide.shape[1]
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """(n, p), float32, of rows (n, d)."""
+        return ((torch.cat(self._raw(values), 1) - self._mean) * self._scale).float()
+
+    def _raw(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self._marginals.scores(values)
+        radii = [torch.log1p(self._marginals.scores(values, dof).square().sum(1, keepdim=True)) for dof in _RADII]
+        leading = self._see(values)
+        leading = nnf.pad(leading, (0, LEADING - leading.shape[1]))
+        wide = torch.cat([scores, self._marginals.flat(values)], 1)
+        return wide, torch.cat([*radii, leading.asinh()], 1)  # a leading coordinate may be as heavy-tailed as Student-t

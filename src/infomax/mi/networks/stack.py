@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from infomax.mi.closed_forms.elliptical import EllipticalRows, elliptical_score
-from infomax.mi.closed_forms.marginals import Marginals
-from infomax.mi.closed_forms.start import LEADING, Start
-from infomax.mi.input.folds import Fold
-from infomax.mi.networks.features import side_features
+from infomax.mi.closed_forms.start import Start
+from infomax.mi.networks.features import SideFeatures
 from infomax.mi.networks.network import StackedCritic
 
-__all__ = ["Stack"]
+__all__ = ["Stack", "View"]
 
 _WIDE_ALONE = 12  # coordinates in all up to which a network that sees fewer would see nearly the same
+
+
+class View(NamedTuple):
+    """How one fold sees rows: maps learnt on its training rows, for these and for new ones."""
+
+    start: Start
+    features_x: SideFeatures
+    features_y: SideFeatures
 
 
 class Stack:
     """Rows, starts and features of every fold; members are numbered kind by kind, fold by fold.
 
     Args:
-        x: (n, dx), all rows.
+        x: (n, dx), the rows.
         y: (n, dy).
-        folds: the parts.
-        marginals: of both sides, a pair a fold.
-        starts: one a fold.
+        views: how each fold sees them.
     """
 
-    def __init__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        folds: list[Fold],
-        marginals: list[tuple[Marginals, Marginals]],
-        starts: list[Start],
-    ) -> None:
-        self.folds = len(folds)
+    def __init__(self, x: Tensor, y: Tensor, views: list[View]) -> None:
+        self.folds = len(views)
         self.dims = x.shape[1], y.shape[1]
-        of_x, of_y = zip(*(start.rows() for start in starts), strict=True)
-        self._start_x, self._start_y = _stacked(of_x), _stacked(of_y)
-        self._dof = torch.tensor([start.dof for start in starts], dtype=x.dtype, device=x.device)
-        self._offset = torch.tensor([start.offset for start in starts], dtype=x.dtype, device=x.device)
-        features_x, features_y = [], []
-        for fold, (side_x, side_y), start in zip(folds, marginals, starts, strict=True):
-            features_x.append(side_features(side_x, _first(start.white_x), x, fold.train))
-            features_y.append(side_features(side_y, _first(start.white_y), y, fold.train))
-        self._features_x = torch.stack([features for features, _ in features_x])
-        self._features_y = torch.stack([features for features, _ in features_y])
+        rows = [view.start.rows(view.start.see_x(x), view.start.see_y(y)) for view in views]
+        self._start_x, self._start_y = _stacked([of_x for of_x, _ in rows]), _stacked([of_y for _, of_y in rows])
+        self._dof = x.new_tensor([view.start.dof for view in views])
+        self._offset = x.new_tensor([view.start.offset for view in views])
+        self._features_x = torch.stack([view.features_x(x) for view in views])
+        self._features_y = torch.stack([view.features_y(y) for view in views])
         self.kinds = 1 if sum(self.dims) <= _WIDE_ALONE else 2
         self.fold = torch.arange(self.folds, device=x.device).repeat(self.kinds)
-        self._seen_x = _masks(features_x[0][1], self.kinds, self.folds)
-        self._seen_y = _masks(features_y[0][1], self.kinds, self.folds)
+        self._seen_x = _masks(views[0].features_x.narrow, self.kinds, self.folds)
+        self._seen_y = _masks(views[0].features_y.narrow, self.kinds, self.folds)
 
     @property
     def members(self) -> int:
@@ -109,17 +104,13 @@ class Stack:
         return critic.pairs(met.view(members, -1, width), start.reshape(members, -1)).view(members, n, -1)
 
 
-def _first(white: Tensor) -> Tensor:
-    return nnf.pad(white[:, :LEADING], (0, max(0, LEADING - white.shape[1])))
-
-
 def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:
     """What the members of each kind see, (M, 1, p): everything, and for a second kind what is narrow."""
     seen = torch.stack([torch.ones_like(narrow), narrow][:kinds])
     return seen.float().repeat_interleave(folds, 0).unsqueeze(1)
 
 
-def _stacked(sides: tuple[EllipticalRows, ...]) -> EllipticalRows:
+def _stacked(sides: list[EllipticalRows]) -> EllipticalRows:
     """One side of all folds; folds that keep fewer coordinates are filled up with 0."""
     rank = max(side.leading.shape[1] for side in sides)
     return EllipticalRows(

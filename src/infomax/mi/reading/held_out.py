@@ -18,7 +18,7 @@ from infomax.mi.networks.stack import Stack
 from infomax.mi.reading.mixing import mix
 from infomax.scores import paired_scores
 
-__all__ = ["FoldCritic", "Interval", "Reading", "interval_of", "read"]
+__all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read"]
 
 
 class Reading(NamedTuple):
@@ -54,10 +54,20 @@ class FoldCritic:
         fold: its number.
         validation: rows that weigh and bound it.
         rows: rows of the whole sample.
+        groups: (rows,), rows that depend on each other, which are no marginal pairs; none when None.
     """
 
-    def __init__(self, stack: Stack, critic: StackedCritic, fold: int, validation: Tensor, rows: int) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        critic: StackedCritic,
+        fold: int,
+        validation: Tensor,
+        rows: int,
+        groups: Tensor | None = None,
+    ) -> None:
         self._candidates = Candidates(stack, critic, fold)
+        self._groups = groups
         met = self._blocks(validation, WIDE_BLOCK)
         self.mixture = mix(self._candidates.tables(*met), rows)
 
@@ -67,23 +77,37 @@ class FoldCritic:
 
     def block_scores(self, rows: Tensor) -> Tensor:
         """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
-        size = max(2, min(BLOCK, len(rows) // 4))
-        scores = self.scores(*self._blocks(rows, size))
-        return scores.view(-1, size, size)
+        x_rows, y_rows = self._blocks(rows, max(2, min(BLOCK, len(rows) // 4)))
+        return self.scores(x_rows, y_rows).view(-1, y_rows.shape[1], y_rows.shape[1])
 
-    @staticmethod
-    def _blocks(rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def _blocks(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        if self._groups is not None:
+            rows, apart = _spread(rows, self._groups)
+            size = max(2, min(size, apart))
         blocks = in_blocks(rows, size)
         return blocks.flatten(), blocks[:, all_pairs(blocks.shape[1], rows.device)].flatten(0, 1)
 
 
-def read(critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Estimator]) -> Reading:
+def _spread(rows: Tensor, groups: Tensor) -> tuple[Tensor, int]:
+    """Rows in an order in which those of a group lie as far apart as there are groups, and the number of groups."""
+    codes = groups[rows]
+    order = codes.argsort(stable=True)
+    _, counts = torch.unique_consecutive(codes[order], return_counts=True)
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    turn = torch.arange(len(rows), device=rows.device) - first
+    return rows[order][turn.argsort(stable=True)], len(counts)
+
+
+def read(
+    critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Estimator], groups: Tensor | None = None
+) -> Reading:
     """Read the estimate off every fold's test rows, once.
 
     Args:
         critics: one a fold.
         tests: the test rows of each fold.
         make: makes the estimator whose estimate is reported.
+        groups: (n,), rows that depend on each other: they widen the standard error.
     """
     values, block_values, sizes = [], [], []
     pointwise = torch.zeros(sum(map(len, tests)), dtype=torch.float64, device=tests[0].device)
@@ -95,8 +119,18 @@ def read(critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Esti
         pointwise[test] = critic.scores(test, test[:, None]).squeeze(1)
     nats = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
     deviation = float(torch.tensor(block_values, dtype=torch.float64).std())
-    error = deviation / math.sqrt(len(block_values))
+    error = deviation / math.sqrt(len(block_values)) * clustering(pointwise, groups)
     return Reading(nats, error, values, blocks.shape[-1] - 1, len(block_values), pointwise)
+
+
+def clustering(values: Tensor, groups: Tensor | None) -> float:
+    """By what the standard error of a mean of values (n,) grows where rows of a group depend on each other."""
+    if groups is None:
+        return 1.0
+    centred = values - values.mean()
+    sums = torch.zeros(int(groups.max()) + 1, dtype=values.dtype, device=values.device).index_add(0, groups, centred)
+    alone = float(centred.square().sum())
+    return max(1.0, math.sqrt(float(sums.square().sum()) / alone)) if alone > 0 else 1.0
 
 
 def _estimate(estimator: Estimator, scores: Tensor) -> float:
