@@ -64,7 +64,7 @@ def measure(
         method=best.method,
         doubts=doubts_of(
             best.nats,
-            rows=n,
+            rows=best.different,
             reading=reading.nats,
             standard_error=reading.standard_error,
             folds=reading.fold_nats,

@@ -14,10 +14,10 @@ from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 
 __all__ = ["Best", "best_estimate"]
 
-_NEIGHBOURS = 5
+_NEIGHBOURS = (20, 5)  # many vary little, few miss little
 _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
-_SURE = 2.0  # variances of the difference below which it is taken for chance
+_SURE = 1.0  # variances of the difference below which it is taken for chance
 _MISSED = 0.5  # of what neighbours add to the bound, how much they may have missed
 
 
@@ -31,8 +31,8 @@ class Best(NamedTuple):
     standard_error: float
     method: str
     """How it was found."""
-    neighbours: float
-    """What nearest neighbours corrected by the critic say."""
+    different: int
+    """Rows without copies."""
 
 
 def best_estimate(
@@ -47,10 +47,11 @@ def best_estimate(
 ) -> Best:
     r"""Add to the bound what nearest neighbours, corrected by the critic, find beyond it.
 
-    .. math:: \hat I = B + \Big(1 - \frac{2 \sigma^2}{D^2}\Big)_+ D, \qquad D = (\hat N - B)_+
+    .. math:: \hat I_k = \hat I_{k'} + \Big(1 - \frac{\sigma^2}{D^2}\Big)_+ D, \qquad D = (\hat N_k - \hat I_{k'})_+
 
-    with B the bound, N the estimate of :func:`neighbour_terms` and sigma the standard error of their difference. Where
-    that could be chance, the bound stays; it varies less, and is 0 where nothing was found.
+    It begins with the bound and goes on to 20 and to 5 neighbours, each estimate with the one before in the place of
+    :math:`\hat I_{k'}`; :math:`\hat N_k` is that of :func:`neighbour_terms`, sigma the difference's standard error.
+    Where that could be chance, the estimate stays: it varies less, and is 0 where nothing was found.
 
     Args:
         x: (n, dx), all rows on the scale in which neighbours are sought.
@@ -65,20 +66,28 @@ def best_estimate(
     n = len(x)
     alone = torch.arange(n) if groups is None else _without_copies(x, y, groups)
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
-    wider = clustering(reading.pointwise, groups)
-    found = min(float(terms.mean()), math.log(len(alone)))  # so many different rows show no more
-    own = reading.pointwise[anchors]
-    difference = max(0.0, found - reading.nats)
-    doubt = float((terms - own).std()) / math.sqrt(len(anchors)) * wider
-    share = max(0.0, 1 - _SURE * doubt**2 / difference**2) if difference > 0 else 0.0
-    nats = reading.nats + share * difference
-    error = math.hypot((1 - share) * reading.standard_error, share * float(terms.std()) / math.sqrt(len(anchors)))
-    around = interval_of(nats, max(error, doubt * share), reading.blocks, confidence, n)
+    of_anchors = None if groups is None else groups[anchors]
+    nats, error, doubt, before = reading.nats, reading.standard_error, 0.0, reading.pointwise[anchors]
+    for of_k in terms:
+        found = min(float(of_k.mean()), math.log(len(alone)))  # so many different rows show no more
+        difference = max(0.0, found - nats)
+        doubt = _standard_error(of_k - before, of_anchors)
+        share = max(0.0, 1 - _SURE * doubt**2 / difference**2) if difference > 0 else 0.0
+        nats += share * difference
+        error = math.hypot((1 - share) * error, share * _standard_error(of_k, of_anchors))
+        before = before + share * (of_k - before)
+    added = nats - reading.nats
+    around = interval_of(nats, error, reading.blocks, confidence, n)
     # What the critic misses is missed in part within boxes, too; it always lies above.
-    away = _MISSED * difference + doubt
-    method = "nearest neighbours corrected by held-out critics" if share > 0 else "held-out critics"
+    away = _MISSED * added + doubt
+    method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
-    return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), error, method, found)
+    return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), error, method, len(alone))
+
+
+def _standard_error(values: Tensor, groups: Tensor | None) -> float:
+    """Of the mean of values (n,), whose groups may depend within."""
+    return float(values.std()) / math.sqrt(len(values)) * clustering(values, groups)
 
 
 def _terms(
@@ -89,19 +98,22 @@ def _terms(
     generator: torch.Generator,
     alone: Tensor,
     groups: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[list[Tensor], Tensor]:
+    """Terms of the anchors for each number of neighbours, and the anchors."""
     n = len(x)
     groups = torch.arange(n, device=x.device) if groups is None else groups
     pool = alone if len(alone) <= _POOL else alone[torch.randperm(len(alone), generator=generator)[:_POOL]]
     among = torch.zeros(n, dtype=torch.bool)
     among[pool] = True
-    terms, anchors = [], []
+    terms: list[list[Tensor]] = [[] for _ in _NEIGHBOURS]
+    anchors = []
     for critic, test in zip(critics, tests, strict=True):
         some = test[among.to(test.device)[test]][: max(1, _ANCHORS // len(tests))]
         boxes = find_neighbourhoods(x, y, some, pool.to(x.device), _NEIGHBOURS, generator, groups)
-        terms.append(neighbour_terms(boxes, some, critic.scores))
+        for of_k, around in zip(terms, boxes, strict=True):
+            of_k.append(neighbour_terms(around, some, critic.scores))
         anchors.append(some)
-    return torch.cat(terms), torch.cat(anchors)
+    return [torch.cat(of_k) for of_k in terms], torch.cat(anchors)
 
 
 def _without_copies(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def doubts_of(
 
     Args:
         nats: the best estimate.
-        rows: n.
+        rows: n, without copies.
         reading: what held-out critics say, before it is brought to at least 0.
         standard_error: of the reading.
         folds: the reading of each fold.

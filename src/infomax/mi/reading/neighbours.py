@@ -30,10 +30,10 @@ def find_neighbourhoods(
     y: Tensor,
     anchors: Tensor,
     pool: Tensor,
-    neighbours: int,
+    neighbours: tuple[int, ...],
     generator: torch.Generator,
     groups: Tensor,
-) -> Neighbourhoods:
+) -> list[Neighbourhoods]:
     r"""Count the rows around each anchor, and draw marginal pairs from the box.
 
     .. math:: \psi(k) + \psi(n) - \psi(n_x + 1) - \psi(n_y + 1)
@@ -46,7 +46,7 @@ def find_neighbourhoods(
         y: (N, dy).
         anchors: (n,), rows around which to look.
         pool: (m,), rows to look among.
-        neighbours: k, at least 2.
+        neighbours: numbers k, each at least 2, for each of which boxes are returned.
         generator: of the draws.
         groups: (N,), numbers of groups: rows of an anchor's own are no neighbours.
 
@@ -57,7 +57,7 @@ def find_neighbourhoods(
         _around(x, y, some, pool, neighbours, generator, groups)
         for some in torch.split(anchors, max(1, _CHUNK // len(pool)))
     ]
-    return Neighbourhoods(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    return [Neighbourhoods(*map(torch.cat, zip(*of_k, strict=True))) for of_k in zip(*found, strict=True)]
 
 
 def _around(
@@ -65,25 +65,35 @@ def _around(
     y: Tensor,
     anchors: Tensor,
     pool: Tensor,
-    neighbours: int,
+    neighbours: tuple[int, ...],
     generator: torch.Generator,
     groups: Tensor,
-) -> Neighbourhoods:
+) -> list[Neighbourhoods]:
     of_x = torch.cdist(x[anchors], x[pool], p=float("inf"))
     of_y = torch.cdist(y[anchors], y[pool], p=float("inf"))
     own = groups[anchors][:, None] == groups[pool]
     of_x.masked_fill_(own, float("inf"))
     of_y.masked_fill_(own, float("inf"))
     joint = torch.maximum(of_x, of_y)
-    radius = joint.topk(neighbours, dim=1, largest=False).values[:, -1:]
+    nearest = joint.topk(min(max(neighbours), joint.shape[1]), dim=1, largest=False).values
+    size = torch.digamma((~own).sum(1).double() + 1)
+    found = []
+    for k in neighbours:
+        radius = nearest[:, min(k, nearest.shape[1]) - 1, None]
+        found.append(_boxes(of_x, of_y, joint, radius, pool, size, generator))
+    return found
+
+
+def _boxes(
+    of_x: Tensor, of_y: Tensor, joint: Tensor, radius: Tensor, pool: Tensor, size: Tensor, generator: torch.Generator
+) -> Neighbourhoods:
     held = (joint <= radius).sum(1, keepdim=True)
     tied = (joint == radius).sum(1, keepdim=True) > 1
     in_x, in_y = (torch.where(tied, side <= radius, side < radius) for side in (of_x, of_y))
     rows_x, rows_y = in_x.sum(1), in_y.sum(1)
     # Ties make the box one of given size, whose rows are counted; else its size is that of the k-th neighbour.
     inside = torch.where(tied, held + 1, held).squeeze(1).double()
-    size = torch.digamma((~own).sum(1) + 1.0)
-    count = torch.digamma(inside) + size - torch.digamma(rows_x + 1.0) - torch.digamma(rows_y + 1.0)
+    count = torch.digamma(inside) + size - torch.digamma(rows_x.double() + 1) - torch.digamma(rows_y.double() + 1)
     x_rows, y_rows = _drawn(in_x, rows_x, generator), _drawn(in_y, rows_y, generator)
     for _ in range(2):  # a joint row is no marginal pair
         again = _drawn(in_y, rows_y, generator)
