@@ -103,7 +103,7 @@ class TestGroups:
         x = np.repeat(rng.normal(size=(100, 2)), 16, 0) + 0.1 * rng.normal(size=(1600, 2))
         y = np.repeat(rng.normal(size=(100, 1)), 16, 0)
         found = quick(x, y, 20, groups=np.repeat(np.arange(100), 16), permutations=60)
-        assert found.nats < 0.05
+        assert found.nats < 0.1
         assert found.low == 0.0
         assert found.p_value is not None
         assert found.p_value > 0.05

@@ -17,7 +17,7 @@ __all__ = ["Best", "best_estimate"]
 _NEIGHBOURS = (20, 5)  # many vary little, few miss little
 _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
-_SURE = 1.0  # variances of the difference below which it is taken for chance
+_SURE = 2.0  # variances of the difference below which it is taken for chance
 _MISSED = 0.5  # of what neighbours add to the bound, how much they may have missed
 
 
@@ -47,7 +47,7 @@ def best_estimate(
 ) -> Best:
     r"""Add to the bound what nearest neighbours, corrected by the critic, find beyond it.
 
-    .. math:: \hat I_k = \hat I_{k'} + \Big(1 - \frac{\sigma^2}{D^2}\Big)_+ D, \qquad D = (\hat N_k - \hat I_{k'})_+
+    .. math:: \hat I_k = \hat I_{k'} + \Big(1 - \frac{2 \sigma^2}{D^2}\Big)_+ D, \qquad D = (\hat N_k - \hat I_{k'})_+
 
     It begins with the bound and goes on to 20 and to 5 neighbours, each estimate with the one before in the place of
     :math:`\hat I_{k'}`; :math:`\hat N_k` is that of :func:`neighbour_terms`, sigma the difference's standard error.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -128,7 +129,7 @@ def neighbour_terms(boxes: Neighbourhoods, anchors: Tensor, scores: Callable[[Te
     n, draws = boxes.x_rows.shape
     met = scores(boxes.x_rows.flatten(), boxes.y_rows.view(-1, 1)).view(n, draws)
     away = met - scores(anchors, anchors[:, None])
-    log_mean = torch.logsumexp(away, 1) - torch.log(torch.tensor(float(draws)))
+    log_mean = torch.logsumexp(away, 1) - math.log(draws)
     relative = (away - log_mean[:, None]).exp()
     # The log of a mean of so many draws is low, by half its relative variance.
     return boxes.terms - log_mean - relative.var(1).clamp_max(draws / 2) / (2 * draws)
