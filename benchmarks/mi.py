@@ -1,85 +1,111 @@
-"""Mutual information by estimate_mi and by peers, against the truth, on tasks that have one."""
+"""Mutual information by estimate_mi and by peers, against the truth, on suites of tasks that have one."""
 
 from __future__ import annotations
 
 import argparse
 import csv
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import DEVICE, RESULTS, conditions, table
-from benchmarks.mi_methods import METHODS, Answer, MissingPeerError
+from benchmarks.harness import DEVICE, RESULTS, conditions
+from benchmarks.mi_methods import METHODS, Answer, Method, MissingPeerError, Terms
 from benchmarks.mi_plot import draw
-from infomax.mi.tasks import beyond_normal, more_tasks
+from benchmarks.mi_report import report
+from benchmarks.mi_suites import SUITES, Case, Samples, Suite
 
 __all__ = ["add_options", "run"]
 
-_PATIENCE = 2  # tasks on which a method may be over its time before it is asked no more
+_PATIENCE = 2  # cases on which a method may be over its time before it is asked no more
 _SILENT = ("no answer within", "not asked")
-# Spirals, the Swiss roll and uniform noise; all others are increasing maps of a Gaussian or Student-t copula.
-_NOT_ELLIPTICAL = ("additive", "swissroll", "spiral")
-Samples = tuple[np.ndarray, np.ndarray]
+_QUICK_ROWS, _QUICK_STEPS, _QUICK_SEEDS = 120, 5, 2
 FIELDS = [
-    "task", "dim_x", "dim_y", "rows", "seed", "samples", "truth",
-    "method", "nats", "low", "high", "seconds", "note", "conditions",
+    "suite", "group", "task", "dim_x", "dim_y", "rows", "seed", "samples", "truth", "method", "nats", "low", "high",
+    "bound", "standard_error", "flagged", "seconds", "note", "conditions",
 ]  # fmt: skip
-DEFAULT_METHODS = (
-    "infomax",
-    "CCA (bmi)",
-    "KSG (bmi)",
-    "InfoNCE (bmi)",
-    "MINE (bmi)",
-    "NWJ (bmi)",
-    "SMILE (torch-mist)",
-)
+_NUMBERS = ("truth", "nats", "low", "high", "bound", "standard_error", "seconds")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say which tasks, which methods, which samples."""
+    """Say which suite, which of its tasks, which methods, how many samples."""
+    command.add_argument("--suite", default="beyond-normal", choices=list(SUITES))
     command.add_argument("--tasks", nargs="*", default=[], help="only tasks whose name holds one of these")
-    command.add_argument("--methods", nargs="*", default=list(DEFAULT_METHODS), choices=sorted(METHODS), metavar="NAME")
-    command.add_argument("--samples", choices=("auto", "ours"), default="auto", help="draw with benchmark-mi if there")
-    command.add_argument("--size", type=int, default=10_000, help="pairs a task")
-    command.add_argument("--seed", type=int, default=0, help="of the samples")
-    command.add_argument("--seconds", type=float, default=60.0, help="budget of a method on a task")
-    command.add_argument("--name", default="mi", help="of the files in benchmarks/results; a run goes on where it was")
+    command.add_argument("--methods", nargs="*", default=None, choices=sorted(METHODS), metavar="NAME")
+    command.add_argument("--samples", choices=("auto", "ours"), default="auto",
+                         help="beyond-normal: draw with benchmark-mi if there")  # fmt: skip
+    command.add_argument("--size", type=int, default=None, help="pairs a task, the suite's own if not given")
+    command.add_argument("--seeds", type=int, default=None, help="samples a task, the suite's own number if not given")
+    command.add_argument("--seed", type=int, default=None, help="of the first sample")
+    command.add_argument("--steps", type=int, default=None, help="of our training, estimate_mi's own if not given")
+    command.add_argument("--seconds", type=float, default=60.0, help="budget of a method on a sample")
+    command.add_argument("--name", default=None, help="of the files in benchmarks/results; a run goes on where it was")
+    command.add_argument("--quick", action="store_true", dest="smoke", help="few cases, pairs and steps, nothing kept")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Estimate what is not yet in the file, task by task, and draw what is there."""
-    if options.smoke:
-        options.tasks, options.size, options.methods = ["1v1-normal-0.75"], 200, ["infomax, start alone"]
-    drawn_by, tasks = _tasks(options.samples)
-    chosen = {
-        name: task for name, task in tasks.items() if not options.tasks or any(part in name for part in options.tasks)
-    }
-    file = RESULTS / f"{options.name}-{DEVICE}.csv"
-    rows = [] if options.smoke or not file.exists() else _read(file)
-    done = {(row["task"], row["method"], int(row["rows"]), int(row["seed"])) for row in rows}
-    print(f"{len(chosen)} tasks, samples by {drawn_by}")
-    for name, (truth, sample) in chosen.items():
-        missing = [method for method in options.methods if (name, method, options.size, options.seed) not in done]
-        if not missing:
-            continue
-        x, y = sample(options.size, options.seed)
-        for method in missing:
-            answer = _ask(METHODS[method], x, y, options.seconds) if not _given_up(method, rows) else _NOT_ASKED
-            rows.append({
-                "task": name, "dim_x": x.shape[1], "dim_y": y.shape[1], "rows": options.size, "seed": options.seed,
-                "samples": drawn_by, "truth": truth, "method": method, "nats": answer.nats, "low": answer.low,
-                "high": answer.high, "seconds": answer.seconds, "note": answer.note, "conditions": _conditions(),
-            })  # fmt: skip
-            print(f"{name:50s} truth {truth:6.3f}  {method:20s} {_number(answer.nats)}  {answer.note}", flush=True)
-            if not options.smoke:
-                _write(file, rows)
-    _report(rows, file, keep=not options.smoke)
+    """Estimate what is not yet in the file, case by case, and draw what is there."""
+    suite = SUITES[options.suite]
+    cases = _chosen(options, suite)
+    methods = _methods(options, suite)
+    seeds = _seeds(options, suite)
+    steps = _QUICK_STEPS if options.smoke and options.steps is None else options.steps
+    name = options.name or ("mi" if options.suite == "beyond-normal" else f"mi-{options.suite}")
+    file = RESULTS / f"{name}-{DEVICE}.csv"
+    rows = [] if options.smoke or not file.exists() else _read(file, {case.name: case.group for case in cases})
+    done = {(row["task"], row["method"], int(str(row["rows"])), int(str(row["seed"]))) for row in rows}
+    skipped: dict[str, str] = {}
+    print(f"{options.suite}: {len(cases)} cases, {len(seeds)} samples each")
+    for seed in seeds:
+        for case in cases:
+            missing = [
+                method
+                for method in methods
+                if method not in skipped and (case.name, method, case.rows, seed) not in done
+            ]
+            if not missing:
+                continue
+            x, y = case.sample(case.rows, seed)
+            for method in missing:
+                terms = Terms(options.seconds, seed, steps)
+                answer = _NOT_ASKED if _given_up(method, rows) else _ask(METHODS[method], x, y, terms, method, skipped)
+                if answer is None:
+                    print(f"skipped: {method}: {skipped[method]}")
+                    continue
+                rows.append(_row(options.suite, case, seed, x, y, method, answer))
+                print(_line(case, seed, method, answer), flush=True)
+                if not options.smoke:
+                    _write(file, rows)
+    text = report(suite, rows, skipped)
+    print(text)
+    if not options.smoke and rows:
+        file.with_suffix(".txt").write_text(text)
+        draw(rows, file.with_suffix(".png"))
 
 
-_NOT_ASKED = Answer(note=f"not asked: over its time on {_PATIENCE} tasks in a row")
+def _chosen(options: argparse.Namespace, suite: Suite) -> list[Case]:
+    cases = list(suite.cases(_QUICK_ROWS if options.smoke and options.size is None else options.size))
+    if options.suite == "beyond-normal" and options.samples == "auto" and not options.smoke:
+        cases = _of_bmi(cases)
+    if options.tasks:
+        return [case for case in cases if any(part in case.name for part in options.tasks)]
+    return list({case.group: case for case in cases}.values()) if options.smoke else cases
+
+
+def _methods(options: argparse.Namespace, suite: Suite) -> list[str]:
+    if options.methods is not None:
+        return list(options.methods)
+    quick = ("infomax", "KSG, k = 3", "SVM (scikit-learn)")
+    return [method for method in suite.methods if method in quick or not options.smoke]
+
+
+def _seeds(options: argparse.Namespace, suite: Suite) -> range:
+    first = suite.first_seed if options.seed is None else options.seed
+    count = options.seeds if options.seeds is not None else _QUICK_SEEDS if options.smoke else suite.seeds
+    return range(first, first + count)
+
+
+_NOT_ASKED = Answer(note=f"not asked: over its time on {_PATIENCE} cases in a row")
 
 
 def _given_up(method: str, rows: Sequence[Mapping[str, object]]) -> bool:
@@ -87,28 +113,33 @@ def _given_up(method: str, rows: Sequence[Mapping[str, object]]) -> bool:
     return len(notes) == _PATIENCE and all(note.startswith(_SILENT) for note in notes)
 
 
-def _ask(method: Callable[..., Answer], x: np.ndarray, y: np.ndarray, seconds: float) -> Answer:
+def _ask(
+    method: Method, x: np.ndarray, y: np.ndarray, terms: Terms, name: str, skipped: dict[str, str]
+) -> Answer | None:
+    """Return the answer, or None after noting why there can be none here."""
     try:
-        return method(x, y, seconds)
+        return method(x, y, terms)
     except MissingPeerError as reason:
-        return Answer(note=f"skipped: {reason}")
+        skipped[name] = str(reason)
+        return None
 
 
-def _tasks(samples: str) -> tuple[str, dict[str, tuple[float, Callable[[int, int], Samples]]]]:
-    """Truth and sampler by task name: benchmark-mi's where it is installed, else our own of the same names."""
-    if samples == "auto":
-        try:
-            import bmi
-        except (ImportError, AttributeError) as error:  # its jax may not fit its equinox
-            print(f"benchmark-mi cannot be imported ({error}): the tasks are our own")
-        else:
-            theirs = bmi.benchmark.BENCHMARK_TASKS
-            return "benchmark-mi", {name: (task.mutual_information, _of_bmi(task)) for name, task in theirs.items()}
-    ours = {**beyond_normal(), **more_tasks()}
-    return "infomax.mi.tasks", {name: (task.nats, _of_ours(task)) for name, task in ours.items()}
+def _of_bmi(ours: list[Case]) -> list[Case]:
+    """Draw with benchmark-mi where it is installed, the tasks of the same names."""
+    try:
+        import bmi
+    except (ImportError, AttributeError) as error:  # its jax may not fit its equinox
+        print(f"benchmark-mi cannot be imported ({error}): the samples are our own")
+        return ours
+    theirs = bmi.benchmark.BENCHMARK_TASKS
+    return [
+        Case(case.name, float(theirs[case.name].mutual_information), case.rows, _sampler(theirs[case.name]), case.group,
+             "benchmark-mi")
+        for case in ours if case.name in theirs
+    ]  # fmt: skip
 
 
-def _of_bmi(task: object) -> Callable[[int, int], Samples]:
+def _sampler(task: object) -> Callable[[int, int], Samples]:
     def sample(size: int, seed: int) -> Samples:
         x, y = task.sample(size, seed=seed)  # type: ignore[attr-defined]
         return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -116,27 +147,45 @@ def _of_bmi(task: object) -> Callable[[int, int], Samples]:
     return sample
 
 
-def _of_ours(task: object) -> Callable[[int, int], Samples]:
-    def sample(size: int, seed: int) -> Samples:
-        x, y = task.sample(size, seed)  # type: ignore[attr-defined]
-        return x.numpy(), y.numpy()
+def _row(
+    suite: str, case: Case, seed: int, x: np.ndarray, y: np.ndarray, method: str, answer: Answer
+) -> dict[str, object]:
+    return {
+        "suite": suite, "group": case.group, "task": case.name, "dim_x": x.shape[1], "dim_y": y.shape[1],
+        "rows": len(x), "seed": seed, "samples": case.drawn_by, "truth": case.truth, "method": method,
+        "nats": answer.nats, "low": answer.low, "high": answer.high, "bound": answer.bound,
+        "standard_error": answer.standard_error, "flagged": answer.flagged, "seconds": answer.seconds,
+        "note": answer.note,
+        # Without the part about other processes, which only rounds in turns can tell.
+        "conditions": conditions().partition(", other processes")[0],
+    }  # fmt: skip
 
-    return sample
+
+def _line(case: Case, seed: int, method: str, answer: Answer) -> str:
+    truth = "     -" if case.truth is None else f"{case.truth:6.3f}"
+    ends = "" if answer.low is None or answer.high is None else f"[{answer.low:.3f}, {answer.high:.3f}]"
+    flag = "flagged" if answer.flagged else ""
+    said = f"{_number(answer.nats)} {ends} {flag} {answer.note}"
+    return f"{case.name:42s} {case.rows:6d} {seed:3d} truth {truth}  {method:20s} {said}"
 
 
-def _read(file: Path) -> list[dict[str, object]]:
+def _number(nats: float | None) -> str:
+    return "     -" if nats is None else f"{nats:6.3f}" if abs(nats) < 1e3 else f"{nats:.1e}"
+
+
+def _read(file: Path, groups: Mapping[str, str]) -> list[dict[str, object]]:
+    """Read rows that an earlier run wrote, perhaps before there were groups."""
     with file.open(newline="") as opened:
-        return [
-            {
-                key: _float(value) if key in ("truth", "nats", "low", "high", "seconds") else value
-                for key, value in row.items()
-            }
-            for row in csv.DictReader(opened)
-        ]
+        rows = [{key: _value(key, row.get(key) or "") for key in FIELDS} for row in csv.DictReader(opened)]
+    for row in rows:
+        row["group"] = row["group"] or groups.get(str(row["task"]), "")
+    return rows
 
 
-def _float(text: str) -> float | None:
-    return float(text) if text else None
+def _value(key: str, text: str) -> object:
+    if key in _NUMBERS:
+        return float(text) if text else None
+    return {"True": True, "False": False, "": None}.get(text, text) if key == "flagged" else text
 
 
 def _write(file: Path, rows: Iterable[Mapping[str, object]]) -> None:
@@ -145,53 +194,3 @@ def _write(file: Path, rows: Iterable[Mapping[str, object]]) -> None:
         writer = csv.DictWriter(opened, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _conditions() -> str:
-    """Without the part about other processes, which only rounds in turns can tell."""
-    return conditions().partition(", other processes")[0]
-
-
-def _number(nats: float | None) -> str:
-    return "     -" if nats is None else f"{nats:6.3f}" if abs(nats) < 1e3 else f"{nats:.1e}"
-
-
-def _report(rows: list[dict[str, object]], file: Path, *, keep: bool) -> None:
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    of = {(row["task"], row["method"]): row for row in rows}
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    by_task = [
-        {"task": task, "truth": next(row["truth"] for row in rows if row["task"] == task)}
-        | {method: of[task, method]["nats"] if (task, method) in of else None for method in methods}
-        for task in tasks
-    ]
-    summary = [_summary(method, methods[0], rows, of) for method in methods]
-    title = f"Mutual information in nats, {rows[0]['rows']} pairs a task, samples by {rows[0]['samples']}"
-    text = f"{title}\n{rows[0]['conditions']}\n\n{table(summary)}\n\n{table(by_task)}\n"
-    print(text)
-    if keep:
-        file.with_suffix(".txt").write_text(text)
-        draw(rows, file.with_suffix(".png"))
-
-
-def _summary(
-    method: str, first: str, rows: Sequence[Mapping[str, Any]], of: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> dict[str, object]:
-    """A method's errors, on all tasks and on those without an elliptical copula, and those of the first beside it."""
-    mine = [row for row in rows if row["method"] == method]
-    answered = [row for row in mine if row["nats"] is not None]
-    errors = [abs(row["nats"] - row["truth"]) for row in answered]
-    bent = [abs(row["nats"] - row["truth"]) for row in answered if any(part in row["task"] for part in _NOT_ELLIPTICAL)]
-    beside = [of[row["task"], first] for row in answered if (row["task"], first) in of]
-    return {
-        "method": method, "tasks": len(answered), "mean |error|": _mean(errors),
-        f"{first} there": _mean([abs(row["nats"] - row["truth"]) for row in beside if row["nats"] is not None]),
-        "not elliptical": _mean(bent), "largest |error|": max(errors, default=None),
-        "over 0.1": sum(error > 0.1 for error in errors),
-        "seconds a task": statistics.median(row["seconds"] for row in answered) if answered else None,
-        "unanswered": len(mine) - len(answered),
-    }  # fmt: skip
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.mean(values) if values else None

@@ -1,8 +1,9 @@
-"""What is compared: a function of samples and a budget of seconds each, which answers in nats."""
+"""What is compared: a function of samples and the terms of the run each, which answers in nats."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import math
 import multiprocessing
@@ -15,13 +16,35 @@ from multiprocessing.connection import Connection
 import numpy as np
 import torch
 
-__all__ = ["METHODS", "Answer", "MissingPeerError"]
+from benchmarks.mi_ksg import ksg
+from benchmarks.mi_labels import held_out_nats
+
+__all__ = ["METHODS", "Answer", "MissingPeerError", "Terms"]
 
 _START_UP = 30.0  # seconds in which another process imports its libraries, beside its budget
 
 
 class MissingPeerError(Exception):
     """A method that cannot run here, with the reason."""
+
+
+class NotApplicableError(Exception):
+    """A method that has no answer for samples of this shape, with the reason."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What every method is given beside the samples.
+
+    Attributes:
+        seconds: budget; a method in another process is ended when it is over.
+        seed: of what a method draws, where it takes one.
+        steps: of our training; its own default when None.
+    """
+
+    seconds: float = 60.0
+    seed: int = 0
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,27 +56,62 @@ class Answer:
     high: float | None = None
     seconds: float | None = None
     note: str = ""
+    bound: float | None = None
+    standard_error: float | None = None
+    flagged: bool | None = None
 
 
-Method = Callable[[np.ndarray, np.ndarray, float], Answer]
+Method = Callable[[np.ndarray, np.ndarray, Terms], Answer]
 Estimate = Callable[[np.ndarray, np.ndarray], float]
 
 
 def _ours(**options: object) -> Method:
-    def ask(x: np.ndarray, y: np.ndarray, seconds: float) -> Answer:
+    def ask(x: np.ndarray, y: np.ndarray, terms: Terms) -> Answer:
         from infomax import estimate_mi
 
-        found = estimate_mi(x, y, random_state=0, **options)
-        note = "" if found.seconds <= seconds else f"took {found.seconds:.0f} s"
-        return Answer(found.nats, found.low, found.high, found.seconds, note)
+        begun = time.perf_counter()
+        try:
+            found = estimate_mi(x, y, random_state=terms.seed, **{"max_steps": terms.steps, **options})
+        except ValueError as error:  # an answer too: it could not be read
+            return Answer(seconds=time.perf_counter() - begun, note=f"ValueError: {error}"[:200])
+        note = "" if found.seconds <= terms.seconds else f"took {found.seconds:.0f} s"
+        bound = getattr(found, "bound", None)
+        return Answer(
+            found.nats, found.low, found.high, found.seconds, note,
+            bound=float(bound) if isinstance(bound, (int, float)) else None,
+            standard_error=found.standard_error, flagged=bool(found.saturated),
+        )  # fmt: skip
 
     return ask
+
+
+def _here(estimate: Estimate, needs: str) -> Method:
+    """Run in this process: what is quick and starts no threads of its own."""
+
+    def ask(x: np.ndarray, y: np.ndarray, terms: Terms) -> Answer:
+        del terms
+        _refuse_missing(needs)
+        begun = time.perf_counter()
+        try:
+            value = float(estimate(x, y))
+        except NotApplicableError as reason:
+            return Answer(note=str(reason))
+        return Answer(value, seconds=time.perf_counter() - begun)
+
+    return ask
+
+
+def _refuse_missing(needs: str) -> None:
+    if importlib.util.find_spec(needs) is None:
+        raise MissingPeerError(f"{needs}: No module named '{needs}'")
 
 
 def _apart(estimate: Estimate, needs: str) -> Method:
     """Run in another process, which is ended when its time is over."""
 
-    def ask(x: np.ndarray, y: np.ndarray, seconds: float) -> Answer:
+    def ask(x: np.ndarray, y: np.ndarray, terms: Terms) -> Answer:
+        _refuse_missing(needs)
+        seconds = terms.seconds
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_answer, args=(estimate, needs, x, y, torch.get_num_threads(), sender))
@@ -137,10 +195,38 @@ def _mist_smile(x: np.ndarray, y: np.ndarray) -> float:
     return found[0] if isinstance(found, tuple) else found
 
 
+def _sklearn_ksg(x: np.ndarray, y: np.ndarray) -> float:
+    from sklearn.feature_selection import mutual_info_regression
+
+    if x.shape[1] != 1 or y.shape[1] != 1:
+        raise NotApplicableError("one coordinate a side only")
+    return mutual_info_regression(x, y[:, 0], n_neighbors=3, random_state=0)[0]
+
+
+def _svm(x: np.ndarray, y: np.ndarray) -> float:
+    if y.dtype.kind == "f" and not np.isin(y, (0, 1)).all():
+        raise NotApplicableError("classes only")
+    import sklearn
+
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8):
+        raise MissingPeerError(f"sklearn: temperature scaling needs 1.8, here is {sklearn.__version__}")
+    return held_out_nats(x, y)
+
+
+def _infomeasure_ksg(x: np.ndarray, y: np.ndarray) -> float:
+    import infomeasure
+
+    return infomeasure.mutual_information(x.astype(float), y.astype(float), approach="ksg", k=4, base="e")
+
+
 METHODS: dict[str, Method] = {
     "infomax": _ours(),
     "infomax, start alone": _ours(max_steps=0),
     "infomax, network alone": _ours(start="none"),
+    "KSG, k = 3": _here(ksg, "scipy"),
+    "KSG (scikit-learn)": _here(_sklearn_ksg, "sklearn"),
+    "SVM (scikit-learn)": _here(_svm, "sklearn"),
+    "KSG (infomeasure)": _apart(_infomeasure_ksg, "infomeasure"),
     "CCA (bmi)": _apart(_cca, "bmi"),
     "KSG (bmi)": _apart(_ksg, "bmi"),
     "InfoNCE (bmi)": _apart(_bmi_infonce, "bmi"),

@@ -1,17 +1,24 @@
-"""Estimate less truth, task by task, for every method; needs matplotlib."""
+"""Estimate less truth, case by case, for every method; needs matplotlib."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["draw"]
 
 _SHOWN = 0.6  # nats; errors beyond lie on the edge
+_FARTHEST = 25.0  # nats; estimates and ends beyond lie on the edge
+Row = Mapping[str, Any]
 
 
-def draw(rows: Sequence[Mapping[str, object]], file: Path) -> None:
-    """Draw the errors of all methods, with our intervals, or say why not."""
+def draw(rows: Sequence[Row], file: Path) -> None:
+    """Draw the errors of all methods, with our intervals, or say why not.
+
+    Where some truth is infinite or not known, the estimates are drawn instead, with a mark at each truth.
+    """
     try:
         import matplotlib as mpl
     except ImportError:
@@ -20,24 +27,50 @@ def draw(rows: Sequence[Mapping[str, object]], file: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    known = all(row["truth"] is not None and math.isfinite(row["truth"]) for row in rows)
+    low, high = (-_SHOWN, _SHOWN) if known else (0.0, _highest(rows))
+    cases = list(dict.fromkeys(_case(row) for row in rows))
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    figure, ax = plt.subplots(figsize=(9, 1.5 + 0.24 * len(tasks)), layout="constrained")
-    ax.axvline(0, color="black", linewidth=0.8)
+    figure, ax = plt.subplots(figsize=(9, 1.5 + 0.24 * len(cases)), layout="constrained")
+    if known:
+        ax.axvline(0, color="black", linewidth=0.8)
+    else:
+        _mark_truths(ax, rows, cases)
     for number, method in enumerate(methods):
         chosen = [row for row in rows if row["method"] == method and row["nats"] is not None]
-        errors = [max(-_SHOWN, min(_SHOWN, row["nats"] - row["truth"])) for row in chosen]
-        places = [tasks.index(row["task"]) + 0.5 * (number / max(1, len(methods) - 1) - 0.5) for row in chosen]
-        ax.plot(errors, places, "o" if number == 0 else ".", color=f"C{number}", label=method, zorder=10 - number)
-        for row, error, place in zip(chosen, errors, places, strict=True):
+        shift = 0.5 * (number / max(1, len(methods) - 1) - 0.5)
+        places = [cases.index(_case(row)) + shift for row in chosen]
+        shown = [max(low, min(high, _from_truth(row, row["nats"], known))) for row in chosen]
+        ax.plot(shown, places, "o" if number == 0 else ".", color=f"C{number}", label=method, zorder=10 - number)
+        for row, value, place in zip(chosen, shown, places, strict=True):
             if row["low"] is not None:
-                ends = row["low"] - row["truth"], row["high"] - row["truth"]
-                ax.plot([min(ends[0], error), max(ends[1], error)], [place, place], color=f"C{number}", linewidth=1)
-    ax.set_yticks(range(len(tasks)), tasks, fontsize="x-small")
-    ax.set_ylim(len(tasks) - 0.5, -0.5)
-    ax.set_xlim(-_SHOWN - 0.02, _SHOWN + 0.02)
-    ax.set_xlabel(f"estimate less truth, nats (beyond {_SHOWN}: on the edge)")
+                ends = [max(low, min(high, _from_truth(row, row[end], known))) for end in ("low", "high")]
+                ax.plot([min(ends[0], value), max(ends[1], value)], [place, place], color=f"C{number}", linewidth=1)
+    ax.set_yticks(range(len(cases)), cases, fontsize="x-small")
+    ax.set_ylim(len(cases) - 0.5, -0.5)
+    margin = 0.02 * (high - low)
+    ax.set_xlim(low - margin, high + margin)
+    edge = f"(beyond {high:.3g}: on the edge)"
+    ax.set_xlabel(f"estimate less truth, nats {edge}" if known else f"estimate, nats; | the truth {edge}")
     ax.grid(axis="y", linewidth=0.3)
     figure.legend(loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(file, dpi=110)
     plt.close(figure)
+
+
+def _case(row: Row) -> str:
+    return f"{row['task']}, {row['rows']}"
+
+
+def _from_truth(row: Row, value: float, known: bool) -> float:
+    return value - row["truth"] if known else value
+
+
+def _highest(rows: Sequence[Row]) -> float:
+    values = [row[key] for row in rows for key in ("truth", "nats") if row[key] is not None and math.isfinite(row[key])]
+    return min(_FARTHEST, 1.1 * max(values, default=1.0))
+
+
+def _mark_truths(ax: Any, rows: Sequence[Row], cases: Sequence[str]) -> None:
+    truths = {_case(row): row["truth"] for row in rows if row["truth"] is not None and math.isfinite(row["truth"])}
+    ax.plot(list(truths.values()), [cases.index(case) for case in truths], "|", color="black", markersize=12)

@@ -3,8 +3,8 @@
     python examples/quickstart.py
 
 The data are scikit-learn's 1,797 digits of 8 x 8 pixels: nothing is downloaded. An encoder is trained on 1,300 of them
-without labels. Then a few labels are shown to a linear classifier on raw pixels, on the untrained encoder and on the
-trained one, and each is tested on the other 497 images. Pictures are written to runs/quickstart/.
+without labels. Then a linear classifier learns from a few labels on raw pixels, on the untrained encoder and on the
+trained one, and each is tested on the other 497 images. Two pictures are written to runs/quickstart/.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 
 import torch
-from dim_training import figures
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from infomax.evaluation import extract_features, nearest_neighbours
 BATCH = 128
 WOBBLE = 0.12  # how far views of an image differ
 LABELS = (10, 20, 50, 100)  # labelled images in all, as many of each class
+NEIGHBOURS = 7  # shown for each query
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300, help="training steps of each encoder (default: 300)")
     parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train (default: 3)")
-    parser.add_argument("--draws", type=int, default=10, help="draws of labelled images an encoder (default: 10)")
+    parser.add_argument("--draws", type=int, default=10, help="draws of labelled images per encoder (default: 10)")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="where the pictures go")
     parser.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args()
@@ -57,9 +58,9 @@ def main() -> None:
 
     report(accuracies)
     options.out.mkdir(parents=True, exist_ok=True)
-    figures.curves(history, options.out / "curves.png")
-    pictures(encoder, test, test_labels, options.out / "neighbours.png")
-    print(f"\nPictures: {options.out / 'curves.png'} and {options.out / 'neighbours.png'}")
+    draw_results(history, accuracies, options.out / "results.png")
+    draw_neighbours(encoder, test, test_labels, options.out / "neighbours.png")
+    print(f"\nPictures: {options.out / 'results.png'} and {options.out / 'neighbours.png'}")
 
 
 def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -83,16 +84,16 @@ def build_encoder() -> ConvEncoder:
     )
 
 
-def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[dict[str, str]]:
-    """Train the encoder by Deep InfoMax: no labels come in here."""
+def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[tuple[int, float, float]]:
+    """Train the encoder by Deep InfoMax, without labels. Returns steps, estimates in nats and their ceiling."""
     loss_fn = LocalDIMLoss(encoder.local_dim, encoder.global_dim, estimator="infonce", units=128)
-    # One step trains encoder and critic together: the bound on the mutual information rises for both reasons.
+    # One step trains encoder and critic together. Both raise the lower bound on the mutual information.
     parameters = [*encoder.parameters(), *loss_fn.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
     locations = math.prod(encoder.local_size)
     ceiling = math.log(1 + (BATCH - 1) * locations)  # InfoNCE cannot report more with so many negatives
-    history = []
+    history: list[tuple[int, float, float]] = []
     encoder.train()
     bar = tqdm(range(steps), title, unit="step")
     for step in bar:
@@ -107,20 +108,19 @@ def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[di
         if step % 10 == 0:
             nats = loss_fn.mutual_information(local, global_).item()
             bar.set_postfix_str(f"loss {loss.item():.3f}, MI {nats:.2f} of at most {ceiling:.2f} nats")
-            row = {"seconds": bar.format_dict["elapsed"], "loss": loss.item(), "mi": nats, "mi_ceiling": ceiling}
-            history.append({name: str(value) for name, value in row.items()})
+            history.append((step, nats, ceiling))
     return history
 
 
 def wobbled(images: Tensor) -> Tensor:
-    """Every image moved, turned, stretched and slanted a little, each its own way."""
+    """The images, each moved, turned, stretched and slanted a little at random."""
     still = torch.eye(2, 3).expand(len(images), 2, 3)
     grid = nn.functional.affine_grid(still + WOBBLE * torch.randn(len(images), 2, 3), images.shape, align_corners=False)
     return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
 def features(encoder: ConvEncoder, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """The frozen encoder's y, 64 numbers an image like the pixels, standardised by the training images."""
+    """The frozen encoder's y, 64 numbers per image like the pixels, standardised by the training images."""
     ours, theirs = (extract_features(encoder, images, ("y",)).features["y"] for images in (train, test))
     mean, deviation = ours.mean(0), ours.std(0) + 1e-6
     return (ours - mean) / deviation, (theirs - mean) / deviation
@@ -139,7 +139,7 @@ def classify(shown: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor) -
 
 
 def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
-    """The table, and in words what it says, whatever that is."""
+    """The table, and what it says in words."""
     runs = len(next(iter(accuracies.values()))[LABELS[0]])
     print(f"\nTest accuracy in %, mean and standard deviation of {runs} runs, by number of labels shown\n")
     print(f"{'':<20}" + "".join(f"{count:>6} labels" for count in LABELS))
@@ -155,15 +155,48 @@ def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
         print(("\n" if other == "raw pixels" else "") + f"The trained y is {verdict} {other}: {spelt} points.")
 
 
-def pictures(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: Path) -> None:
-    """One image of each digit, with its nearest neighbours in y and in pixels."""
+def draw_results(
+    history: list[tuple[int, float, float]], accuracies: dict[str, dict[int, list[float]]], path: Path
+) -> None:
+    """The mutual information of the last encoder by training step, and the test accuracies by number of labels."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps, nats, ceilings = zip(*history, strict=True)
+    left.plot(steps, nats, label="InfoNCE estimate on the batch")
+    left.axhline(ceilings[0], color="grey", linestyle="--", label=f"ceiling log(1 + K) = {ceilings[0]:.2f}")
+    left.set(title="Mutual information", xlabel="training step", ylabel="nats")
+    left.legend(frameon=False)
+    for (name, row), colour in zip(accuracies.items(), ("C7", "C1", "C0"), strict=True):
+        means = [torch.tensor(row[count]).mean().item() for count in LABELS]
+        spreads = [torch.tensor(row[count]).std().item() for count in LABELS]
+        right.errorbar(LABELS, means, spreads, marker="o", capsize=3, color=colour, label=name)
+    right.set(title="A linear classifier with few labels", xlabel="labelled images", ylabel="test accuracy, %")
+    right.set_xscale("log")
+    right.set_xticks(LABELS, [str(count) for count in LABELS])
+    right.minorticks_off()
+    right.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: Path) -> None:
+    """One image of each digit, with its nearest neighbours in y and in pixels; another digit is framed in red."""
     y = extract_features(encoder, images, ("y",)).features["y"]
     queries = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
-    found = {
-        f"nearest in {name}": nearest_neighbours(space, space, k=7, exclude_self=True).indices[queries]
-        for name, space in (("y", y), ("pixels", images.flatten(1)))
-    }
-    figures.neighbours((255 * images).byte().permute(0, 2, 3, 1), labels, queries, found, path)
+    figure = Figure(figsize=(9, 6))  # without a layout engine, which is slow with so many panels
+    panels = figure.subplots(10, 1 + 2 * NEIGHBOURS)
+    found = [
+        nearest_neighbours(space, space, k=NEIGHBOURS, exclude_self=True).indices[queries]
+        for space in (y, images.flatten(1))
+    ]
+    for row, picked in zip(panels, torch.cat([queries[:, None], *found], 1), strict=True):
+        for axes, index in zip(row, picked, strict=True):
+            axes.imshow(images[index, 0].numpy(), cmap="gray_r")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("black" if labels[index] == labels[picked[0]] else "red")
+            axes.spines[:].set_linewidth(1 if labels[index] == labels[picked[0]] else 3)
+    for column, title in ((0, "query"), (1, "nearest in y"), (1 + NEIGHBOURS, "nearest in pixels")):
+        panels[0, column].set_title(title, loc="left", fontsize=9)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 if __name__ == "__main__":

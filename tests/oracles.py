@@ -35,13 +35,15 @@ def pairs_of(
 
     Args:
         table: (N, Q, N, P).
-        mask: bool (N, P), True at a real location.
+        mask: bool (N, P), True at a real location. An example without one is absent, its globals too.
         negatives: for each example the other examples its globals are scored against; all of them by default.
     """
     joint: list[tuple[complex, tuple[int, int]]] = []
     marginal: dict[tuple[int, int], list[complex]] = {}
     examples, globals_, _, locations = table.shape
     for i in range(examples):
+        if mask is not None and not mask[i].any():
+            continue  # absent: its globals form no row either
         for q in range(globals_):
             marginal[i, q] = []
             for j in range(examples):
@@ -131,6 +133,16 @@ def dv_loss(pairs: Pairs) -> complex:
 def jsd_loss(pairs: Pairs, clip: float | None = None) -> complex:
     pairs = _clipped(pairs, clip)
     return _joint_mean(pairs, lambda t: _softplus(-t)) + _marginal_mean(pairs, _softplus)
+
+
+def logistic_loss(pairs: Pairs) -> complex:
+    """Zhai et al. 2023, eq. 1: every pair has the same weight."""
+    total = 0j
+    for score, _ in pairs.joint:
+        total += _softplus(-score)
+    for score in pairs.all_marginal():
+        total += _softplus(score)
+    return total / len(pairs.joint)
 
 
 def nwj_estimate(pairs: Pairs, clip: float | None = None) -> complex:
@@ -260,6 +272,7 @@ class Oracle(NamedTuple):
 ORACLES: dict[str, Oracle] = {
     "infonce": Oracle(infonce_loss, infonce_estimate),
     "jsd": Oracle(jsd_loss, dv_estimate, clips=True),
+    "logistic": Oracle(logistic_loss, dv_estimate),
     "dv": Oracle(dv_loss, dv_estimate),
     "nwj": Oracle(nwj_loss, nwj_estimate, clips=True),
     "smile": Oracle(jsd_loss, smile_estimate),

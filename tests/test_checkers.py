@@ -34,7 +34,7 @@ from infomax import (
 )
 from infomax import functional as F
 from infomax.critics import Critic, LipschitzLinear, Projection
-from infomax.pairs import Pairing, Rows, rows_of
+from infomax.pairs import Pairing, rows_of
 from infomax.prior import PriorTerms
 from infomax.scores import ClippedScores, StreamedScores, TableScores
 
@@ -149,7 +149,7 @@ def test_jensen_shannon_refuses(wrong: Callable[[PairScores], Tensor]) -> None:
         (lambda s: F.fdivergence_loss(s, "rkl") + 1, oracles.rkl_loss),  # E[T] for E[T - 1]
         (lambda s: F.fdivergence_loss(s, "hellinger") / 2, oracles.hellinger_loss),
         (lambda s: 2 * F.fdivergence_loss(s, "chi2"), oracles.chi2_loss),
-        (lambda s: F.jsd_loss(s, clip=0.5), oracles.jsd_loss),  # clipped where nobody asked
+        (lambda s: F.jsd_loss(ClippedScores(s, 0.5)), oracles.jsd_loss),  # clipped where nobody asked
         (lambda s: F.jsd_loss(s).float(), oracles.jsd_loss),  # a lower precision than its input's
         (lambda s: F.jsd_loss(s).expand(2), oracles.jsd_loss),
     ],
@@ -206,7 +206,8 @@ def cut_off(scores: PairScores) -> Tensor:
 
 
 def joint_scores_left_alone(scores: PairScores) -> Tensor:
-    joint, marginal = scores.reduce("logsumexp", soft_clip=1.2)
+    joint = scores.joint()
+    marginal = ClippedScores(scores, 1.2, soft=True).reduce("logsumexp").marginal
     return nnf.softplus(scores.per_joint(marginal) - joint).mean()
 
 
@@ -412,7 +413,7 @@ class Forgetful(Estimator):
     def forward(self, scores: PairScores) -> Tensor:
         return F.infonce_loss(scores) if self.kept is None else self.kept
 
-    def _estimate(self, scores: PairScores) -> Tensor:
+    def estimate(self, scores: PairScores) -> Tensor:
         self.kept = F.infonce_loss(scores)
         return -self.kept
 
@@ -669,7 +670,7 @@ def test_layouts_refuse() -> None:
     critic = Shuffled(2, 2)
 
     def loss(scores: StreamedScores) -> Tensor:
-        return F.infonce_loss(critic.score(Rows(scores.key, scores.query, scores.pairing)))
+        return F.infonce_loss(critic.score_rows(scores.key, scores.query, scores.pairing))
 
     refuses(
         lambda: contracts.check_loss_and_gradients(loss, oracles.infonce_loss, UNEQUAL, "streamed")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires, version
@@ -43,7 +44,8 @@ SMALL = {"_checks", "_precision", "_random", "_extras"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},
-    "variants": {*SMALL, "pairs", "critics"},
+    "variants": {*SMALL, "ops", "pairs", "critics"},
+    "training": SMALL,
     "mi": {*STACK},
     "evaluation": {*STACK, "features", "encoders", "mi"},
 }
@@ -51,6 +53,51 @@ BESIDE = {
 
 def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Which modules of these each of them imports. A name that is a module counts as that module."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        names: list[str] = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = [f"{node.module}.{alias.name}" for alias in node.names]
+                names += [name if name in trees else node.module for name in inner]
+        graph[module] = {name for name in names if name in trees}
+    return graph
+
+
+def ring_in(graph: dict[str, set[str]]) -> list[str]:
+    """A ring of modules that import each other, first and last alike; empty if there is none."""
+    done: set[str] = set()
+
+    def follow(module: str, trail: list[str]) -> list[str]:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        if module in done:
+            return []
+        for name in sorted(graph[module]):
+            if ring := follow(name, [*trail, module]):
+                return ring
+        done.add(module)
+        return []
+
+    for module in sorted(graph):
+        if ring := follow(module, []):
+            return ring
+    return []
 
 
 def rooms_imported(tree: ast.AST) -> Iterator[str]:
@@ -79,14 +126,15 @@ class TestLayers:
         rooms = {room_of(path) for path in FILES} - {"__init__"}
         assert rooms <= {*STACK, *BESIDE}, "give a new room its place in STACK or BESIDE"
 
-    @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-    def test_imports_only_go_down(self, path: Path) -> None:
-        room = room_of(path)
-        if room == "__init__":
-            return
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        wrong = sorted({name for name in rooms_imported(tree) if wrong_way(room, name)})
-        assert not wrong, f"{room} must not import {', '.join(wrong)}"
+    def test_imports_only_go_down(self) -> None:
+        wrong = [
+            f"{path.relative_to(SOURCE)} imports {name}"
+            for path in FILES
+            if room_of(path) != "__init__"
+            for name in sorted(set(rooms_imported(tree_of(path))))
+            if wrong_way(room_of(path), name)
+        ]
+        assert not wrong, wrong
 
     @pytest.mark.parametrize(
         "line",
@@ -101,18 +149,42 @@ class TestLayers:
         assert any(wrong_way("scores", name) for name in rooms_imported(ast.parse(line)))
 
     def test_relative_imports_are_not_used(self) -> None:
-        """They would pass the check above unseen."""
+        """They would pass the checks here unseen."""
         for path in FILES:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: line {node.lineno}"
+
+    def test_no_files_import_each_other(self) -> None:
+        """Neither in pairs nor in a ring, imports inside of functions included."""
+        graph = imports_of({module_of(path): tree_of(path) for path in FILES})
+        assert sum(map(len, graph.values())) > 2 * len(FILES), "or nothing was read"
+        ring = ring_in(graph)
+        assert not ring, " -> ".join(ring)
+
+    @pytest.mark.parametrize(
+        ("sources", "ring"),
+        [
+            ({"a": "from infomax.b import x", "b": "def f():\n    import infomax.a"}, True),
+            ({"a": "from infomax.b import x", "b": "from infomax import c", "c": "import infomax.a"}, True),
+            ({"room": "from infomax.room.a import x", "room.a": "from infomax.room import y"}, True),
+            ({"a": "from infomax.b import x\nfrom infomax.c import x", "b": "import infomax.c", "c": ""}, False),
+        ],
+    )
+    def test_a_ring_is_seen(self, sources: dict[str, str], ring: bool) -> None:
+        trees = {f"infomax.{name}": ast.parse(text) for name, text in sources.items()}
+        assert bool(ring_in(imports_of(trees))) == ring
 
 
 class TestSource:
-    @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-    def test_no_assert(self, path: Path) -> None:
+    def test_no_assert(self) -> None:
         """`python -O` drops them, and their message is not for users."""
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        found = [
+            f"{path.relative_to(SOURCE)}:{node.lineno}"
+            for path in FILES
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.Assert)
+        ]
+        assert not found, found
 
     def test_public_names_exist_and_are_documented(self) -> None:
         assert len(set(infomax.__all__)) == len(infomax.__all__)
@@ -160,7 +232,7 @@ class TestImport:
         outside = {"__future__", "infomax", *sys.stdlib_module_names, *declared}
         optional = {"triton", "sklearn", "matplotlib"}  # imported by the functions that use them
         for path in FILES:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.Import):
                     names = {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
@@ -182,6 +254,7 @@ class TestRelease:
             "-m",
             "build",
             "--wheel",
+            "--sdist",
             "--no-isolation",
             "--outdir",
             str(tmp_path),
@@ -197,6 +270,11 @@ class TestRelease:
             "infomax",
             f"infomax-{version('infomax')}.dist-info",
         }
+        (sdist,) = tmp_path.glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            files = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"conftest.py", "pyproject.toml", "tests/contracts.py", "docs/figures/idea.png", "README.md"} <= files
+        assert not [name for name in files if "/_build/" in name or name.startswith((".venv", "runs/"))]
 
 
 def _is_installed(name: str) -> bool:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_blocks import python_blocks, run_page
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
@@ -24,11 +31,24 @@ def test_the_pages_a_reader_meets_first_have_examples() -> None:
     assert {"README.md", "docs/index.md", "docs/quickstart.md", "docs/estimators.md"} <= names
 
 
+def project() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_links_and_files_named_are_there(page: Path) -> None:
     """Links, and paths in backticks that look like files of the repository."""
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    home = project()["project"]["urls"]["Homepage"]
+    raw = home.replace("github.com", "raw.githubusercontent.com")
+    links += re.findall(rf"\]\((?:{home}/blob|{raw})/main/([^)#]+)", text)
+    if page.name == "README.md":
+        assert all(link.startswith((home, raw)) for link in re.findall(r"\]\(([^)]+)\)", text)), (
+            "an index shows it, too"
+        )
+        assert len(links) > 10
     files = re.findall(r"`((?:docs|examples|src|tests)/[\w./-]+)`", text)
     missing = sorted(name for name in {*links, *files} if "_build" not in name and not (ROOT / name).exists())
     assert not missing

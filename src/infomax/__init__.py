@@ -35,7 +35,7 @@ from infomax.estimators import (
     Wasserstein,
 )
 from infomax.features import tap
-from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, LocalDIMLoss
+from infomax.losses import DIMLoss, DIMTerms, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss
 from infomax.mi import MIEstimate, estimate_mi
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         pairs,
         prior,
         scores,
+        training,
         variants,
     )
 
@@ -78,6 +79,7 @@ __all__ = [
     "FDivergence",
     "GaussianCritic",
     "GlobalDIMLoss",
+    "InfoMaxLoss",
     "InfoNCE",
     "JensenShannon",
     "LeaveOneOut",
@@ -104,6 +106,7 @@ __all__ = [
     "prior",
     "scores",
     "tap",
+    "training",
     "variants",
 ]
 
@@ -119,6 +122,7 @@ _ROOMS = frozenset(
         "pairs",
         "prior",
         "scores",
+        "training",
         "variants",
     )
 )

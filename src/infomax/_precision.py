@@ -34,7 +34,7 @@ def autocasting(device: str) -> bool:
 
 
 def cast_for_product(values: Tensor) -> Tensor:
-    """Cast as autocast casts the inputs of a matrix product: to its dtype, float64 excepted; not at all where it is off.
+    """Cast as autocast casts the inputs of a matrix product: to its dtype, but for float64; not at all where it is off.
 
     Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
     """

@@ -4,7 +4,7 @@ from infomax.estimators.donsker_varadhan import dv_estimate, dv_loss
 from infomax.estimators.fdivergence import fdivergence_estimate, fdivergence_loss
 from infomax.estimators.flo import flo_estimate, flo_loss
 from infomax.estimators.infonce import infonce_estimate, infonce_loss
-from infomax.estimators.jensen_shannon import jsd_loss
+from infomax.estimators.jensen_shannon import jsd_loss, logistic_loss
 from infomax.estimators.mine import mine_loss
 from infomax.estimators.nwj import nwj_estimate, nwj_loss
 from infomax.estimators.regularised import mean_square
@@ -31,6 +31,7 @@ __all__ = [
     "jsd_loss",
     "leave_one_out_estimate",
     "likelihood_loss",
+    "logistic_loss",
     "mean_square",
     "mine_loss",
     "nwj_estimate",

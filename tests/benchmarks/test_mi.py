@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import csv
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import mi, mi_methods
+from benchmarks import mi, mi_ksg, mi_labels, mi_methods, mi_report, mi_suites
+from infomax.mi.tasks import correlated_normal, dense_gaussian, independent
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = {
@@ -20,6 +24,12 @@ SAYS = {
 }
 
 
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    mi.add_options(parser)
+    return parser.parse_args(words)
+
+
 @pytest.mark.parametrize("name", SAYS)
 def test_it_runs(name: str) -> None:
     command = [sys.executable, "-m", "benchmarks", name, "--smoke"]
@@ -28,26 +38,95 @@ def test_it_runs(name: str) -> None:
     assert SAYS[name] in run.stdout
 
 
-def test_a_method_that_is_not_there_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(x: np.ndarray, y: np.ndarray, seconds: float) -> mi_methods.Answer:
+@pytest.mark.parametrize("name", sorted(set(mi_suites.SUITES) - {"beyond-normal", "coverage"}))
+def test_a_suite_runs_quickly_and_tells_every_group(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mi, "RESULTS", tmp_path)
+    mi.run(options("--suite", name, "--quick", "--seeds", "1", "--size", "100", "--steps", "2"))
+    said = capsys.readouterr().out
+    suite = mi_suites.SUITES[name]
+    assert suite.aim in said
+    for case in {case.group: case for case in suite.cases(100)}.values():
+        assert case.name in said.partition("Aim:")[2]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", mi_suites.SUITES)
+def test_the_cases_of_a_suite_can_be_told_apart_and_name_methods_that_exist(name: str) -> None:
+    suite = mi_suites.SUITES[name]
+    cases = suite.cases(None)
+    assert len({(case.name, case.rows) for case in cases}) == len(cases)
+    assert set(suite.methods) <= set(mi_methods.METHODS)
+    x, y = cases[0].sample(30, 0)
+    assert len(x) == len(y) == 30
+
+
+def test_the_sizes_and_truths_of_suites_are_those_announced() -> None:
+    sizes = {name: {case.rows for case in suite.cases(None)} for name, suite in mi_suites.SUITES.items()}
+    assert sizes["beyond-normal"] == sizes["mutinfo"] == {10_000}
+    assert sizes["bmi2"] == {5_000}
+    assert sizes["small"] == {100, 200, 500, 1_000}
+    assert sizes["coverage"] == {1_000}
+    assert sizes["labels"] == {1_797}
+    many, one_pair = mi_suites.SUITES["gaussian"].cases(None)
+    assert (many.rows, one_pair.rows) == (5_000, 2_000)
+    assert many.truth == pytest.approx(2.302, abs=1e-3)
+    assert one_pair.truth == pytest.approx(0.830, abs=1e-3)
+    assert [side.shape[1] for side in (*many.sample(5, 0), *one_pair.sample(5, 0))] == [16, 16, 100, 100]
+    levels = {case.group for case in mi_suites.SUITES["mutinfo"].cases(None)}
+    assert levels == {"1 nats", "3 nats", "5 nats", "8 nats"}
+
+
+def test_a_run_goes_on_where_it_was_and_keeps_table_numbers_and_plot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def count(x: np.ndarray, y: np.ndarray, terms: mi_methods.Terms) -> mi_methods.Answer:
+        asked.append((len(x), terms.seed))
+        return mi_methods.Answer(0.5, 0.1, 0.9, 0.01, bound=0.4, standard_error=0.2, flagged=False)
+
+    monkeypatch.setattr(mi, "RESULTS", tmp_path)
+    monkeypatch.setitem(mi_methods.METHODS, "infomax", count)
+    words = ("--suite", "small", "--tasks", "sine", "--methods", "infomax", "--size", "50")
+    mi.run(options(*words, "--seeds", "2"))
+    mi.run(options(*words, "--seeds", "3"))
+    assert asked == [(50, 0), (50, 1), (50, 2)]
+    (numbers,) = tmp_path.glob("mi-small-*.csv")
+    with numbers.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["bound"] for row in rows] == ["0.4"] * 3
+    assert all("commit" in row["conditions"] for row in rows)
+    assert "0 of 3" in numbers.with_suffix(".txt").read_text()  # flagged
+    assert numbers.with_suffix(".png").exists()
+
+
+def test_a_method_that_is_not_there_is_skipped_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(x: np.ndarray, y: np.ndarray, terms: mi_methods.Terms) -> mi_methods.Answer:
         raise mi_methods.MissingPeerError("no_such_package: No module named 'no_such_package'")
 
-    answer = mi._ask(missing, np.zeros((2, 1)), np.zeros((2, 1)), 1.0)
-    assert answer.nats is None
-    assert answer.note == "skipped: no_such_package: No module named 'no_such_package'"
+    monkeypatch.setitem(mi_methods.METHODS, "CCA (bmi)", missing)
+    mi.run(options("--suite", "small", "--quick", "--methods", "CCA (bmi)", "KSG, k = 3"))
+    said = capsys.readouterr().out
+    assert "Skipped: CCA (bmi) (no_such_package: No module named 'no_such_package')" in said
+    assert "KSG, k = 3" in said.partition("Aim:")[2]
 
 
-def test_another_process_says_what_it_lacks_and_is_ended_in_time() -> None:
+def test_another_process_says_what_it_lacks() -> None:
     x = np.zeros((2, 1))
-    with pytest.raises(mi_methods.MissingPeerError, match="no_such_package"):
-        mi_methods._apart(len_of, "no_such_package")(x, x, 60.0)
+    for run in (mi_methods._apart, mi_methods._here):
+        with pytest.raises(mi_methods.MissingPeerError, match="no_such_package"):
+            run(len_of, "no_such_package")(x, x, mi_methods.Terms())
 
 
 def len_of(x: np.ndarray, y: np.ndarray) -> float:
     return float(len(x))
 
 
-def test_a_method_over_its_time_on_two_tasks_in_a_row_is_asked_no_more() -> None:
+def test_a_method_over_its_time_on_two_cases_in_a_row_is_asked_no_more() -> None:
     late, other, answered = {"note": "no answer within 60 s"}, {"note": "ValueError: no"}, {"note": ""}
 
     def given_up(*notes: dict[str, str]) -> bool:
@@ -58,3 +137,64 @@ def test_a_method_over_its_time_on_two_tasks_in_a_row_is_asked_no_more() -> None
     assert not given_up(late)
     assert not given_up(late, answered)
     assert not given_up(other, other)
+
+
+@pytest.mark.parametrize("task", [dense_gaussian(1, 1, 0.75), correlated_normal(0.5, 0.7), independent(1, 1)], ids=str)
+def test_nearest_neighbours_find_what_is_known(task) -> None:
+    x, y = (side.numpy() for side in task.sample(3_000, seed=0))
+    assert mi_ksg.ksg(x, y) == pytest.approx(task.nats, abs=0.06)
+
+
+def test_nearest_neighbours_agree_with_scikit_learn_in_one_dimension() -> None:
+    from sklearn.feature_selection import mutual_info_regression
+
+    x, y = (side.numpy() for side in dense_gaussian(1, 1, 0.9).sample(500, seed=1))
+    theirs = mutual_info_regression(x, y[:, 0], n_neighbors=3, random_state=0)[0]
+    assert mi_ksg.ksg(x, y) == pytest.approx(theirs, abs=1e-6)
+    with pytest.raises(mi_methods.NotApplicableError):
+        mi_methods._sklearn_ksg(np.c_[x, x], y)
+
+
+def test_a_classifier_bounds_the_information_of_digits_in_both_codings() -> None:
+    found = [mi_labels.held_out_nats(*sample(600, 0)) for sample in mi_labels.labels().values()]
+    assert found[0] == found[1]
+    assert 1.8 < found[0] < math.log(10)
+
+
+ROW = {"nats": 5.0, "low": 4.0, "high": 6.0, "truth": 5.3, "flagged": False, "note": "", "rows": 1_000}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sound"),
+    [
+        ({}, True),
+        ({"nats": 0.0, "low": 0.0}, False),
+        ({"nats": 0.0, "low": 0.0, "flagged": True}, False),
+        ({"nats": 2604.0, "high": 3000.0, "flagged": True}, False),
+        ({"nats": 4.0, "flagged": True}, True),
+        ({"nats": 4.0}, False),
+        ({"truth": math.inf}, False),
+        ({"truth": math.inf, "flagged": True}, True),
+        ({"high": math.nan}, False),
+        ({"high": math.inf, "flagged": True}, False),
+        ({"nats": None, "note": "ValueError: it could not be read"}, True),
+        ({"nats": None, "note": "no answer within 60 s"}, False),
+    ],
+)
+def test_what_cannot_be_taken_for_another(changed: dict[str, object], sound: bool) -> None:
+    assert mi_report.sound({**ROW, **changed}, 0.6) is sound
+
+
+def test_intervals_of_cases_without_a_finite_truth_are_not_counted() -> None:
+    suite = mi_suites.SUITES["strong"]
+    rows = [
+        {
+            **ROW, "suite": "strong", "task": f"of {truth}", "group": "g", "rows": 10, "seed": 0, "truth": truth,
+            "method": "infomax", "bound": None, "seconds": 1.0, "samples": "ours", "conditions": "here",
+        }
+        for truth in (5.3, math.inf)
+    ]  # fmt: skip
+    summary = mi_report._summary(suite, {}, rows)
+    assert summary["holds the truth"] == "1 of 1"
+    assert summary["largest |error|"] == pytest.approx(0.3)
+    assert summary["within 0.6 or flagged"] == "1 of 2"

@@ -23,8 +23,9 @@ from infomax import (
     PairwiseCritic,
 )
 from infomax import functional as F
-from infomax.critics import GlobalBaseline, LipschitzLinear, gradient_penalty, spectral_norm_bound
+from infomax.critics import GlobalBaseline, LipschitzLinear, spectral_norm_bound
 from infomax.scores import PairScores
+from infomax.variants import gradient_penalty
 
 C, D = 3, 5
 
@@ -108,7 +109,6 @@ CRITICS: dict[str, Any] = {
     "concat": lambda: ConcatCritic(C, D, units=8),
     "gaussian": lambda: GaussianCritic(C, D, units=8),
     "lipschitz": lambda: LipschitzCritic(C, D, units=8),
-    "dot": lambda: DotCritic(C, D, units=8).eval(),
     "own": lambda: PairwiseCritic(nn.Bilinear(C, D, 1), C, D),
 }
 
@@ -225,6 +225,16 @@ class TestGlobalBaseline:
             lambda: gradient_penalty(BilinearCritic(C, D), torch.zeros(1, C), torch.zeros(1, D)),
             ValueError,
             "at least 2 examples, got 1",
+        ),
+        (
+            lambda: gradient_penalty(DotCritic(C, D, units=2).eval(), torch.zeros(4, C), torch.zeros(4, D)),
+            ValueError,
+            "critic must score each pair by itself, got DotCritic with batch norm.*BilinearCritic",
+        ),
+        (
+            lambda: LocalDIMLoss(C, D, estimator="wasserstein", critic="dot", units=2),
+            ValueError,
+            "critic must score each pair by itself and be Lipschitz for Wasserstein, got DotCritic.*critic='lipschitz'",
         ),
     ],
 )

@@ -25,23 +25,18 @@ from torch import Tensor
 from infomax import JensenShannon, PairScores
 from infomax import functional as F
 from infomax.estimators import build_estimator
+from infomax.estimators.build import names
 
 Critic = Callable[[np.ndarray], np.ndarray]
-# Each estimator's own optimal critic, from the log density ratio.
-OPTIMAL: dict[str, Critic] = {
-    "infonce": lambda ratio: ratio,
-    "dv": lambda ratio: ratio,
-    "mine": lambda ratio: ratio,
-    "jsd": lambda ratio: ratio,
-    "smile": lambda ratio: ratio,
-    "gan": lambda ratio: ratio,
-    "rkl": lambda ratio: ratio,
-    "nwj": lambda ratio: ratio + 1,
-    "kl": lambda ratio: ratio + 1,
-    "hellinger": lambda ratio: ratio / 2,
-    "tuba": lambda ratio: ratio,
-    "alpha_tuba": lambda ratio: ratio,
-}
+# Estimators that a log density ratio can be put into.
+NAMES = [name for name in names() if build_estimator(name).optimum is not None]
+LOWER = [name for name in NAMES if build_estimator(name).bound == "lower"]
+
+
+def optimal(name: str) -> Critic:
+    """An estimator's own optimal critic, from the log density ratio."""
+    slope, offset = build_estimator(name).optimum
+    return lambda ratio: slope * ratio + offset
 
 
 def quadrature(function: Callable[[np.ndarray], np.ndarray], correlation: float) -> tuple[float, float]:
@@ -62,9 +57,9 @@ def test_the_closed_forms_agree_with_quadrature() -> None:
         assert 2 - 2 * root == pytest.approx(gaussian_hellinger(correlation))
 
 
-@pytest.mark.parametrize("correlation", [0.4, 0.7])
-@pytest.mark.parametrize("name", OPTIMAL)
-def test_estimates_meet_the_truth(name: str, correlation: float) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_estimates_meet_the_truth(name: str) -> None:
+    correlation = 0.7
     truth = gaussian_information(correlation)
     # InfoNCE with K negatives lies below by about the chi-squared divergence over 2 K.
     below = 2 * gaussian_chi2(correlation) / 63 if name in ("infonce", "alpha_tuba") else 0.0
@@ -72,7 +67,7 @@ def test_estimates_meet_the_truth(name: str, correlation: float) -> None:
         build_estimator(name).mutual_information,
         correlation=correlation,
         truth=truth,
-        critic=OPTIMAL[name],
+        critic=optimal(name),
         below=below,
     )
 
@@ -81,14 +76,14 @@ def disturbed(ratio: np.ndarray, shift: float) -> np.ndarray:
     return 0.6 * ratio + shift + 0.2 * np.sin(5 * ratio)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMAL if build_estimator(name).bound == "lower"])
+@pytest.mark.parametrize("name", LOWER)
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_lower_bounds_stay_below_for_another_critic(name: str, shift: float) -> None:
     estimate, truth = build_estimator(name).mutual_information, gaussian_information(0.7)
     check_expectation(estimate, correlation=0.7, truth=truth, critic=partial(disturbed, shift=shift), tight=False)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMAL if build_estimator(name).bound == "lower"])
+@pytest.mark.parametrize("name", LOWER)
 def test_independent_variables_have_none(name: str) -> None:
     """Whatever the critic says of them, the bound is at most 0; and 0 where it says nothing."""
     random = np.random.default_rng(0)
@@ -223,6 +218,34 @@ def test_flo_needs_no_constant_right() -> None:
         truth=gaussian_information(0.7),
         critic=lambda ratio: ratio + constants[:, None],
     )
+
+
+# --- the side that an estimator claims, in batches of any size
+
+
+@pytest.mark.parametrize(("examples", "batches"), [(4, 3000), (8, 2000), (64, 200)])
+def test_every_bound_keeps_the_side_it_claims_at_its_own_optimal_critic(examples: int, batches: int) -> None:
+    truth = gaussian_information(0.9)
+    tables = gaussian_batches(0.9, examples, batches)
+    for name in LOWER:
+        found = [float(build_estimator(name).mutual_information(scores_of(optimal(name)(table)))) for table in tables]
+        error = float(np.std(found, ddof=1)) / batches**0.5
+        assert np.mean(found) <= truth + 4 * error, f"{name}: {np.mean(found):.3f} +- {error:.3f}, truth {truth:.3f}"
+
+
+@pytest.mark.parametrize("name", ["dv", "mine", "jsd", "rkl", "hellinger", "gan"])
+def test_an_asymptotic_bound_is_one_in_the_limit_alone(name: str) -> None:
+    """The figure of `dv_estimate`: 8 examples of 0.830 nats read 0.860 on average."""
+    truth, estimator = gaussian_information(0.9), build_estimator(name)
+    assert estimator.bound == "asymptotic"
+    found = [
+        float(estimator.mutual_information(scores_of(optimal(name)(table)))) for table in gaussian_batches(0.9, 8, 4000)
+    ]
+    error = float(np.std(found, ddof=1)) / len(found) ** 0.5
+    assert np.mean(found) > truth + 2 * error
+    assert np.mean(found) == pytest.approx(0.860, abs=4 * error)
+    large = [float(estimator.mutual_information(scores_of(optimal(name)(t)))) for t in gaussian_batches(0.9, 256, 40)]
+    assert np.mean(large) <= truth + 4 * float(np.std(large, ddof=1)) / 40**0.5
 
 
 # --- from above -------------------------------------------------------------------------------------------------------

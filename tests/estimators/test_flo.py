@@ -30,10 +30,10 @@ def flo_oracle(pairs: oracles.Pairs) -> complex:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-def test_against_loops(layout: Any, form: str, masked: bool) -> None:
-    check_loss_and_gradients(flo, flo_oracle, layout, form, masked=masked, scale=0.7)
+def test_against_loops(layout: Any) -> None:
+    for form in FORMS:
+        for masked in (False, True):
+            check_loss_and_gradients(flo, flo_oracle, layout, form, masked=masked, scale=0.7)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,12 +89,11 @@ def test_the_module_trains_both_critics() -> None:
         (lambda s: FLO()(s), TypeError, "u must be given beside scores.*second critic"),
         (lambda s: FLO().mutual_information(s), TypeError, "u must be given beside scores"),
         (lambda s: F.flo_loss(s, None), TypeError, "u must be a torch.Tensor, got NoneType"),
-        (lambda s: F.flo_loss(s, torch.zeros(3)), ValueError, r"each of the 4 joint pairs, \(4\), got \(3\)"),
-        (lambda s: FLO(clip=-1.0), ValueError, "clip must be positive or None, got -1.0"),
+        (lambda s: F.flo_loss(s, torch.zeros(3)), ValueError, r"each of the 4 joint pairs, \(4,\), got \(3,\)"),
         (
-            lambda s: LocalDIMLoss(3, 2, estimator=FLO(), critic="bilinear")(torch.zeros(4, 3), torch.zeros(4, 2)),
+            lambda s: LocalDIMLoss(3, 2, estimator=FLO(), critic="bilinear"),
             TypeError,
-            "u must be given",
+            r"estimator must read the scores of one critic, got FLO.*FLO\(\)\(critic\(local, global_\), second_critic",
         ),
     ],
 )

@@ -19,10 +19,10 @@ from torch import Tensor
 from infomax import PairScores
 from infomax import functional as F
 from infomax.estimators.means import log_mean_exp_marginal
+from infomax.scores import ClippedScores
 
 SEVERAL_GLOBALS = LAYOUTS[5]
 by_form = pytest.mark.parametrize("form", FORMS)
-by_mask = pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 
 
@@ -54,17 +54,22 @@ def alpha_tuba_oracle(pairs: oracles.Pairs) -> complex:
 
 
 @by_layout
-@by_form
-@by_mask
-def test_a_baseline_for_each_global_against_loops(layout: Any, form: str, masked: bool) -> None:
-    for ours, loops in ((tuba, tuba_oracle), (alpha_tuba, alpha_tuba_oracle)):
-        check_loss_and_gradients(ours, loops, layout, form, masked=masked, scale=0.7)
+@pytest.mark.parametrize(("ours", "loops"), [(tuba, tuba_oracle), (alpha_tuba, alpha_tuba_oracle)])
+def test_a_baseline_for_each_global_against_loops(ours: Any, loops: Any, layout: Any) -> None:
+    for form in FORMS:
+        for masked in (False, True):
+            check_loss_and_gradients(ours, loops, layout, form, masked=masked, scale=0.7)
 
 
 @by_form
 @pytest.mark.parametrize("clip", [0.5, 1.5])
 def test_clipped(form: str, clip: float) -> None:
-    check_estimate(partial(F.tuba_estimate, clip=clip), partial(oracles.tuba_estimate, clip=clip), LAYOUTS[3], form)
+    check_estimate(
+        lambda scores: F.tuba_estimate(ClippedScores(scores, clip)),
+        partial(oracles.tuba_estimate, clip=clip),
+        LAYOUTS[3],
+        form,
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -149,10 +154,10 @@ def test_a_learned_baseline_finds_the_partition() -> None:
         (
             lambda s: F.tuba_estimate(s, log_baseline=torch.zeros(3)),
             ValueError,
-            r"log_baseline must be one number or one for each of the 4 globals, \(4\), got \(3\)",
+            r"log_baseline must be one number or one for each of the 4 globals, \(4,\), got \(3,\)",
         ),
         (lambda s: F.alpha_tuba_loss(s, alpha=1.5), ValueError, r"alpha must be in \[0, 1\], .* got 1.5"),
-        (lambda s: F.alpha_tuba_loss(s, alpha=math.nan), ValueError, r"alpha must be in \[0, 1\]"),
+        (lambda s: F.alpha_tuba_loss(s, alpha=math.nan), ValueError, "alpha must be finite, got nan"),
         (lambda s: F.alpha_tuba_estimate(s, alpha="1"), TypeError, "alpha must be a number, got str"),
     ],
 )

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from infomax import functional as F
-from infomax.evaluation import dependency, neural_dependency, shuffled_units
+from infomax.evaluation import neural_dependency, shuffled_units
+from infomax.evaluation.label_free import dependency
 
 CORRELATION = torch.tensor([[1.0, 0.7, 0.3], [0.7, 1.0, 0.5], [0.3, 0.5, 1.0]])
 TRUTH = -0.5 * torch.logdet(CORRELATION).item()  # nats
@@ -29,45 +30,45 @@ def gaussian(rows: int, correlation: Tensor = CORRELATION, start: int = 0) -> Te
 
 
 def test_gaussians_of_known_dependence() -> None:
-    found = measure(gaussian(5000), gaussian(5000, start=1), generator=seed())
+    found = measure(gaussian(5000), gaussian(5000, start=1), random_state=0)
     assert abs(found.nats - TRUTH) < 0.06
     assert found.limit == math.log(5000)
     assert found.epochs >= 1
 
 
 def test_independent_units_hold_nothing() -> None:
-    found = measure(gaussian(3000, torch.eye(3)), gaussian(3000, torch.eye(3), start=1), generator=seed())
+    found = measure(gaussian(3000, torch.eye(3)), gaussian(3000, torch.eye(3), start=1), random_state=0)
     assert abs(found.nats) < 0.02
 
 
 def test_it_is_measured_on_the_test_rows_and_learnt_from_the_training_rows() -> None:
     dependent, independent = gaussian(3000), gaussian(3000, torch.eye(3), start=1)
-    assert measure(dependent, independent, generator=seed()).nats < 0.02
-    assert measure(independent, dependent, generator=seed()).nats < 0.05
+    assert measure(dependent, independent, random_state=0).nats < 0.02
+    assert measure(independent, dependent, random_state=0).nats < 0.05
 
 
 def test_learning_by_heart_does_not_count() -> None:
     """64 rows of 40 units: a critic soon knows each of them, and is wrong about all others."""
     train, test = torch.randn(64, 40, generator=seed(1)), torch.randn(1000, 40, generator=seed(2))
-    assert measure(train, test, generator=seed(), epochs=40, batch_size=32).nats < 0.05
+    assert measure(train, test, random_state=0, epochs=40, batch_size=32).nats < 0.05
 
 
 def test_a_constant_unit_adds_nothing() -> None:
     train, test = (torch.cat([part, torch.full((len(part), 1), 7.0)], 1) for part in (gaussian(3000), gaussian(3000)))
-    found = measure(train, test, generator=seed())
+    found = measure(train, test, random_state=0)
     assert abs(found.nats - TRUTH) < 0.08
     constant = torch.full((100, 3), 2.0)
-    assert measure(constant, constant, generator=seed()).nats == pytest.approx(0.0, abs=1e-6)
+    assert measure(constant, constant, random_state=0).nats == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_seed_decides_and_the_global_state_is_left_alone() -> None:
     train, test = gaussian(400), gaussian(400, start=1)
     before = torch.get_rng_state()
-    first = measure(train, test, generator=seed(5), epochs=2)
+    first = measure(train, test, random_state=5, epochs=2)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    assert measure(train, test, generator=seed(5), epochs=2) == first
-    assert measure(train, test, generator=seed(6), epochs=2) != first
+    assert measure(train, test, random_state=5, epochs=2) == first
+    assert measure(train, test, random_state=6, epochs=2) != first
 
 
 def test_shuffling_keeps_every_unit_and_breaks_what_ties_them() -> None:
@@ -81,7 +82,7 @@ def test_shuffling_keeps_every_unit_and_breaks_what_ties_them() -> None:
 def test_the_estimate_is_the_formula() -> None:
     rows = gaussian(50)
     scores = dependency._scores(lambda values: values.sum(1, keepdim=True), rows, shuffles=2)
-    marginal = scores.table[0, 50:].double().numpy()
+    marginal = scores._marginal.flatten().double().numpy()
     expected = rows.sum(1).double().mean() - np.log(np.mean(np.exp(marginal - marginal.max()))) - marginal.max()
     assert marginal.shape == (100,)
     assert float(F.dv_estimate(scores)) == pytest.approx(float(expected), rel=1e-5)
@@ -92,7 +93,7 @@ class TestBadInput:
         ("train", "test", "message"),
         [
             (torch.rand(9, 3), torch.rand(9, 2), r"same width, got \(9, 3\) and \(9, 2\)"),
-            (torch.rand(9), torch.rand(9, 2), r"train_features must have shape \(N, D\), got \(9\)"),
+            (torch.rand(9), torch.rand(9, 2), r"train_features must have shape \(N, D\) .*got \(9,\)"),
             (torch.rand(9, 3), torch.rand(3, 3), "test_features must hold at least 4 examples, got 3"),
             (torch.full((9, 3), math.nan), torch.rand(9, 3), "train_features must be finite"),
         ],

@@ -53,20 +53,20 @@ def test_all_layers_and_probes(encoder: ConvEncoder) -> None:
 
 
 def test_a_cell_is_the_probe_run_by_hand(encoder: ConvEncoder) -> None:
-    table = evaluate(encoder, TRAIN, TEST, layers=["conv", "y"], probes=QUICK, seed=3)
+    table = evaluate(encoder, TRAIN, TEST, layers=["conv", "y"], probes=QUICK, random_state=3)
     train, test = extract_features(encoder, TRAIN), extract_features(encoder, TEST)
     for layer in ("conv", "y"):
         data = train.features[layer], TRAIN[1], test.features[layer], TEST[1]
         assert cells(table)[layer, "knn"] == knn_probe(*data)
         generator = torch.Generator().manual_seed(3)
-        assert cells(table)[layer, "mlp"] == QUICK["mlp"](*data, generator=generator)
+        assert cells(table)[layer, "mlp"] == QUICK["mlp"](*data, random_state=generator)
 
 
 def test_a_cell_depends_on_nothing_else_that_is_asked_for(encoder: ConvEncoder) -> None:
-    whole = evaluate(encoder, TRAIN, TEST, probes=QUICK, seed=1)
-    part = evaluate(encoder, TRAIN, TEST, layers=["y"], probes={"mlp": QUICK["mlp"]}, seed=1)
+    whole = evaluate(encoder, TRAIN, TEST, probes=QUICK, random_state=1)
+    part = evaluate(encoder, TRAIN, TEST, layers=["y"], probes={"mlp": QUICK["mlp"]}, random_state=1)
     assert cells(part)["y", "mlp"] == cells(whole)["y", "mlp"]
-    assert evaluate(encoder, TRAIN, TEST, probes=QUICK, seed=1) == whole
+    assert evaluate(encoder, TRAIN, TEST, probes=QUICK, random_state=1) == whole
 
 
 def test_it_sees_what_pixels_show() -> None:

@@ -144,8 +144,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("data", "error", "message"),
         [
-            ((IMAGES, LABELS[:-1]), ValueError, r"labels must have one entry an image, got labels of shape \(10\)"),
-            ((IMAGES, LABELS[:, None]), ValueError, "labels must have one entry an image"),
+            ((IMAGES, LABELS[:-1]), ValueError, r"labels must have one entry per image, got labels of shape \(10,\)"),
+            ((IMAGES, LABELS[:, None]), ValueError, "labels must have one entry per image"),
             ((IMAGES, LABELS.float()), TypeError, r"labels must be integer class numbers, got torch\.float32"),
             ((IMAGES * 255).to(torch.uint8), TypeError, "images are torch.uint8.* pass it as transform"),
             (IMAGES[:0], ValueError, "data must hold at least one example, got none"),
@@ -167,7 +167,7 @@ class TestBadInput:
             extract_features(encoder, IMAGES, ["fcc"])
 
     def test_a_layer_that_mixes_images(self) -> None:
-        with pytest.raises(ValueError, match=r"layer '' must give one row an image, got shape \(22\) for 11 images"):
+        with pytest.raises(ValueError, match=r"layer '' must give one row per image, got shape \(22,\) for 11 images"):
             extract_features(nn.Flatten(0), torch.rand(11, 2), [""])
 
     def test_batch_size(self, encoder: ConvEncoder) -> None:

@@ -40,7 +40,7 @@ def encoder() -> ConvEncoder:
 def test_the_encoder_that_is_given_is_unchanged_to_the_bit(encoder: ConvEncoder) -> None:
     encoder.requires_grad_(False).local.eval()
     before = copy.deepcopy(encoder)
-    tuned = tune(encoder, TRAIN, TEST, from_scratch=True, generator=seed())
+    tuned = tune(encoder, TRAIN, TEST, from_scratch=True, random_state=0)
     assert all(map(torch.equal, before.state_dict().values(), encoder.state_dict().values()))
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert [part.training for part in encoder.modules()] == [part.training for part in before.modules()]
@@ -51,7 +51,7 @@ def test_the_encoder_that_is_given_is_unchanged_to_the_bit(encoder: ConvEncoder)
 
 
 def test_it_learns_and_says_what_the_classifier_does(encoder: ConvEncoder) -> None:
-    tuned = tune(encoder, TRAIN, TEST, generator=seed())
+    tuned = tune(encoder, TRAIN, TEST, random_state=0)
     assert tuned.accuracy > 0.9
     assert tuned.from_scratch is None
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_from_scratch_nothing_of_the_encoder_is_left(encoder: ConvEncoder) -> No
     ruined = copy.deepcopy(encoder)
     for tensor in ruined.state_dict().values():
         tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor.zero_()
-    tuned = tune(ruined, TRAIN, TEST, from_scratch=True, generator=seed(), epochs=8)
+    tuned = tune(ruined, TRAIN, TEST, from_scratch=True, random_state=0, epochs=8)
     assert tuned.from_scratch is not None
     assert tuned.from_scratch > 0.9
     assert tuned.accuracy < 0.7
@@ -73,17 +73,17 @@ def test_labels_of_the_test_set_are_not_seen(encoder: ConvEncoder) -> None:
     images = torch.randn(240, 1, 6, 6, generator=seed())
     labels = torch.arange(240) % 2
     train, test = (images[:120], labels[:120]), (images[120:], labels[120:])
-    assert 0.3 < tune(encoder, train, test, generator=seed()).accuracy < 0.7
-    leaked = tune(encoder, (images, labels), test, generator=seed(), epochs=40)
+    assert 0.3 < tune(encoder, train, test, random_state=0).accuracy < 0.7
+    leaked = tune(encoder, (images, labels), test, random_state=0, epochs=40)
     assert leaked.accuracy > 0.75  # the check above sees a leak
 
 
 def test_the_seed_decides(encoder: ConvEncoder) -> None:
     few = TRAIN[0][:20], TRAIN[1][:20]
     before = torch.get_rng_state()
-    first = tune(encoder, few, TEST, generator=seed(1), epochs=2)
+    first = tune(encoder, few, TEST, random_state=1, epochs=2)
     assert torch.equal(torch.get_rng_state(), before)
-    again = tune(encoder, few, TEST, generator=seed(1), epochs=2)
+    again = tune(encoder, few, TEST, random_state=1, epochs=2)
     assert all(map(torch.equal, first.classifier.state_dict().values(), again.classifier.state_dict().values()))
 
 
@@ -96,7 +96,7 @@ def test_bytes_transforms_and_augmentation(encoder: ConvEncoder) -> None:
         return images + 0.01 * torch.randn_like(images)
 
     pixels = [((images.clamp(0, 1) * 255).byte(), labels) for images, labels in (TRAIN, TEST)]
-    tuned = tune(encoder, *pixels, transform=lambda images: images.float() / 255, augment=augment, generator=seed())
+    tuned = tune(encoder, *pixels, transform=lambda images: images.float() / 255, augment=augment, random_state=0)
     assert tuned.accuracy > 0.9
     assert sum(seen) == 6 * 64  # the test images are not augmented
 
@@ -110,7 +110,7 @@ def test_any_layer_of_any_module_and_progress() -> None:
         TEST,
         layer="2",
         from_scratch=True,
-        generator=seed(),
+        random_state=0,
         progress=lambda what, *_: steps.append(what),
     )
     assert tuned.accuracy > 0.9

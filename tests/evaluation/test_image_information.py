@@ -31,26 +31,26 @@ TRAIN, TEST = images_of(1200, 0), images_of(800, 10)
 
 
 def test_known_information() -> None:
-    found = measure(*TRAIN, *TEST, generator=seed())
+    found = measure(*TRAIN, *TEST, random_state=0)
     assert TRUTH - 0.15 < found.nats < TRUTH + 0.05
     assert found.limit == math.log(800)
 
 
 def test_features_of_other_images_hold_nothing() -> None:
     images, features = TEST
-    assert measure(*TRAIN, images, features.flip(0), generator=seed()).nats < 0.05  # measured on the test pairs
+    assert measure(*TRAIN, images, features.flip(0), random_state=0).nats < 0.05  # measured on the test pairs
     shuffled = TRAIN[1][torch.randperm(1200, generator=seed())]
-    found = measure(TRAIN[0], shuffled, *TEST, generator=seed(), epochs=4)
+    found = measure(TRAIN[0], shuffled, *TEST, random_state=0, epochs=4)
     assert abs(found.nats) < 0.1  # learnt from the training pairs
 
 
 def test_bytes_with_a_transform_and_the_same_seed_give_the_same() -> None:
-    small = partial(measure, epochs=1, generator=seed(3))
+    small = partial(measure, epochs=1, random_state=3)
     train, test = ((images.clamp(0, 1) * 255).byte() for images in (TRAIN[0][:200], TEST[0][:100]))
     features = TRAIN[1][:200], TEST[1][:100]
     read = image_information.__globals__["torch"].Tensor.float
     before = torch.get_rng_state()
-    first = measure(train, features[0], test, features[1], epochs=1, generator=seed(3), transform=read)
+    first = measure(train, features[0], test, features[1], epochs=1, random_state=3, transform=read)
     assert torch.equal(torch.get_rng_state(), before)
     assert small(train.float(), features[0], test.float(), features[1]) == first
 
@@ -69,7 +69,7 @@ class TestBadInput:
             image_information(TRAIN[0].byte(), TRAIN[1], *TEST)
 
     def test_numbers_that_differ(self) -> None:
-        with pytest.raises(ValueError, match="test_images must hold one image a row of features"):
+        with pytest.raises(ValueError, match="test_images must hold one image per row of features"):
             image_information(*TRAIN, TEST[0][:5], TEST[1])
 
     def test_no_images(self) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from infomax.evaluation import knn_probe, nearest_neighbours, neighbours
+from infomax.evaluation import knn_probe, nearest_neighbours
+from infomax.evaluation.probes import neighbours
 
 METRICS = {"l1": "manhattan", "l2": "euclidean", "cosine": "cosine"}
 
@@ -105,3 +106,35 @@ class TestBadInput:
     def test_integers(self) -> None:
         with pytest.raises(TypeError, match="query must have a real floating dtype"):
             nearest_neighbours(torch.ones(2, 3, dtype=torch.long), torch.rand(5, 3))
+
+
+class TestHalfPrecision:
+    """Half features are widened first: the neighbours are those of the same values in float32."""
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_neighbours_are_those_of_the_widened_features(self, metric: str, dtype: torch.dtype) -> None:
+        reference, query = features(300, 32, 1).to(dtype), features(40, 32, 2).to(dtype)
+        ours = nearest_neighbours(query, reference, metric=metric)
+        theirs = nearest_neighbours(query.float(), reference.float(), metric=metric)
+        assert torch.equal(ours.indices, theirs.indices)
+        assert ours.distances.dtype == torch.float32
+
+    def test_large_rows_are_finite_though_their_sum_overflows(self) -> None:
+        labels = torch.arange(20) % 2
+        rows = (6e4 * (2 * labels[:, None] - 1)).expand(-1, 30).half()
+        assert knn_probe(rows, labels, rows, labels, k=3) == 1.0
+        assert knn_probe(rows, labels, rows, labels, k=3, metric="l2") == 1.0
+
+    @pytest.mark.parametrize("metric", ["l2", "cosine"])
+    def test_squares_that_would_overflow(self, metric: str) -> None:
+        reference, query = features(50, 4, 1).float(), features(9, 4, 2).float()
+        near = nearest_neighbours(query, reference, metric=metric)
+        far = nearest_neighbours(query * 2.0**100, reference * 2.0**100, metric=metric)
+        assert torch.equal(far.indices, near.indices)
+        scale = 2.0**100 if metric == "l2" else 1.0
+        torch.testing.assert_close(far.distances / scale, near.distances)
+
+    def test_what_is_not_finite_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="query must be finite, got NaN"):
+            nearest_neighbours(torch.full((2, 3), torch.nan), torch.rand(5, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,18 +45,18 @@ def stop(steps: list[tuple[str, int, int | None]], step: tuple[str, int, int | N
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_separable_classes_are_told_apart(probe: str) -> None:
-    assert PROBES[probe](*blobs(512), *blobs(256), generator=seed()) > 0.98
+    assert PROBES[probe](*blobs(512), *blobs(256), random_state=0) > 0.98
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_random_labels_leave_chance(probe: str) -> None:
     features, labels = torch.randn(800, 10), torch.arange(800) % 4
-    result = PROBES[probe](features[:400], labels[:400], features[400:], labels[400:], generator=seed())
+    result = PROBES[probe](features[:400], labels[:400], features[400:], labels[400:], random_state=0)
     assert 0.15 < result < 0.35  # four standard errors around 1 / 4
 
 
 def test_only_the_hidden_layer_and_neighbours_see_rings() -> None:
-    results = {name: probe(*rings(600), *rings(300), generator=seed()) for name, probe in PROBES.items()}
+    results = {name: probe(*rings(600), *rings(300), random_state=0) for name, probe in PROBES.items()}
     assert results["mlp"] > 0.85
     assert results["linear"] < 0.7
 
@@ -68,7 +69,7 @@ def test_knn_sees_rings_by_distance_and_not_by_angle() -> None:
 @pytest.mark.parametrize("probe", TRAINED)
 class TestSeeds:
     def run(self, probe: str, generator: torch.Generator | None) -> float:
-        return PROBES[probe](*blobs(256, 1.5), *blobs(1000, 1.5), generator=generator, epochs=2)
+        return PROBES[probe](*blobs(256, 1.5), *blobs(1000, 1.5), random_state=generator, epochs=2)
 
     def test_the_same_seed_gives_the_same_result_whatever_ran_before(self, probe: str) -> None:
         first = self.run(probe, seed(7))
@@ -95,13 +96,13 @@ class TestLabels:
     def test_any_numbers_serve(self, probe: str) -> None:
         features, labels = blobs(256)
         names = torch.tensor([100, 7, 3, 50])
-        result = PROBES[probe](features, names[labels].int(), features, names[labels].int(), generator=seed())
+        result = PROBES[probe](features, names[labels].int(), features, names[labels].int(), random_state=0)
         assert result > 0.98
 
     def test_a_class_never_seen_is_missed(self, probe: str) -> None:
         features, labels = blobs(256)
         unseen = torch.full_like(labels, 9)
-        assert PROBES[probe](features, labels, features, unseen, generator=seed()) == 0.0
+        assert PROBES[probe](features, labels, features, unseen, random_state=0) == 0.0
 
     @pytest.mark.parametrize(
         ("change", "error", "message"),
@@ -109,9 +110,9 @@ class TestLabels:
             ({0: torch.zeros(64, 10, dtype=torch.int)}, TypeError, "train_features must have a real floating dtype"),
             ({1: torch.zeros(64)}, TypeError, "train_labels must be .* integer class numbers, got torch.float32"),
             ({1: [0] * 64}, TypeError, "train_labels must be .* integer class numbers, got list"),
-            ({3: torch.zeros(63).long()}, ValueError, r"\(N, D\) and \(N,\), got \(64, 10\) and \(63\)"),
+            ({3: torch.zeros(63).long()}, ValueError, r"\(N, D\) and \(N,\), got \(64, 10\) and \(63,\)"),
             ({2: torch.zeros(64, 9)}, ValueError, r"the same width, got \(64, 10\) and \(64, 9\)"),
-            ({0: torch.zeros(64, 5, 2)}, ValueError, r"got \(64, 5, 2\) and \(64\)"),
+            ({0: torch.zeros(64, 5, 2)}, ValueError, r"got \(64, 5, 2\) and \(64,\)"),
             ({1: torch.full((64,), 3)}, ValueError, "at least two classes, got only 3"),
             ({1: torch.arange(64) - 1}, ValueError, "at least 0, got -1; leave unlabelled"),
             ({0: torch.full((64, 10), torch.nan)}, ValueError, "train_features must be finite"),
@@ -197,3 +198,38 @@ class TestFit:
     def test_one_example(self) -> None:
         with pytest.raises(ValueError, match="at least 2 examples to train on, got 1"):
             fit(MLPProbe(10, 4), *blobs(1))
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_half_features_whose_sum_overflows(probe: str) -> None:
+    labels = torch.arange(64) % 2
+    rows = (6e4 * (2 * labels[:, None] - 1)).expand(-1, 30).half()
+    assert PROBES[probe](rows, labels, rows, labels, random_state=0) == 1.0
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_no_features_are_refused(probe: str) -> None:
+    labels = torch.arange(6) % 2
+    with pytest.raises(ValueError, match=r"train_features must have shape \(N, D\) with D of at least 1, got \(6, 0\)"):
+        PROBES[probe](torch.rand(6, 0), labels, torch.rand(6, 0), labels)
+
+
+@pytest.mark.parametrize("probe", TRAINED)
+def test_integers_numpy_integers_and_generators_decide_alike(probe: str) -> None:
+    states = (3, np.int64(3), seed(3))
+    data = (*blobs(256, 1.5), *blobs(500, 1.5))
+    options = {"epochs": np.int64(2), "lr": np.float32(1e-2), "batch_size": np.int32(32)}
+    assert len({PROBES[probe](*data, random_state=state, **options) for state in states}) == 1
+    with pytest.raises(TypeError, match="random_state must be an integer"):
+        PROBES[probe](*data, random_state=0.5)
+
+
+def test_values_that_float32_cannot_hold() -> None:
+    labels, rows = torch.arange(6) % 2, torch.full((6, 2), 1e200, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"train_features must fit into torch\.float32"):
+        linear_probe(rows, labels, rows, labels)
+
+
+def test_standardising_what_has_squares_beyond_float32() -> None:
+    rows = torch.tensor([[-1e30], [1e30]])
+    torch.testing.assert_close(Standardise(rows)(rows), torch.tensor([[-1.0], [1.0]]))

@@ -33,11 +33,11 @@ small = partial(reconstruction, epochs=12, batch_size=32)
 
 @pytest.fixture(scope="module")
 def told():
-    return small(TRAIN, describe(TRAIN), TEST, describe(TEST), keep=10, generator=seed())
+    return small(TRAIN, describe(TRAIN), TEST, describe(TEST), keep=10, random_state=0)
 
 
 def test_features_that_hold_the_image_give_it_back(told) -> None:
-    untold = small(TRAIN, torch.randn(256, 9, generator=seed(2)), TEST, torch.randn(64, 9), generator=seed(), epochs=4)
+    untold = small(TRAIN, torch.randn(256, 9, generator=seed(2)), TEST, torch.randn(64, 9), random_state=0, epochs=4)
     mean_image = TRAIN.mean(0, keepdim=True).expand_as(TEST)
     assert told.mse < 0.25 * (mean_image - TEST).square().mean()
     assert untold.mse > 0.9 * (mean_image - TEST).square().mean()
@@ -54,15 +54,15 @@ def test_numbers_and_pictures_are_those_of_the_decoder(told) -> None:
 
 
 def test_the_decoder_does_not_depend_on_the_test_images(told) -> None:
-    other = small(TRAIN, describe(TRAIN), 1 - TEST, describe(TEST), keep=10, generator=seed())
+    other = small(TRAIN, describe(TRAIN), 1 - TEST, describe(TEST), keep=10, random_state=0)
     assert torch.equal(other.images, told.images)
     assert other.ms_ssim < told.ms_ssim
 
 
 def test_the_range_of_the_images_does_not_matter_if_it_is_said() -> None:
-    ours = small(TRAIN, describe(TRAIN), TEST, describe(TEST), generator=seed(), epochs=1)
+    ours = small(TRAIN, describe(TRAIN), TEST, describe(TEST), random_state=0, epochs=1)
     signed = partial(small, value_range=(-1.0, 1.0), transform=lambda pixels: pixels * 2 - 1)
-    theirs = signed(TRAIN, describe(TRAIN), TEST, describe(TEST), generator=seed(), epochs=1)
+    theirs = signed(TRAIN, describe(TRAIN), TEST, describe(TEST), random_state=0, epochs=1)
     assert theirs.ms_ssim == pytest.approx(ours.ms_ssim, abs=1e-4)
     with pytest.raises(ValueError, match=r"must lie in value_range \(0.0, 1.0\), got values from -0.8"):
         small(2 * TRAIN - 1, describe(TRAIN), 2 * TEST - 1, describe(TEST))
@@ -124,7 +124,7 @@ class TestBadInput:
             reconstruction(TRAIN, describe(TRAIN), TEST, describe(TEST))
 
     def test_images(self) -> None:
-        with pytest.raises(ValueError, match="train_images must hold one image a row of features"):
+        with pytest.raises(ValueError, match="train_images must hold one image per row of features"):
             reconstruction(TRAIN[:3], describe(TRAIN), TEST, describe(TEST))
         with pytest.raises(ValueError, match="at least 11 pixels"):
             reconstruction(TRAIN[..., :8, :8], describe(TRAIN), TEST[..., :8, :8], describe(TEST))

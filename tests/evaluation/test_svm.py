@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -14,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from infomax.evaluation import evaluate, svm, svm_probe
+from infomax.evaluation import evaluate, svm_probe
+from infomax.evaluation.probes import svm
 
 Sets = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -98,15 +100,15 @@ def test_c_is_chosen_on_training_examples_alone(digits: Sets, monkeypatch: pytes
 def test_evaluate_knows_it_by_name(digits: Sets) -> None:
     train, train_labels, test, test_labels = digits
     table = evaluate(
-        nn.Flatten(), (train, train_labels), (test, test_labels), layers={"pixels": ""}, probes="svm", seed=4
+        nn.Flatten(), (train, train_labels), (test, test_labels), layers={"pixels": ""}, probes="svm", random_state=4
     )
-    assert table.mean("svm", "pixels") == svm_probe(*digits, generator=torch.Generator().manual_seed(4))
+    assert table.mean("svm", "pixels") == svm_probe(*digits, random_state=4)
 
 
 class TestBadInput:
     @pytest.mark.parametrize("C", [0.0, -1.0, [], [1.0, float("inf")]])
     def test_c(self, digits: Sets, C: object) -> None:
-        with pytest.raises(ValueError, match="C must be a positive number, or several"):
+        with pytest.raises(ValueError, match="C must be"):
             svm_probe(*digits, C=C)  # type: ignore[arg-type]
 
     def test_too_few_to_choose_on(self, digits: Sets) -> None:
@@ -120,3 +122,12 @@ class TestBadInput:
         monkeypatch.setitem(sys.modules, "sklearn.svm", None)
         with pytest.raises(ImportError, match=r"svm_probe needs scikit-learn, .* pip install 'infomax\[evaluation\]'"):
             svm_probe(*digits)
+
+
+def test_half_features_numpy_options_and_no_features(digits: Sets) -> None:
+    train, train_labels, test, test_labels = digits
+    half = svm_probe(train.half(), train_labels, test.half(), test_labels, C=np.float32(1.0))
+    assert half == svm_probe(*digits, C=1.0)
+    assert svm_probe(*digits, C=np.array([1.0])) == half
+    with pytest.raises(ValueError, match="with D of at least 1"):
+        svm_probe(train[:, :0], train_labels, test[:, :0], test_labels)

@@ -1,4 +1,4 @@
-"""The baselines of examples/dim_training: each learns, and each part of it is what its formula says."""
+"""The baselines of examples/reproduction/dim_training: each learns, and each part of it is what its formula says."""
 
 import itertools
 import sys
@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from infomax import encoders
 from infomax.encoders import Conv, ConvEncoder, StagedEncoder, StridedCrops
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""examples/negatives.py: the grid, its limits, and a verdict that follows the figures."""
+"""examples/reproduction/negatives.py: the grid, its limits, and a verdict that follows the figures."""
 
 import csv
 import sys
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
 

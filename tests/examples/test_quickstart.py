@@ -1,4 +1,4 @@
-"""examples/quickstart.py and compare_runs.py run from the command line, as `make demo` and a newcomer run them."""
+"""examples/quickstart.py runs from the command line as `make demo` runs it; reproduction/compare_runs.py compares."""
 
 import csv
 import subprocess
@@ -21,7 +21,7 @@ def test_quickstart_prints_its_table_and_draws(tmp_path):
     assert done.returncode == 0, done.stderr
     for row in ("raw pixels", "y, untrained", "y, trained"):
         assert row in done.stdout
-    for name in ("curves.png", "neighbours.png"):
+    for name in ("results.png", "neighbours.png"):
         assert (tmp_path / "runs" / "quickstart" / name).stat().st_size > 10_000
 
 
@@ -59,7 +59,7 @@ class TestParts:
 class TestCompareRuns:
     @pytest.fixture
     def compare_runs(self, monkeypatch):
-        monkeypatch.syspath_prepend(str(EXAMPLES))
+        monkeypatch.syspath_prepend(str(EXAMPLES / "reproduction"))
         import compare_runs
 
         return compare_runs

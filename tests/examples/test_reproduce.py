@@ -1,4 +1,4 @@
-"""examples/reproduce.py: every recipe can be run, a bad one is refused, and the table says what was really done."""
+"""examples/reproduction/reproduce.py: every recipe runs, a bad one is refused, the table says what was really done."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 RECIPES = sorted(
     path.relative_to(EXAMPLES / "recipes").with_suffix("").as_posix() for path in EXAMPLES.rglob("recipes/*/*.json")
 )
@@ -178,7 +178,7 @@ class TestTable:
         assert text.count("Not as in any recipe: 2 of 1000 epochs; data digits instead of cifar10") == 1  # said once
         assert text.count("not the published setting.") == 2
         assert "train images 192 instead of all" in text
-        assert "python examples/reproduce.py --smoke" in text
+        assert "python examples/reproduction/reproduce.py --smoke" in text
 
     def test_the_pictures(self, smoke):
         assert (smoke / "learning.png").stat().st_size > 10_000

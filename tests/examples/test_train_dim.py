@@ -1,4 +1,4 @@
-"""examples/train_dim.py: a whole run, resumption to the bit, and what it says about input it cannot use."""
+"""examples/reproduction/train_dim.py: a whole run, resumption to the bit, what it says about input it cannot use."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ from PIL import Image
 
 from infomax import encoders
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 SCRIPT = EXAMPLES / "train_dim.py"
 # 15 steps of 64 digits: the run that is cut short is compared with the one that is not.
 RUN = ["--smoke", "--epochs", "3", "--threads", "1", "--no-untrained", "--gamma", "0.1", "--seed", "5"]

@@ -1,4 +1,4 @@
-"""The paper's variants as options of examples/train_dim.py: a step of each, and what is refused."""
+"""The paper's variants as options of examples/reproduction/train_dim.py: a step of each, and what is refused."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 SMALL = {
     "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
     "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",

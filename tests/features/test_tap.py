@@ -8,10 +8,12 @@ import io
 import pickle
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed, nn
+from torch.utils.checkpoint import checkpoint
 
 from infomax import encoders
 from infomax.features import Features, Tap, feature_shapes, tap, taps
@@ -280,6 +282,60 @@ class TestErrors:
     def test_a_layout_of_another_rank(self, encoder: Small, images: Tensor) -> None:
         with pytest.raises(ValueError, match=r"local_layout 'NPC' does not fit .* \(4, 6, 4, 4\)"):
             tap(encoder, "body", local_layout="NPC")(images)
+
+
+class Checkpointed(nn.Module):
+    """A stem inside a checkpoint, or inside a plain no_grad where ``reentrant`` is None."""
+
+    def __init__(self, reentrant: bool | None) -> None:
+        super().__init__()
+        self.reentrant = reentrant
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.reentrant is None:
+            with torch.no_grad():
+                maps = self.stem(images)
+        else:
+            maps = checkpoint(self.stem, images, use_reentrant=self.reentrant)
+        return self.head(maps.mean((2, 3)))
+
+
+class TestSilentLosses:
+    """What once gave other values, or no gradient, without a word."""
+
+    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+    def test_overwriting_is_seen_in_every_mode(self, encoder: Small, images: Tensor, mode: Any) -> None:
+        nn.init.constant_(encoder.norm.bias, -0.5)  # so that the ReLU has something to change
+        with mode(), pytest.raises(RuntimeError, match="output of layer 'norm' was overwritten"):
+            tap(encoder.eval(), "norm")(images)
+
+    def test_in_inference_mode_a_later_layer_may_write_what_is_there(self, images: Tensor) -> None:
+        encoder = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU(inplace=True), nn.Flatten())
+        with torch.inference_mode():
+            assert torch.equal(tap(encoder, "1")(images).local, encoder[0](images).relu())
+            nn.init.constant_(encoder[0].bias, torch.nan)
+            assert tap(encoder, "0")(images).local.isnan().all()  # NaN is the same as NaN
+
+    @pytest.mark.parametrize("layer", ["stem", "stem.0", "stem.1"])
+    @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+    def test_a_reentrant_checkpoint_is_refused(self, images: Tensor, layer: str) -> None:
+        with pytest.raises(RuntimeError, match=f"layer '{layer}' ran inside .*pass use_reentrant=False"):
+            tap(Checkpointed(reentrant=True), layer, "head")(images)
+
+    @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+    def test_where_nothing_learns_a_reentrant_checkpoint_will_do(self, images: Tensor) -> None:
+        encoder = Checkpointed(reentrant=True)
+        with torch.no_grad():
+            assert not tap(encoder, "stem", "head")(images).local.requires_grad
+        assert not tap(encoder.requires_grad_(False), "stem", "head")(images).local.requires_grad
+
+    def test_other_checkpoints_and_no_grad_are_as_asked(self, images: Tensor) -> None:
+        encoder = Checkpointed(reentrant=False)
+        tap(encoder, "stem", "head")(images).local.sum().backward()
+        assert encoder.stem[0].weight.grad.any()
+        assert not tap(Checkpointed(reentrant=None), "stem", "head")(images).local.requires_grad
 
 
 class TestTaps:

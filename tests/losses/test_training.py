@@ -15,11 +15,16 @@ from infomax import DIMLoss, GlobalDIMLoss, LocalDIMLoss
 
 EXAMPLES = 6
 CRITICS = ["dot", "concat", "bilinear", "cosine", "own"]
-QUICK = {("dot", name) for name in WITH_ANY_CRITIC} | {(critic, "infonce") for critic in CRITICS} | {("concat", "mine")}
+QUICK = (
+    {("cosine" if name == "wasserstein" else "dot", name) for name in WITH_ANY_CRITIC}
+    | {(critic, "infonce") for critic in CRITICS}
+    | {("concat", "mine")}
+)
 GRID = [
     pytest.param(critic, name, marks=[] if (critic, name) in QUICK else pytest.mark.slow)
     for critic in CRITICS
     for name in WITH_ANY_CRITIC
+    if name != "wasserstein" or critic == "cosine"  # with a critic of any slope it has no maximum
 ]
 
 
@@ -68,7 +73,7 @@ def test_local(critic: str, estimator: str) -> None:
 
 @pytest.mark.parametrize("estimator", ["infonce", "jsd", "dv"])
 def test_global(estimator: str) -> None:
-    overfit(GlobalDIMLoss(8, (2, 2), 8, estimator=estimator, units=16))
+    overfit(GlobalDIMLoss(8, 8, (2, 2), estimator=estimator, units=16))
 
 
 def test_infonce_nears_its_ceiling() -> None:
@@ -84,7 +89,7 @@ def test_infonce_nears_its_ceiling() -> None:
 
 def test_the_whole_objective_and_its_prior_train_in_one_step() -> None:
     torch.manual_seed(0)
-    objective = DIMLoss(8, (2, 2), 8, alpha=0.5, beta=1.0, gamma=0.1, units=16)
+    objective = DIMLoss(8, 8, (2, 2), alpha=0.5, beta=1.0, gamma=0.1, units=16)
     encoder, images = Encoder(), torch.randn(EXAMPLES, 1, 5, 5)
     before = {name: value.clone() for name, value in objective.named_parameters()}
     optimizer = torch.optim.Adam([*encoder.parameters(), *objective.parameters()], lr=5e-3)

@@ -7,9 +7,32 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
-from infomax.mi.tasks import additive_noise, beyond_normal, dense_gaussian, four_clouds, gaussian, more_tasks, student_t
+from infomax.mi.tasks import (
+    additive_noise,
+    beyond_normal,
+    concentric_gaussians,
+    correlated_normal,
+    dense_gaussian,
+    equal_levels,
+    four_clouds,
+    function_of,
+    gaussian,
+    gaussian_mixture,
+    inliers,
+    log_gamma_exponential,
+    mixtures,
+    more_tasks,
+    mutinfo_grid,
+    noisy_sine,
+    noisy_square,
+    quantized,
+    smoothed_discrete,
+    smoothed_uniform,
+    strong,
+    student_t,
+)
 
 # By benchmark-mi 0.1.3.
 PUBLISHED = {
@@ -33,7 +56,11 @@ def test_names_and_information_are_those_published() -> None:
     assert {name: tasks[name].nats for name in PUBLISHED} == pytest.approx(PUBLISHED, rel=1e-6)
 
 
-@pytest.mark.parametrize("task", [*beyond_normal().values(), *more_tasks().values()], ids=lambda task: task.name)
+ALL = [task for tasks in (beyond_normal, more_tasks, mixtures, mutinfo_grid, strong) for task in tasks().values()]
+ALL += [noisy_square(), noisy_sine()]
+
+
+@pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)
 def test_samples_have_the_dimensions_named_and_a_seed_of_their_own(task) -> None:
     x, y = task.sample(20, seed=1)
     assert (x.shape, y.shape) == ((20, task.dims[0]), (20, task.dims[1]))
@@ -78,3 +105,221 @@ def test_a_covariance_that_is_none_is_refused() -> None:
         gaussian(torch.eye(2), 2)
     with pytest.raises(ValueError, match="rows must be at least 1"):
         dense_gaussian(1, 1).sample(0, seed=0)
+
+
+def mixture_ratio(parts: list[tuple[float, np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log density ratio of a mixture of Gaussians, by scipy's densities."""
+    dim = x.shape[1]
+
+    def log_density(rows: np.ndarray, side: slice) -> np.ndarray:
+        return special.logsumexp(
+            [
+                math.log(share) + stats.multivariate_normal(mean[side], covariance[side, side]).logpdf(rows)
+                for share, mean, covariance in parts
+            ],
+            axis=0,
+        )
+
+    whole = np.concatenate([x, y], 1)
+    return log_density(whole, slice(None)) - log_density(x, slice(dim)) - log_density(y, slice(dim, None))
+
+
+def two_signs(correlation: float) -> np.ndarray:
+    return np.array([[1, correlation], [correlation, 1]])
+
+
+def stroke(mean: tuple[float, float], variance: tuple[float, float], correlation: float = 0.0):
+    shared = correlation * math.sqrt(variance[0] * variance[1])
+    return 1 / 6, np.array(mean), np.array([[variance[0], shared], [shared, variance[1]]])
+
+
+def with_inliers(share: float, dim: int):
+    signal = np.eye(2 * dim)
+    for i in (0, 1):
+        signal[i, dim + i] = signal[dim + i, i] = 0.8
+    return [(1 - share, np.zeros(2 * dim), signal), (share, np.zeros(2 * dim), np.eye(2 * dim))]
+
+
+def rings(dim: int):
+    return [(0.2, np.r_[np.zeros(dim), i], np.diag([i**2] * dim + [1e-4])) for i in range(1, 6)]
+
+
+# As the papers describe them, written down apart from the library.
+PARTS = {
+    "1v1-X-0.9": [(0.5, np.zeros(2), two_signs(0.9)), (0.5, np.zeros(2), two_signs(-0.9))],
+    "1v1-AI": [
+        stroke((1, 0), (0.01, 0.2)),
+        stroke((1, 1), (0.05, 0.001)),
+        stroke((1, -1), (0.05, 0.001)),
+        stroke((-0.8, -0.2), (0.03, 0.001)),
+        stroke((-1.2, 0), (0.04, 0.2), 0.95),
+        stroke((-0.4, 0), (0.04, 0.2), -0.95),
+    ],
+    "2v1-waves-12-5.0-3.0": [
+        (1 / 12, np.array([1.5 * i, 0, 1.5 * (i % 4)]), np.diag([0.1, 1, 0.1])) for i in range(12)
+    ],
+    "2v1-galaxy-0.5-3.0": [(0.5, np.full(3, side), np.eye(3)) for side in (-1.5, 1.5)],
+    **{f"{dim}v1-concentric_gaussians-5": rings(dim) for dim in (3, 5, 25)},
+    **{f"mult-sparse-w-inliers-{d}-{d}-2-2.0-{q}": with_inliers(q, d) for d in (5, 25) for q in (0.2, 0.5)},
+}
+
+
+def unbent(name: str, x: np.ndarray) -> np.ndarray:
+    """Undo what the task's map of x did to the mixture."""
+    if "waves" in name:
+        second = x[:, 1] / 0.5
+        return np.stack([(x[:, 0] + 0.8) / 0.1 - 5 * np.sin(3 * second), second], 1)
+    if "galaxy" in name:
+        back = (x[:, 0] + 1j * x[:, 1]) * np.exp(-0.5j * (x**2).sum(1))
+        return np.stack([back.real, back.imag], 1)
+    return x
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_stored_information_of_a_mixture_is_the_mean_of_scipys_log_density_ratio(name: str) -> None:
+    task = mixtures()[name]
+    x, y = task.sample(40_000, seed=3)
+    ratio = mixture_ratio(PARTS[name], unbent(name, x.numpy()), y.numpy())
+    assert 0 < task.error < 0.001
+    assert task.nats == pytest.approx(ratio.mean(), abs=4 * (ratio.std() / 200 + task.error))
+
+
+def test_every_mixture_of_the_catalogue_is_checked() -> None:
+    assert set(PARTS) == set(mixtures())
+
+
+def test_a_mixture_whose_information_is_given_is_not_averaged() -> None:
+    one = gaussian_mixture(torch.zeros(2, 2), torch.eye(2).repeat(2, 1, 1), 1, name="known", known=(0.25, 0.001))
+    assert (one.nats, one.error) == (0.25, 0.001)
+
+
+def of_normal(x: np.ndarray, y: np.ndarray) -> float:
+    return -0.5 * math.log1p(-(np.corrcoef(x, y)[0, 1] ** 2))
+
+
+def of_log_gamma_exponential(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean log density ratio: exp(x + y) is exponential, exp(y) has Lomax's density, of the likeliest shape."""
+    assert stats.kstest(np.exp(x + y), stats.expon.cdf).pvalue > 1e-3
+    shape = 1 / np.logaddexp(0, y).mean()
+    given = (x + y) - np.exp(x + y)
+    return np.mean(given - (math.log(shape) + y - (shape + 1) * np.logaddexp(0, y)))
+
+
+def of_smoothed_uniform(x: np.ndarray, y: np.ndarray) -> float:
+    width = (y - x).max()
+    inside = np.linspace(0, 1 + width, 1_000_001)
+    density = (np.minimum(inside, 1) - np.maximum(inside - width, 0)) / width
+    return special.entr(density).mean() * (1 + width) - math.log(width)
+
+
+def of_quantized(x: np.ndarray, y: np.ndarray) -> float:
+    order = y[np.argsort(x)]
+    assert (np.diff(order) >= 0).all()  # classes are stretches of x
+    return stats.entropy(np.unique(y, return_counts=True)[1])
+
+
+def of_smoothed_discrete(x: np.ndarray, y: np.ndarray) -> float:
+    levels, width = np.arange(x.max() + 1), (y - x).max()
+    edges = np.unique(np.r_[levels, levels + width])
+    middles = (edges[1:] + edges[:-1]) / 2
+    density = ((levels <= middles[:, None]) & (middles[:, None] < levels + width)).sum(1) / (len(levels) * width)
+    return (special.entr(density) * np.diff(edges)).sum() - math.log(width)
+
+
+FAMILIES = {
+    correlated_normal: of_normal,
+    log_gamma_exponential: of_log_gamma_exponential,
+    smoothed_uniform: of_smoothed_uniform,
+    quantized: of_quantized,
+    smoothed_discrete: of_smoothed_discrete,
+}
+
+
+@pytest.mark.parametrize("nats", [0.3, 1.0, 3.0, 5.0])
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_a_family_has_the_information_asked_for(family, nats: float) -> None:
+    task = family(nats)
+    x, y = (side.numpy().ravel() for side in task.sample(100_000, seed=5))
+    assert task.nats == nats
+    assert FAMILIES[family](x, y) == pytest.approx(nats, abs=0.02)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_pairs_of_coordinates_add_up_and_are_independent_of_each_other(family) -> None:
+    task = family(0.5, 2.0)
+    x, y = (side.numpy() for side in task.sample(100_000, seed=6))
+    assert (task.nats, task.dims) == (2.5, (2, 2))
+    for column, nats in enumerate((0.5, 2.0)):
+        assert FAMILIES[family](x[:, column], y[:, column]) == pytest.approx(nats, abs=0.02)
+    for first, second in ((x[:, 0], x[:, 1]), (y[:, 0], y[:, 1]), (x[:, 0], y[:, 1])):
+        assert abs(stats.spearmanr(first, second).statistic) < 0.02
+
+
+def test_a_logarithm_of_a_gamma_variable_does_not_underflow_where_the_variable_does() -> None:
+    x, y = log_gamma_exponential(8.0).sample(20_000, seed=0)
+    assert x.isfinite().all()
+    assert y.isfinite().all()
+    assert of_log_gamma_exponential(x.numpy().ravel(), y.numpy().ravel()) == pytest.approx(8.0, abs=0.1)
+
+
+def test_the_grid_shares_the_information_at_random_and_turns_normal_coordinates() -> None:
+    tasks = mutinfo_grid(seed=1)
+    assert len(tasks) == 60
+    x, y = (side.numpy() for side in tasks["normal-3-3-3"].sample(100_000, seed=2))
+    assert np.cov(x.T) == pytest.approx(np.eye(3), abs=0.02)
+    cross = np.corrcoef(x.T, y.T)[:3, 3:]
+    canonical = np.linalg.svd(cross)[1]
+    volumes = [np.linalg.slogdet(np.cov(part.T))[1] for part in (x, y, np.concatenate([x, y], 1))]
+    assert 0.5 * (volumes[0] + volumes[1] - volumes[2]) == pytest.approx(3, abs=0.02)
+    assert np.ptp(canonical) > 0.05  # not shared equally
+    assert np.abs(cross).min() > 1e-3  # not one to one
+    other = mutinfo_grid(seed=2)["normal-3-3-3"].sample(10, seed=2)[1]
+    assert not np.allclose(other.numpy(), y[:10])
+
+
+@pytest.mark.parametrize("task", [noisy_square(0.5), noisy_sine(0.3), noisy_sine(0.1, waves=1.0)], ids=str)
+def test_a_noisy_function_has_the_entropy_of_y_less_that_of_the_noise(task) -> None:
+    kind, *waves, noise = task.name.split("-")
+    noise = float(noise)
+    x, y = (side.numpy().ravel() for side in task.sample(500, seed=1))
+    if kind == "square":
+        nodes, function = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000), np.square
+    else:
+        nodes, function = np.random.default_rng(0).random(10_000), lambda t: np.sin(2 * np.pi * float(waves[0]) * t)
+    density = [stats.norm.pdf(value, function(nodes), noise).mean() for value in y]
+    ratio = stats.norm.logpdf(y, function(x), noise) - np.log(density)
+    assert task.nats == pytest.approx(ratio.mean(), abs=4 * ratio.std() / math.sqrt(500))
+
+
+def test_levels_and_functions() -> None:
+    x, y = equal_levels(200).sample(100_000, seed=0)
+    assert torch.equal(x, y)
+    assert stats.entropy(np.unique(x, return_counts=True)[1]) == pytest.approx(equal_levels(200).nats, abs=0.002)
+    cube = function_of("cube", of_y=lambda x: x**3)
+    x, y = cube.sample(10, seed=0)
+    assert torch.equal(x**3, y)
+    assert cube.nats == math.inf
+
+
+@pytest.mark.parametrize(("name", "nats"), [("1-1-8", 8.0), ("20-20-10", 10.0), ("64-64-22", 32 * math.log(2))])
+def test_strong_gaussians_have_the_information_named(name: str, nats: float) -> None:
+    task = strong()[f"multinormal-{name}"]
+    x, y = (side.numpy() for side in task.sample(20_000, seed=0))
+    of_columns = [of_normal(x[:, i], y[:, i]) for i in range(x.shape[1])]
+    assert task.nats == pytest.approx(nats)
+    assert sum(of_columns) == pytest.approx(nats, rel=0.02)
+
+
+def test_tasks_of_unknown_information_are_refused() -> None:
+    with pytest.raises(ValueError, match="dim must be one of 3, 5, 25, got 4"):
+        concentric_gaussians(4)
+    with pytest.raises(ValueError, match=r"share must be one of 0\.2, 0\.5, got 0\.3"):
+        inliers(5, 0.3)
+    with pytest.raises(ValueError, match="dim must be at least 2"):
+        inliers(1, 0.2)
+    with pytest.raises(ValueError, match="nats must be positive for every pair of coordinates, got 0"):
+        quantized(1.0, 0)
+    with pytest.raises(ValueError, match="smoothed_uniform needs the nats of at least one pair"):
+        smoothed_uniform()
+    with pytest.raises(ValueError, match="noise must be positive"):
+        noisy_sine(0.0)

@@ -106,16 +106,19 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+LAXEST = max(FLOOR, key=lambda dtype: FLOOR[dtype])
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
-@pytest.mark.parametrize("dtype", list(FLOOR), ids=str)
-def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]], reduction: str, dtype: torch.dtype) -> None:
-    # The mistake is made in float64: it is not rounding that is refused, in whatever dtype ours is judged.
-    case = make(reduction, (6, 24, 5), clip=1.3, soft_clip=1.7)
-    allowed = solve(case.to(dtype), plain)
-    judge(solve(case, plain), expect(case), allowed, dtype)
-    with pytest.raises(AssertionError, match=r"is off by|was expected"):
-        judge(solve(case, mistaken(mistake)), expect(case), allowed, dtype)
+def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]]) -> None:
+    """Where it allows most: what it refuses there it refuses in every other dtype."""
+    for reduction in REDUCTIONS:
+        # The mistake is made in float64: it is not rounding that is refused.
+        case = make(reduction, (6, 24, 5), clip=1.3, soft_clip=1.7)
+        allowed = solve(case.to(LAXEST), plain)
+        judge(solve(case, plain), expect(case), allowed, LAXEST)
+        with pytest.raises(AssertionError, match=r"is off by|was expected"):
+            judge(solve(case, mistaken(mistake)), expect(case), allowed, LAXEST)
 
 
 def test_the_judge_refuses_nan_and_wrong_infinities() -> None:

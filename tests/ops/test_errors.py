@@ -19,12 +19,12 @@ REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
     (TypeError, r"must be float64, .* got torch.float8_e5m2", (Q.to(torch.float8_e5m2),) * 2, {}),
     (TypeError, r"same dtype, got torch.float32 and torch.float64; convert one", (Q, K.double()), {}),
     (ValueError, r"query must have shape \(M, d\), got \(2, 3, 1\); flatten", (Q[..., None], K), {}),
-    (ValueError, r"key must have shape \(K, d\), got \(3\)", (Q, K[0]), {}),
+    (ValueError, r"key must have shape \(K, d\), got \(3,\)", (Q, K[0]), {}),
     (ValueError, r"same number of features d, got query \(2, 3\) and key \(4, 2\); project", (Q, K[:, :2]), {}),
     (ValueError, r"query on cpu, key on meta", (Q, K.to("meta")), {}),
     (ValueError, r"given together, got query_group without key_group; give both", (Q, K, G), {}),
     (ValueError, r"given together, got key_group without query_group", (Q, K, None, H), {}),
-    (ValueError, r"query_group must have shape \(2,\), one for each row of query, got \(4\)", (Q, K, H, H), {}),
+    (ValueError, r"query_group must have shape \(2,\), one for each row of query, got \(4,\)", (Q, K, H, H), {}),
     (ValueError, r"key_group must have shape \(4,\), .* got \(4, 1\)", (Q, K, G, H[:, None]), {}),
     (TypeError, r"key_group must have an integer dtype, got torch.float32; .*long", (Q, K, G, H.float()), {}),
     (TypeError, r"query_group must have an integer dtype, got torch.bool", (Q, K, G.bool(), H), {}),
@@ -33,27 +33,27 @@ REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
     (TypeError, r"scale must be a number, got a torch.Tensor; multiply query", (Q, K), {"scale": torch.ones(())}),
     (TypeError, r"scale must be a number, got str", (Q, K), {"scale": "1"}),
     (ValueError, r"scale must be finite, got inf", (Q, K), {"scale": float("inf")}),
-    (ValueError, r"clip must be positive, got 0; None leaves", (Q, K), {"clip": 0}),
-    (ValueError, r"clip must be positive, got nan", (Q, K), {"clip": float("nan")}),
-    (TypeError, r"clip must be a number or None, got bool", (Q, K), {"clip": True}),
-    (ValueError, r"soft_clip must be positive, got -1.0; None leaves", (Q, K), {"soft_clip": -1.0}),
-    (ValueError, r"soft_clip must be finite, got inf; None leaves", (Q, K), {"soft_clip": float("inf")}),
-    (TypeError, r"soft_clip must be a number or None, got str", (Q, K), {"soft_clip": "10"}),
+    (ValueError, r"^clip must be positive, got 0", (Q, K), {"clip": 0}),
+    (ValueError, r"^clip must be finite, got nan", (Q, K), {"clip": float("nan")}),
+    (TypeError, r"^clip must be a number, got bool", (Q, K), {"clip": True}),
+    (ValueError, r"soft_clip must be positive, got -1.0", (Q, K), {"soft_clip": -1.0}),
+    (ValueError, r"soft_clip must be finite, got inf", (Q, K), {"soft_clip": float("inf")}),
+    (TypeError, r"soft_clip must be a number, got str", (Q, K), {"soft_clip": "10"}),
 ]
 
 
-@pytest.mark.parametrize("op", [pairwise_logsumexp, pairwise_softplus])
 @pytest.mark.parametrize(("error", "text", "args", "options"), REFUSED, ids=[text[:32] for _, text, _, _ in REFUSED])
-def test_refused(op: Any, error: type[Exception], text: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-    with pytest.raises(error, match=text):
-        op(*args, **options)
+def test_refused(error: type[Exception], text: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    for op in (pairwise_logsumexp, pairwise_softplus):
+        with pytest.raises(error, match=text):
+            op(*args, **options)
 
 
 @pytest.mark.parametrize(
     ("error", "text", "joint"),
     [
         (ValueError, r"joint_key must be non-decreasing, .* sort the pairs by key", (H[:2], H[:2].flip(0))),
-        (ValueError, r"joint_key must have shape \(2,\), one for each row of joint_query, got \(4\)", (G, H)),
+        (ValueError, r"joint_key must have shape \(2,\), one for each row of joint_query, got \(4,\)", (G, H)),
         (ValueError, r"joint_query must have shape \(J,\), got \(1, 2\)", (G[None], G)),
         (TypeError, r"joint_query must have an integer dtype, got torch.float32", (G.float(), G)),
         (ValueError, r"joint_query must be within \[0, 2\)", (H, H)),

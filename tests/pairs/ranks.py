@@ -14,11 +14,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax import NWJ, LocalDIMLoss, ScoreRegularised
-from infomax import functional as F
-from infomax.pairs.processes import all_gather_rows, gather_scores
+from infomax import NWJ, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax.losses.base import InformationLoss
+from infomax.pairs.processes import all_gather_rows
+from infomax.scores import TableScores, gather_scores
 
-C, D, SHARES = 3, 2, (2, 3)
+C, D = 3, 2
+SHARES = (1, 4)  # one example on a rank
 ESTIMATORS = ["infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan"]
 ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein"]
 
@@ -32,7 +34,7 @@ class Case(NamedTuple):
 
 CASES = [
     *(Case(name, "bilinear", 2, masked=True) for name in ESTIMATORS),
-    *(Case(name, "concat", 1, masked=True) for name in ESTIMATORS),
+    *(Case(name, "concat", 1, masked=True) for name in ("infonce", "jsd", "dv", "tuba", "chi2")),
     Case("softly clipped", "bilinear", 2, masked=True),
     Case("softly clipped", "concat", 1, masked=True),
     Case("club", "gaussian", 2, masked=True),
@@ -40,9 +42,18 @@ CASES = [
     Case("wasserstein", "lipschitz", 1, masked=True),
     Case("infonce", "bilinear", 1, masked=False),
     Case("jsd", "concat", 2, masked=False),
-    Case("infonce", "dot", 1, masked=True),  # in evaluation mode: batch norm's statistics are each process's own
+    # The default critic in training mode: its batch norm sees the rows of all processes.
+    *(Case(name, "dot", 1, masked=False) for name in ("infonce", "jsd", "dv", "mine", "alpha_tuba")),
+    Case("infonce", "dot", 2, masked=True),
     Case("jsd", "cosine", 2, masked=False),
     Case("dv", "own", 1, masked=False),
+    Case("two views", "cosine", 1, masked=False),
+    Case("two views, same side", "cosine", 1, masked=False),
+    Case("ragged", "dot", 2, masked=False),
+    Case("given negatives", "dot", 1, masked=False),
+    Case("given negatives alone", "bilinear", 1, masked=True),
+    Case("global", "dot", 1, masked=False),
+    Case("global", "dot", 1, masked=True),
 ]
 
 
@@ -55,58 +66,78 @@ class Distance(nn.Module):
         return -(local - self.embed(global_)).square().sum(1)
 
 
-def build(case: Case, *, gather: bool = True) -> LocalDIMLoss:
+def build(case: Case, *, gather: bool = True) -> InformationLoss:
     torch.manual_seed(0)
-    options: dict[str, Any] = {"critic": case.critic}
+    options: dict[str, Any] = {"critic": case.critic, "gather": gather, "dtype": torch.float64}
     if case.critic == "own":
-        options = {"critic": Distance()}
+        options["critic"] = Distance()
     elif case.critic != "bilinear":
         options["units"] = 4
-    # Bent, and then cut off by the estimator.
+    if case.estimator == "global":
+        return GlobalDIMLoss(C, D, (4,), **options)
+    if case.estimator.startswith("two views"):
+        return InfoMaxLoss(D, D, same_side="same" in case.estimator, **options)
+    if case.estimator == "ragged" or case.estimator.startswith("given"):
+        return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
+    # Bent, and then cut off.
     soft = case.estimator == "softly clipped"
-    estimator = ScoreRegularised(NWJ(clip=0.5), clip=1.0) if soft else case.estimator
-    loss = LocalDIMLoss(C, D, estimator=estimator, gather=gather, **options).double()
-    loss.critic.train(case.critic != "dot")
-    return loss
+    bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
+    return LocalDIMLoss(C, D, estimator=bent if soft else case.estimator, **options)
 
 
-def whole_batch(case: Case) -> tuple[Tensor, Tensor, Tensor | None]:
+def whole_batch(case: Case) -> dict[str, Tensor]:
+    """What the loss of a case is called with; each tensor is split by examples, negatives likewise."""
     generator = torch.Generator().manual_seed(1)
-    local = torch.randn(sum(SHARES), C, 4, generator=generator, dtype=torch.float64)
-    global_ = torch.randn(sum(SHARES), D, case.globals_, generator=generator, dtype=torch.float64)
-    mask = torch.rand(sum(SHARES), 4, generator=generator) < 0.6  # so that the processes hold unequal numbers of rows
+    n = sum(SHARES)
+    local = torch.randn(n, C, 4, generator=generator, dtype=torch.float64)
+    global_ = torch.randn(n, D, case.globals_, generator=generator, dtype=torch.float64)
+    given = {"local": local, "global_": global_}
+    mask = torch.rand(n, 4, generator=generator) < 0.6  # so that the processes hold unequal numbers of rows
     mask[:, 1] = True
-    mask[3] = False  # and one example none
-    return local, global_, mask if case.masked else None
+    mask[3] = False  # and one example is absent
+    if case.masked:
+        given["mask"] = mask
+    if case.estimator.startswith("given"):
+        given["negatives"] = torch.randn(n, C, generator=generator, dtype=torch.float64)
+    if case.estimator.startswith("two views"):
+        given = {"local": local.flatten(1)[:, :D], "global_": global_[:, :, 0]}
+    return given
 
 
-def outcome(loss: nn.Module, local: Tensor, global_: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case) -> dict[str, Tensor]:
     """Loss, estimate and gradients; the average of MINE has seen another batch before."""
     inner = loss.module if isinstance(loss, nn.parallel.DistributedDataParallel) else loss
+    leaves = {name: value.clone().requires_grad_(value.is_floating_point()) for name, value in given.items()}
+    used = dict(leaves)
+    if case.estimator == "ragged":  # one to four rows per example, the last first
+        n = len(used["local"])
+        rows = used["local"].transpose(1, 2).reshape(-1, C)
+        batch = torch.arange(n).repeat_interleave(4)
+        real = (torch.arange(4 * n) % 4 == 0) | (rows.detach()[:, 0] > 0)
+        keep = real.nonzero().squeeze(1).flip(0)
+        used |= {"local": rows[keep], "batch": batch[keep]}
+    before = used | {"local": 0.7 * used["local"].detach()}
     with torch.no_grad():
-        inner(0.7 * local, global_, mask)
-    local, global_ = local.clone().requires_grad_(), global_.clone().requires_grad_()
-    value = loss(local, global_, mask)
+        inner(before.pop("local"), before.pop("global_"), **before)
+    features = used.pop("local"), used.pop("global_")
+    value = loss(*features, **used)
     value.backward()
-    results = {"loss": value.detach(), "nats": inner.mutual_information(local, global_, mask)}
+    results = {"loss": value.detach(), "nats": inner.mutual_information(*features, **used, gather=True)}
     results |= {name: buffer.clone() for name, buffer in inner.named_buffers()}
     gradients = {name: parameter.grad for name, parameter in inner.named_parameters()}
-    return results | gradients | {"local": local.grad, "global_": global_.grad}
+    return results | gradients | {"local": leaves["local"].grad, "global_": leaves["global_"].grad}
 
 
-def share(rank: int, tensors: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor, Tensor | None]:
+def share(rank: int, given: dict[str, Tensor]) -> dict[str, Tensor]:
     """A process's examples."""
     start = sum(SHARES[:rank])
-    local, global_, mask = (None if t is None else t[start : start + SHARES[rank]] for t in tensors)
-    assert local is not None
-    assert global_ is not None
-    return local, global_, mask
+    return {name: value[start : start + SHARES[rank]] for name, value in given.items()}
 
 
 def error_of(call: Any) -> str:
     try:
         call()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was raised"
 
@@ -116,10 +147,23 @@ def aliased_gradient() -> Tensor:
     ours = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
     other = torch.ones(4, 1, dtype=torch.float64, requires_grad=True)
     doubled = 2 * other
-    total = doubled + all_gather_rows(ours)
+    total = doubled + all_gather_rows(ours, [2, 2])
     total.square().sum().backward()
     assert other.grad is not None
     return other.grad
+
+
+def collectives(loss: nn.Module, rank: int) -> int:
+    """How many collectives a loss of unmasked features calls in its forward pass."""
+    called, names = [], ("all_gather", "all_reduce")
+    originals = {name: getattr(dist, name) for name in names}
+    for name in names:
+        setattr(dist, name, lambda *given, name=name, **options: (called.append(name), originals[name](*given))[1])
+    given = share(rank, whole_batch(Case("infonce", "dot", 1, masked=False)))
+    loss(given["local"], given["global_"])
+    for name, original in originals.items():
+        setattr(dist, name, original)
+    return len(called)
 
 
 def main() -> None:
@@ -131,22 +175,28 @@ def main() -> None:
     results: dict[Any, Any] = {}
     for case in CASES:
         loss = build(case)
-        found = outcome(loss, *share(rank, whole_batch(case)))
+        found = outcome(loss, share(rank, whole_batch(case)), case)
         for name, _ in loss.named_parameters():
             dist.all_reduce(found[name])
             found[name] /= world
         results[tuple(case)] = found
     case = CASES[0]
     wrapped = nn.parallel.DistributedDataParallel(build(case))
-    results["ddp"] = outcome(wrapped, *share(rank, whole_batch(case)))
+    results["ddp"] = outcome(wrapped, share(rank, whole_batch(case)), case)
 
     rows = torch.full((SHARES[rank], 2), float(rank))
-    results["rows"] = all_gather_rows(rows)
+    results["rows"] = all_gather_rows(rows, list(SHARES))
     results["aliased"] = aliased_gradient()
-    results["globals differ"] = error_of(
-        lambda: gather_scores(F.dot_scores(torch.zeros(2, 3, 4), torch.zeros(2, 3, 1 + rank)))
-    )
-    results["table"] = error_of(lambda: gather_scores(F.dense_scores(torch.zeros(3, 3))))
+    results["collectives"] = collectives(build(Case("infonce", "dot", 1, masked=False)), rank)
+    bilinear = LocalDIMLoss(C, D, critic="bilinear", gather=True)
+    good = torch.zeros(2, C, 4), torch.zeros(2, D)
+    results["globals differ"] = error_of(lambda: bilinear(good[0], torch.zeros(2, D, 1 + rank)))
+    results["wrong on one rank"] = error_of(lambda: bilinear(good[0][:, : C - rank], good[1]))
+    results["one in all"] = error_of(lambda: bilinear(*(part[: 1 - rank] for part in good)))
+    on_one = DIMLoss(C, D, (4,), alpha=1.0, units=4, gather=True)
+    if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
+        results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local
+    results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None))
     torch.save(results, out)
     dist.barrier()
     dist.destroy_process_group()

@@ -55,7 +55,7 @@ def run_processes(folder: Path) -> list[dict[Any, Any]]:
 
 
 def single(case: Any) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), *ranks.whole_batch(case))
+    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), ranks.whole_batch(case), case)
     return found
 
 
@@ -71,16 +71,27 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     assert not failures, "\n".join(failures)
     check_split_batch(single(ranks.CASES[0]), [found["ddp"] for found in results])
     for found in results:
-        assert found["rows"].tolist() == [[0.0, 0.0]] * 2 + [[1.0, 1.0]] * 3, "rows come in the order of ranks"
+        assert found["rows"].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 4, "rows come in the order of ranks"
         assert (found["aliased"] == 2 * 2 * 3).all(), "a gradient that serves elsewhere is left alone"
+        assert found["collectives"] == 5, "sizes, two batch norms, keys, reductions"
         assert found["globals differ"].startswith("ValueError: global_ must have the same number of locations on every")
         assert found["globals differ"].endswith("got [1, 2]")
+        assert found["one in all"].startswith(
+            "ValueError: local must hold at least 2 examples over all processes, got 1"
+        )
         assert found["table"].startswith("TypeError: scores must be streamed or dense to gather negatives, got TableS")
+    assert results[0]["wrong on one rank"].startswith(
+        "RuntimeError: gather=True needs the features of every process, and"
+    )
+    assert "rank 1 raised an error" in results[0]["wrong on one rank"]
+    assert results[1]["wrong on one rank"].startswith("ValueError: local must have 3 channels")
+    assert results[0]["measured alone"].isfinite()
 
 
 def test_without_a_process_group_it_changes_nothing() -> None:
     for case in (ranks.CASES[0], ranks.CASES[-1]):
-        local, global_, mask = ranks.whole_batch(case)
-        expected = ranks.build(case, gather=False)(local, global_, mask)
-        assert torch.equal(ranks.build(case, gather=True)(local, global_, mask), expected)
+        given = ranks.whole_batch(case)
+        features = given.pop("local"), given.pop("global_")
+        expected = ranks.build(case, gather=False)(*features, **given)
+        assert torch.equal(ranks.build(case, gather=True)(*features, **given), expected)
     assert not LocalDIMLoss(3, 2, critic="bilinear").gather

@@ -27,7 +27,7 @@ from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
 from infomax.pairs import Pairing, Rows, pair_rows
-from infomax.scores import DenseScores, PairScores, Reduction, StreamedScores
+from infomax.scores import ClippedScores, DenseScores, PairScores, Reduction, StreamedScores
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -62,14 +62,22 @@ class TestRows:
         joint = scores.reduce("logsumexp").joint
         assert sorted(joint.tolist()) == pytest.approx(sorted(score.real for score, _ in pairs.joint))
 
-    def test_an_example_with_nothing_but_masked_locations_still_has_marginal_pairs(self) -> None:
-        """Its global is somebody's negative; that it has no joint pair does not make it vanish."""
-        local, global_ = features(LAYOUTS[2])
-        mask = torch.ones(3, 5, dtype=torch.bool)
-        mask[1] = False
-        scores = F.dot_scores(local, global_, mask)
-        assert scores.count().tolist() == [5, 10, 5]
-        assert scores.reduce("logsumexp").joint.shape == (10,)
+    @pytest.mark.parametrize("layout", LAYOUTS[1:], ids=lambda layout: layout.name)
+    def test_an_example_with_nothing_but_masked_locations_is_absent(self, layout: Layout) -> None:
+        """Rows, pairing and scores are those of the batch without it."""
+        local, global_ = (torch.cat([part, part[:1] * 10]) for part in features(layout))
+        mask = torch.ones(local.shape[0], *local.shape[2:], dtype=torch.bool)
+        mask[-1] = False
+        mask.view(len(mask), -1)[0, 1:] = False
+        order = torch.tensor([len(mask) - 1, *range(len(mask) - 1)])  # the absent one comes first, or last
+        for chosen in (order, torch.arange(len(mask))):
+            found = pair_rows(local[chosen], global_[chosen], mask[chosen])
+            expected = pair_rows(local[:-1], global_[:-1], mask[:-1])
+            assert torch.equal(found.local, expected.local)
+            assert torch.equal(found.global_, expected.global_)
+            assert torch.equal(found.pairing.key_group, expected.pairing.key_group)
+            assert found.kept is not None
+            assert torch.equal(chosen[found.kept], torch.arange(len(mask) - 1))
 
 
 class TestFewerNegatives:
@@ -82,7 +90,7 @@ class TestFewerNegatives:
         if masked:
             mask[0, 1:] = False
             mask[3, 0] = False
-        paired = pair_rows(local, global_, mask if masked else None, negatives=count, generator=generator())
+        paired = pair_rows(local, global_, mask if masked else None, sample_negatives=count, generator=generator())
         drawn = negatives_of(paired.pairing)
         assert all(len(others) == count and example not in others for example, others in enumerate(drawn))
         table = oracles.dot_table(numpy_rows(local), numpy_rows(global_))
@@ -104,7 +112,7 @@ class TestFewerNegatives:
         local, global_ = randn(4, 16, 3, dtype=torch.bfloat16), randn(4, 16, seed=1, dtype=torch.bfloat16)
         expected = F.dot_scores(local.double(), global_.double()).reduce("logsumexp").joint
         for negatives in (None, 2):
-            paired = pair_rows(local, global_, negatives=negatives, generator=generator())
+            paired = pair_rows(local, global_, sample_negatives=negatives, generator=generator())
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
                 found = both_forms(paired)[0].reduce(reduction).joint
             assert_close(found, expected, 2e-6, "joint scores")
@@ -112,11 +120,13 @@ class TestFewerNegatives:
     def test_every_other_example_is_equally_likely(self) -> None:
         """Each global's negatives are a uniform choice among the others: every subset, whoever is drawn."""
         examples, count, turns = 4, 2, 1500
-        pairing = pair_rows(randn(examples, 1), randn(examples, 1)).pairing
+        pair = randn(examples, 1), randn(examples, 1)
         source = generator()
         chosen: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(examples)]
         for _ in range(turns):
-            for example, others in enumerate(negatives_of(pairing.draw_negatives(count, source))):
+            for example, others in enumerate(
+                negatives_of(pair_rows(*pair, sample_negatives=count, generator=source).pairing)
+            ):
                 chosen[example][tuple(sorted(others))] += 1
         for example, counter in enumerate(chosen):
             assert len(counter) == 3, f"{example} never meets some of the others"
@@ -126,7 +136,7 @@ class TestFewerNegatives:
     def test_the_same_generator_draws_the_same(self) -> None:
         local, global_ = features(LAYOUTS[0])
         draws = [
-            negatives_of(pair_rows(local, global_, negatives=2, generator=generator(s)).pairing)
+            negatives_of(pair_rows(local, global_, sample_negatives=2, generator=generator(s)).pairing)
             for s in (1, 1, 2, 3, 4)
         ]
         assert draws[0] == draws[1]
@@ -137,18 +147,18 @@ class TestFewerNegatives:
         mask = torch.zeros(6, 2, dtype=torch.bool)
         mask[1], mask[4] = True, True
         for seed in range(20):
-            paired = pair_rows(local, global_, mask, negatives=1, generator=generator(seed))
+            paired = pair_rows(local, global_, mask, sample_negatives=1, generator=generator(seed))
             for scores in both_forms(paired):
-                assert scores.count().tolist() == [2] * 6
+                assert scores.count().tolist() == [2] * 2
                 for name in ORACLES:
                     assert build_estimator(name)(scores).isfinite()
-        with pytest.raises(ValueError, match=r"negatives must be between 1 and 1, the other examples .* got 2"):
-            pair_rows(local, global_, mask, negatives=2)
+        with pytest.raises(ValueError, match=r"sample_negatives must be between 1 and 1, the other examples .* got 2"):
+            pair_rows(local, global_, mask, sample_negatives=2)
 
     @pytest.mark.parametrize("count", [0, 4, -1])
     def test_impossible_numbers(self, count: int) -> None:
-        with pytest.raises(ValueError, match=rf"negatives must be between 1 and 3, .* got {count}"):
-            pair_rows(*features(LAYOUTS[0]), negatives=count)
+        with pytest.raises(ValueError, match=rf"sample_negatives must be between 1 and 3, .* got {count}"):
+            pair_rows(*features(LAYOUTS[0]), sample_negatives=count)
 
 
 def negatives_of(pairing: Pairing) -> list[set[int]]:
@@ -174,7 +184,7 @@ class TestSampledLocations:
     def test_each_example_has_that_many_of_its_own(self) -> None:
         local = torch.arange(4 * 9, dtype=torch.float32).view(4, 1, 3, 3)
         for seed in range(10):
-            rows = pair_rows(local, local.flatten(2), locations=4, generator=generator(seed)).local.view(4, 4)
+            rows = pair_rows(local, local.flatten(2), sample_locations=4, generator=generator(seed)).local.view(4, 4)
             for example, drawn in enumerate(rows.tolist()):
                 assert len(set(drawn)) == 4, "drawn with replacement"
                 assert set(drawn) <= set(range(9 * example, 9 * example + 9))
@@ -183,14 +193,14 @@ class TestSampledLocations:
         local, source = torch.arange(2 * 5, dtype=torch.float32).view(2, 1, 5), generator()
         counts = torch.zeros(10)
         for _ in range(3000):
-            counts[pair_rows(local, local, locations=2, generator=source).local.long().flatten()] += 1
+            counts[pair_rows(local, local, sample_locations=2, generator=source).local.long().flatten()] += 1
         assert (counts - 1200).abs().max() < 4 * 27  # standard deviation sqrt(3000 * 0.4 * 0.6)
 
     def test_masked_locations_are_never_drawn_while_real_ones_remain(self) -> None:
         local = torch.arange(3 * 4, dtype=torch.float32).view(3, 1, 4)
         mask = torch.tensor([[True, False, True, True], [True, True, False, False], [False, False, False, True]])
         for seed in range(20):
-            paired = pair_rows(local, local[:, :, 0], mask, locations=2, generator=generator(seed))
+            paired = pair_rows(local, local[:, :, 0], mask, sample_locations=2, generator=generator(seed))
             drawn = set(paired.local.long().flatten().tolist())
             assert drawn <= set(mask.view(-1).nonzero().flatten().tolist())
             assert paired.pairing.key_group.tolist() == [0, 0, 1, 1, 2]
@@ -198,13 +208,13 @@ class TestSampledLocations:
 
     def test_more_than_there_are_is_all(self) -> None:
         local, global_ = features(LAYOUTS[2])
-        assert torch.equal(pair_rows(local, global_, locations=50).local, pair_rows(local, global_).local)
+        assert torch.equal(pair_rows(local, global_, sample_locations=50).local, pair_rows(local, global_).local)
 
     def test_masked_values_do_not_reach_gradients(self) -> None:
         local = randn(3, 2, 4)
         mask = torch.tensor([[True, False, True, True], [True, True, False, False], [False, False, False, True]])
         local = local.masked_fill(~mask[:, None], torch.nan).requires_grad_()
-        paired = pair_rows(local, randn(3, 2), mask, locations=2, generator=generator())
+        paired = pair_rows(local, randn(3, 2), mask, sample_locations=2, generator=generator())
         loss = F.infonce_loss(both_forms(paired)[0])
         (gradient,) = torch.autograd.grad(loss, local)
         assert loss.isfinite()
@@ -249,7 +259,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("local", "global_", "mask", "error", "message"),
         [
-            (torch.zeros(4), torch.zeros(4, 3), None, ValueError, r"local must have shape \(N, channels.*got \(4\)"),
+            (torch.zeros(4), torch.zeros(4, 3), None, ValueError, r"local must have shape \(N, channels.*got \(4,\)"),
             (torch.zeros(4, 3), torch.zeros(()), None, ValueError, r"global_ must have shape \(N.*got \(\)"),
             (
                 torch.zeros(4, 3, 2),
@@ -345,7 +355,7 @@ class TestRefusals:
             (torch.zeros(3, 3, 3), None, ValueError, r"table must have shape"),
             (torch.zeros(3, 2, 3, 0), None, ValueError, r"table must have shape.*got \(3, 2, 3, 0\)"),
             (torch.zeros(1, 1), None, ValueError, "table must hold at least 2 examples, got 1.*as negatives"),
-            (torch.zeros(3, 3), torch.ones(3, dtype=torch.bool), ValueError, r"shape \(3, 1\) to fit table.*\(3\)"),
+            (torch.zeros(3, 3), torch.ones(3, dtype=torch.bool), ValueError, r"shape \(3, 1\) to fit table.*\(3,\)"),
             (torch.zeros(3, 3), torch.zeros(3, 1, dtype=torch.bool), ValueError, "got 0 of 3"),
             (torch.zeros(3, 3), torch.ones(3, 1), TypeError, "mask must be a bool tensor"),
             (torch.zeros(3, 3), [[True]] * 3, TypeError, "mask must be a bool tensor.*got list"),
@@ -360,14 +370,9 @@ class TestRefusals:
         scores = F.dense_scores(torch.zeros(3, 3))
         with pytest.raises(ValueError, match=r"reduction must be one of .*logsumexp.*got 'mean'"):
             scores.reduce("mean")  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="clip must be positive or None, got -1"):
-            scores.reduce("sum", -1.0)
-        with pytest.raises(ValueError, match="soft_clip must be positive or None, got -1"):
-            scores.reduce("sum", None, -1.0)
-        with pytest.raises(ValueError, match="soft_clip must be finite for a soft clip, got inf; None leaves"):
-            scores.reduce("sum", soft_clip=math.inf)
-        with pytest.raises(TypeError, match="soft_clip must be a number, got str"):
-            scores.reduce("sum", soft_clip="5")  # type: ignore[arg-type]
+        for clip, message in ((-1.0, "clip must be positive, got -1"), (math.inf, "clip must be finite, got inf")):
+            with pytest.raises(ValueError, match=message):
+                ClippedScores(scores, clip)
         with pytest.raises(TypeError, match="clip must be a number, got str"):
             F.smile_estimate(scores, clip="5")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="scale must be a number, got str"):

@@ -158,7 +158,7 @@ def test_the_discriminator_is_the_papers() -> None:
         (lambda: PriorMatchingLoss("4"), TypeError, "dim must be an integer, got str"),
         (lambda: PriorMatchingLoss(4, "beta"), ValueError, "prior must be one of normal, uniform, got 'beta'"),
         (lambda: PriorMatchingLoss(4, ["normal"]), TypeError, "prior must be one of normal, uniform, got list"),
-        (lambda: PriorMatchingLoss(4)(torch.zeros(4)), ValueError, r"y must have shape \(N, 4\) .*got \(4\)"),
+        (lambda: PriorMatchingLoss(4)(torch.zeros(4)), ValueError, r"y must have shape \(N, 4\) .*got \(4,\)"),
         (lambda: PriorMatchingLoss(4)(torch.zeros(2, 3)), ValueError, r"y must have shape \(N, 4\) .*got \(2, 3\)"),
         (lambda: PriorMatchingLoss(4)(torch.zeros(0, 4)), ValueError, r"y must have shape .*got \(0, 4\)"),
         (lambda: PriorMatchingLoss(4)(torch.zeros(2, 4).long()), TypeError, "y must have a real floating dtype.*int64"),

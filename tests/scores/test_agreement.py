@@ -36,10 +36,10 @@ from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
 from infomax.scores import ClippedScores, streamed
 
-SMALLEST, MAP, SEVERAL_GLOBALS = LAYOUTS[1], LAYOUTS[3], LAYOUTS[5]
+MAP, SEVERAL_GLOBALS = LAYOUTS[3], LAYOUTS[5]
 
 NAMES = [name for name, oracle in ORACLES.items() if not oracle.averages]  # theirs is not their value's gradient
-CLIPPING = [name for name, oracle in ORACLES.items() if oracle.clips]
+CLIPPING = ["jsd", "nwj", "rkl", "chi2"]  # a reduction each
 by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 by_form = pytest.mark.parametrize("form", FORMS)
 by_mask = pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
@@ -69,37 +69,31 @@ def test_a_sum_without_pairs(layout: Layout, masked: bool, monkeypatch: pytest.M
     check_loss_and_gradients(rkl, ORACLES["rkl"].loss, layout, "streamed", masked=masked, scale=0.7)
 
 
-def clipping_loss(name: str, clip: float) -> Callable[[PairScores], Tensor]:
-    if name == "jsd":
-        return partial(F.jsd_loss, clip=clip)
-    if name == "nwj":
-        return partial(F.nwj_loss, clip=clip)
-    return partial(F.fdivergence_loss, measure=name, clip=clip)
+def clipped(loss: Callable[[PairScores], Tensor], clip: float) -> Callable[[PairScores], Tensor]:
+    return lambda scores: loss(ClippedScores(scores, clip))
 
 
 @by_form
-@by_mask
-@pytest.mark.parametrize("clip", [0.5, 1.5])
 @pytest.mark.parametrize("name", CLIPPING)
-def test_clipped_loss(name: str, clip: float, form: str, masked: bool) -> None:
-    oracle = partial(ORACLES[name].loss, clip=clip)
-    check_loss_and_gradients(clipping_loss(name, clip), oracle, SEVERAL_GLOBALS, form, masked=masked)
+def test_clipped_loss(name: str, form: str) -> None:
+    for clip in (0.5, 1.5):
+        oracle = partial(ORACLES[name].loss, clip=clip)
+        check_loss_and_gradients(clipped(build_estimator(name), clip), oracle, SEVERAL_GLOBALS, form, masked=True)
 
 
 @by_form
 @pytest.mark.parametrize("clip", [0.3, 5.0, None])
-def test_clipped_estimates(form: str, clip: float | None) -> None:
-    for ours, loops in ((F.smile_estimate, oracles.smile_estimate), (F.nwj_estimate, oracles.nwj_estimate)):
-        check_estimate(partial(ours, clip=clip), partial(loops, clip=clip), MAP, form)
+def test_smile_clips_its_marginal_scores_alone(form: str, clip: float | None) -> None:
+    check_estimate(partial(F.smile_estimate, clip=clip), partial(oracles.smile_estimate, clip=clip), MAP, form)
 
 
 # A loss for each of the reductions, and what the loops say; half of them cut off what has been bent.
 SOFT: dict[str, tuple[Callable[[PairScores], Tensor], Callable[[oracles.Pairs], complex]]] = {
     "infonce": (F.infonce_loss, oracles.infonce_loss),
-    "jsd": (partial(F.jsd_loss, clip=0.8), partial(oracles.jsd_loss, clip=0.8)),
-    "nwj": (partial(F.nwj_loss, clip=0.8), partial(oracles.nwj_loss, clip=0.8)),
+    "jsd": (clipped(F.jsd_loss, 0.8), partial(oracles.jsd_loss, clip=0.8)),
+    "nwj": (clipped(F.nwj_loss, 0.8), partial(oracles.nwj_loss, clip=0.8)),
     "wasserstein": (F.wasserstein_loss, oracles.wasserstein_loss),
-    "chi2": (clipping_loss("chi2", 0.8), partial(oracles.chi2_loss, clip=0.8)),
+    "chi2": (clipped(partial(F.fdivergence_loss, measure="chi2"), 0.8), partial(oracles.chi2_loss, clip=0.8)),
     "mean square": (F.mean_square, oracles.mean_square),
 }
 
@@ -124,11 +118,11 @@ def test_softly_clipped_loss(name: str, form: str) -> None:
 def test_clipped_scores_times_a_factor(soft: bool, factor: float, form: str) -> None:
     table = 3 * table_of(*features(MAP)).detach()
     inside = 1.2 * (table / 1.2).tanh() if soft else table.clamp(-1.2, 1.2)
-    expected = F.dense_scores(factor * inside).reduce("logsumexp", 1.0)
+    expected = ClippedScores(F.dense_scores(factor * inside), 1.0).reduce("logsumexp")
     with workspace_of_tiles(form), torch.no_grad():
         scores = ClippedScores(scores_in(form, *features(MAP), scale=3.0), 1.2, soft=soft).scaled(factor)
-        found = scores.reduce("logsumexp", 1.0)
-        assert_close(scores.joint(), expected.joint, 1e-12, "joint")
+        found = ClippedScores(scores, 1.0).reduce("logsumexp")
+        assert_close(scores.joint(), F.dense_scores(factor * inside).joint(), 1e-12, "joint")
     for what, one, other in zip(("joint", "marginal"), found, expected, strict=True):
         assert_close(one, other, 1e-12, what)
 
@@ -137,9 +131,12 @@ def test_clipped_scores_times_a_factor(soft: bool, factor: float, form: str) -> 
 def test_a_soft_clip_comes_first(soft: bool) -> None:
     clipped = ClippedScores(scores_in("streamed", *features(MAP)), 2.0, soft=soft)
     cut = ClippedScores(clipped, 1.0).reduce("sum")
-    assert_close(cut.joint, clipped.joint().clamp(-1, 1), 1e-12)
-    assert_close(cut.marginal, clipped.reduce("sum", 1.0).marginal, 1e-12)
-    with pytest.raises(ValueError, match=r"soft_clip must come before other clips, got .* at 2.0; clip softly first"):
+    table = table_of(*features(MAP)).detach()
+    inside = (2 * (table / 2).tanh() if soft else table).clamp(-1, 1)
+    expected = F.dense_scores(inside).reduce("sum")
+    assert_close(cut.joint, expected.joint, 1e-12)
+    assert_close(cut.marginal, expected.marginal, 1e-12)
+    with pytest.raises(ValueError, match=r"a soft clip must come before other clips, got .* at 2.0; clip softly first"):
         ClippedScores(clipped, 1.0, soft=True).reduce("sum")
 
 
@@ -162,20 +159,7 @@ def test_mine_has_the_value_of_dv_and_the_gradient_of_its_average(form: str, mas
     assert_close(by_global, like_rows(expected_global, global_), 1e-12, "gradient of global_")
 
 
-@by_form
-@pytest.mark.parametrize("name", NAMES)
-def test_gradcheck(name: str, form: str) -> None:
-    estimator = build_estimator(name).double()
-    mask = some_mask(SMALLEST)
-
-    def loss(local: Tensor, global_: Tensor) -> Tensor:
-        return estimator(scores_in(form, local, global_, mask))
-
-    with use_workspace(2**16):
-        assert torch.autograd.gradcheck(loss, features(SMALLEST))
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["infonce", "jsd", "rkl", "chi2"])  # a reduction each
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_lower_precision(name: str, dtype: torch.dtype) -> None:
     """The inputs' rounding is theirs; scores, sums and the loss are float32, gradients are rounded once."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infomax.estimators import build_estimator
 from infomax.ops.problem import REDUCTIONS
-from infomax.scores import DenseScores
+from infomax.scores import ClippedScores, DenseScores
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -26,7 +26,10 @@ def test_a_reduction_is_computed_once(form: str, reduction: str) -> None:
     assert scores.reduce(reduction) is first
     with torch.no_grad():
         assert scores.reduce(reduction) is first, "what has a graph serves without one"
-    assert scores.reduce(reduction, 1.0) is not first
+    clipped = ClippedScores(scores, 0.5).reduce(reduction)
+    assert clipped is not first
+    assert not torch.equal(clipped.marginal, first.marginal)
+    assert scores.reduce(reduction) is first, "what is clipped must not take its place"
 
 
 def test_no_graph_does_not_serve_with_one() -> None:

@@ -10,6 +10,8 @@ import torch
 from contracts import randn
 from tolerances import assert_close
 
+from infomax.variants import activation_penalty
+
 
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (2, 3, 2, 2)])
 def test_equals_the_loops(shape: tuple[int, ...]) -> None:
@@ -46,7 +48,7 @@ def test_it_is_float32_at_least() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: activation_penalty(torch.zeros(4)), ValueError, r"features must have shape .*got \(4\)"),
+        (lambda: activation_penalty(torch.zeros(4)), ValueError, r"features must have shape .*got \(4,\)"),
         (lambda: activation_penalty(torch.zeros(0, 4)), ValueError, r"features must have shape .*got \(0, 4\)"),
         (lambda: activation_penalty(torch.zeros(2, 4).int()), TypeError, "features must have a real floating dtype"),
         (lambda: activation_penalty(torch.zeros(2, 4, 3), torch.ones(2, 3)), TypeError, "mask must be a bool"),

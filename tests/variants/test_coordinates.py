@@ -14,7 +14,9 @@ from contracts import check_mask_is_absence, randn, value_and_gradients
 from tolerances import assert_close
 from torch import Tensor, nn
 
+from benchmarks.memory import peak_bytes
 from infomax import CoordinateLoss
+from infomax.ops import use_workspace
 from infomax.variants.coordinates import _partners
 
 by_task = pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
@@ -293,3 +295,45 @@ def test_gradients_reach_the_partner() -> None:
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@by_task
+class TestWorkspace:
+    """N Q P hidden vectors never exist at a time."""
+
+    def test_chunks_give_the_dense_value_and_gradients(self, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        loss, size = built((2, 3), relative), (2, 3)
+        local, global_, mask = randn(3, 3, *size), randn(3, 2, 4, seed=1), masks(3, size)
+
+        def run() -> list[Tensor]:
+            inputs = [local.clone().requires_grad_(), global_.clone().requires_grad_()]
+            terms = loss.terms(*inputs, mask, generator=draw())
+            gradients = torch.autograd.grad(terms.loss, [*inputs, *loss.parameters()])
+            return [*terms, *gradients]
+
+        dense = run()
+        monkeypatch.setattr("infomax.variants.coordinates.workspace", lambda: 1500)  # a few pairs at a time
+        for ours, theirs in zip(run(), dense, strict=True):
+            assert_close(ours, theirs, 1e-12)
+
+    def test_the_memory_stays_within_it(self, relative: bool) -> None:
+        loss = CoordinateLoss(16, (7, 7), 8, relative=relative, units=128)
+        local, global_ = torch.randn(16, 16, 7, 7, requires_grad=True), torch.randn(16, 8, 25, requires_grad=True)
+        table = 16 * 25 * 49 * 128 * 4  # bytes of the hidden units, 9.6 MiB
+
+        def step() -> None:
+            loss(local, global_).backward()
+
+        step()  # so that the gradients exist
+        rows = 16 * (49 + 25) * 128 * 4  # hidden units of locations and globals, with gradients and a partner's
+        with use_workspace(2**20):
+            peak = peak_bytes(step)
+        assert peak < 2**20 + 8 * rows < table
+        assert peak_bytes(step) > 2 * table, "the measurement notices a table"
+
+
+def test_options_of_torch_modules() -> None:
+    loss = CoordinateLoss(np.int64(3), (2, 2), 2, units=4, device="meta", dtype=torch.float64)
+    assert {(p.device.type, p.dtype) for p in loss.parameters()} == {("meta", torch.float64)}
+    assert loss.coordinates.device.type == "meta"
+    assert loss.extra_repr() == "3, (2, 2), 2, units=4"

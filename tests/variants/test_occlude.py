@@ -101,6 +101,8 @@ def test_the_check_refuses_two_blocks_and_holes() -> None:
             "size must be a share of the image's side.*got 0.0",
         ),
         (lambda: occlude(torch.zeros(2, 3, 4, 4), 1), ValueError, "size must be a share.*below 1, got 1"),
+        (lambda: occlude(torch.zeros(2, 3, 0, 4)), ValueError, r"at least one pixel .*got \(2, 3, 0, 4\)"),
+        (lambda: occlude(torch.zeros(2, 3, 4, 4), fill="grey"), TypeError, "fill must be a number, got str"),
         (lambda: occlude(torch.zeros(2, 3, 4, 4), "half"), TypeError, "size must be a number, got str"),
         (lambda: occlude(torch.zeros(2, 3, 4, 4).byte()), TypeError, "images must have a real floating dtype"),
     ],

@@ -130,3 +130,6 @@ class PairwiseCritic(Critic):
                 f"{type(self.module).__name__}"
             )
         return scores.reshape(shape)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, floats_per_pair={self.floats_per_pair}"

@@ -138,14 +138,16 @@ class CosineCritic(Critic):
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        units: channels of the common space.
+        units: channels of the common space; None compares the features themselves, without projections.
         temperature: tau; ``"learned"`` starts at 0.07 and is trained with the projections, 0.01 at least.
+        bias: start of a learned number that is added to every score, as the logistic loss needs; none when None. SigLIP
+            starts at -10.
         device: where the parameters are.
         dtype: of the parameters.
 
     Raises:
         TypeError: the temperature is neither a number nor ``"learned"``.
-        ValueError: the temperature is not positive and finite.
+        ValueError: the temperature is not positive and finite, or features of two widths come without projections.
 
     Numerics:
         Rows shorter than 1e-6 (1e-3 in float16) are divided by that instead of their length, so that a row of zeros
@@ -168,26 +170,36 @@ class CosineCritic(Critic):
         local_dim: int,
         global_dim: int,
         *,
-        units: int = 256,
+        units: int | None = 256,
         temperature: float | Literal["learned"] = 0.1,
+        bias: float | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
-        check_positive("units", units)
+        if units is not None:
+            check_positive("units", units)
+        elif local_dim != global_dim:
+            raise ValueError(
+                f"units must be given where local_dim and global_dim differ, got None for {local_dim} and {global_dim}"
+            )
         fixed = _fixed_scale("temperature", temperature)
         if fixed is not None:
             check_number("temperature", fixed, above=0)
-        self.local_projection = nn.Linear(local_dim, units, bias=False)
-        self.global_projection = nn.Linear(global_dim, units, bias=False)
+        self.local_projection = nn.Identity() if units is None else nn.Linear(local_dim, units, bias=False)
+        self.global_projection = nn.Identity() if units is None else nn.Linear(global_dim, units, bias=False)
         self.scale = 1.0 if fixed is None else 1.0 / fixed
         self.learned_scale = LearnedScale(1 / 0.07) if fixed is None else None
+        self.bias = None if bias is None else nn.Parameter(torch.tensor(float(check_number("bias", bias))))
         self.to(device=device, dtype=dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query, key = unit_length(self.global_projection(global_)), unit_length(self.local_projection(local))
         if self.learned_scale is not None:
             query = self.learned_scale(query)
+        if self.bias is not None:  # one more feature: the bias beside the queries, ones beside the keys
+            query = torch.cat([query, (self.bias / self.scale).to(query.dtype).expand(len(query), 1)], 1)
+            key = nn.functional.pad(key, (0, 1), value=1.0)
         return StreamedScores(query, key, pairing, self.scale)
 
     def extra_repr(self) -> str:

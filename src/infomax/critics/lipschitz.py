@@ -82,6 +82,9 @@ class LipschitzLinear(nn.Module):
         norm = spectral_norm_bound(self.weight).clamp_min(1e-12)  # a weight of zeros stays one
         return nn.functional.linear(rows, self.weight / norm.to(self.weight), self.bias)
 
+    def extra_repr(self) -> str:
+        return f"in_features={self.weight.shape[1]}, out_features={self.weight.shape[0]}"
+
 
 class LipschitzCritic(Critic):
     r"""Encode-and-dot whose score changes by no more than the features do.

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from infomax._precision import widened
+
 __all__ = ["LearnedScale"]
 
 
@@ -37,7 +39,7 @@ class LearnedScale(nn.Module):
     @property
     def value(self) -> Tensor:
         """The number, a scalar."""
-        return self.log_value.float().clamp(max=math.log(self.largest)).exp()
+        return widened(self.log_value).clamp(max=math.log(self.largest)).exp()
 
     def forward(self, rows: Tensor) -> Tensor:
         return rows * self.value.to(rows.dtype)

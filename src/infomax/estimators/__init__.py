@@ -10,7 +10,7 @@ from infomax.estimators.donsker_varadhan import DonskerVaradhan
 from infomax.estimators.fdivergence import FDivergence
 from infomax.estimators.flo import FLO
 from infomax.estimators.infonce import InfoNCE
-from infomax.estimators.jensen_shannon import JensenShannon
+from infomax.estimators.jensen_shannon import JensenShannon, Logistic
 from infomax.estimators.mine import MINE
 from infomax.estimators.nwj import NWJ
 from infomax.estimators.regularised import ScoreRegularised
@@ -34,6 +34,7 @@ __all__ = [
     "InfoNCE",
     "JensenShannon",
     "LeaveOneOut",
+    "Logistic",
     "OptimalCritic",
     "ScoreRegularised",
     "Wasserstein",

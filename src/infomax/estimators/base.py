@@ -62,6 +62,9 @@ class Estimator(nn.Module, ABC):
     """How much the estimate varies from batch to batch, in a line."""
     optimum: OptimalCritic | None = OptimalCritic(1.0, 0.0)
     """How the optimal critic relates to the log density ratio; None where it is no linear function of that."""
+    directional: bool = True
+    """Whether it matters which side of a pair is the global one; False where all joint and all marginal scores enter as
+    two plain sets."""
     needs_density: bool = False
     """Whether scores must be log densities of a global given a local, as :class:`~infomax.GaussianCritic`'s are."""
     needs_lipschitz: bool = False
@@ -88,6 +91,7 @@ class Estimator(nn.Module, ABC):
         Raises:
             ValueError: the loss is no mean over globals.
         """
+        del scores
         raise ValueError(
             f"reduction='none' needs a loss that is a mean over globals, which that of {type(self).__name__} is not; "
             "use reduction='mean'"

@@ -13,7 +13,7 @@ from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import DonskerVaradhan
 from infomax.estimators.fdivergence import FDIVERGENCES, FDivergence
 from infomax.estimators.infonce import InfoNCE
-from infomax.estimators.jensen_shannon import JensenShannon
+from infomax.estimators.jensen_shannon import JensenShannon, Logistic
 from infomax.estimators.mine import MINE
 from infomax.estimators.nwj import NWJ
 from infomax.estimators.smile import SMILE
@@ -29,6 +29,7 @@ EstimatorLike: TypeAlias = "str | nn.Module | Callable[[], nn.Module]"
 _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "infonce": InfoNCE,
     "jsd": JensenShannon,
+    "logistic": Logistic,
     "dv": DonskerVaradhan,
     "nwj": NWJ,
     "smile": SMILE,
@@ -45,9 +46,9 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
     """Return an estimator from its short name, the module given, or what a factory makes.
 
     Args:
-        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``, ``"alpha_tuba"``
-            (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
-            ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
+        estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
+            ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
+            ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
             ``mutual_information(scores)``, or a callable without arguments that returns such a module.
 
     Raises:

@@ -84,6 +84,7 @@ class DonskerVaradhan(Estimator):
     bound = "asymptotic"
     bias = "up in small batches"
     variance = "high: grows as e^I"
+    directional = False
 
     def forward(self, scores: PairScores) -> Tensor:
         return dv_loss(scores)

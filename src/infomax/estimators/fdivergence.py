@@ -81,9 +81,9 @@ def fdivergence_estimate(scores: PairScores, measure: str) -> Tensor:
     r"""Information in nats, read off a critic trained by an f-divergence.
 
     ``kl`` is its own bound (:func:`nwj_estimate`). ``rkl``, ``hellinger`` and ``gan`` turn the critic into the log
-    density ratio it has at the optimum (T, 2 T, T) and put that into Donsker-Varadhan, a lower bound in the
-    limit of large batches for any critic. ``chi2`` gives :math:`\log(1 + \max(\hat\chi^2, 0))`, the *order-2 Rényi* information, at the
-    optimum an upper bound on Shannon's, and says nothing certain before it.
+    density ratio that it has at the optimum (T, 2 T, T), and put that into Donsker-Varadhan, a lower bound in the limit
+    of large batches for any critic. ``chi2`` gives :math:`\log(1 + \max(\hat\chi^2, 0))`, the *order-2 Rényi*
+    information: at the optimum an upper bound on Shannon's, and no bound before it.
 
     Args:
         scores: joint and marginal scores.
@@ -127,6 +127,8 @@ class FDivergence(Estimator):
         >>> FDivergence("chi2")(F.dense_scores(torch.zeros(4, 4)))
         tensor(0.)
     """
+
+    directional = False
 
     def __init__(self, measure: str) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""The Jensen-Shannon objective (Nowozin et al. 2016; Hjelm et al. 2019)."""
+"""Telling joint from marginal pairs: the Jensen-Shannon objective, and the logistic loss summed over all pairs."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from infomax._checks import check_choice
@@ -12,7 +13,7 @@ from infomax.estimators.tuba import tuba_estimate
 from infomax.scores import PairScores
 from infomax.scores.reductions import softplus
 
-__all__ = ["JensenShannon", "jsd_loss"]
+__all__ = ["JensenShannon", "Logistic", "jsd_loss", "logistic_loss"]
 
 
 def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
@@ -49,6 +50,42 @@ def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     return mean_joint(scores, softplus(-joint), reduction) + mean_marginal(scores, marginal, reduction)
 
 
+def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
+    r"""Binary cross-entropy of telling joint pairs from marginal ones, summed over all pairs, per joint pair.
+
+    .. math:: \frac{1}{J} \Big( \sum_\mathrm{joint} \mathrm{sp}(-T) + \sum_\mathrm{marginal} \mathrm{sp}(T) \Big),
+              \qquad \mathrm{sp}(t) = \log(1 + e^t)
+
+    Every pair has the same weight, so that with K marginal pairs per joint one the best critic is the log density ratio
+    minus log K: give the critic a bias. :func:`jsd_loss` weighs each kind of pairs alike instead.
+
+    Args:
+        scores: joint and marginal scores.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
+            globals have as many pairs.
+
+    Returns:
+        Scalar, or (M,), float32 (float64 for float64 scores); no unit.
+
+    Numerics:
+        Finite for every finite score; linear in them far from 0.
+
+    Source:
+        Zhai et al. 2023 (SigLIP), eq. 1, for one joint pair per global.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.logistic_loss(F.dense_scores(torch.zeros(4, 4)))  # 4 log 2
+        tensor(2.7726)
+    """
+    joint, marginal = scores.reduce("softplus")
+    joint_part = mean_joint(scores, softplus(-joint), reduction)
+    if reduction == "mean":
+        return joint_part + marginal.sum() / joint.numel()
+    return joint_part + marginal / torch.bincount(scores.pairing.joint_query, minlength=len(marginal))
+
+
 class JensenShannon(Estimator):
     """Tell joint from marginal pairs: :func:`~infomax.functional.jsd_loss`.
 
@@ -75,6 +112,7 @@ class JensenShannon(Estimator):
     bound: Bound = "asymptotic"
     bias = "up in small batches (read by NWJ: none)"
     variance = "of the loss low, of the reading as DV's"
+    directional = False
 
     def __init__(self, *, read: str = "dv") -> None:
         super().__init__()
@@ -94,3 +132,33 @@ class JensenShannon(Estimator):
 
     def extra_repr(self) -> str:
         return f"read={self.read!r}"
+
+
+class Logistic(Estimator):
+    """Binary cross-entropy over all pairs: :func:`~infomax.functional.logistic_loss`.
+
+    With a cosine critic whose temperature and bias are learned, this is the loss of SigLIP. The estimate puts the same
+    scores into Donsker-Varadhan, to which the critic's constant does not matter.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> from infomax.estimators import Logistic
+        >>> Logistic()(F.dense_scores(torch.zeros(8, 8)))  # 8 log 2
+        tensor(5.5452)
+    """
+
+    bound = "asymptotic"
+    bias = "up in small batches"
+    variance = "of the loss low, of the reading as DV's"
+    optimum = None  # log r - log K: it depends on the number of marginal pairs
+    directional = False
+
+    def forward(self, scores: PairScores) -> Tensor:
+        return logistic_loss(scores)
+
+    def estimate(self, scores: PairScores) -> Tensor:
+        return dv_estimate(scores)
+
+    def per_global(self, scores: PairScores) -> Tensor:
+        return logistic_loss(scores, reduction="none")

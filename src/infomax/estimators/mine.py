@@ -56,8 +56,8 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
 class MINE(Estimator):
     """Donsker-Varadhan with a bias-corrected gradient: :func:`~infomax.functional.mine_loss`.
 
-    The moving average of the mean of e^T lives in a buffer, as its logarithm, in float32 at least. Each call in training
-    mode updates it.
+    The moving average of the mean of e^T lives in a buffer, as its logarithm, in float32 at least. Each call in
+    training mode updates it.
 
     Args:
         rate: weight of the newest batch in the moving average, in (0, 1].
@@ -76,6 +76,7 @@ class MINE(Estimator):
     bound = "asymptotic"
     bias = "up in small batches; its gradient has little"
     variance = "high: grows as e^I"
+    directional = False
 
     def __init__(self, *, rate: float = 0.01) -> None:
         super().__init__()

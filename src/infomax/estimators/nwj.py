@@ -80,6 +80,7 @@ class NWJ(Estimator):
 
     bias = "none"
     variance = "high: grows as e^I"
+    directional = False
     optimum = OptimalCritic(1.0, 1.0)
 
     def forward(self, scores: PairScores) -> Tensor:

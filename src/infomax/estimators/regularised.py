@@ -96,6 +96,7 @@ class ScoreRegularised(Estimator):
         for fact in ("needs_density", "needs_lipschitz", "needs_two_critics"):
             setattr(self, fact, getattr(inner, fact, False))
         self.optimum = getattr(inner, "optimum", None)
+        self.directional = getattr(inner, "directional", True)
         self.bias, self.variance = getattr(inner, "bias", ""), getattr(inner, "variance", "")
         self.bound = getattr(inner, "bound", "none")
         if self.bound == "upper" and clip is not None:
@@ -114,8 +115,11 @@ class ScoreRegularised(Estimator):
 
     def ceiling(self, negatives: float) -> float:
         inner = getattr(self.estimator, "ceiling", lambda _: math.inf)(negatives)
-        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most.
-        return inner if self.clip is None else min(inner, 2 * self.clip)
+        if self.clip is None:
+            return inner
+        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most, in units of the optimal critic's slope.
+        slope = 1.0 if self.optimum is None else self.optimum.slope
+        return min(inner, 2 * self.clip / slope)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}, clip={self.clip}, soft={self.soft}"

@@ -59,6 +59,7 @@ class SMILE(Estimator):
     bound = "none"
     bias = "up: the largest marginal scores are cut"
     variance = "moderate: bounded by clip"
+    directional = False
 
     def __init__(self, *, clip: float | None = 5.0) -> None:
         super().__init__()

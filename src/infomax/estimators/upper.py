@@ -129,6 +129,7 @@ class CLUB(Estimator):
     optimum = None  # the log density of a global given a local
     bias = "up, by the reverse KL divergence"
     variance = "grows with the spread of log densities"
+    directional = False
 
     def forward(self, scores: PairScores) -> Tensor:
         return likelihood_loss(scores)

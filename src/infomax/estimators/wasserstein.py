@@ -90,6 +90,7 @@ class Wasserstein(Estimator):
     variance = "low where scores are within 1 or so"
     optimum = None  # no density ratio, but a potential
     needs_lipschitz = True
+    directional = False
 
     def forward(self, scores: PairScores) -> Tensor:
         return wasserstein_loss(scores)

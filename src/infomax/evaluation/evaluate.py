@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_choice
+from infomax._random import RandomState, as_generator
 from infomax.evaluation.extract import Data, Progress, extract_features
-from infomax.evaluation.neighbours import knn_probe
-from infomax.evaluation.probes import linear_probe, mlp_probe
-from infomax.evaluation.svm import svm_probe
+from infomax.evaluation.probes.linear import linear_probe
+from infomax.evaluation.probes.mlp import mlp_probe
+from infomax.evaluation.probes.neighbours import knn_probe
+from infomax.evaluation.probes.svm import svm_probe
 from infomax.evaluation.table import ProbeRow, ProbeTable
 
 __all__ = ["Probe", "evaluate"]
@@ -29,7 +32,7 @@ class Probe(Protocol):
         test_labels: Tensor,
         /,
         *,
-        generator: torch.Generator | None,
+        random_state: RandomState,
         progress: Progress | None,
     ) -> float:
         """Accuracy on the test set, between 0 and 1."""
@@ -46,7 +49,7 @@ def evaluate(
     *,
     layers: Sequence[str] | Mapping[str, str] = ("conv", "fc", "y"),
     probes: Sequence[str] | Mapping[str, Probe] = ("mlp", "linear", "knn"),
-    seed: int = 0,
+    random_state: RandomState = 0,
     name: str = "",
     batch_size: int = 512,
     device: torch.device | str | None = None,
@@ -56,7 +59,7 @@ def evaluate(
     """Probe a frozen encoder: how well do its layers tell the classes apart?
 
     The features of each layer are computed once, on which every probe is then trained and tested. The encoder
-    is handed back untouched. A cell depends on the seed, not on which other layers and probes are asked for.
+    is handed back untouched. A cell depends on the seed, and not on which other layers and probes are asked for.
 
     Args:
         encoder: any `nn.Module`.
@@ -67,7 +70,8 @@ def evaluate(
         probes: ``"mlp"`` (the paper's 200 hidden units), ``"linear"``, ``"knn"``, ``"svm"`` (the paper's linear
             one, by scikit-learn); or a mapping from names of your choice to probes, for instance
             ``{"mlp, 50 epochs": partial(mlp_probe, epochs=50)}``.
-        seed: decides the probes' weights, dropout and order of examples.
+        random_state: an integer decides the probes' weights, dropout and order of examples, and is the table's
+            ``seed``; a generator, or None for torch's global one, draws that integer.
         name: what to call the encoder in the table.
         batch_size: images a call of the encoder, where the data are tensors.
         device: where the encoder and the probes work; the encoder's own device when None.
@@ -97,7 +101,7 @@ def evaluate(
         >>> [(row.probe, row.layer, row.width) for row in table.rows]
         [('linear', 'y', 64), ('knn', 'y', 64)]
     """
-    chosen = _choose(probes)
+    chosen, seed = _choose(probes), _seed(random_state)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
     sets = []
@@ -125,7 +129,7 @@ def evaluate(
                 train_labels.to(device),
                 theirs,
                 test_labels.to(device),
-                generator=torch.Generator().manual_seed(seed),
+                random_state=seed,
                 progress=_prefixed(f"{layer} {title}", progress),
             )
             rows.append(ProbeRow(name, title, layer, ours.shape[1], float(accuracy), seed))
@@ -140,6 +144,13 @@ def _choose(probes: Sequence[str] | Mapping[str, Probe]) -> dict[str, Probe]:
     for probe in [probes] if isinstance(probes, str) else probes:
         check_choice("probes", probe, _PROBES)
     return {probe: _PROBES[probe] for probe in ([probes] if isinstance(probes, str) else probes)}
+
+
+def _seed(random_state: RandomState) -> int:
+    generator = as_generator(random_state)  # which checks it
+    return (
+        int(random_state) if isinstance(random_state, Integral) else int(torch.randint(2**62, (), generator=generator))
+    )
 
 
 def _prefixed(title: str, progress: Progress | None) -> Progress | None:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
+from infomax.evaluation.checks import check_batch, check_labels
 from infomax.features.modes import evaluating
 from infomax.features.tapping import taps
 
-__all__ = ["Data", "Extracted", "Progress", "check_batch", "extract_features"]
+__all__ = ["Data", "Extracted", "Progress", "extract_features"]
 
 Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Iterable[Any]"
 """Images; images and labels; or an iterable of such batches, for instance a `DataLoader`."""
@@ -127,7 +128,7 @@ def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
             yield data[start : start + batch_size], None
     elif _is_pair(data):
         images, labels = data
-        _check_labels(images, labels)
+        check_labels(images, labels)
         for start in range(0, len(images), batch_size):
             yield images[start : start + batch_size], labels[start : start + batch_size]
     elif isinstance(data, Iterable):
@@ -143,37 +144,10 @@ def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
         )
 
 
-def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images that it is known how to read, with labels that fit or None."""
-    for name, value in (("images", images), ("labels", labels)):
-        if not isinstance(value, Tensor) and not (name == "labels" and value is None):
-            raise TypeError(
-                f"data must give batches of tensors, (images, labels) or images, got {name} of type "
-                f"{type(value).__name__}; wrap a data set in a DataLoader"
-            )
-    if images.dtype == torch.uint8 and not transformed:
-        raise TypeError(
-            "images are torch.uint8, and which scaling the encoder was trained with is not known; pass it as "
-            "transform, for instance transform=lambda images: images.float() / 255"
-        )
-    if labels is not None:
-        _check_labels(images, labels)
-
-
-def _check_labels(images: Tensor, labels: Tensor) -> None:
-    if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f"labels must be integer class numbers, got {labels.dtype}")
-    if labels.ndim != 1 or images.ndim == 0 or len(labels) != len(images):
-        raise ValueError(
-            f"labels must have one entry an image, got labels of shape {shape_of(labels)} for images of shape "
-            f"{shape_of(images)}"
-        )
-
-
 def _rows(layer: str, output: Tensor, examples: int) -> Tensor:
     if output.ndim == 0 or len(output) != examples:
         raise ValueError(
-            f"layer {layer!r} must give one row an image, got shape {shape_of(output)} for {examples} images"
+            f"layer {layer!r} must give one row per image, got shape {shape_of(output)} for {examples} images"
         )
     rows = output.flatten(1) if output.ndim > 1 else output[:, None]
     return rows.to("cpu", torch.float32, copy=True)

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infomax.evaluation.extract import Progress, check_batch
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_batch
+from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import accuracy, fit, seeded
-from infomax.evaluation.probes import MLPProbe
+from infomax.evaluation.probes.mlp import MLPProbe
 from infomax.features.modes import evaluating
 from infomax.features.tapping import taps
 
@@ -47,7 +49,7 @@ def fine_tune(
     schedule: str = "cosine",
     transform: Callable[[Tensor], Tensor] | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> FineTuned:
@@ -72,7 +74,7 @@ def fine_tune(
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
         transform: what to do with each batch of images first, as in `extract_features`.
         augment: what to do with each batch that is trained on, after ``transform``.
-        generator: a CPU generator that decides weights, dropout and order.
+        random_state: an integer or a generator that decides weights, dropout and order.
         device: where copy and images go; the encoder's own device when None.
         progress: called after each pass with ``"fit"``, or ``"fit from scratch"``, passes done and passes in all.
 
@@ -109,6 +111,8 @@ def fine_tune(
     train_images, test_images, numbers = train_images.to(device), test_images.to(device), numbers.to(device)
     ours, theirs = numbers.split([len(train_labels), len(test_labels)])
 
+    generator = as_generator(random_state)
+
     def tuned(*, anew: bool) -> tuple[float, nn.Module]:
         with seeded(generator, device):
             mine = copy.deepcopy(encoder).to(device).requires_grad_(True)
@@ -125,7 +129,7 @@ def fine_tune(
                 batch_size=batch_size,
                 weight_decay=weight_decay,
                 schedule=schedule,
-                generator=generator,
+                random_state=generator,
                 progress=_titled(progress, "fit from scratch" if anew else "fit"),
             )
         return accuracy(read, test_images, theirs, batch_size=512), read.classifier

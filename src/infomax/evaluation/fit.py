@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from infomax._checks import check_choice, check_positive
+from infomax._checks import check_choice, check_integer, check_number, check_positive
+from infomax._random import RandomState, as_generator
 from infomax.evaluation.extract import Progress
 from infomax.features.modes import evaluating
 
@@ -30,7 +31,7 @@ def fit(
     batch_size: int = 512,
     weight_decay: float = 0.0,
     schedule: str = "cosine",
-    generator: torch.Generator | None = None,
+    random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> None:
     """Train a classifier in place with cross-entropy and Adam; or any module with a loss of your choice.
@@ -46,17 +47,19 @@ def fit(
         weight_decay: of Adam.
         schedule: ``"cosine"`` decays the rate to 0, ``"step"`` divides it by 10 after half and after three
             quarters of the training, ``"constant"`` keeps it.
-        generator: a CPU generator for the order of examples.
+        random_state: an integer or a generator that decides the order of examples.
         progress: called after each epoch with ``"fit"``, epochs done and epochs in all.
 
     Raises:
         ValueError: an option out of range, fewer than two examples.
     """
     check_choice("schedule", schedule, _SCHEDULES)
-    if check_positive("batch_size", batch_size) < 2:
-        raise ValueError("batch_size must be at least 2, got 1")
+    batch_size = check_integer("batch_size", batch_size, at_least=2)
+    lr = check_number("lr", lr, above=0)
+    weight_decay = check_number("weight_decay", weight_decay, at_least=0)
     if len(features) < 2:
         raise ValueError(f"features must hold at least 2 examples to train on, got {len(features)}")
+    generator = as_generator(random_state)
     # The fused kernel does one pass over weights, gradients and moments instead of a dozen.
     fused = features.device.type in ("cpu", "cuda")
     optimizer = torch.optim.Adam(classifier.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
@@ -103,14 +106,8 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
 
 
 @contextmanager
-def seeded(generator: torch.Generator | None, device: torch.device) -> Iterator[None]:
-    """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone.
-
-    Without a generator nothing changes: torch's global generators serve.
-    """
-    if generator is None:
-        yield
-        return
+def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone."""
     seed = int(torch.randint(2**62, (), generator=generator))
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from infomax._checks import shape_of
+
 __all__ = ["Layer", "find_layer", "select"]
 
 _PATTERN = re.compile(r"(?P<module>[^\[\]]*)(?P<indices>(\[[^\[\]]+\])*)")
@@ -117,7 +119,7 @@ def _part(text: str) -> Any:
 
 def _describe(output: Any) -> str:
     if isinstance(output, Tensor):
-        return f"a tensor of shape {tuple(output.shape)}"
+        return f"a tensor of shape {shape_of(output)}"
     if isinstance(output, Mapping):
         return f"a {type(output).__name__} with keys {', '.join(map(str, output))}"
     if isinstance(output, (tuple, list)):

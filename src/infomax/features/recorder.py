@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.hooks import RemovableHandle
 
 from infomax.features.layer import Layer, find_layer, select
@@ -52,13 +54,15 @@ class Recorder:
         """Call the encoder and return the recorded outputs by key.
 
         Raises:
-            RuntimeError: a layer did not run, ran several times, or had its output overwritten.
+            RuntimeError: a layer did not run, ran several times, had its output overwritten, or lost its gradient in a
+                reentrant checkpoint.
             ValueError: an index that is not in a layer's output.
             TypeError: a layer whose output is not a tensor.
         """
         store = self._store
         store.outputs = {}
         store.open = True
+        store.gradients = torch.is_grad_enabled() and _learns(encoder, args, kwargs)
         try:
             encoder(*args, **kwargs)
             return {key: self._read(layer) for key, layer in self.layers.items()}
@@ -80,7 +84,12 @@ class Recorder:
             )
         call = calls[0]
         output = select(call.output, layer)
-        if not torch.compiler.is_compiling() and call.versions != _versions(call.output):
+        if call.reentrant and self._store.gradients and not output.requires_grad:
+            raise RuntimeError(
+                f"{layer.title} ran inside torch.utils.checkpoint with use_reentrant=True, which gives it an output "
+                "without gradient, so that nothing before it would learn; pass use_reentrant=False to checkpoint"
+            )
+        if not torch.compiler.is_compiling() and call.overwritten():
             raise RuntimeError(
                 f"the output of {layer.title} was overwritten by a later layer, such as ReLU(inplace=True); "
                 "tap that layer, or make it work out of place"
@@ -96,7 +105,14 @@ class _Call:
 
     def __init__(self, output: Any) -> None:
         self.output = output
-        self.versions = () if torch.compiler.is_compiling() else _versions(output)
+        traced = torch.compiler.is_compiling()
+        self.versions = () if traced else _versions(output)
+        self.copies = () if traced else tuple((value, value.clone()) for value in _uncounted(output))
+        self.reentrant = not traced and not torch.is_grad_enabled() and _in_reentrant_checkpoint()
+
+    def overwritten(self) -> bool:
+        """Whether a tensor that the submodule returned was written to afterwards; a write of equal values is none."""
+        return self.versions != _versions(self.output) or any(not _same(*pair) for pair in self.copies)
 
 
 class _Store:
@@ -104,6 +120,7 @@ class _Store:
 
     def __init__(self) -> None:
         self.open = False
+        self.gradients = False
         self.outputs: dict[str, list[_Call]] = {}
 
 
@@ -119,14 +136,40 @@ class _Hook:
             self.store.outputs.setdefault(self.name, []).append(_Call(output))
 
 
-def _versions(output: Any) -> tuple[int, ...]:
+def _tensors(output: Any) -> Iterator[Tensor]:
     if isinstance(output, Tensor):
-        return () if output.is_inference() else (output._version,)  # noqa: SLF001 (the only counter of writes there is)
-    if isinstance(output, Mapping):
-        return tuple(version for value in output.values() for version in _versions(value))
-    if isinstance(output, (tuple, list)):
-        return tuple(version for value in output for version in _versions(value))
-    return ()
+        yield output
+    elif isinstance(output, (Mapping, tuple, list)):
+        for value in output.values() if isinstance(output, Mapping) else output:
+            yield from _tensors(value)
+
+
+def _versions(output: Any) -> tuple[int, ...]:
+    counted = (tensor for tensor in _tensors(output) if not tensor.is_inference())
+    return tuple(tensor._version for tensor in counted)  # noqa: SLF001 (the only counter of writes there is)
+
+
+def _uncounted(output: Any) -> list[Tensor]:
+    """Tensors of inference mode, which count no writes."""
+    return [tensor for tensor in _tensors(output) if tensor.is_inference()]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _learns(encoder: nn.Module, args: Any, kwargs: Any) -> bool:
+    inputs = any(tensor.requires_grad for tensor in _tensors([args, kwargs]))
+    return inputs or any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def _in_reentrant_checkpoint() -> bool:
+    """Whether this runs inside the forward of torch's reentrant checkpoint, rather than in a plain ``no_grad``."""
+    inside = CheckpointFunction.forward.__code__
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not inside:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _remove(handles: list[RemovableHandle]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from infomax._checks import shape_of
+from infomax.features.axes import Witness, shown_layout
 from infomax.features.modes import evaluating
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
@@ -25,14 +27,20 @@ class Tap(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.local_layout = None if local_layout is None else _check_layout(local_layout)
+        self._seen_layout: str | None = None  # of three axes; empty for none to change
         self._recorder = Recorder(encoder, {"local": local, "global_": global_ or ""})
 
     def forward(self, *args: Any, **kwargs: Any) -> Features:
         """Run the encoder on whatever it takes; local (N, c, *spatial) and global (N, d) come back."""
-        outputs = self._recorder.run(self.encoder, *args, **kwargs)
+        witness = Witness(self.encoder) if self._needs_witness() else None
+        with nullcontext() if witness is None else witness.watching():
+            outputs = self._recorder.run(self.encoder, *args, **kwargs)
         local, global_ = outputs["local"], outputs["global_"]
-        if self.local_layout is not None:
-            local = _to_channels_second(local, self.local_layout)
+        layout = self.local_layout
+        if layout is None and local.ndim == 3:
+            layout = self._layout_of(local, global_, witness)
+        if layout is not None:
+            local = _to_channels_second(local, layout)
         if local.ndim < 3:
             raise ValueError(
                 f"{self._recorder.layers['local'].title} must give local features (N, c, *spatial), with at "
@@ -43,6 +51,29 @@ class Tap(nn.Module):
                 f"{self._recorder.layers['global_'].title} must give global features (N, d), got {shape_of(global_)}"
             )
         return Features(local, global_)
+
+    def _needs_witness(self) -> bool:
+        return self.local_layout is None and self._seen_layout is None and not torch.compiler.is_compiling()
+
+    def _layout_of(self, local: Tensor, global_: Tensor, witness: Witness | None) -> str | None:
+        """The layout of local features of three axes, which is looked for at the first call and kept."""
+        if self._seen_layout is None:
+            layer = self._recorder.layers["local"]
+            module = self.encoder.get_submodule(layer.module)
+            shape = tuple(local.shape)
+            if witness is not None:
+                found = witness.layout(module, len(global_))
+            else:
+                found = shown_layout(module, shape)
+                found = None if found == "N?C" else found
+            if found is None:
+                raise ValueError(
+                    f"{layer.title} gives local features of shape {shape_of(local)}, and no module shows which axis "
+                    "holds the channels; pass local_layout='NPC' for (N, tokens, channels), or 'NCP' for (N, channels, "
+                    "locations)"
+                )
+            self._seen_layout = found
+        return self._seen_layout or None
 
     def remove(self) -> None:
         """Take the hooks off the encoder; the tap is of no use afterwards. Also done when it is collected."""
@@ -88,10 +119,12 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
         local: the layer whose output is the local map, (N, c, *spatial).
         global_: the layer whose output is the global vector, (N, d), or (N, d, *spatial'); the encoder's own
             output when None.
-        local_layout: the axes of the local layer's output, a letter each, where they are not (N, c,
-            *spatial): ``"NPC"`` for tokens, ``"PNC"`` for tokens with the sequence first, ``"NHWC"`` for maps
-            with channels last. ``N`` and ``C`` are the examples and channels, any other letter is a spatial
-            axis. A view, no copy.
+        local_layout: the axes of the local layer's output, one letter per axis: ``"NPC"`` for tokens, ``"PNC"``
+            for tokens with the sequence first, ``"NHWC"`` for maps with channels last. ``N`` and ``C`` are the
+            examples and channels; any other letter is a spatial axis. The result is a view, not a copy. When None,
+            four axes and more are read as (N, c, *spatial). Three axes are read as the modules show that made them
+            (Conv1d and batch norm put channels second; Linear, LayerNorm, Embedding, attention and recurrent
+            layers put them last), which is found at the first call; where none shows it, the call raises.
 
     Returns:
         An `nn.Module` that takes what the encoder takes and returns `Features`, part of the graph. Its state
@@ -100,16 +133,18 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
     Raises:
         ValueError: a submodule that the encoder does not have (close names are listed), a layout without N
             and C; and when called: outputs that are no local map or no global vector, an index that is not
-            there.
+            there, three axes whose order is not known.
         TypeError: when called: a layer that returns no tensor.
-        RuntimeError: when called: a layer that did not run, ran several times in one forward, or whose output
-            was overwritten in place.
+        RuntimeError: when called: a layer that did not run, ran several times in one forward, whose output was
+            overwritten in place, or that ran inside ``torch.utils.checkpoint`` with ``use_reentrant=True``, which
+            gives outputs without gradient.
 
     Numerics:
         None of its own: outputs are the encoder's, in its dtype. Values and gradients are those of the
         encoder. Works under `torch.compile(fullgraph=True)`, where in-place overwriting goes unnoticed, and
         inside `DistributedDataParallel` (wrap the tap, not the encoder). Layers after the taps get no
-        gradient.
+        gradient. Tensors of `torch.inference_mode` do not count their writes, so there a copy of each tapped output
+        is kept and compared at the end: one more copy in memory, and on a GPU one synchronisation per layer.
 
     Example:
         >>> from torch import nn

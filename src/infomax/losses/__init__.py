@@ -2,6 +2,7 @@
 
 from infomax.losses.dim import DIMInformation, DIMLoss, DIMScores, DIMTerms
 from infomax.losses.global_dim import GlobalDIMLoss, MapEncoder
+from infomax.losses.info_max import InfoMaxLoss
 from infomax.losses.local_dim import LocalDIMLoss
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "DIMScores",
     "DIMTerms",
     "GlobalDIMLoss",
+    "InfoMaxLoss",
     "LocalDIMLoss",
     "MapEncoder",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class InformationLoss(nn.Module, ABC):
         estimator: a short name, a module or a factory.
         critic: likewise.
         units: width of a critic given by name.
+        in_batch: whether the other examples are negatives.
         sample_negatives: examples that each global is scored against; all when None.
         gather: take negatives from other processes as well.
         reduction: ``"mean"`` or ``"none"``.
@@ -42,6 +43,7 @@ class InformationLoss(nn.Module, ABC):
         estimator: EstimatorLike,
         critic: CriticLike,
         units: int | None,
+        in_batch: bool,
         sample_negatives: int | None,
         gather: bool,
         reduction: Literal["mean", "none"],
@@ -58,6 +60,11 @@ class InformationLoss(nn.Module, ABC):
             )
         if gather and reduction == "none":
             raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
+        if not in_batch and sample_negatives is not None:
+            raise ValueError(
+                "sample_negatives must be None with in_batch=False, which takes none of the other examples"
+            )
+        self.in_batch = in_batch
         self.sample_negatives = sample_negatives
         self.gather = gather
         self.reduction = reduction
@@ -69,6 +76,9 @@ class InformationLoss(nn.Module, ABC):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
         at_least: int = 2,
     ) -> Rows:
@@ -80,6 +90,9 @@ class InformationLoss(nn.Module, ABC):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Return the loss.
@@ -88,13 +101,22 @@ class InformationLoss(nn.Module, ABC):
             local: local features.
             global_: global features.
             mask: where the locations are real.
+            batch: the example of each row of ragged local features, (K,), in any order.
+            negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
+            group: an integer per example, (N,); examples of one group are no negatives of each other.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
-        rows, scores = self._score(local, global_, mask, generator, gather=self.gather)
+        given: dict[str, Any] = {
+            "mask": mask,
+            "batch": batch,
+            "negatives": negatives,
+            "group": group,
+            "generator": generator,
+        }
+        rows, directions = self._score(local, global_, given, gather=self.gather)
         if self.reduction == "none":
-            return _spread(self.estimator.per_global(scores), rows, global_)
-        loss: Tensor = self.estimator(scores)
-        return loss
+            return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
+        return _mean([self.estimator(scores) for scores in directions])
 
     def scores(
         self,
@@ -102,6 +124,9 @@ class InformationLoss(nn.Module, ABC):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> PairScores:
         """Return the critic's scores: put them into ``estimator`` for loss *and* information at the price of one.
@@ -113,7 +138,14 @@ class InformationLoss(nn.Module, ABC):
             >>> scores = loss_fn.scores(torch.randn(4, 16, 2, 2), torch.randn(4, 8))
             >>> loss, nats = loss_fn.estimator(scores), loss_fn.estimator.mutual_information(scores)
         """
-        return self._score(local, global_, mask, generator, gather=self.gather)[1]
+        given: dict[str, Any] = {
+            "mask": mask,
+            "batch": batch,
+            "negatives": negatives,
+            "group": group,
+            "generator": generator,
+        }
+        return self._score(local, global_, given, gather=self.gather)[1][0]
 
     def mutual_information(
         self,
@@ -121,6 +153,9 @@ class InformationLoss(nn.Module, ABC):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
         gather: bool = False,
     ) -> Tensor:
@@ -132,27 +167,47 @@ class InformationLoss(nn.Module, ABC):
             local: local features.
             global_: global features.
             mask: where the locations are real.
+            batch: the example of each row of ragged local features, (K,), in any order.
+            negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
+            group: an integer per example, (N,); examples of one group are no negatives of each other.
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        with measuring(self, global_):
-            return self.estimator.mutual_information(self._score(local, global_, mask, generator, gather=gather)[1])
+        given: dict[str, Any] = {
+            "mask": mask,
+            "batch": batch,
+            "negatives": negatives,
+            "group": group,
+            "generator": generator,
+        }
+        with measuring(self, global_, gather=gather):
+            _, directions = self._score(local, global_, given, gather=gather)
+            return _mean([self.estimator.mutual_information(scores) for scores in directions])
+
+    def directions(self, rows: Rows) -> list[PairScores]:
+        """Score the rows; once, or once for either side as the global one."""
+        return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
 
     def _score(
-        self, local: Tensor, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None, *, gather: bool
-    ) -> tuple[Rows, PairScores]:
+        self, local: Tensor, global_: Tensor, given: dict[str, Any], *, gather: bool
+    ) -> tuple[Rows, list[PairScores]]:
         if not (gather and several_processes()):
-            rows = self.pair(local, global_, mask, generator=generator)
-            return rows, self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+            rows = self.pair(local, global_, **given)
+            return rows, self.directions(rows)
+        if given["group"] is not None:
+            raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
         parameter = next(self.parameters(), None)
         rows, shares = pair_everywhere(
-            lambda: self.pair(local, global_, mask, generator=generator, at_least=0),
+            lambda: self.pair(local, global_, **given, at_least=0),
             global_.device if parameter is None else parameter.device,
         )
-        return rows, gather_scores(self.critic.score_rows(rows.local, rows.global_, rows.pairing), shares)
+        return rows, [gather_scores(scores, shares) for scores in self.directions(rows)]
 
     def extra_repr(self) -> str:
-        return f"sample_negatives={self.sample_negatives}, gather={self.gather}, reduction={self.reduction!r}"
+        return (
+            f"in_batch={self.in_batch}, sample_negatives={self.sample_negatives}, gather={self.gather}, "
+            f"reduction={self.reduction!r}"
+        )
 
 
 def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
@@ -163,3 +218,7 @@ def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
     per_example = values.view(len(rows.kept), -1)
     everywhere = values.new_zeros(global_.shape[0], per_example.shape[1])
     return everywhere.index_copy(0, rows.kept, per_example).view(shape)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).mean(0)

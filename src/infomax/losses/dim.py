@@ -66,6 +66,7 @@ class DIMLoss(nn.Module):
         units: width of critics given by name.
         prior: ``"uniform"``, ``"normal"``, or a module such as :class:`~infomax.PriorMatchingLoss` with options of its
             own: it is called with the global features and a ``generator``.
+        in_batch: as in :class:`LocalDIMLoss`.
         sample_locations: of the local term, as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
@@ -76,7 +77,8 @@ class DIMLoss(nn.Module):
         As :class:`LocalDIMLoss`, to :class:`DIMTerms` of scalars.
 
     Raises:
-        TypeError: as :class:`LocalDIMLoss`, or a critic module, or an estimator module with state, is given for two terms.
+        TypeError: as :class:`LocalDIMLoss`; or a critic module, or an estimator module with state, is given for two
+            terms.
         ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
             is not 0.
 
@@ -107,6 +109,7 @@ class DIMLoss(nn.Module):
         units: int | None = None,
         prior: str | nn.Module = "uniform",
         sample_locations: int | None = None,
+        in_batch: bool = True,
         sample_negatives: int | None = None,
         gather: bool = False,
         device: torch.device | str | None = None,
@@ -132,6 +135,7 @@ class DIMLoss(nn.Module):
                 estimator=estimator,
                 critic=critic,
                 units=units,
+                in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
             )
@@ -144,6 +148,7 @@ class DIMLoss(nn.Module):
                 critic=critic,
                 units=units,
                 sample_locations=sample_locations,
+                in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
             )
@@ -158,16 +163,20 @@ class DIMLoss(nn.Module):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> DIMTerms:
         """Return the objective and its terms. Arguments as :meth:`LocalDIMLoss.forward`."""
+        given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         local_loss = global_loss = prior_loss = None
         weighted = []
         if self.local_term is not None:
-            local_loss = self.local_term(local, global_, mask, generator=generator)
+            local_loss = self.local_term(local, global_, mask, **given)
             weighted.append(self.beta * local_loss)
         if self.global_term is not None:
-            global_loss = self.global_term(local, global_, mask, generator=generator)
+            global_loss = self.global_term(local, global_, mask, **given)
             weighted.append(self.alpha * global_loss)
         if self.prior_term is not None:
             kept = present_examples(mask, at_least=1)
@@ -181,12 +190,16 @@ class DIMLoss(nn.Module):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> DIMScores:
         """Return the scores of both information terms, as :meth:`LocalDIMLoss.scores`."""
+        given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         return DIMScores(
             *(
-                None if term is None else term.scores(local, global_, mask, generator=generator)
+                None if term is None else term.scores(local, global_, mask, **given)
                 for term in (self.local_term, self.global_term)
             )
         )
@@ -197,14 +210,17 @@ class DIMLoss(nn.Module):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
         gather: bool = False,
     ) -> DIMInformation:
         """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information`."""
-        options: dict[str, Any] = {"generator": generator, "gather": gather}
+        given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         return DIMInformation(
             *(
-                None if term is None else term.mutual_information(local, global_, mask, **options)
+                None if term is None else term.mutual_information(local, global_, mask, **given, gather=gather)
                 for term in (self.local_term, self.global_term)
             )
         )

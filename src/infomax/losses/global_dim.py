@@ -94,6 +94,7 @@ class GlobalDIMLoss(InformationLoss):
         estimator: as in :class:`LocalDIMLoss`.
         critic: as in :class:`LocalDIMLoss`; a module gets local rows of ``map_encoder.output_dim`` channels.
         units: as in :class:`LocalDIMLoss`.
+        in_batch: as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
         reduction: as in :class:`LocalDIMLoss`.
@@ -105,6 +106,7 @@ class GlobalDIMLoss(InformationLoss):
         - global\_: (N, d), or (N, d, \*spatial) for several globals an example
         - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution, and an
           example without a real location is left out
+        - negatives: (L, c, \*local_size), more maps
         - result: as :class:`LocalDIMLoss`
 
     Raises:
@@ -130,6 +132,7 @@ class GlobalDIMLoss(InformationLoss):
         estimator: EstimatorLike = "infonce",
         critic: CriticLike = "dot",
         units: int | None = None,
+        in_batch: bool = True,
         sample_negatives: int | None = None,
         gather: bool = False,
         reduction: Literal["mean", "none"] = "mean",
@@ -143,6 +146,7 @@ class GlobalDIMLoss(InformationLoss):
             estimator=estimator,
             critic=critic,
             units=units,
+            in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
             reduction=reduction,
@@ -156,17 +160,30 @@ class GlobalDIMLoss(InformationLoss):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
         at_least: int = 2,
     ) -> Rows:
-        check_features(local, global_, mask, at_least=at_least)
+        if batch is not None:
+            raise ValueError("batch must be None: the global objective encodes maps of one size; pad them, with a mask")
+        check_features(local, global_, mask, at_least=0)
         present = None
         if mask is not None:
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
             present = mask.reshape(mask.shape[0], -1).any(1)
         encoded = self.map_encoder(local)
         rows = pair_rows(
-            encoded, global_, present, sample_negatives=self.sample_negatives, generator=generator, at_least=at_least
+            encoded,
+            global_,
+            present,
+            negatives=None if negatives is None else self.map_encoder(negatives),
+            group=group,
+            in_batch=self.in_batch,
+            sample_negatives=self.sample_negatives,
+            generator=generator,
+            at_least=at_least,
         )
         self.critic.check(encoded, global_)
         return rows

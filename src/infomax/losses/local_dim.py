@@ -35,8 +35,9 @@ class LocalDIMLoss(InformationLoss):
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
             from both dimensions, such as ``partial(DotCritic, units=256)``.
         units: width of a critic given by name; its own default when None (dot 2048, concat 512, others 256).
-        sample_locations: draw this many locations of each example per call, before the projection, so that it saves that
-            work; all of them when None.
+        in_batch: take the other examples' locations as negatives. False leaves the ``negatives`` of the call alone.
+        sample_locations: draw this many locations of each example per call, before the projection, which then does
+            less work; all of them when None.
         sample_negatives: score each global against the locations of this many other examples; of all when None.
         gather: take negatives from the other processes of the default process group as well. The loss and, averaged
             over processes, the gradients are then those of one process with the whole batch.
@@ -49,6 +50,11 @@ class LocalDIMLoss(InformationLoss):
         - global\_: (N, d), or (N, d, \*spatial) for several globals an example
         - mask: (N, \*spatial), bool, True at a real location. What is False has no influence on anything, nor has an
           example without a real location: its globals are left out
+        - local: (K, c) with ``batch``, (K,) integers in any order, the example of each row: a ragged batch, equal to a
+          padded one with a mask
+        - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may
+          be 1 then
+        - group: (N,) integers; examples of one group are no negatives of each other
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
 
@@ -84,6 +90,7 @@ class LocalDIMLoss(InformationLoss):
         critic: CriticLike = "dot",
         units: int | None = None,
         sample_locations: int | None = None,
+        in_batch: bool = True,
         sample_negatives: int | None = None,
         gather: bool = False,
         reduction: Literal["mean", "none"] = "mean",
@@ -96,6 +103,7 @@ class LocalDIMLoss(InformationLoss):
             estimator=estimator,
             critic=critic,
             units=units,
+            in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
             reduction=reduction,
@@ -111,6 +119,9 @@ class LocalDIMLoss(InformationLoss):
         global_: Tensor,
         mask: Tensor | None = None,
         *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
         generator: torch.Generator | None = None,
         at_least: int = 2,
     ) -> Rows:
@@ -118,6 +129,10 @@ class LocalDIMLoss(InformationLoss):
             local,
             global_,
             mask,
+            batch=batch,
+            negatives=negatives,
+            group=group,
+            in_batch=self.in_batch,
             sample_locations=self.sample_locations,
             sample_negatives=self.sample_negatives,
             generator=generator,

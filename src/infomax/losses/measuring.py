@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from infomax.critics.normalisation import BatchNorm
+
 __all__ = ["measuring"]
 
 
 @contextmanager
-def measuring(module: nn.Module, features: Tensor) -> Iterator[None]:
+def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[None]:
     """Let ``module`` run without a trace: no gradient, no running statistics, no draw from the global generators.
 
     Batch norms in training mode use the statistics of the batch and record nothing.
@@ -21,13 +23,17 @@ def measuring(module: nn.Module, features: Tensor) -> Iterator[None]:
     Args:
         module: what runs.
         features: on the device whose random state is kept beside the CPU's.
+        gather: whether batch norms take the statistics of all processes where they do so in training.
     """
     tracking = [
         norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
     ]
+    together = [norm for norm in module.modules() if isinstance(norm, BatchNorm) and norm.over_processes]
     # With no statistics to track, training mode normalises by the batch and writes nothing.
     for norm in tracking:
         norm.track_running_stats = False
+    for norm in together:
+        norm.over_processes = gather
     devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -35,3 +41,5 @@ def measuring(module: nn.Module, features: Tensor) -> Iterator[None]:
     finally:
         for norm in tracking:
             norm.track_running_stats = True
+        for norm in together:
+            norm.over_processes = True

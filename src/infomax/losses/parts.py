@@ -50,8 +50,8 @@ def build_parts(
         for norm in norms:
             if isinstance(norm, BatchNorm):
                 norm.over_processes = True
-            elif not isinstance(norm, nn.SyncBatchNorm):
-                raise ValueError(
+            elif not isinstance(norm, nn.SyncBatchNorm):  # synchronised on accelerators by torch itself
+                raise ValueError(  # noqa: TRY004 (the type of the critic is right)
                     f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "
                     "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
                 )

@@ -92,6 +92,8 @@ def check_options(scale: float, clip: float | None, soft_clip: float | None) -> 
         TypeError: One is no number.
         ValueError: The scale is not finite, or a bound is not positive and finite.
     """
+    if isinstance(scale, Tensor):
+        raise TypeError("scale must be a number, got a torch.Tensor; multiply query by it, which keeps its gradient")
     check_number("scale", scale)
     for name, bound in (("clip", clip), ("soft_clip", soft_clip)):
         if bound is not None:

@@ -7,45 +7,124 @@ from torch import Tensor
 
 from infomax._checks import check_floating, check_same_device, shape_of
 
-__all__ = ["check_features", "check_mask_dtype", "check_mask_shape", "check_present"]
+__all__ = [
+    "check_features",
+    "check_group",
+    "check_index",
+    "check_mask_dtype",
+    "check_mask_shape",
+    "check_negatives",
+    "check_present",
+]
 
 
-def check_features(local: Tensor, global_: Tensor, mask: Tensor | None = None, *, at_least: int = 2) -> None:
+def check_features(
+    local: Tensor, global_: Tensor, mask: Tensor | None = None, *, batch: Tensor | None = None, at_least: int = 2
+) -> None:
     """Raise unless local (N, c, \\*spatial), global (N, d, \\*spatial) and mask fit together.
 
     Args:
-        local: local features.
+        local: local features; rows (K, c) where ``batch`` is given.
         global_: global features.
         mask: bool, (N, \\*spatial) of the local features.
+        batch: the example of each row; checked by :func:`check_index`.
         at_least: the smallest N.
     """
     check_floating("local", local)
+    if isinstance(global_, Tensor) and global_.ndim == 1:
+        raise ValueError(
+            f"global_ must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; are these "
+            "labels? It takes the global features of an encoder"
+        )
     check_floating("global_", global_)
     if mask is not None:
         check_mask_dtype(mask)
+    if mask is not None and batch is not None:
+        raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
     check_same_device(local=local, global_=global_, mask=mask)
     for name, tensor in (("local", local), ("global_", global_)):
         if tensor.ndim < 2:
-            raise ValueError(
-                f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}"
-                + ("; are these labels? It takes the encoder's output" if name == "global_" else "")
-            )
-    if local.shape[0] != global_.shape[0]:
+            raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
+    if batch is None and local.shape[0] != global_.shape[0]:
         raise ValueError(
             "local and global_ must hold the same examples, got batch sizes "
             f"{local.shape[0]} from {shape_of(local)} and {global_.shape[0]} from {shape_of(global_)}"
+            + ("; rows of a ragged batch come with batch=index" if local.ndim == 2 and local.shape[0] else "")
         )
-    if local.shape[0] < at_least:
+    if global_.shape[0] < at_least:
         raise ValueError(
-            f"local must hold at least {at_least} examples, got {local.shape[0]} from {shape_of(local)}: an InfoMax "
-            "objective needs other examples as negatives; a DataLoader leaves out a last batch of one with "
-            "drop_last=True"
+            f"{'local' if batch is None else 'global_'} must hold at least {at_least} examples, got {global_.shape[0]} "
+            f"from {shape_of(local if batch is None else global_)}: an InfoMax objective needs other examples as "
+            "negatives; a DataLoader leaves out a last batch of one with drop_last=True, negatives=rows brings others"
         )
     for name, tensor in (("local", local), ("global_", global_)):
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
         check_mask_shape("local " + shape_of(local), mask, (local.shape[0], *local.shape[2:]))
+
+
+def check_index(batch: object, local: Tensor, examples: int) -> None:
+    """Raise unless ``batch`` names an example for each row (K, c), and each example has a row."""
+    batch = _check_integers("batch", batch)
+    if local.ndim != 2 or tuple(batch.shape) != (len(local),):
+        raise ValueError(
+            f"batch must have the shape (K,) of rows local (K, c), got {shape_of(batch)} for local {shape_of(local)}"
+        )
+    check_same_device(local=local, batch=batch)
+    if len(batch) and (int(batch.min()) < 0 or int(batch.max()) >= examples):
+        raise ValueError(
+            f"batch must hold examples from 0 to {examples - 1}, one for each row of global_, got {int(batch.min())} "
+            f"to {int(batch.max())}"
+        )
+    count = torch.bincount(batch.long(), minlength=examples)
+    if bool((count == 0).any()):
+        missing = (count == 0).nonzero().flatten().tolist()
+        raise ValueError(
+            f"batch must name every example at least once, got no row for {', '.join(map(str, missing[:5]))}"
+            f"{', ...' if len(missing) > 5 else ''}; leave examples without rows out of global_"
+        )
+
+
+def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None) -> None:
+    """Raise unless given negatives are rows (L, c) or maps (L, c, \\*spatial) that fit the local features."""
+    if negatives is None:
+        raise ValueError("negatives must be given with in_batch=False, or no pair would be marginal: negatives=rows")
+    check_floating("negatives", negatives)
+    if not in_batch and sample_negatives is not None:
+        raise ValueError("sample_negatives must be None with in_batch=False, which takes none of the other examples")
+    if not isinstance(negatives, Tensor) or not isinstance(local, Tensor):
+        return  # refused already, or by the check of the features
+    if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
+        width = local.shape[1] if local.ndim > 1 else "c"
+        raise ValueError(
+            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
+            f"got {shape_of(negatives)}"
+        )
+    check_same_device(local=local, negatives=negatives)
+    if negatives.dtype != local.dtype:
+        raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
+
+
+def check_group(group: object, global_: Tensor, *, sample_negatives: int | None, alone: bool) -> None:
+    """Raise unless ``group`` names a group for each example, and there are two groups where the batch is alone."""
+    group = _check_integers("group", group)
+    if tuple(group.shape) != (len(global_),):
+        raise ValueError(f"group must have one integer per example, ({len(global_)},), got {shape_of(group)}")
+    check_same_device(global_=global_, group=group)
+    if sample_negatives is not None:
+        raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
+    if alone and bool((group == group[:1]).all()):
+        raise ValueError(
+            f"group must hold at least two groups, got {int(group[0])} for every example: no pair would be marginal"
+        )
+
+
+def _check_integers(name: str, value: object) -> Tensor:
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor of integers, got {kind}")
+    return value
 
 
 def check_mask_dtype(mask: object) -> None:

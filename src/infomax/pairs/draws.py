@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax.pairs.pairing import Pairing
-
-__all__ = ["draw_locations", "draw_negatives"]
+__all__ = ["draw_examples", "draw_locations", "draw_rows"]
 
 
 def draw_locations(
@@ -33,35 +31,49 @@ def draw_locations(
     return rows, None if present is None else present.gather(1, drawn)
 
 
-def draw_negatives(pairing: Pairing, examples: int, generator: torch.Generator | None = None) -> Pairing:
-    """Give every global the locals of exactly ``examples`` other examples as marginals.
+def draw_rows(example: Tensor, locations: int, generator: torch.Generator | None) -> Tensor:
+    """Draw rows of every example without replacement, where examples have unequal numbers of them.
 
-    ``examples + 1`` of the batch are drawn. One that is drawn is scored against the others drawn; one that is not
+    Args:
+        example: (K,), of each row, in order.
+        locations: how many at most.
+        generator: where the draws come from.
+
+    Returns:
+        Indices of the rows drawn, example by example.
+    """
+    draw = torch.rand(len(example), dtype=torch.float64, device=example.device, generator=generator)
+    order = (example + draw).argsort()  # the rows of each example in random order
+    first = torch.searchsorted(example, example)
+    place = torch.arange(len(example), device=example.device) - first
+    return order[place < locations]
+
+
+def draw_examples(
+    examples: int, count: int, device: torch.device, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Give every example exactly ``count`` other examples as negatives.
+
+    ``count + 1`` of the batch are drawn. An example that is drawn is scored against the others drawn; one that is not
     leaves out a drawn one at random. All globals still share the same rows, so it stays one product.
 
     Args:
-        pairing: of a batch whose examples all have a location.
-        examples: how many others.
+        examples: N.
+        count: how many others.
+        device: of the result.
         generator: where the draws come from.
+
+    Returns:
+        For each example the drawn one that it leaves out, (N,), and which examples are drawn, bool (N,).
 
     Raises:
         ValueError: there are not as many others.
     """
-    if not 1 <= examples < pairing.examples:
+    if not 1 <= count < examples:
         raise ValueError(
-            f"sample_negatives must be between 1 and {pairing.examples - 1}, the other examples with a location, got "
-            f"{examples}"
+            f"sample_negatives must be between 1 and {examples - 1}, the other examples with a location, got {count}"
         )
-    device = pairing.key_group.device
-    drawn = torch.randperm(pairing.examples, generator=generator, device=device)[: examples + 1]
-    left_out = drawn[torch.randint(examples + 1, (pairing.examples,), generator=generator, device=device)]
+    drawn = torch.randperm(examples, generator=generator, device=device)[: count + 1]
+    left_out = drawn[torch.randint(count + 1, (examples,), generator=generator, device=device)]
     left_out[drawn] = drawn
-    in_pool = torch.zeros(pairing.examples, dtype=torch.bool, device=device).index_fill_(0, drawn, True)
-    return Pairing(
-        pairing.examples,
-        pairing.globals_,
-        pairing.key_group,
-        locations=pairing.locations,
-        query_group=left_out.repeat_interleave(pairing.globals_),
-        marginal_rows=in_pool[pairing.key_group].nonzero().squeeze(1),
-    )
+    return left_out, torch.zeros(examples, dtype=torch.bool, device=device).index_fill_(0, drawn, True)

@@ -11,77 +11,81 @@ __all__ = ["Pairing"]
 class Pairing:
     """Which globals and which locals form joint pairs, and which locals are a global's marginal ones.
 
-    Row ``n * Q + q`` of the globals is global ``q`` of example ``n``. Local rows are example-major too; with a
-    mask some are missing. Joint pairs are listed local by local ("key-major"): the ``Q`` globals of the first
-    local row, then those of the second, and so on.
+    Row ``n * Q + q`` of the globals is global ``q`` of example ``n``. Local rows are example-major; where some are
+    missing, examples have unequal numbers of them. Joint pairs are listed local by local ("key-major"): the ``Q``
+    globals of the first local row, then those of the second, and so on.
+
+    Local rows that form no joint pair may stand beside those that do: given negatives, and rows of other processes.
+    A global meets all marginal rows whose group differs from its own.
 
     Args:
         examples: N.
-        globals_: Q, globals an example.
-        key_group: example of each local row, shape (K,).
+        globals_: Q, globals per example.
+        key_example: example of each local row that forms joint pairs, shape (J / Q,), in order.
         locations: P if every example has all its locations, else None.
-        first: row of the first local of ours, where ``key_group`` also holds rows of other processes.
-        joint_keys: how many rows from ``first`` on are ours; all of them by default.
-        group_offset: example id of our first example.
-        query_group: example whose locals a global must *not* meet; its own unless negatives were drawn.
-        marginal_rows: local rows that serve as marginals; all by default.
-        total_examples: examples of all processes; ``examples`` by default.
+        first: the row at which those begin.
+        key_group: group of each local row, shape (K,), integers from 0; its example when None.
+        query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
+        marginal_rows: local rows that serve as marginals; all when None.
+        groups: how many groups there are at most; ``examples`` when None.
     """
 
     def __init__(
         self,
         examples: int,
         globals_: int,
-        key_group: Tensor,
+        key_example: Tensor,
         *,
         locations: int | None = None,
         first: int = 0,
-        joint_keys: int | None = None,
-        group_offset: int = 0,
+        key_group: Tensor | None = None,
         query_group: Tensor | None = None,
         marginal_rows: Tensor | None = None,
-        total_examples: int | None = None,
+        groups: int | None = None,
     ) -> None:
         self.examples = examples
         self.globals_ = globals_
-        self.key_group = key_group
+        self.key_example = key_example
         self.locations = locations
         self.first = first
-        self.joint_keys = key_group.shape[0] if joint_keys is None else joint_keys
-        self.group_offset = group_offset
+        self.key_group = key_example if key_group is None else key_group
         if query_group is None:
-            own = torch.arange(examples, device=key_group.device) + group_offset
+            own = torch.arange(examples, device=key_example.device)
             query_group = own if globals_ == 1 else own.repeat_interleave(globals_)
         self.query_group = query_group
         self.marginal_rows = marginal_rows
-        self.total_examples = examples if total_examples is None else total_examples
+        self.groups = examples if groups is None else groups
 
     @property
-    def joint_group(self) -> Tensor:
-        """Example of each local row that forms joint pairs, counted from our first example."""
-        return self.key_group[self.first : self.first + self.joint_keys] - self.group_offset
+    def joint_keys(self) -> int:
+        """How many local rows form joint pairs."""
+        return self.key_example.shape[0]
 
     @property
     def joint_key(self) -> Tensor:
         """Local row of each joint pair, shape (J,)."""
-        rows = torch.arange(self.first, self.first + self.joint_keys, device=self.key_group.device)
+        rows = torch.arange(self.first, self.first + self.joint_keys, device=self.key_example.device)
         return rows if self.globals_ == 1 else rows.repeat_interleave(self.globals_)
 
     @property
     def joint_query(self) -> Tensor:
         """Global row of each joint pair, shape (J,)."""
-        group = self.joint_group
         if self.globals_ == 1:
-            return group
-        offsets = torch.arange(self.globals_, device=group.device)
-        return (group[:, None] * self.globals_ + offsets).flatten()
+            return self.key_example
+        offsets = torch.arange(self.globals_, device=self.key_example.device)
+        return (self.key_example[:, None] * self.globals_ + offsets).flatten()
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every local row is a location of an example that has all its locations, and nothing else is there."""
+        return self.locations is not None and self.key_group is self.key_example and self.marginal_rows is None
 
     def per_joint(self, values: Tensor) -> Tensor:
-        """Repeat one value a global, shape (M,), for each of that global's joint pairs, shape (J,)."""
+        """Repeat one value per global, shape (M,), for each of that global's joint pairs, shape (J,)."""
         if self.locations is not None:  # a broadcast, whose backward is a plain sum
             table = values.view(self.examples, 1, self.globals_)
             return table.expand(self.examples, self.locations, self.globals_).reshape(-1)
-        return values.view(self.examples, self.globals_)[self.joint_group].reshape(-1)
+        return values.view(self.examples, self.globals_)[self.key_example].reshape(-1)
 
     def mean_per_global(self, values: Tensor) -> Tensor:
         """Average one value per joint pair, shape (J,), over the joint pairs of each global, shape (M,)."""
@@ -92,14 +96,14 @@ class Pairing:
         return total / count
 
     def marginal_group(self) -> Tensor:
-        """Example of each local row that serves as a marginal."""
+        """Group of each local row that serves as a marginal."""
         return self.key_group if self.marginal_rows is None else self.key_group[self.marginal_rows]
 
     def marginal_count(self) -> Tensor:
         """Number of marginal locals of each global, shape (M,), float32."""
         group = self.marginal_group()
-        if self.marginal_rows is None and self.locations is not None and self.total_examples == self.examples:
+        if self.locations is not None and self.uniform and self.groups == self.examples:
             count = group.shape[0] - self.locations
             return torch.full_like(self.query_group, count, dtype=torch.float32)
-        own = torch.bincount(group, minlength=self.total_examples)[self.query_group]
+        own = torch.bincount(group, minlength=self.groups)[self.query_group]
         return (group.shape[0] - own).float()

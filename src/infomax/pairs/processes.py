@@ -66,10 +66,12 @@ class Shares(NamedTuple):
 
     examples: list[int]
     """Examples of each process."""
+    joint_keys: list[int]
+    """Local rows of each process that form joint pairs."""
     keys: list[int]
-    """Local rows of each process."""
+    """All local rows of each process."""
     locations: int | None
-    """P if every example of every process has all its locations, else None."""
+    """P if every example of every process has all its locations and nothing else is there, else None."""
 
 
 def pair_everywhere(pair: Callable[[], Rows], device: torch.device) -> tuple[Rows, Shares]:
@@ -86,66 +88,77 @@ def pair_everywhere(pair: Callable[[], Rows], device: torch.device) -> tuple[Row
         ValueError: the processes disagree on the globals per example, or hold fewer than two examples together.
     """
     error: Exception | None = None
-    ours = [-1, 0, 0, 0]
+    ours = [-1, 0, 0, 0, 0]
     try:
         rows = pair()
     except (TypeError, ValueError, NotImplementedError) as raised:
         error = raised
     else:
         pairing = rows.pairing
-        ours = [pairing.examples, pairing.globals_, len(pairing.key_group), pairing.locations or 0]
+        locations = pairing.locations if pairing.uniform else None
+        ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0]
     shape = torch.tensor(ours, device=device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
     everybody: list[list[int]] = torch.stack(shapes).tolist()
     if error is not None:
         raise error
-    failed = [str(rank) for rank, (examples, *_) in enumerate(everybody) if examples < 0]
+    examples, globals_, joint_keys, keys, complete = (list(column) for column in zip(*everybody, strict=True))
+    failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
     if failed:
         raise RuntimeError(
             f"gather=True needs the features of every process, and rank {', '.join(failed)} raised an error; its "
             "message is in the log of that process"
         )
-    if len({globals_ for examples, globals_, *_ in everybody if examples}) > 1:
-        raise ValueError(
-            "global_ must have the same number of locations on every process, got "
-            f"{[globals_ for _, globals_, *_ in everybody]}"
-        )
-    examples = [examples for examples, *_ in everybody]
-    if sum(examples) < 2:
+    if len({count for count, present in zip(globals_, examples, strict=True) if present}) > 1:
+        raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
+    if sum(examples) < 2 and keys == joint_keys:
         raise ValueError(
             f"local must hold at least 2 examples over all processes, got {sum(examples)}: an InfoMax objective needs "
             "other examples as negatives"
         )
-    locations = {locations for count, _, _, locations in everybody if count}
-    complete = (locations.pop() or None) if len(locations) == 1 else None
-    return rows, Shares(examples, [keys for _, _, keys, _ in everybody], complete)
+    found = {count for count, present in zip(complete, examples, strict=True) if present}
+    return rows, Shares(examples, joint_keys, keys, (found.pop() or None) if len(found) == 1 else None)
 
 
 def gather_pairing(pairing: Pairing, shares: Shares) -> tuple[Pairing, Pairing]:
-    """Extend the marginal rows of a pairing to the locals of all processes.
+    """Extend the marginal rows of a pairing to the local rows of all processes.
 
     Args:
         pairing: of the rows of this process.
         shares: what :func:`pair_everywhere` returned.
 
     Returns:
-        The pairing of our globals with all locals, and that of all globals with all locals.
+        The pairing of our globals with all rows, and that of all globals with all rows.
     """
-    rank = dist.get_rank()
+    rank, device, q = dist.get_rank(), pairing.key_group.device, pairing.globals_
     offset, total = sum(shares.examples[:rank]), sum(shares.examples)
-    if shares.locations is None:
-        key_group = all_gather_rows(pairing.key_group + offset, shares.keys)
+    first = sum(shares.keys[:rank])
+    if shares.locations is not None:
+        example = torch.arange(total, device=device).repeat_interleave(shares.locations)
+        whole = Pairing(total, q, example, locations=shares.locations)
+        group, marginal = example, None
     else:
-        key_group = torch.arange(total, device=pairing.key_group.device).repeat_interleave(shares.locations)
+        # One integer per row says all: which example, whose negatives, and whether a joint pair comes of it.
+        group = torch.where(pairing.key_group < pairing.examples, pairing.key_group + offset, total)
+        rows = torch.arange(len(group), device=device)
+        if pairing.marginal_rows is not None:
+            serves = torch.zeros_like(group).index_fill_(0, pairing.marginal_rows, 1)
+        else:
+            serves = torch.ones_like(group)
+        packed = all_gather_rows(torch.stack([group, serves, (rows < pairing.joint_keys).long()], 1), shares.keys)
+        group, serves, joint = packed.unbind(1)
+        marginal = None if bool(serves.all()) else serves.nonzero().squeeze(1)
+        whole = Pairing(total, q, group[joint.bool()], key_group=group, marginal_rows=marginal, groups=total + 1)
     ours = Pairing(
         pairing.examples,
-        pairing.globals_,
-        key_group,
+        q,
+        pairing.key_example,
         locations=pairing.locations,
-        first=sum(shares.keys[:rank]),
-        joint_keys=shares.keys[rank],
-        group_offset=offset,
-        total_examples=total,
+        first=first,
+        key_group=group,
+        query_group=pairing.query_group + offset,
+        marginal_rows=marginal,
+        groups=total + 1,
     )
-    return ours, Pairing(total, pairing.globals_, key_group, locations=shares.locations)
+    return ours, whole

@@ -1,7 +1,8 @@
-"""From feature maps to rows, and which rows belong to the same example.
+"""From features to rows, and which rows belong to the same example.
 
 Public tensors keep their spatial axes: local features ``(N, c, *spatial)``, globals ``(N, d)`` or
-``(N, d, *spatial)``. Scores are about pairs of *rows*.
+``(N, d, *spatial)``. Ragged local features are rows already, ``(K, c)``, with the example of each. Scores are about
+pairs of *rows*.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from infomax.pairs.checks import check_features, check_present
-from infomax.pairs.draws import draw_locations, draw_negatives
+from infomax.pairs.checks import check_features, check_group, check_index, check_negatives, check_present
+from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
 __all__ = ["Rows", "pair_rows", "present_examples", "rows_of"]
@@ -23,7 +24,7 @@ class Rows(NamedTuple):
     """Local and global features as rows, and which belong together."""
 
     local: Tensor
-    """(K, c): a view of a channels-last map, one copy of a channels-first one."""
+    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing
@@ -53,11 +54,28 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
     return None if len(kept) == len(mask) else kept
 
 
+class _Own(NamedTuple):
+    """The local rows that form joint pairs."""
+
+    rows: Tensor
+    """(J / Q, c)."""
+    example: Tensor
+    """(J / Q,), in order."""
+    locations: int | None
+    """P where every example has all its locations."""
+    kept: Tensor | None
+    """Examples that are there, or None for all."""
+
+
 def pair_rows(
     local: Tensor,
     global_: Tensor,
     mask: Tensor | None = None,
     *,
+    batch: Tensor | None = None,
+    negatives: Tensor | None = None,
+    group: Tensor | None = None,
+    in_batch: bool = True,
     sample_locations: int | None = None,
     sample_negatives: int | None = None,
     generator: torch.Generator | None = None,
@@ -68,36 +86,85 @@ def pair_rows(
     An example without a real location is left out whole: its globals form no row either.
 
     Args:
-        local: local features, shape (N, c, \\*spatial).
+        local: local features, shape (N, c, \\*spatial); or rows (K, c) with ``batch``.
         global_: global features, shape (N, d) or (N, d, \\*spatial).
         mask: bool, shape (N, \\*spatial), True at a real location.
+        batch: integers, shape (K,): the example of each row of ``local``, in any order.
+        negatives: more marginal rows for every global, shape (L, c) or (L, c, \\*spatial).
+        group: integers, shape (N,): examples of one group are no negatives of each other.
+        in_batch: whether the other examples' rows are marginal; only ``negatives`` are when False.
         sample_locations: draw this many of each example's (real) locations, without replacement; all when None.
         sample_negatives: score each global against the locations of this many other examples; all when None.
         generator: where the draws come from; torch's global one when None.
-        at_least: the smallest number of examples with a real location.
+        at_least: the smallest number of examples with a real location, where the batch gives the negatives.
 
     Raises:
-        TypeError: a dtype is not floating, the mask is not bool.
-        ValueError: shapes, batch sizes or devices do not fit, or there are too few examples.
+        TypeError: a dtype is not floating, the mask is not bool, an index is not integer.
+        ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
     """
-    check_features(local, global_, mask, at_least=at_least)
-    rows, globals_ = rows_of(local), rows_of(global_)
+    if negatives is not None or not in_batch:
+        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives)
+        at_least = min(at_least, 1)
+    check_features(local, global_, mask, batch=batch, at_least=at_least)
+    if batch is None:
+        own = _map_rows(local, mask, sample_locations, generator, at_least)
+    else:
+        check_index(batch, local, len(global_))
+        own = _ragged_rows(local, batch, sample_locations, generator)
+    globals_ = rows_of(global_ if own.kept is None else global_[own.kept])
+    n, q = globals_.shape[:2]
+    rows, key_group, query_group, groups = own.rows, own.example, None, n
+    if group is not None:
+        check_group(group, global_, sample_negatives=sample_negatives, alone=negatives is None)
+        _, ids = torch.unique(group if own.kept is None else group[own.kept], return_inverse=True)
+        key_group, query_group = ids[own.example], ids.repeat_interleave(q)
+    marginal = None
+    if sample_negatives is not None and sample_negatives != n - 1:
+        left_out, drawn = draw_examples(n, sample_negatives, local.device, generator)
+        query_group, marginal = left_out.repeat_interleave(q), drawn[own.example].nonzero().squeeze(1)
+    if negatives is not None:
+        # A group of their own, which no global shares.
+        more = rearrange(rows_of(negatives), "l p c -> (l p) c")
+        beside = torch.arange(len(rows), len(rows) + len(more), device=local.device)
+        rows, key_group, groups = torch.cat([rows, more]), torch.cat([key_group, torch.full_like(beside, n)]), n + 1
+        if not in_batch or marginal is not None:
+            marginal = beside if not in_batch or marginal is None else torch.cat([marginal, beside])
+    pairing = Pairing(
+        n,
+        q,
+        own.example,
+        locations=own.locations,
+        key_group=None if key_group is own.example else key_group,
+        query_group=query_group,
+        marginal_rows=marginal,
+        groups=groups,
+    )
+    return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, own.kept)
+
+
+def _map_rows(
+    local: Tensor, mask: Tensor | None, sample: int | None, generator: torch.Generator | None, at_least: int
+) -> _Own:
+    rows = rows_of(local)
     present = None if mask is None else mask.reshape(*rows.shape[:2])
     kept = present_examples(mask, at_least=at_least)
     if kept is not None and present is not None:
-        rows, globals_, present = rows[kept], globals_[kept], present[kept]
+        rows, present = rows[kept], present[kept]
+    if sample is not None and sample < rows.shape[1]:
+        rows, present = draw_locations(rows, present, sample, generator)
     n, p = rows.shape[:2]
-    if sample_locations is not None and sample_locations < p:
-        rows, present = draw_locations(rows, present, sample_locations, generator)
-        p = sample_locations
-    if present is None:
-        key_group = torch.arange(n, device=local.device).repeat_interleave(p)
-        pairing = Pairing(n, globals_.shape[1], key_group, locations=p)
-        rows = rearrange(rows, "n p c -> (n p) c")
-    else:
-        key_group = present.nonzero()[:, 0]
-        rows = rows[present]
-        pairing = Pairing(n, globals_.shape[1], key_group)
-    if sample_negatives is not None and sample_negatives != n - 1:
-        pairing = draw_negatives(pairing, sample_negatives, generator)
-    return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, kept)
+    if present is not None:
+        return _Own(rows[present], present.nonzero()[:, 0], None, kept)
+    example = torch.arange(n, device=local.device).repeat_interleave(p)
+    return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
+
+
+def _ragged_rows(local: Tensor, batch: Tensor, sample: int | None, generator: torch.Generator | None) -> _Own:
+    example = batch.long()
+    if bool((example[1:] < example[:-1]).any()):
+        order = example.argsort(stable=True)
+        local, example = local[order], example[order]
+    if sample is not None:
+        drawn = draw_rows(example, sample, generator)
+        local, example = local[drawn], example[drawn]
+    return _Own(local, example, None, None)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
-from infomax._precision import check_module_dtype, widened
+from infomax._precision import check_module_dtype, widened, without_autocast
 from infomax.pairs.rows import rows_of
 from infomax.prior.discriminator import PriorDiscriminator, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
+from infomax.scores.reductions import bend
 
 __all__ = ["PriorMatchingLoss", "PriorTerms"]
+
+_BARE_EXPONENTIAL = ("kl", "rkl", "hellinger")
+_CLIP = 20.0
 
 
 class PriorTerms(NamedTuple):
@@ -74,6 +78,8 @@ class PriorMatchingLoss(nn.Module):
             points u between the prior's and the data's.
         saturating: let the encoder minimise the very bound that D maximises, :math:`-\mathbb{E}_y[b(\bar{D}(y))]`,
             which has hardly a gradient where D is sure. By default it does not.
+        clip: c, which bends D's scores to :math:`c \tanh(D / c)`; None leaves them as they are. ``"auto"`` is 20 for
+            the measures with a bare exponential (``kl``, ``rkl``, ``hellinger``), and None for the others.
         device: where the parameters are.
         dtype: of the parameters.
 
@@ -82,14 +88,16 @@ class PriorMatchingLoss(nn.Module):
         the start, 2 log 2 of it the discriminator's.
 
     Raises:
-        TypeError: y is not real floating.
-        ValueError: the prior or the measure is unknown, y has not ``dim`` channels, the penalty is negative, or
-            ``wasserstein`` has none.
+        TypeError: y is not real floating or not of the dtype of the parameters, or clip is no number.
+        ValueError: the prior or the measure is unknown, y has not ``dim`` channels, the penalty is negative,
+            ``wasserstein`` has none, or clip is not positive and finite.
 
     Numerics:
-        ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial; ``kl``,
-        ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88: give them
-        a gradient penalty. `torch.compile` finds one graph; a penalty, which differentiates D twice, breaks it.
+        ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial. ``kl``,
+        ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88. Their
+        scores are therefore bent into [-20, 20] unless ``clip`` says otherwise; far beyond that bound a score has
+        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph; a penalty, which
+        differentiates D twice, breaks it.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
@@ -114,6 +122,7 @@ class PriorMatchingLoss(nn.Module):
         measure: str = "gan",
         gradient_penalty: float = 0.0,
         saturating: bool = False,
+        clip: float | Literal["auto"] | None = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -131,6 +140,7 @@ class PriorMatchingLoss(nn.Module):
         self.measure = measure
         self.gradient_penalty = gradient_penalty
         self.saturating = saturating
+        self.clip = _clip_of(clip, measure)
         self.discriminator = PriorDiscriminator(dim, hidden)
         self.to(device=device, dtype=dtype)
 
@@ -154,22 +164,36 @@ class PriorMatchingLoss(nn.Module):
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
         # One pass of D over its two batches; its weights detached for the encoder's.
-        on_prior, on_data = widened(self.discriminator(torch.cat([real, data]))).chunk(2)
+        with without_autocast(y):  # it refuses to join float16 rows where it casts to bfloat16
+            both = torch.cat([real, data])
+        on_prior, on_data = self._bent(self.discriminator(both)).chunk(2)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        judged = widened(torch.func.functional_call(self.discriminator, frozen, (y,)))
+        judged = self._bent(torch.func.functional_call(self.discriminator, frozen, (y,)))
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
         if self.gradient_penalty:
-            discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)
+            discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, both, generator)
         return PriorTerms(encoder_loss(judged, self.measure, saturating=self.saturating), discriminator)
 
-    def _steepness(self, real: Tensor, data: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _bent(self, scores: Tensor) -> Tensor:
+        scores = widened(scores)
+        return scores if self.clip is None else bend(scores, self.clip)
+
+    def _steepness(self, real: Tensor, data: Tensor, both: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.measure != "wasserstein":
-            return slope_penalty(self.discriminator, torch.cat([real, data]), 0.0)
+            return slope_penalty(self.discriminator, both, 0.0)
         share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, generator=generator)
         return slope_penalty(self.discriminator, real + share * (data - real), 1.0)
 
     def extra_repr(self) -> str:
         return (
             f"prior={self.prior!r}, measure={self.measure!r}, gradient_penalty={self.gradient_penalty}, "
-            f"saturating={self.saturating}"
+            f"saturating={self.saturating}, clip={self.clip}"
         )
+
+
+def _clip_of(clip: float | str | None, measure: str) -> float | None:
+    """The bound of D's scores, if there is one."""
+    if isinstance(clip, str):
+        check_choice("clip", clip, ("auto",))
+        return _CLIP if measure in _BARE_EXPONENTIAL else None
+    return None if clip is None else check_number("clip", clip, above=0)

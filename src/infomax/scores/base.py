@@ -64,7 +64,7 @@ class PairScores(ABC):
             ValueError: the reduction is unknown, or a soft clip goes around clipped scores.
         """
         check_choice("reduction", reduction, REDUCTIONS)
-        return self._once(reduction, lambda: self._reduce(reduction, None, None))
+        return self._once(reduction, lambda: self.reduce_clipped(reduction, None, None))
 
     def joint(self) -> Tensor:
         """Return the scores of the joint pairs alone, (J,)."""
@@ -82,10 +82,11 @@ class PairScores(ABC):
         return value
 
     @abstractmethod
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         """Reduce marginal scores that are clipped, softly and then hard; joint scores are never clipped.
 
-        For :class:`ClippedScores` alone: the bounds are handed down to what computes the scores.
+        What :meth:`reduce` calls without bounds, and :class:`~infomax.scores.ClippedScores` with them: they are handed
+        down to what computes the scores.
         """
 
     @abstractmethod

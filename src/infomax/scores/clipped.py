@@ -44,17 +44,15 @@ class ClippedScores(PairScores):
         self.clip = check_number("clip", clip, above=0)
         self.soft = soft
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         if soft_clip is not None:
             # A tanh of clipped scores is no clip of a tanh, which is what the reductions offer.
             kind = "softly" if self.soft else "hard"
             raise ValueError(
                 f"a soft clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"
             )
-        if self.soft:
-            joint, marginal = self.inner._reduce(reduction, clip, self.clip)
-        else:
-            joint, marginal = self.inner._reduce(reduction, self.clip if clip is None else min(clip, self.clip), None)
+        bounds = (clip, self.clip) if self.soft else (self.clip if clip is None else min(clip, self.clip), None)
+        joint, marginal = self.inner.reduce_clipped(reduction, *bounds)
         return Reduced(self._clipped(joint), marginal)
 
     def joint(self) -> Tensor:

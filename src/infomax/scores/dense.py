@@ -67,11 +67,20 @@ class DenseScores(PairScores):
     def shifted(self, constant: float) -> DenseScores:
         return self._replace(self.key, self.pairing, self.scale, self.shift + constant)
 
+    def transposed(self, pairing: Pairing) -> DenseScores:
+        """Return the scores with queries and keys in each other's place."""
+
+        def score(query: Tensor, key: Tensor) -> Tensor:
+            return self.score(key, query)
+
+        options = {"scale": self.scale, "shift": self.shift}
+        return DenseScores(score, self.key, self.query, pairing, floats_per_pair=self.floats_per_pair, **options)
+
     def with_keys(self, key: Tensor, pairing: Pairing) -> DenseScores:
         """Return the scores of the same queries with other keys."""
         return self._replace(key, pairing, self.scale, self.shift)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         return Reduced(self.joint(), self._marginal(reduction, clip, soft_clip))
 
     def joint(self) -> Tensor:
@@ -139,7 +148,7 @@ class TableScores(PairScores):
     def shifted(self, constant: float) -> TableScores:
         return TableScores(self.table + constant, self.pairing)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
         table = widened(self.table)
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]

@@ -34,10 +34,10 @@ class GatheredScores(PairScores):
     def shifted(self, constant: float) -> GatheredScores:
         return GatheredScores(self.inner.shifted(constant), self.pairing, self.shares)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        ours = self.inner._reduce(reduction, clip, soft_clip)
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        ours = self.inner.reduce_clipped(reduction, clip, soft_clip)
         q = self.pairing.globals_
-        joints, globals_ = [keys * q for keys in self.shares.keys], [n * q for n in self.shares.examples]
+        joints, globals_ = [keys * q for keys in self.shares.joint_keys], [n * q for n in self.shares.examples]
         # Both vectors in one collective.
         both = all_gather_rows(torch.cat(ours), [j + m for j, m in zip(joints, globals_, strict=True)])
         parts = torch.split(both, [size for pair in zip(joints, globals_, strict=True) for size in pair])
@@ -47,7 +47,7 @@ class GatheredScores(PairScores):
         return self._once("joint", self._joint)
 
     def _joint(self) -> Tensor:
-        return all_gather_rows(self.inner.joint(), [keys * self.pairing.globals_ for keys in self.shares.keys])
+        return all_gather_rows(self.inner.joint(), [keys * self.pairing.globals_ for keys in self.shares.joint_keys])
 
 
 def gather_scores(scores: PairScores, shares: Shares) -> PairScores:

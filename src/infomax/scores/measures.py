@@ -42,4 +42,4 @@ MEASURES: dict[str, Measure] = {
     "dv": Measure(_same, "logsumexp", _same),
     "wasserstein": Measure(_same, "sum", _same),
 }
-"""By name, as Nowozin et al. 2016 (f-GAN), table 6, writes them; Donsker & Varadhan 1983 and Wasserstein-1 beside them."""
+"""By name, as Nowozin et al. 2016 (f-GAN), table 6, writes them; Donsker-Varadhan and Wasserstein-1 beside them."""

@@ -38,6 +38,6 @@ class PairedScores(PairScores):
     def count(self) -> Tensor:
         return torch.full_like(self._joint, self._marginal.shape[1], dtype=torch.float32)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         everything = torch.ones_like(self._marginal, dtype=torch.bool)
         return Reduced(self._joint, reduce_table(self._marginal, everything, reduction, clip, soft_clip))

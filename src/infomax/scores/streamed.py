@@ -48,11 +48,15 @@ class StreamedScores(PairScores):
         query, key = nnf.pad(query, (0, 1), value=constant / scale), nnf.pad(widened(self.key), (0, 1), value=1.0)
         return StreamedScores(query, key, self.pairing, scale, autocast=False)
 
+    def transposed(self, pairing: Pairing) -> StreamedScores:
+        """Return the scores with queries and keys in each other's place."""
+        return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
+
     def with_keys(self, key: Tensor, pairing: Pairing) -> StreamedScores:
         """Return the scores of the same queries with other keys."""
         return StreamedScores(self.query, key, pairing, self.scale, autocast=False)
 
-    def _reduce(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         with without_autocast(self.key):
             return self._reduce_pairs(reduction, clip, soft_clip)
 
@@ -101,7 +105,7 @@ class StreamedScores(PairScores):
         query = self.query.to(acc).view(pairing.examples, pairing.globals_, -1)
         key = self.key[pairing.first : pairing.first + pairing.joint_keys].to(acc)
         if pairing.locations is None:
-            return self.scale * (query[pairing.joint_group] * key[:, None]).sum(-1).flatten()
+            return self.scale * (query[pairing.key_example] * key[:, None]).sum(-1).flatten()
         key = key.view(pairing.examples, pairing.locations, -1)
         with torch.autocast(key.device.type, enabled=False):  # it would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
@@ -111,10 +115,10 @@ class StreamedScores(PairScores):
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
-        if pairing.locations is not None and key.shape[0] == pairing.examples * pairing.locations:
+        if pairing.uniform and pairing.locations is not None:
             by_example = key.view(pairing.examples, pairing.locations, -1).sum(1, dtype=acc)
         else:
-            by_example = key.new_zeros(pairing.total_examples, key.shape[1], dtype=acc)
+            by_example = key.new_zeros(pairing.groups, key.shape[1], dtype=acc)
             by_example = by_example.index_add(0, pairing.marginal_group(), key.to(acc))
         others = by_example.sum(0) - by_example[pairing.query_group]
         return self.scale * (self.query.to(acc) * others).sum(-1)

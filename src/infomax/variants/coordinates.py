@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as nnf
+from torch.utils.checkpoint import checkpoint
 
 from infomax._checks import check_floating, check_positive, check_same_device, shape_of
 from infomax._precision import widened
+from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.rows import rows_of
 
@@ -41,6 +44,8 @@ class CoordinateLoss(nn.Module):
         global_dim: channels d of the global features.
         relative: predict the displacement between two locations instead of the place of one.
         units: width of the hidden layer of the classifier.
+        device: where the parameters are made, as in torch modules.
+        dtype: their dtype, as in torch modules.
 
     Shapes:
         - local: (N, c, \*size)
@@ -54,7 +59,10 @@ class CoordinateLoss(nn.Module):
         ValueError: shapes, batch sizes, devices or the mask do not fit; no location, or no pair of them, is left.
 
     Numerics:
-        Logits become float32 at least before the softmax, under autocast too.
+        Logits become float32 at least before the softmax, under autocast too. The hidden units of all pairs of a
+        location and a global are N Q P vectors; they are computed in chunks that fit into the workspace of the pairwise
+        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default), and again in the backward pass where one chunk does
+        not hold them all.
 
     Source:
         Hjelm et al. 2019, section 4.3. The classifier, which the paper leaves open, is one hidden layer on the
@@ -72,7 +80,15 @@ class CoordinateLoss(nn.Module):
     coordinates: Tensor
 
     def __init__(
-        self, local_dim: int, size: Sequence[int], global_dim: int, *, relative: bool = False, units: int = 512
+        self,
+        local_dim: int,
+        size: Sequence[int],
+        global_dim: int,
+        *,
+        relative: bool = False,
+        units: int = 512,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(size, Sequence) or isinstance(size, str):
@@ -85,11 +101,15 @@ class CoordinateLoss(nn.Module):
         self.relative = relative
         self.classes = [2 * axis - 1 if relative else axis for axis in self.size]
         # A layer on concatenated features is a sum of layers on each, so that nothing need be tiled.
-        self.from_local = nn.Linear(local_dim, check_positive("units", units))
-        self.from_partner = nn.Linear(local_dim, units, bias=False) if relative else None
-        self.from_global = nn.Linear(global_dim, units, bias=False)
-        self.classifier = nn.Linear(units, sum(self.classes))
-        places = torch.cartesian_prod(*(torch.arange(axis) for axis in self.size)).view(-1, len(self.size))
+        local_dim, global_dim, self.units = self.local_dim, self.global_dim, check_positive("units", units)
+        self.from_local = nn.Linear(local_dim, self.units, device=device, dtype=dtype)
+        self.from_partner = (
+            nn.Linear(local_dim, self.units, bias=False, device=device, dtype=dtype) if relative else None
+        )
+        self.from_global = nn.Linear(global_dim, self.units, bias=False, device=device, dtype=dtype)
+        self.classifier = nn.Linear(self.units, sum(self.classes), device=device, dtype=dtype)
+        axes = [torch.arange(axis, device=device) for axis in self.size]
+        places = torch.cartesian_prod(*axes).view(-1, len(self.size))
         self.register_buffer("coordinates", places, persistent=False)
 
     def forward(
@@ -136,8 +156,51 @@ class CoordinateLoss(nn.Module):
             target = steps + torch.tensor(self.size, device=steps.device) - 1
         if mask is not None and not present.any():
             raise ValueError(f"mask must leave {'a pair of locations' if self.relative else 'a location'}, got none")
-        hidden = torch.relu(hidden[:, None] + self.from_global(globals_)[:, :, None])
-        return _score(self.classifier(hidden), target, present, self.classes)
+        return self._scored(hidden, self.from_global(globals_), target, present)
+
+    def _scored(self, hidden: Tensor, asked: Tensor, target: Tensor, present: Tensor) -> CoordinateTerms:
+        """Cross-entropy and accuracy by chunks of pairs (global, location), within the workspace.
+
+        Args:
+            hidden: (N, P, units), of the locations.
+            asked: (N, Q, units), of the globals.
+            target: (N, P, axes), the classes.
+            present: (N, P), bool.
+        """
+        q, (n, p) = asked.shape[1], present.shape
+        place = repeat(torch.arange(n * p, device=hidden.device), "(n p) -> (n q p)", n=n, q=q)
+        hidden, target, present = (rearrange(values, "n p ... -> (n p) ...") for values in (hidden, target, present))
+        which = repeat(torch.arange(n * q, device=hidden.device), "nq -> (nq p)", p=p)
+        asked = rearrange(asked, "n q u -> (n q) u")
+        weight = widened(hidden[:0]).new_tensor(1.0) / (q * present.sum())
+        # A pair holds: hidden units and their gradient, twice for the ReLU; logits, probabilities and their gradient.
+        a_pair = 4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
+        size = max(1, workspace() // a_pair)
+        totals: list[tuple[Tensor, Tensor]] = []
+        for start in range(0, len(place), size):
+            chunk = (place[start : start + size], which[start : start + size])
+            if size >= len(place):  # all at once, nothing to recompute
+                totals.append(self._chunk(hidden, asked, target, present, *chunk))
+            else:
+                total: tuple[Tensor, Tensor] = checkpoint(
+                    self._chunk, hidden, asked, target, present, *chunk, use_reentrant=False, preserve_rng_state=False
+                )
+                totals.append(total)
+        loss, right = (torch.stack(parts).sum() for parts in zip(*totals, strict=True))
+        return CoordinateTerms(weight * loss, weight * right / len(self.classes))
+
+    def _chunk(
+        self, hidden: Tensor, asked: Tensor, target: Tensor, present: Tensor, place: Tensor, which: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of cross-entropies and of right answers over the pairs of locations ``place`` and globals ``which``."""
+        logits = widened(self.classifier(torch.relu(hidden[place] + asked[which])))
+        counts = present[place].to(logits.dtype)
+        loss, right = logits.new_zeros(()), logits.new_zeros(())
+        for axis, chosen in enumerate(torch.split(logits, self.classes, -1)):
+            wanted = target[place, axis]
+            loss = loss + (counts * nnf.cross_entropy(chosen, wanted, reduction="none")).sum()
+            right = right + (counts * (chosen.detach().argmax(-1) == wanted)).sum()
+        return loss, right
 
     def _check(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> None:
         check_floating("local", local)
@@ -157,7 +220,9 @@ class CoordinateLoss(nn.Module):
             check_mask_shape("local " + shape_of(local), mask, (len(local), *self.size))
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, relative={self.relative}"
+        """The options, for `repr`."""
+        relative = ", relative=True" if self.relative else ""
+        return f"{self.local_dim}, {self.size}, {self.global_dim}{relative}, units={self.units}"
 
 
 def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -171,17 +236,3 @@ def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
     turn = torch.arange(present.shape[1], device=present.device).expand_as(order)
     following = torch.where(turn + 1 < count, turn + 1, torch.where(turn + 1 == count, 0, turn))
     return torch.empty_like(order).scatter(1, order, order.gather(1, following))
-
-
-def _score(logits: Tensor, target: Tensor, present: Tensor, classes: Sequence[int]) -> CoordinateTerms:
-    """Cross-entropy and accuracy of logits (N, Q, P, sum of classes) for classes (N, P, axes) where present (N, P)."""
-    n, q, p = logits.shape[:3]
-    logits = widened(logits)
-    weight = present[:, None].expand(n, q, p).to(logits.dtype) / (q * present.sum())
-    loss, right = logits.new_zeros(()), logits.new_zeros(())
-    for axis, chosen in enumerate(torch.split(logits, list(classes), -1)):
-        wanted = target[:, None, :, axis].expand(n, q, p)
-        entropy = nnf.cross_entropy(chosen.flatten(0, 2), wanted.flatten(), reduction="none").view(n, q, p)
-        loss = loss + (weight * entropy).sum()
-        right = right + (weight * (chosen.detach().argmax(-1) == wanted)).sum()
-    return CoordinateTerms(loss, right / len(classes))

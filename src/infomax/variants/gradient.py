@@ -31,8 +31,8 @@ def gradient_penalty(
     times 10 or so, to :func:`~infomax.functional.wasserstein_loss`; it trains the critic alone.
 
     Args:
-        critic: scores each pair by itself; it must not hold batch norm, as :class:`~infomax.DotCritic` does, which mixes
-            pairs and would record the statistics of points that are no features.
+        critic: scores each pair by itself. It must not hold batch norm, as :class:`~infomax.DotCritic` does: that mixes
+            pairs, and would record the statistics of points that are no features.
         local: local features, (N, c, \*spatial).
         global_: global features, (N, d) or (N, d, \*spatial).
         mask: bool, (N, \*spatial), True at a real location.
@@ -64,21 +64,18 @@ def gradient_penalty(
     check_number("target", target)
     if any(isinstance(module, _BatchNorm) for module in critic.modules()):
         raise ValueError(
-            f"critic must score each pair by itself, got {type(critic).__name__} with batch norm, which mixes pairs; use "
-            "a BilinearCritic, a CosineCritic or a ConcatCritic"
+            f"critic must score each pair by itself, got {type(critic).__name__} with batch norm, which mixes pairs; "
+            "use a BilinearCritic, a CosineCritic or a ConcatCritic"
         )
     rows = pair_rows(local.detach(), global_.detach(), mask)
     pairing = rows.pairing
-    group = pairing.query_group
-    size = torch.bincount(pairing.key_group, minlength=pairing.examples)
-    present = size[group] > 0  # an example whose locations are all masked has no joint pair
-    group, y = group[present], rows.global_[present]
-    last = size.cumsum(0)[group]
-    size = size[group]
+    example, y = pairing.query_group, rows.global_
+    size = torch.bincount(pairing.key_example, minlength=pairing.examples)
+    last, size = size.cumsum(0)[example], size[example]
 
-    draw = torch.rand(3, len(group), generator=generator, device=y.device)
+    draw = torch.rand(3, len(y), generator=generator, device=y.device)
     # Rows are sorted by example: those of the others begin where the own ones end, and go around.
-    total = pairing.key_group.shape[0]
+    total = len(rows.local)
     own = last - size + _index(draw[0], size)
     other = (last + _index(draw[1], total - size)) % total
     weight = draw[2].to(rows.local.dtype)[:, None]
@@ -86,7 +83,7 @@ def gradient_penalty(
 
     with torch.enable_grad():
         x, y = x.requires_grad_(), y.clone().requires_grad_()
-        pairs = Pairing(len(group), 1, torch.arange(len(group), device=y.device), locations=1)
+        pairs = Pairing(len(y), 1, torch.arange(len(y), device=y.device), locations=1)
         score = critic.score_rows(x, y, pairs).joint()
         by_x, by_y = torch.autograd.grad(score.sum(), (x, y), create_graph=True)
     squared = by_x.square().sum(-1).to(score.dtype) + by_y.square().sum(-1).to(score.dtype)

@@ -29,8 +29,9 @@ def occlude(
         A new tensor, of the shape, dtype and memory format of the images.
 
     Raises:
-        TypeError: the images are not real floating.
-        ValueError: there is no spatial axis, or ``size`` is not between 0 and 1.
+        TypeError: the images are not real floating, or an option is no number.
+        ValueError: there is no spatial axis, one of them is empty, ``size`` is not between 0 and 1, or ``fill`` is not
+            finite.
 
     Source:
         Hjelm et al. 2019, section 4.3, which leaves the size of the block open.
@@ -46,6 +47,9 @@ def occlude(
     check_floating("images", images)
     if images.ndim < 3:
         raise ValueError(f"images must have shape (N, C, *spatial), got {shape_of(images)}")
+    if 0 in images.shape[2:]:
+        raise ValueError(f"images must have at least one pixel along each spatial axis, got {shape_of(images)}")
+    fill = check_number("fill", fill)
     if not 0 < check_number("size", size) < 1:
         raise ValueError(f"size must be a share of the image's side, above 0 and below 1, got {size}")
     n, axes = images.shape[0], images.shape[2:]

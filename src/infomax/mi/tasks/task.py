@@ -22,9 +22,9 @@ class Task:
     Attributes:
         name: what it is called.
         dims: coordinates of x and of y.
-        nats: the mutual information.
+        nats: the mutual information; ``inf`` where one side is an invertible function of the other.
         error: standard error of ``nats`` where it comes from Monte Carlo, 0 where it is a formula.
-        draw: pairs from a number of them and a CPU generator, float64.
+        draw: pairs from a number of them and a CPU generator; float64, or int64 where a side is discrete.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Task:
     error: float = 0.0
 
     def sample(self, rows: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Draw pairs: x (rows, dx) and y (rows, dy), float64.
+        """Draw pairs: x (rows, dx) and y (rows, dy), float64, or int64 where a side is discrete.
 
         Example:
             >>> from infomax.mi.tasks import dense_gaussian

@@ -1,0 +1,103 @@
+"""Put several runs of train_dim.py into one table.
+
+    python examples/reproduction/compare_runs.py runs/infonce runs/jsd runs/dv runs/supervised --out runs/table
+
+It prints Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.png. The untrained encoder is a row of its
+own, taken from the first run that probed it.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dim_training import figures, report
+from dim_training.errors import BadInput
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the runs, print the table, write the files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders that train_dim.py wrote")
+    parser.add_argument("--out", type=Path, metavar="PREFIX", help="write PREFIX.md, PREFIX.csv and PREFIX.png too")
+    parser.add_argument("--smoke", action="store_true", help="train for a few seconds and compare that")
+    given = parser.parse_args(arguments)
+    try:
+        if given.smoke:
+            with tempfile.TemporaryDirectory() as folder:
+                return smoke(Path(folder))
+        compare(given.runs, given.out)
+    except BadInput as error:
+        print(f"compare_runs: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(runs: list[Path], out: Path | None) -> None:
+    """One row a run, the untrained encoder first."""
+    rows = collect(runs)
+    layers = list(dict.fromkeys(layer for row in rows for layer in row["probes"]))
+    head = ["encoder", *layers, "minutes", "epochs", "images/s", "MI, nats"]
+    cells = [
+        [
+            row["encoder"],
+            *(f"{row['probes'][layer]:.2f}" if layer in row["probes"] else "" for layer in layers),
+            *(("" if row[name] is None else format(row[name], spec)) for name, spec in COLUMNS.items()),
+        ]
+        for row in rows
+    ]
+    table = report.markdown_table([head, *cells])
+    print(table)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_name(out.name + ".md").write_text(table + "\n")
+        with out.with_name(out.name + ".csv").open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([head, *cells])
+        figures.accuracies(
+            {row["encoder"]: row["probes"] for row in rows if row["probes"]}, out.with_name(out.name + ".png")
+        )
+
+
+COLUMNS = {"minutes": ".1f", "epochs": ".1f", "images_per_second": ".0f", "mi": ".2f"}
+
+
+def collect(runs: list[Path]) -> list[dict[str, Any]]:
+    """What each run has to say, under names that tell the runs apart."""
+    if not runs:
+        raise BadInput("RUN: expected at least one run folder; got none")
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        path = run / "results.json"
+        if not path.exists():
+            raise BadInput(f"{run}: expected the folder of a finished run, with results.json; there is none")
+        results = json.loads(path.read_text())
+        untrained = results["probes"].get("untrained")
+        if untrained and not any(row["encoder"] == "untrained" for row in rows):
+            nothing = dict.fromkeys(COLUMNS) | {"minutes": 0.0, "epochs": 0.0}
+            rows.insert(0, {"encoder": "untrained", "probes": untrained, **nothing})
+        name, training = report.name_of(results["options"]), results["training"]
+        if any(row["encoder"] == name for row in rows):
+            name = f"{name} ({run.name})"
+        measured = {key: training.get(key) for key in ("epochs", "images_per_second", "mi")}
+        probes = results["probes"].get("trained", {})
+        rows.append({"encoder": name, "probes": probes, "minutes": training["seconds"] / 60, **measured})
+    return rows
+
+
+def smoke(folder: Path) -> int:
+    """Two runs of seconds, compared."""
+    import train_dim
+
+    for name, more in (("dim", []), ("supervised", ["--objective", "supervised", "--no-untrained"])):
+        code = train_dim.main(["--smoke", "--epochs", "1", "--out", str(folder / name), *more])
+        if code:
+            return code
+    compare([folder / "dim", folder / "supervised"], folder / "table")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

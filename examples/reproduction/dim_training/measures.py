@@ -1,0 +1,226 @@
+"""Measures of the finished encoder besides the 200-unit probe: what ``--measures`` names, one function each."""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from infomax import evaluation
+
+from .augment import centre, to_float
+from .data import Images, ImageSet
+from .errors import BadInput
+from .options import Options, requested
+from .probes import LAYERS, few
+
+PACKAGES = {"svm": ("sklearn", "scikit-learn"), "msssim": ("torchmetrics", "torchmetrics")}
+NEED_LABELS = ("probes", "linear", "knn", "svm", "semi")
+COLUMNS = ("measure", "encoder", "layer", "value", "unit", "limit", "seconds")
+PICTURES = 12  # reconstructions that the report shows
+
+
+class Row(NamedTuple):
+    """One number: of which measure and layer, in which unit, and where the measure has a limit, the limit."""
+
+    measure: str
+    layer: str
+    value: float
+    unit: str
+    encoder: str = ""
+    limit: float | None = None
+
+
+class Taken(NamedTuple):
+    """What a measure gives: numbers, how to read them, and perhaps pictures (n, C, H, W) in [0, 1]."""
+
+    rows: list[Row]
+    note: str
+    pictures: Tensor | None = None
+
+
+class Subject:
+    """An encoder under measurement, with the images to measure it on; its `y` is computed once.
+
+    Args:
+        encoder: the encoder; no measure changes it.
+        images: all images of the run.
+        options: of the run.
+        title: what the encoder is called: ``trained`` or ``untrained``.
+    """
+
+    def __init__(self, encoder: nn.Module, images: Images, options: Options, title: str) -> None:
+        self.encoder, self.images, self.options, self.title = encoder, images, options, title
+
+    @cached_property
+    def train(self) -> ImageSet:
+        """The training images that decoder and critics learn from."""
+        images = self.images.train
+        return few(images, self.options.measure_images or len(images.labels), self.options.seed)
+
+    def transform(self, pixels: Tensor) -> Tensor:
+        """Bytes to what the encoder takes, as the probes do it."""
+        return to_float(centre(pixels, self.options.crop))
+
+    @cached_property
+    def y(self) -> tuple[Tensor, Tensor]:
+        """`y` of the training and of the test images."""
+        device = next(self.encoder.parameters()).device
+        train, test = (
+            evaluation.extract_features(self.encoder, images.pixels, ("y",), transform=self.transform).features["y"]
+            for images in (self.train, self.images.test)
+        )
+        return train.to(device), test.to(device)
+
+    def common(self, progress: evaluation.Progress | None) -> dict[str, Any]:
+        """What every measure is told."""
+        return {"random_state": self.options.seed, "progress": progress}
+
+
+def check(options: Options) -> None:
+    """Refuse, before a run and not after it, measures whose package is not there."""
+    for name in requested(options):
+        module, package = PACKAGES.get(name, ("", ""))
+        if module and importlib.util.find_spec(module) is None:
+            raise BadInput(
+                f"--measures {name}: expected {package}; it is not installed: pip install 'infomax[evaluation]'"
+            )
+
+
+def possible(options: Options, images: Images) -> list[str]:
+    """The measures asked for, without those that need labels where there are none."""
+    names = requested(options)
+    left_out = [name for name in names if name in NEED_LABELS and not images.has_labels]
+    if left_out:
+        print(f"  (not measured, since these images have no labels: {', '.join(left_out)})")
+    return [name for name in names if name not in left_out]
+
+
+def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """One measure of all subjects: rows and a note as plain values, and pictures by the subjects' titles."""
+    result: dict[str, Any] = {"rows": [], "note": ""}
+    pictures = {}
+    for subject in subjects if name != "semi" else subjects[:1]:  # `semi` brings its own comparison
+        start = time.perf_counter()
+        with tqdm(desc=f"{name} of the {subject.title} encoder", leave=False, disable=None) as bar:
+
+            def show(what: str, done: int, total: int | None, bar: Any = bar) -> None:
+                bar.total, bar.n = total, done
+                bar.set_postfix_str(what, refresh=False)
+                bar.refresh()
+
+            taken = MEASURES[name](subject, None if bar.disable else show)
+        seconds = round(time.perf_counter() - start, 1)
+        for row in taken.rows:
+            result["rows"].append(row._asdict() | {"encoder": row.encoder or subject.title, "seconds": seconds})
+        result["note"] = taken.note
+        if taken.pictures is not None:
+            pictures[subject.title] = taken.pictures
+    return result, pictures
+
+
+def classifier(name: str) -> Callable[[Subject, evaluation.Progress | None], Taken]:
+    """A probe of `evaluate` by its name, at every layer."""
+
+    def measure(subject: Subject, progress: evaluation.Progress | None) -> Taken:
+        table = evaluation.evaluate(
+            subject.encoder,
+            subject.images.labelled,
+            subject.images.test,
+            layers=LAYERS,
+            probes=[name],
+            random_state=subject.options.seed,
+            transform=subject.transform,
+            progress=progress,
+        )
+        labelled = len(subject.images.labelled.labels)
+        rows = [Row(name, row.layer, 100 * row.accuracy, "%") for row in table.rows]
+        return Taken(rows, f"Encoder frozen, {labelled:,} labelled images.")
+
+    return measure
+
+
+def semi(subject: Subject, progress: evaluation.Progress | None) -> Taken:
+    """Fine-tune with a few labels, and do the same from random weights."""
+    options, images = subject.options, subject.images
+    labelled = few(images.labelled, options.semi_labels or len(images.labelled.labels), options.seed)
+    tuned = evaluation.fine_tune(
+        subject.encoder,
+        labelled,
+        images.test,
+        from_scratch=options.untrained,
+        epochs=options.semi_epochs,
+        transform=subject.transform,
+        **subject.common(progress),
+    )
+    rows = [Row("semi", "conv", 100 * tuned.accuracy, "%")]
+    if tuned.from_scratch is not None:
+        rows.append(Row("semi", "conv", 100 * tuned.from_scratch, "%", "from scratch"))
+    note = (
+        f"Encoder up to `conv` and a 200-unit head trained on {len(labelled.labels):,} labelled images for "
+        f"{options.semi_epochs} epochs."
+    )
+    return Taken(rows, note)
+
+
+def msssim(subject: Subject, progress: evaluation.Progress | None) -> Taken:
+    """Decode `y`."""
+    made = evaluation.reconstruction(
+        subject.train.pixels,
+        subject.y[0],
+        subject.images.test.pixels,
+        subject.y[1],
+        value_range=(-1.0, 1.0),
+        epochs=subject.options.measure_epochs,
+        keep=PICTURES,
+        transform=subject.transform,
+        **subject.common(progress),
+    )
+    rows = [Row("msssim", "y", made.ms_ssim, "MS-SSIM", limit=1.0), Row("msssim", "y", made.mse, "squared error")]
+    note = (
+        f"A decoder trained with the squared error on `y` of {len(subject.train.labels):,} images; images in [0, 1], "
+        f"MS-SSIM over {made.scales} scales, as many as fit them."
+    )
+    return Taken(rows, note, made.images)
+
+
+def mine(subject: Subject, progress: evaluation.Progress | None) -> Taken:
+    """Information that `y` holds on the image."""
+    found = evaluation.image_information(
+        subject.train.pixels,
+        subject.y[0],
+        subject.images.test.pixels,
+        subject.y[1],
+        transform=subject.transform,
+        epochs=subject.options.measure_epochs,
+        **subject.common(progress),
+    )
+    return Taken([Row("mine", "y", found.nats, "nats", limit=found.limit)], _held_out_note(subject))
+
+
+def ndm(subject: Subject, progress: evaluation.Progress | None) -> Taken:
+    """Dependence of the units of `y`."""
+    found = evaluation.neural_dependency(*subject.y, **subject.common(progress))
+    return Taken([Row("ndm", "y", found.nats, "nats", limit=found.limit)], _held_out_note(subject))
+
+
+def _held_out_note(subject: Subject) -> str:
+    train, test = len(subject.train.labels), len(subject.images.test.labels)
+    return (
+        f"Donsker-Varadhan with a critic trained on {train:,} training images, measured on {test:,} test images; "
+        f"the limit is log {test:,}: not much more can be shown with so many, whatever the estimate."
+    )
+
+
+MEASURES: dict[str, Callable[[Subject, evaluation.Progress | None], Taken]] = {
+    "linear": classifier("linear"),
+    "knn": classifier("knn"),
+    "svm": classifier("svm"),
+    "semi": semi,
+    "msssim": msssim,
+    "mine": mine,
+    "ndm": ndm,
+}

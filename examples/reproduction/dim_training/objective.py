@@ -1,0 +1,150 @@
+"""What a step minimises: Deep InfoMax without labels, or cross-entropy with them, for the same encoder."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
+from infomax.encoders import StagedEncoder
+from infomax.features import Features
+from infomax.variants import activation_penalty
+
+from .errors import BadInput
+from .options import Options
+
+BY_SIZE = {28: "conv28", 32: "conv32", 64: "conv64"}
+
+
+class Batch(NamedTuple):
+    """What a step is made on: images (n, C, H, W), perhaps a second view, labels (n,) and their places in the data."""
+
+    images: Tensor
+    other: Tensor | None
+    labels: Tensor
+    index: Tensor
+
+
+class Step(NamedTuple):
+    """One step's loss, its parts to report, and the features the MI is measured on."""
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+    features: Features | None
+
+
+def encoder_name(options: Options, side: int) -> str:
+    """The encoder ``--encoder`` names, or the paper's for images of ``side`` pixels."""
+    if options.encoder != "auto":
+        return options.encoder
+    if side not in BY_SIZE:
+        raise BadInput(
+            f"--encoder auto: expected images of {', '.join(map(str, BY_SIZE))} pixels; these have {side}: "
+            "resize them with --size, or take crops of them with --crop"
+        )
+    return BY_SIZE[side]
+
+
+def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
+    """The encoder of a run, untrained. Put your own here."""
+    name = encoder_name(options, side)
+    try:
+        encoder = encoders.build(name, input_channels=channels, global_dim=options.dim, globals_=options.globals)
+    except ValueError as error:
+        raise BadInput(f"--encoder/--globals: {error}") from error
+    if encoder.input_size != (side, side):
+        wanted = encoder.input_size[0]
+        raise BadInput(f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}")
+    if options.objective == "cpc":  # trains nothing above the crops, so they are read by their mean, as its authors do
+        encoder.fc, encoder.y = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Identity()
+        encoder.global_dim = encoder.local_dim
+    return encoder
+
+
+class DeepInfoMax(nn.Module):
+    """The encoder with the DIM objective on its local map and its global features, and the side tasks asked for."""
+
+    columns = ("local", "global", "prior", "coordinates", "relative_coordinates", "activation", "mi", "mi_ceiling")
+
+    def __init__(self, encoder: StagedEncoder, options: Options) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.objective = DIMLoss(
+            local_dim=encoder.local_dim,
+            local_size=encoder.local_size,
+            global_dim=encoder.global_dim,
+            alpha=options.alpha,
+            beta=options.beta,
+            gamma=options.gamma,
+            estimator=options.estimator,
+            critic=options.critic,
+            units=None if options.critic == "bilinear" else options.units,
+            prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
+            sample_locations=options.locations or None,
+            sample_negatives=options.negatives or None,
+        )
+        self.tasks = nn.ModuleDict()
+        self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
+        for name, weight in self.weights.items():
+            if weight:
+                self.tasks[name] = CoordinateLoss(
+                    encoder.local_dim, encoder.local_size, encoder.global_dim, relative=name == "relative_coordinates"
+                )
+        self.weights["activation"] = options.activation_penalty
+        terms = [self.objective.local_term, self.objective.global_term]
+        self.measured = next(term for term in terms if term is not None)
+        if options.scale and options.critic in ("dot", "bilinear"):
+            for term in terms:
+                if term is not None:
+                    term.critic.scale = options.scale
+        images = options.negatives or options.batch - 1
+        each = math.prod(encoder.local_size)
+        each = min(options.locations or each, each) if options.beta else 1
+        self.ceiling = self.measured.estimator.ceiling(images * each)
+
+    def forward(self, batch: Batch) -> Step:
+        """Locals of the images against globals of the second view, where there is one."""
+        if batch.other is None:
+            local, global_ = self.encoder(batch.images)
+        else:
+            local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
+        out = self.objective(local, global_)
+        sides = {name: task(local, global_) for name, task in self.tasks.items()}
+        if self.weights["activation"]:
+            sides["activation"] = activation_penalty(global_)
+        loss = torch.stack([out.loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
+        parts = {"local": out.local, "global": out.global_, "prior": out.prior, **sides}
+        parts = {name: part.detach() for name, part in parts.items() if part is not None}
+        return Step(loss, parts, Features(local.detach(), global_.detach()))
+
+    def information(self, features: Features) -> dict[str, float]:
+        """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
+        nats = {"mi": self.measured.mutual_information(*features).item()}
+        return nats | {"mi_ceiling": self.ceiling} if math.isfinite(self.ceiling) else nats
+
+
+def _prior(options: Options, dim: int) -> PriorMatchingLoss:
+    return PriorMatchingLoss(dim, options.prior, measure=options.prior_measure, gradient_penalty=options.prior_penalty)
+
+
+class Supervised(nn.Module):
+    """The same encoder with a linear classifier on `y`, trained with labels: what labels are worth."""
+
+    columns = ("accuracy",)
+
+    def __init__(self, encoder: StagedEncoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.global_dim, classes)
+
+    def forward(self, batch: Batch) -> Step:
+        """Cross-entropy of the classes predicted from `y`."""
+        logits = self.logits(self.encoder(batch.images).global_)
+        accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        return Step(cross_entropy(logits, batch.labels), {"accuracy": accuracy}, None)
+
+    def logits(self, y: Tensor) -> Tensor:
+        """Scores of the classes (n, classes), from `y`; from the mean of them where there are several."""
+        return self.head(torch.relu(y).flatten(2).mean(2) if y.ndim > 2 else torch.relu(y))

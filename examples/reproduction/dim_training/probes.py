@@ -1,0 +1,109 @@
+"""Probes of a frozen encoder: quick ones on the way, a full one at the end, and nearest neighbours."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from infomax import evaluation
+
+from .augment import centre, to_float
+from .data import Images, ImageSet
+from .objective import Supervised
+from .options import Options
+from .run_folder import RunFolder, Table
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+LAYERS = ("conv", "fc", "y")
+QUICK_EPOCHS = 8
+
+
+def probe(encoder: nn.Module, images: Images, options: Options, title: str, epochs: int = 0) -> dict[str, float]:
+    """Test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
+    with tqdm(desc=f"probing the {title}", leave=False, disable=None) as bar:
+
+        def show(what: str, done: int, total: int | None) -> None:
+            bar.total, bar.n = total, done
+            bar.set_postfix_str(what, refresh=False)
+            bar.refresh()
+
+        table = evaluation.evaluate(
+            encoder,
+            images.labelled,
+            images.test,
+            layers=LAYERS,
+            probes={"mlp": partial(evaluation.mlp_probe, epochs=epochs or options.probe_epochs)},
+            random_state=options.seed,
+            transform=lambda pixels: to_float(centre(pixels, options.crop)),
+            progress=None if bar.disable else show,
+        )
+    return {row.layer: 100 * row.accuracy for row in table.rows}
+
+
+def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options: Options) -> float:
+    """Test accuracy, in %, of the classifier that the encoder was trained with."""
+    y, labels = evaluation.extract_features(
+        encoder,
+        (images.test.pixels, images.test.labels),
+        ("y",),
+        transform=lambda pixels: to_float(centre(pixels, options.crop)),
+    )
+    with torch.no_grad():  # (n, d, globals)
+        y = y["y"].to(model.head.weight.device).view(len(labels), model.head.in_features, -1)
+        logits = model.logits(y).cpu()
+    return 100 * (logits.argmax(1) == labels).float().mean().item()
+
+
+class QuickProbes:
+    """Probes on a few images at the start and ``--quick-probes`` times on the way to the end, written to probes.csv."""
+
+    def __init__(self, options: Options, images: Images, folder: RunFolder, writer: Any) -> None:
+        self.options, self.folder, self.writer = options, folder, writer
+        count = options.probe_images
+        self.images = images._replace(
+            labelled=few(images.labelled, count, options.seed), test=few(images.test, count // 2, options.seed)
+        )
+
+    def begin(self, step: int) -> None:
+        """Forget probes after ``step``: training goes on from there."""
+        self.table = Table(self.folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
+
+    def due(self, trainer: "Trainer") -> bool:
+        """Whether another part of the run is over since the last probe."""
+        if not self.options.quick_probes or not self.images.has_labels:
+            return False
+        if not self.table.rows:
+            return True
+        last = self.table.rows[-1]
+        return self._part(trainer.share) > self._part(trainer.share_at(int(last["step"]), float(last["seconds"])))
+
+    def _part(self, share: float) -> int:
+        return int(self.options.quick_probes * share + 1e-9)
+
+    def take(self, trainer: "Trainer") -> None:
+        """Probe, and write down a row a layer."""
+        at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
+        for layer, accuracy in probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS).items():
+            self.table.add(**at, layer=layer, accuracy=accuracy)
+            if self.writer:
+                self.writer.add_scalar(f"probe/{layer}", accuracy, trainer.step)
+
+
+def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: Options) -> dict[str, Tensor]:
+    """The ``k`` nearest images to each of the first ``queries`` by L1 distance, in `y` and in pixels."""
+    pixels = centre(pixels, options.crop)
+    y = evaluation.extract_features(encoder, pixels, ("y",), transform=to_float).features["y"]
+    return {
+        name: evaluation.nearest_neighbours(points[:queries], points, k=k, metric="l1", exclude_self=True).indices
+        for name, points in (("y", y), ("pixels", pixels.flatten(1).float()))
+    }
+
+
+def few(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """``count`` of the images, drawn by ``seed``."""
+    chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[: max(2, count)]
+    return ImageSet(images.pixels[chosen], images.labels[chosen])

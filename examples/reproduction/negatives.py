@@ -1,0 +1,111 @@
+"""How many negatives does each estimator need? The same encoder, trained with InfoNCE, DV and JSD against ever fewer.
+
+    python examples/reproduction/negatives.py                                    # scikit-learn's digits
+    python examples/reproduction/negatives.py --data cifar10 --download --train-images 10000 --epochs 4 --budget 1h
+
+All runs have the same images, batches, steps and positive pairs. They differ only in the number of other images that a
+global feature is scored against: 1, 4, 16, ... up to all others in the batch. A probe of the frozen encoder then shows
+what it has learnt. Any option of train_dim.py can be given. The same command, run again, goes on where it was stopped.
+--out holds negatives.md, negatives.csv and negatives.png.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from dim_training import negatives_table
+from dim_training import options as opts
+from dim_training.budget import minutes_of
+from dim_training.continuing import carry_out
+from dim_training.errors import BadInput
+from dim_training.loop import Interrupted
+
+DEFAULTS = {
+    "recipe": "paper", "data": "digits", "gamma": 0.0, "lr": 1e-3, "units": 256, "scale": 0.0, "locations": 1,
+    "epochs": 8.0, "log_every": 20, "measures": "probes",
+}  # fmt: skip
+SMOKE = {"epochs": 1.0, "train_images": 192, "test_images": 80, "units": 32, "log_every": 1, "probe_epochs": 2}
+ESTIMATORS = ("infonce", "dv", "jsd")
+TAKEN = ("out", "seed", "estimator", "negatives", "objective", "untrained", "supervised_baseline", "minutes")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the grid, as far as the time goes, and show what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=opts.ESTIMATORS)
+    parser.add_argument(
+        "--counts", nargs="+", type=int, help="other images a global is scored against (1 4 16 ... batch - 1)"
+    )
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each kind (default: 2)")
+    parser.add_argument(
+        "--budget", metavar="TIME", default="20m", help="begin no run that would end later (default: 20m)"
+    )
+    parser.add_argument("--out", type=Path, help="where everything goes (default: runs/negatives)")
+    parser.add_argument("--smoke", action="store_true", help="a few steps of one estimator, to see that it runs")
+    opts.add_arguments(parser, leave_out=TAKEN)
+    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    command = shlex.join(
+        ["python", "examples/reproduction/negatives.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
+    estimators, counts, seeds, budget, out, smoke = (
+        given.pop(name) for name in ("estimators", "counts", "seeds", "budget", "out", "smoke")
+    )
+    if smoke:
+        given = {**SMOKE, **given}
+        estimators, counts, seeds = estimators[:1], counts or [1, 63], 1
+    out = out or Path("runs/negatives-smoke" if smoke else "runs/negatives")
+    try:
+        rows = grid({**DEFAULTS, **given}, estimators, counts, seeds, minutes_of(budget), out)
+    except BadInput as error:
+        print(f"negatives: error: {error}", file=sys.stderr)
+        return 2
+    except (Interrupted, KeyboardInterrupt) as signal:
+        print("negatives: stopped; the same command goes on from here", file=sys.stderr)
+        return getattr(signal, "exit_code", 130)
+    print(f"\n{negatives_table.write(rows, command, out)}\nIn {out}: negatives.md, negatives.csv, negatives.png")
+    return 0
+
+
+def grid(
+    given: dict[str, Any], estimators: list[str], counts: list[int] | None, seeds: int, minutes: float, out: Path
+) -> list[dict[str, Any]]:
+    """One run after the other: all estimators and counts for a seed, then for the next."""
+    batch = opts.resolve({**given, "out": "unused"}).batch
+    counts = counts or geometric(batch - 1)
+    if min(counts) < 1 or max(counts) > batch - 1:
+        raise BadInput(f"--counts: expected numbers from 1 to {batch - 1}, the others in a batch; got {counts}")
+    wanted = [(seed, count, estimator) for seed in range(seeds) for count in counts for estimator in estimators]
+    rows: list[dict[str, Any]] = []
+    begun, longest = time.perf_counter(), 0.0
+    for seed, count, estimator in wanted:
+        start = time.perf_counter()
+        if rows and start - begun + longest > 60 * minutes:
+            print(f"\nnegatives: {len(rows)} of {len(wanted)} runs made within --budget; the same command goes on")
+            break
+        options = opts.resolve(
+            {
+                **given,
+                "estimator": estimator,
+                "negatives": count,
+                "seed": seed,
+                "untrained": (count, estimator) == (counts[0], estimators[0]),
+                "out": str(out / f"{estimator}-{count}-{seed}"),
+            }
+        )
+        results = carry_out(options)
+        longest = max(longest, time.perf_counter() - start)
+        rows.append({"estimator": estimator, "negatives": count, "seed": seed, "results": results})
+    return rows
+
+
+def geometric(most: int) -> list[int]:
+    """1, 4, 16, ... and ``most``."""
+    counts = [4**power for power in range(most.bit_length()) if 4**power <= most / 2]
+    return [*counts, most]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Make rows of the paper's tables: each recipe from data to a row with the published figures beside it.
+
+    python examples/reproduction/reproduce.py --list
+    python examples/reproduction/reproduce.py cifar10/dim-local-infonce --data-root data --download
+    python examples/reproduction/reproduce.py cifar10/vae cifar10/dim-local-jsd --budget 20m    # training time of both
+    python examples/reproduction/reproduce.py cifar10 --budget 2h                               # the whole table
+
+A recipe is a file in examples/reproduction/recipes/: the options of train_dim.py that make the row, and the published
+figures. An option given on the command line wins over the recipe, and the table says so. The same command, run again,
+goes on where it was stopped. Everything is written to --out: table.md, table.csv, learning.png, and a run folder for
+each recipe.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from dim_training import options as opts
+from dim_training import recipe_files, reproduction
+from dim_training.budget import minutes_of
+from dim_training.errors import BadInput
+from dim_training.loop import Interrupted
+from dim_training.options import Options
+from dim_training.recipe_files import Recipe
+from dim_training.reproduction import Row
+
+SMOKE_RECIPES = ["cifar10/dim-local-jsd", "cifar10/autoencoder"]
+SMOKE = {
+    "data": "digits", "epochs": 2.0, "batch": 64, "units": 32, "train_images": 192, "test_images": 80, "log_every": 1,
+    "probe_epochs": 2, "probe_images": 100, "measures": "probes",
+}  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line, make one row after the other, write the table after each."""
+    given: dict[str, Any] = vars(parser().parse_intermixed_args(arguments))
+    command = shlex.join(
+        ["python", "examples/reproduction/reproduce.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
+    names, budget, smoke, shown = (given.pop(name) for name in ("recipes", "budget", "smoke", "list"))
+    if not (names or smoke or shown):
+        parser().error("expected a RECIPE: see --list")
+    if budget and {"epochs", "minutes"} & set(given):
+        parser().error("--budget: expected in place of --epochs and --minutes; got both")
+    out = Path(given.pop("out", "runs/reproduce-smoke" if smoke else "runs/reproduce"))
+    try:
+        if shown:
+            print_list(recipe_files.find(names) if names else recipe_files.every())
+            return 0
+        recipes = recipe_files.find(names or SMOKE_RECIPES)
+        minutes = minutes_of(budget) / max(1, sum(recipe.trains for recipe in recipes)) if budget else 0.0
+        return make(recipes, {**SMOKE, **given} if smoke else given, out, minutes, command)
+    except BadInput as error:
+        print(f"reproduce: error: {error}", file=sys.stderr)
+        return 2
+    except (Interrupted, KeyboardInterrupt) as signal:
+        print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
+        return getattr(signal, "exit_code", 130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """This script's own arguments, then all of train_dim.py's."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(
+        "recipes", nargs="*", metavar="RECIPE", help="names that --list shows, a folder of them, or files"
+    )
+    made.add_argument("--list", action="store_true", help="print the recipes and their published figures")
+    made.add_argument("--budget", metavar="TIME", help="training time in all, such as 90s, 20m or 1h30m, shared evenly")
+    made.add_argument("--data-root", dest="root", default=argparse.SUPPRESS, help="the same as --root")
+    made.add_argument("--out", default=argparse.SUPPRESS, help="where everything goes (default: runs/reproduce)")
+    made.add_argument("--smoke", action="store_true", help="seconds on a few digits, two recipes unless some are named")
+    opts.add_arguments(made, leave_out=("recipe", "out", "untrained", "supervised_baseline"))
+    return made
+
+
+def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float, command: str) -> int:
+    """One row after the other; one that cannot be made is told and left out."""
+    rows: list[Row] = []
+    text, failed = "", 0
+    for recipe in recipes:
+        options = reproduction.options_of(recipe, smaller(recipe, given), out, minutes)
+        print(f"{recipe.name}: {recipe.title} ({recipe.source}), {length_of(recipe, options)}", flush=True)
+        try:
+            rows.append(reproduction.run(recipe, options))
+        except BadInput as error:
+            print(f"reproduce: error: {recipe.name}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        text = reproduction.write(rows, command, out)
+    if text:
+        print(f"\n{text}\nIn {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    return 2 if failed else 0
+
+
+def smaller(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """Digits come in 32 pixels: enlarge them for a recipe whose encoder wants more."""
+    if given.get("data") != "digits" or "size" in given:
+        return given
+    return {**given, "size": recipe.settings.crop or recipe.settings.size}
+
+
+def length_of(recipe: Recipe, options: Options) -> str:
+    """The length in words, before it is run."""
+    if not recipe.trains:
+        return "nothing to train"
+    wanted, asked = recipe.settings, _length(options)
+    return asked if asked == _length(wanted) else f"{asked} of training instead of {_length(wanted)}"
+
+
+def _length(options: Options) -> str:
+    length, unit = (options.epochs, "epoch") if options.epochs else (options.minutes, "minute")
+    return f"{round(length, 3):g} {unit}{'' if length == 1 else 's'}"
+
+
+def print_list(recipes: list[Recipe]) -> None:
+    """Names, titles and published figures, a table after the other."""
+    table = ""
+    for recipe in recipes:
+        if recipe.table != table:
+            table = recipe.table
+            print(f"\n{table}")
+        figures = "   ".join(f"{measure} {figure:5.2f}" for measure, figure in recipe.published.items())
+        print(f"  {recipe.name:<28}{recipe.title:<24}{figures}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

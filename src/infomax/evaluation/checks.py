@@ -1,0 +1,197 @@
+"""The input checks of the evaluation: frozen features, labels, images, and pairs of feature sets to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._precision import widened
+
+__all__ = ["Labelled", "check_batch", "check_frozen", "check_images", "check_labelled", "check_labels", "check_rows"]
+
+
+class Labelled(NamedTuple):
+    """Features (N, D), float32 or float64, and class numbers (N,)."""
+
+    features: Tensor
+    labels: Tensor
+
+
+def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.dtype | None = None) -> Tensor:
+    """Return features (N, D) in float32 at least, or raise.
+
+    Args:
+        name: the argument, for the message.
+        features: what the user gave.
+        at_least: the smallest N.
+        dtype: the dtype to convert to; when None float64 for float64 features and float32 for all others.
+
+    Raises:
+        TypeError: they are no tensor of a real floating dtype.
+        ValueError: another shape, too few rows, no columns, or values that are not finite in that dtype.
+
+    Numerics:
+        Values are compared after the conversion, by their minimum and maximum, which nothing can overflow.
+
+    Example:
+        >>> check_rows("features", torch.full((2, 3), 6e4, dtype=torch.float16)).dtype
+        torch.float32
+    """
+    features = check_floating(name, features)
+    if features.ndim != 2 or features.shape[1] == 0:
+        hint = "; flatten them with .flatten(1)" if features.ndim > 2 and features.numel() else ""
+        raise ValueError(f"{name} must have shape (N, D) with D of at least 1, got {shape_of(features)}{hint}")
+    if len(features) < at_least:
+        what = "one example" if at_least == 1 else f"{at_least} examples"
+        raise ValueError(f"{name} must hold at least {what}, got {len(features) or 'none'}")
+    rows = widened(features) if dtype is None else features.to(dtype)
+    if not _finite(rows):
+        if rows is not features and _finite(features):
+            raise ValueError(f"{name} must fit into {rows.dtype}, got values of larger magnitude; rescale the features")
+        raise ValueError(f"{name} must be finite, got NaN or infinity; did the training diverge?")
+    return rows
+
+
+def check_frozen(train_features: Tensor, test_features: Tensor, *, at_least: int) -> tuple[Tensor, Tensor]:
+    """Return a training and a test set of features in float32, or raise.
+
+    Raises:
+        TypeError: features that are not floating point.
+        ValueError: other shapes, widths or devices, too few rows, values that are not finite.
+    """
+    train = check_rows("train_features", train_features, at_least=at_least, dtype=torch.float32)
+    test = check_rows("test_features", test_features, at_least=at_least, dtype=torch.float32)
+    _check_pair(train, test)
+    return train, test
+
+
+def check_labelled(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    *,
+    dtype: torch.dtype | None = None,
+) -> tuple[Labelled, Labelled, int]:
+    """Check a training and a test set, and number the classes from 0.
+
+    Args:
+        train_features: (N, D).
+        train_labels: (N,), any integers from 0 on.
+        test_features: (M, D).
+        test_labels: (M,). A class that the training set lacks counts, and is always missed.
+        dtype: of the features that are returned; see `check_rows`.
+
+    Returns:
+        Training set, test set, and number of classes. Class numbers keep the order of the labels.
+
+    Raises:
+        TypeError: features that are not floating point, labels that are not integers.
+        ValueError: other shapes, devices or lengths, no examples or features, values that are not finite, negative
+            labels, one class only.
+
+    Example:
+        >>> features = torch.zeros(3, 2)
+        >>> _, test, classes = check_labelled(features, torch.tensor([3, 7, 3]), features, torch.tensor([3, 7, 9]))
+        >>> classes, test.labels
+        (3, tensor([0, 1, 2]))
+    """
+    train = _labelled("train", train_features, train_labels, dtype)
+    test = _labelled("test", test_features, test_labels, dtype)
+    _check_pair(train.features, test.features)
+    if len(torch.unique(train.labels)) < 2:
+        raise ValueError(f"train_labels must hold at least two classes, got only {int(train.labels[0])}")
+    classes, numbers = torch.unique(torch.cat([train.labels, test.labels]), return_inverse=True)
+    train_numbers, test_numbers = numbers.split([len(train.labels), len(test.labels)])
+    return Labelled(train.features, train_numbers), Labelled(test.features, test_numbers), len(classes)
+
+
+def check_images(name: str, images: Tensor, features: Tensor, transform: Callable[[Tensor], Tensor] | None) -> None:
+    """Raise unless there is one image per row of features, in a dtype that an encoder takes.
+
+    Raises:
+        TypeError: not a tensor, or uint8 images without a ``transform``.
+        ValueError: another number of images than of rows.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} must be a tensor of images, got {type(images).__name__}")
+    if images.dtype == torch.uint8 and transform is None:
+        raise TypeError(
+            f"{name} are torch.uint8; pass the scaling as transform, for instance "
+            "transform=lambda images: images.float() / 255"
+        )
+    if transform is None:
+        check_floating(name, images)
+    if images.ndim == 0 or len(images) != len(features):
+        raise ValueError(
+            f"{name} must hold one image per row of features, got {shape_of(images)} for {len(features)} rows"
+        )
+
+
+def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
+    """Raise unless these are images in a dtype that an encoder takes, with labels that fit or None.
+
+    Raises:
+        TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.
+        ValueError: labels that are not one per image.
+    """
+    for name, value in (("images", images), ("labels", labels)):
+        if not isinstance(value, Tensor) and not (name == "labels" and value is None):
+            raise TypeError(
+                f"data must give batches of tensors, (images, labels) or images, got {name} of type "
+                f"{type(value).__name__}; wrap a data set in a DataLoader"
+            )
+    if images.dtype == torch.uint8 and not transformed:
+        raise TypeError(
+            "images are torch.uint8, and the scaling that the encoder was trained with is not known; pass it as "
+            "transform, for instance transform=lambda images: images.float() / 255"
+        )
+    if labels is not None:
+        check_labels(images, labels)
+
+
+def check_labels(images: Tensor, labels: Tensor) -> None:
+    """Raise unless there is one integer label per image."""
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"labels must be integer class numbers, got {labels.dtype}; convert them with .long()")
+    if labels.ndim != 1 or images.ndim == 0 or len(labels) != len(images):
+        one_hot = labels.ndim == 2 and images.ndim > 0 and len(labels) == len(images)
+        raise ValueError(
+            f"labels must have one entry per image, got labels of shape {shape_of(labels)} for images of shape "
+            f"{shape_of(images)}" + ("; one-hot labels become class numbers with .argmax(1)" if one_hot else "")
+        )
+
+
+def _finite(values: Tensor) -> bool:
+    if not values.numel():
+        return True
+    least, greatest = torch.aminmax(values.detach())  # NaN passes through; no sum that could overflow
+    return bool(torch.isfinite(least) & torch.isfinite(greatest))
+
+
+def _check_pair(train: Tensor, test: Tensor) -> None:
+    check_same_device(train_features=train, test_features=test)
+    if train.shape[1] != test.shape[1]:
+        raise ValueError(
+            f"train_features and test_features must have the same width, got {shape_of(train)} and {shape_of(test)}"
+        )
+
+
+def _labelled(name: str, features: object, labels: object, dtype: torch.dtype | None) -> Labelled:
+    given = check_floating(f"{name}_features", features)
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{name}_labels must be a tensor of integer class numbers, got {kind}")
+    if given.ndim != 2 or labels.ndim != 1 or len(given) != len(labels):
+        raise ValueError(
+            f"{name}_features and {name}_labels must have shapes (N, D) and (N,), got {shape_of(given)} and "
+            f"{shape_of(labels)}"
+        )
+    rows = check_rows(f"{name}_features", given, dtype=dtype)
+    if int(labels.min()) < 0:
+        raise ValueError(f"{name}_labels must be at least 0, got {int(labels.min())}; leave unlabelled examples out")
+    return Labelled(rows, labels.to(rows.device, torch.long))

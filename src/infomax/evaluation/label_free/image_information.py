@@ -1,0 +1,163 @@
+"""Mutual information of images and their representation, by a MINE that is trained from scratch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from infomax import functional as F
+from infomax._checks import check_positive, shape_of
+from infomax._random import RandomState, as_generator
+from infomax.encoders import Conv, ConvEncoder
+from infomax.evaluation.checks import check_frozen, check_images
+from infomax.evaluation.extract import Progress
+from infomax.evaluation.fit import seeded
+from infomax.evaluation.label_free.held_out import HeldOut, parts, train_critic
+from infomax.evaluation.standardise import Standardise
+from infomax.features.modes import evaluating
+from infomax.scores import PairScores
+
+__all__ = ["ImageCritic", "image_information"]
+
+_IMAGES = 512  # that the critic sees at a time where nothing is trained
+
+
+class ImageCritic(nn.Module):
+    r"""Scores an image with a feature vector: a convolutional network and a small one, multiplied.
+
+    .. math:: T(x, y) = \langle f(x), g(y) \rangle / \sqrt{U}
+
+    4x4 convolutions of stride 2 halve the image until a side is below 8, with 64 channels, 128, ...; a hidden layer
+    of 512 and U outputs follow. All scores are 0 at the start: the constant critic, which knows nothing.
+
+    Args:
+        image_shape: (C, H, W).
+        features: (N, D), the training set, for the standardisation.
+        units: U.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], features: Tensor, *, units: int = 128) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        halvings = max(1, (min(height, width) // 4).bit_length() - 1)
+        convolutions = [Conv(64 * 2**number, 4, 2, 1) for number in range(halvings)]
+        self.image = ConvEncoder(
+            local=convolutions, fc=[512], input_size=(height, width), input_channels=channels, global_dim=units
+        )
+        output = nn.Linear(512, units)
+        nn.init.zeros_(output.weight)
+        nn.init.zeros_(output.bias)
+        self.features = nn.Sequential(Standardise(features), nn.Linear(features.shape[1], 512), nn.ReLU(), output)
+        self.scale = 1 / math.sqrt(units)
+
+    def forward(self, images: Tensor, features: Tensor) -> PairScores:
+        """Scores of every image (N, C, H, W) with every row (N, D)."""
+        return F.dot_scores(self.image(images).global_, self.features(features), scale=self.scale)
+
+
+def image_information(
+    train_images: Tensor,
+    train_features: Tensor,
+    test_images: Tensor,
+    test_features: Tensor,
+    *,
+    units: int = 128,
+    epochs: int | None = None,
+    lr: float = 1e-3,
+    batch_size: int = 256,
+    weight_decay: float = 1e-3,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    random_state: RandomState = None,
+    progress: Progress | None = None,
+) -> HeldOut:
+    r"""Estimate the mutual information of images and features, in nats, with a critic trained for nothing else.
+
+    .. math:: I(X; Y) \ge \mathbb{E}_{p(x, y)}[T] - \log \mathbb{E}_{p(x) p(y)}[e^T]
+
+    The critic that an encoder was trained with measures what it was made to like; this one starts anew, so that
+    encoders of any origin compare. It learns from one part of the training pairs, another tenth of them decides when
+    it has learnt enough, and the estimate is made on the test pairs alone, over all M (M - 1) marginal pairs of
+    them. A continuous `y` that is a function of the image holds infinitely many nats; what comes out is how many the
+    critic can find with so many examples, and it grows with them: compare encoders on the same images.
+
+    Args:
+        train_images: (N, C, H, W), or whatever ``transform`` makes that of.
+        train_features: (N, D): `y` of those images, as `extract_features` gives it. Critic and batches go to its
+            device.
+        test_images: (M, C, H, W), to measure on.
+        test_features: (M, D).
+        units: width U of the space in which the critic compares.
+        epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
+        lr: learning rate of AdamW at the start; it falls along a cosine.
+        batch_size: pairs a step; each image meets the features of all others.
+        weight_decay: of AdamW.
+        transform: what to do with each batch of images first, as in `extract_features`.
+        random_state: an integer or a generator that decides weights and order.
+        progress: called now and then with ``"critic"``, steps done and steps at most.
+
+    Returns:
+        `HeldOut`: ``nats`` on the test pairs, ``limit`` log M beyond which M pairs show little, and more.
+
+    Raises:
+        TypeError: dtypes that do not fit, uint8 images without a ``transform``.
+        ValueError: shapes that do not fit, fewer than 4 pairs, features that are not finite, an option out of range.
+
+    Numerics:
+        Works in float32. The table of marginal scores is never held: memory does not grow with M squared.
+
+    Source:
+        Belghazi et al., ICML 2018 (MINE); Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation.
+        The limit: McAllester & Stratos, AISTATS 2020. The critic's layers are ours.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> images = torch.rand(600, 1, 8, 8, generator=generator) + torch.arange(2.0).repeat(300)[:, None, None, None]
+        >>> sign = (images.mean((1, 2, 3)) > 1).float()[:, None]  # one bit: log 2 = 0.69 nats
+        >>> found = image_information(images[:400], sign[:400], images[400:], sign[400:], units=8, epochs=8,
+        ...                           batch_size=64, random_state=0)
+        >>> 0.5 < found.nats < 0.75
+        True
+    """
+    train, test = check_frozen(train_features, test_features, at_least=4)
+    check_images("train_images", train_images, train, transform)
+    check_images("test_images", test_images, test, transform)
+    check_positive("units", units)
+    generator = as_generator(random_state)
+    device = train.device
+    fitted, held = parts(len(train), 0.1, generator)
+
+    def read(images: Tensor) -> Tensor:
+        images = images.to(device)
+        return (transform(images) if transform else images).float()
+
+    shape = tuple(read(train_images[:2]).shape[1:])
+    if len(shape) != 3 or min(shape[1:]) < 4:
+        raise ValueError(
+            f"train_images must have shape (N, C, H, W) with sides of at least 4 pixels, got "
+            f"{shape_of(train_images)}"
+            + (" before and (N, " + ", ".join(map(str, shape)) + ") after transform" if transform else "")
+        )
+
+    def nats(images: Tensor, features: Tensor) -> float:
+        seen = torch.cat([critic.image(read(part)).global_ for part in torch.split(images, _IMAGES)])
+        return float(F.dv_estimate(F.dot_scores(seen, critic.features(features), scale=critic.scale)))
+
+    with seeded(generator, device):
+        critic = ImageCritic(shape, train[fitted.to(device)], units=units).to(device)
+        validation, epoch = train_critic(
+            critic,
+            lambda rows: critic(read(train_images[rows.to(train_images.device)]), train[rows.to(device)]),
+            lambda: nats(train_images[held.to(train_images.device)], train[held.to(device)]),
+            fitted,
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            generator=generator,
+            progress=progress,
+        )
+    with evaluating(critic), torch.no_grad():
+        return HeldOut(nats(test_images, test), math.log(len(test)), validation, epoch)

@@ -1,0 +1,161 @@
+"""How much of an image a representation keeps: a decoder trained on frozen features, judged by MS-SSIM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from infomax._checks import check_number, check_positive, shape_of
+from infomax._extras import require
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_frozen, check_images
+from infomax.evaluation.extract import Progress
+from infomax.evaluation.fit import fit, seeded
+from infomax.evaluation.label_free.decoder import Decoder
+from infomax.evaluation.label_free.similarity import ms_ssim, scales_of
+from infomax.evaluation.standardise import Standardise
+from infomax.features.modes import evaluating
+
+__all__ = ["Reconstruction", "reconstruction"]
+
+_ROWS = 512  # decoded at a time
+
+
+class Reconstruction(NamedTuple):
+    """What a decoder makes of frozen features of test images.
+
+    Args:
+        ms_ssim: mean multi-scale structural similarity with the images; 1 is perfect. No unit.
+        mse: mean squared error a value, images scaled to [0, 1].
+        scales: the scales that MS-SSIM compared, as many as the images are large enough for.
+        images: (K, C, H, W), float32 in [0, 1], on the CPU: the first test images as decoded.
+        decoder: the trained decoder, from features (N, D) to images in [0, 1].
+    """
+
+    ms_ssim: float
+    mse: float
+    scales: int
+    images: Tensor
+    decoder: nn.Module
+
+
+def reconstruction(
+    train_images: Tensor,
+    train_features: Tensor,
+    test_images: Tensor,
+    test_features: Tensor,
+    *,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    decoder: nn.Module | None = None,
+    epochs: int | None = None,
+    lr: float = 2e-3,
+    batch_size: int = 128,
+    keep: int = 64,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    random_state: RandomState = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    r"""Train a decoder with the squared error on frozen features, and compare what it makes of others with the images.
+
+    .. math:: \min_\theta \mathbb{E}\, \| \mathrm{dec}_\theta(y) - x \|^2
+
+    Features of the test images are decoded and compared by `ms_ssim`: structure that the representation keeps is
+    there, structure that it dropped is a blur. A representation can be good for classes and bad at this; it is a
+    description and not a goal.
+
+    Args:
+        train_images: (N, C, H, W), or whatever ``transform`` makes that of.
+        train_features: (N, D): `y` of those images, as `extract_features` gives it. The decoder goes to its device.
+        test_images: (M, C, H, W).
+        test_features: (M, D).
+        value_range: least and greatest value of the images, after ``transform``.
+        decoder: an untrained module from (N, D) to images (N, C, H, W) in [0, 1]; a `Decoder` when None. It sees
+            standardised features, and is trained in place.
+        epochs: passes over the training pairs; when None 15, or as many as make 500 steps where they are few.
+        lr: learning rate of Adam at the start; it falls along a cosine.
+        batch_size: images a step.
+        keep: reconstructions to hand back.
+        transform: what to do with each batch of images first, as in `extract_features`.
+        random_state: an integer or a generator that decides weights and order.
+        progress: called after each pass with ``"fit"``, passes done and passes in all.
+
+    Returns:
+        `Reconstruction`: MS-SSIM and mean squared error on all test images, some of the reconstructions, and the
+        decoder.
+
+    Raises:
+        ImportError: torchmetrics is not installed.
+        TypeError: dtypes that do not fit, uint8 images without a ``transform``.
+        ValueError: shapes that do not fit, images outside ``value_range`` or smaller than 11 pixels, features that
+            are not finite, an option out of range.
+
+    Numerics:
+        Works in float32, on images scaled from ``value_range`` to [0, 1].
+
+    Source:
+        Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation. The decoder's layers are ours.
+
+    Example:
+        >>> images = torch.rand(64, 1, 16, 16).round()
+        >>> features = images[:, :, ::4, ::4].flatten(1)
+        >>> found = reconstruction(images, features, images[:8], features[:8], epochs=2)
+        >>> found.images.shape
+        torch.Size([8, 1, 16, 16])
+    """
+    train, test = check_frozen(train_features, test_features, at_least=2)
+    check_images("train_images", train_images, train, transform)
+    check_images("test_images", test_images, test, transform)
+    check_positive("keep", keep)
+    low, high = (check_number("value_range", bound) for bound in value_range)
+    if not low < high:
+        raise ValueError(f"value_range must be (least, greatest), got {value_range}")
+    require(
+        "torchmetrics", package="torchmetrics", by="reconstruction", extra="evaluation"
+    )  # before the work, not after it
+    generator = as_generator(random_state)
+    device = train.device
+
+    def read(images: Tensor) -> Tensor:
+        images = images.to(device)
+        scaled = ((transform(images) if transform else images).float() - low) / (high - low)
+        if not bool(((scaled >= -1e-4) & (scaled <= 1 + 1e-4)).all()):
+            least, greatest = (high - low) * scaled.min() + low, (high - low) * scaled.max() + low
+            raise ValueError(
+                f"images must lie in value_range {value_range}, got values from {least:.3g} to {greatest:.3g}; pass "
+                "the range that yours have"
+            )
+        return scaled
+
+    shape = tuple(read(train_images[:1]).shape[1:])
+    if len(shape) != 3:
+        raise ValueError(f"train_images must have shape (N, C, H, W), got images of shape {shape_of(shape)}")
+    scales_of(shape[1:])
+    with seeded(generator, device):
+        network = Decoder(train.shape[1], shape) if decoder is None else decoder
+        whole = nn.Sequential(Standardise(train), network).to(device)
+        fit(
+            whole,
+            train,
+            train_images,
+            loss=lambda made, images: functional.mse_loss(made, read(images)),
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            random_state=generator,
+            progress=progress,
+        )
+    similarities, errors, kept = [], [], []
+    with evaluating(whole), torch.no_grad():
+        for start in range(0, len(test_images), _ROWS):
+            rows = slice(start, start + _ROWS)
+            images, made = read(test_images[rows]), whole(test[rows])
+            similarities.append(ms_ssim(made, images))
+            errors.append((made - images).square().flatten(1).mean(1))
+            if start < keep:
+                kept.append(made[: keep - start].cpu())
+    similarity, error = torch.cat(similarities).mean(), torch.cat(errors).mean()
+    return Reconstruction(float(similarity), float(error), scales_of(shape[1:]), torch.cat(kept), whole)

@@ -1,0 +1,80 @@
+"""Multi-scale structural similarity of images."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from infomax._checks import check_floating, shape_of
+from infomax._extras import require
+
+__all__ = ["ms_ssim", "scales_of"]
+
+_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
+_SMALLEST = {5: 176, 4: 99, 3: 44, 2: 22, 1: 11}  # scales and the side in pixels that they need
+
+
+def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
+    r"""Multi-scale structural similarity of images in [0, 1], over as many scales as they are large enough for.
+
+    .. math:: \mathrm{MS\text{-}SSIM} = l_S^{\beta_S} \prod_{s=1}^{S} c_s^{\beta_s}
+
+    with the Gaussian window of 11 pixels, and between scales a mean over 2x2 pixels. Wang et al. compare five scales,
+    which need 176 pixels: with fewer pixels the coarsest would be smaller than the window. Here images from 44 pixels
+    on (64) get the first three scales, from 22 on (28, 32) two, from 11 on one, with Wang's weights divided by their
+    sum. So values compare between images of one size, not between sizes, and not with what others compute with
+    other windows.
+
+    Args:
+        images: (N, C, H, W), between 0 and 1.
+        reference: (N, C, H, W).
+
+    Returns:
+        (N,), at most 1, and 1 for equal images. No unit.
+
+    Raises:
+        ImportError: torchmetrics is not installed.
+        TypeError: images that are not floating point.
+        ValueError: shapes that differ, or sides below 11 pixels.
+
+    Numerics:
+        A negative similarity of a scale counts as 0. Computed by torchmetrics.
+
+    Source:
+        Wang, Simoncelli & Bovik 2003, "Multiscale structural similarity for image quality assessment".
+
+    Example:
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> ms_ssim(images, images)
+        tensor([1., 1.])
+    """
+    for name, values in (("images", images), ("reference", reference)):
+        check_floating(name, values)
+    if images.ndim != 4 or images.shape != reference.shape:
+        raise ValueError(
+            "images and reference must have the same shape (N, C, H, W), got "
+            f"{shape_of(images)} and {shape_of(reference)}"
+        )
+    scales = scales_of(tuple(images.shape[2:]))
+    total = sum(_WEIGHTS[:scales])
+    similarity: Tensor = require(
+        "torchmetrics.functional.image", package="torchmetrics", by="ms_ssim", extra="evaluation"
+    ).multiscale_structural_similarity_index_measure(
+        images,
+        reference,
+        data_range=1.0,
+        betas=tuple(weight / total for weight in _WEIGHTS[:scales]),
+        normalize="relu",
+        reduction="none",
+    )
+    return similarity.reshape(-1)  # of a single image comes a scalar
+
+
+def scales_of(size: tuple[int, ...]) -> int:
+    """The number of scales that images of these sides are large enough for, or raise."""
+    for scales, side in _SMALLEST.items():
+        if min(size) >= side:
+            return scales
+    raise ValueError(
+        f"images must have sides of at least {_SMALLEST[1]} pixels, the window of MS-SSIM, got "
+        f"{'x'.join(map(str, size))}"
+    )

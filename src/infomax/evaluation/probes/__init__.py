@@ -1,0 +1,17 @@
+"""Classifiers on frozen features, trained or by neighbours: how well the features tell the classes apart."""
+
+from infomax.evaluation.probes.linear import LinearProbe, linear_probe
+from infomax.evaluation.probes.mlp import MLPProbe, mlp_probe
+from infomax.evaluation.probes.neighbours import Neighbours, knn_probe, nearest_neighbours
+from infomax.evaluation.probes.svm import svm_probe
+
+__all__ = [
+    "LinearProbe",
+    "MLPProbe",
+    "Neighbours",
+    "knn_probe",
+    "linear_probe",
+    "mlp_probe",
+    "nearest_neighbours",
+    "svm_probe",
+]

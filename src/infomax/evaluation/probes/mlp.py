@@ -1,0 +1,111 @@
+"""The paper's probe: one hidden layer on frozen features."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_labelled
+from infomax.evaluation.extract import Progress
+from infomax.evaluation.fit import accuracy, fit, seeded
+
+__all__ = ["MLPProbe", "mlp_probe"]
+
+
+class MLPProbe(nn.Sequential):
+    """The paper's probe: one hidden layer with dropout, batch norm and ReLU.
+
+    Args:
+        width: D of the features.
+        classes: number of classes.
+        hidden: units of the hidden layer.
+        dropout: share of hidden units left out while training.
+    """
+
+    def __init__(self, width: int, classes: int, *, hidden: int = 200, dropout: float = 0.1) -> None:
+        super().__init__(
+            OrderedDict[str, nn.Module](
+                hidden=nn.Linear(width, hidden),
+                dropout=nn.Dropout(dropout),
+                norm=nn.BatchNorm1d(hidden),
+                activation=nn.ReLU(),
+                output=nn.Linear(hidden, classes),
+            )
+        )
+
+
+def mlp_probe(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    *,
+    hidden: int = 200,
+    dropout: float = 0.1,
+    epochs: int | None = None,
+    lr: float = 3e-3,
+    batch_size: int = 512,
+    weight_decay: float = 0.0,
+    schedule: str = "cosine",
+    random_state: RandomState = None,
+    progress: Progress | None = None,
+) -> float:
+    """Accuracy of the paper's non-linear probe: one hidden layer of 200 units on frozen features.
+
+    It asks what a small network can read from a representation, linearly separable or not. The defaults train
+    in a fraction of the time of the paper's setting, which is ``lr=1e-4, schedule="step"`` and many more
+    ``epochs``.
+
+    Args:
+        train_features: (N, D).
+        train_labels: (N,), integers.
+        test_features: (M, D), on the same device.
+        test_labels: (M,), integers.
+        hidden: units of the hidden layer.
+        dropout: share of hidden units left out while training.
+        epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
+        lr: learning rate of Adam at the start.
+        batch_size: examples a step.
+        weight_decay: of Adam.
+        schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
+        random_state: an integer or a generator that decides weights, dropout and the order of examples.
+        progress: called after each epoch.
+
+    Returns:
+        Share of test examples classified correctly, between 0 and 1.
+
+    Raises:
+        TypeError: dtypes that do not fit.
+        ValueError: shapes that do not fit, features that are not finite, a single class, an option out of
+            range.
+
+    Source:
+        Hjelm et al., ICLR 2019, section 4.1 on evaluation.
+
+    Example:
+        >>> labels = torch.arange(4).repeat(64)
+        >>> features = torch.randn(256, 8) + 5 * nn.functional.one_hot(labels, 8)
+        >>> mlp_probe(features, labels, features, labels, epochs=20, batch_size=32) > 0.95
+        True
+    """
+    train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels, dtype=torch.float32)
+    generator = as_generator(random_state)
+    device = train.features.device
+    with seeded(generator, device):
+        probe = MLPProbe(train.features.shape[1], classes, hidden=hidden, dropout=dropout).to(device)
+        fit(
+            probe,
+            train.features,
+            train.labels,
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            random_state=generator,
+            progress=progress,
+        )
+    return accuracy(probe, test.features, test.labels)

@@ -1,0 +1,176 @@
+"""Information between two vectors per example: two views, two modalities, two towers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_positive
+from infomax.critics import CriticLike
+from infomax.estimators import EstimatorLike
+from infomax.losses.base import InformationLoss
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.rows import Rows, pair_rows
+from infomax.scores import DenseScores, PairScores, StreamedScores
+
+__all__ = ["InfoMaxLoss"]
+
+
+class InfoMaxLoss(InformationLoss):
+    r"""Minus a bound on the information between two vectors of the same example.
+
+    .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
+
+    With the right options it is the loss of CLIP
+    (``critic=partial(CosineCritic, units=None, temperature="learned")``), of SigLIP (the same critic with
+    ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True``, a fixed temperature). All of them
+    need constant memory: no N x N table of scores is held, forward or backward.
+
+    Args:
+        x_dim: channels of x.
+        y_dim: channels of y.
+        estimator: as in :class:`~infomax.LocalDIMLoss`.
+        critic: as in :class:`~infomax.LocalDIMLoss`, with x as the local and y as the global side.
+        units: width of a critic given by name; its own default when None.
+        symmetric: average over both directions: each y among all x, and each x among all y. It changes estimators that
+            normalise per global, such as InfoNCE; the others see the same pairs either way.
+        same_side: take the other examples' vectors of the own side as negatives as well. x and y must have one width.
+        in_batch: as in :class:`~infomax.LocalDIMLoss`.
+        sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
+        gather: as in :class:`~infomax.LocalDIMLoss`.
+        reduction: as in :class:`~infomax.LocalDIMLoss`; a value per example.
+        device: where the parameters are.
+        dtype: of the parameters.
+
+    Shapes:
+        - x: (N, x_dim)
+        - y: (N, y_dim)
+        - negatives: (L, x_dim), more x that are marginal for every y, such as a queue; with ``symmetric=False``
+        - group: (N,) integers; examples of one group are no negatives of each other
+        - result: a scalar, float32 (float64 for float64 vectors), or (N,) with ``reduction="none"``
+
+    Raises:
+        TypeError: as :class:`~infomax.LocalDIMLoss`.
+        ValueError: as :class:`~infomax.LocalDIMLoss`; options that exclude each other.
+
+    Source:
+        van den Oord et al. 2018 (InfoNCE); Chen et al. 2020 (SimCLR), eq. 1; Radford et al. 2021 (CLIP), figure 3; Zhai
+        et al. 2023 (SigLIP), algorithm 1.
+
+    Example:
+        >>> import torch
+        >>> from infomax import InfoMaxLoss
+        >>> loss_fn = InfoMaxLoss(x_dim=64, y_dim=32, estimator="infonce", critic="cosine", symmetric=True)
+        >>> x, y = torch.randn(16, 64), torch.randn(16, 32)
+        >>> loss_fn(x, y).backward()
+        >>> nats = loss_fn.mutual_information(x, y)
+    """
+
+    def __init__(
+        self,
+        x_dim: int,
+        y_dim: int,
+        *,
+        estimator: EstimatorLike = "infonce",
+        critic: CriticLike = "cosine",
+        units: int | None = None,
+        symmetric: bool = True,
+        same_side: bool = False,
+        in_batch: bool = True,
+        sample_negatives: int | None = None,
+        gather: bool = False,
+        reduction: Literal["mean", "none"] = "mean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        check_positive("x_dim", x_dim)
+        check_positive("y_dim", y_dim)
+        super().__init__(
+            x_dim,
+            y_dim,
+            estimator=estimator,
+            critic=critic,
+            units=units,
+            in_batch=in_batch,
+            sample_negatives=sample_negatives,
+            gather=gather,
+            reduction=reduction,
+        )
+        if same_side and x_dim != y_dim:
+            raise ValueError(f"same_side must be False where x_dim and y_dim differ, got {x_dim} and {y_dim}")
+        for name, given in (("symmetric", symmetric), ("same_side", same_side)):
+            if given and not in_batch:
+                raise ValueError(f"{name} must be False with in_batch=False, which takes none of the other examples")
+        if same_side and sample_negatives is not None:
+            raise ValueError(
+                "sample_negatives must be None with same_side=True: the one asks for fewer, the other for more"
+            )
+        self.symmetric = symmetric
+        self.same_side = same_side
+        self.to(device=device, dtype=dtype)
+
+    def pair(
+        self,
+        local: Tensor,
+        global_: Tensor,
+        mask: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+        negatives: Tensor | None = None,
+        group: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        at_least: int = 2,
+    ) -> Rows:
+        for name, given in (("mask", mask), ("batch", batch)):
+            if given is not None:
+                raise ValueError(
+                    f"{name} must be None: x and y have one vector per example; leave examples out instead"
+                )
+        if negatives is not None and (self.symmetric or self.same_side):
+            raise ValueError("negatives must be None with symmetric=True or same_side=True: they are x without a y")
+        rows = pair_rows(
+            local,
+            global_,
+            negatives=negatives,
+            group=group,
+            in_batch=self.in_batch,
+            sample_negatives=self.sample_negatives,
+            generator=generator,
+            at_least=at_least,
+        )
+        for name, vectors in (("x", local), ("y", global_)):
+            if vectors.ndim != 2:
+                raise ValueError(f"{name} must have shape (N, channels), got {tuple(vectors.shape)}")
+        self.critic.check(local, global_)
+        if not self.same_side:
+            return rows
+        pairing = rows.pairing
+        twice = Pairing(
+            pairing.examples,
+            1,
+            pairing.key_example,
+            locations=pairing.locations,
+            key_group=torch.cat([pairing.key_group, pairing.key_group]),
+            query_group=pairing.query_group,
+            groups=pairing.groups,
+        )
+        return Rows(torch.cat([rows.local, rows.global_]), rows.global_, twice)
+
+    def directions(self, rows: Rows) -> list[PairScores]:
+        first = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+        if not (self.symmetric and (self.same_side or getattr(self.estimator, "directional", True))):
+            return [first]
+        other = first
+        if self.same_side:
+            x, y = rows.local[: len(rows.global_)], rows.global_
+            other = self.critic.score_rows(x, torch.cat([y, x]), rows.pairing)
+        if not isinstance(other, StreamedScores | DenseScores):
+            raise TypeError(
+                f"critic must give streamed or dense scores with symmetric=True, got {type(other).__name__}"
+            )
+        return [first, other.transposed(rows.pairing)]
+
+    def extra_repr(self) -> str:
+        return f"symmetric={self.symmetric}, same_side={self.same_side}, {super().extra_repr()}"

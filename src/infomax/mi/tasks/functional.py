@@ -1,0 +1,154 @@
+"""A variable and a function of it: with noise, known by integration; without, beyond what any sample certifies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_number, check_positive
+from infomax.mi.tasks.gaussian import gaussian
+from infomax.mi.tasks.task import Map, Task
+
+__all__ = ["equal_levels", "function_of", "noisy_sine", "noisy_square", "strong"]
+
+_NODES = 4000  # at which x is integrated
+_TAILS = 8.0  # standard deviations of a normal x beyond which it is not
+_WIDTHS = 8.0  # of the noise, beyond which its density is not integrated
+
+
+def noisy_square(noise: float = 0.3) -> Task:
+    """Take x standard normal, and y = x^2 + noise: a parabola, without correlation.
+
+    Args:
+        noise: its standard deviation.
+
+    Example:
+        >>> noisy_square()
+        Task('square-0.3', 1 x 1, 1.1410 nats)
+    """
+    nodes = torch.linspace(-_TAILS, _TAILS, _NODES, dtype=torch.float64)
+    weights = (-0.5 * nodes.square()).softmax(0)
+
+    def draw(rows: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(rows, 1, generator=generator, dtype=torch.float64)
+
+    return _noisy(f"square-{noise}", torch.square, nodes, weights, draw, noise)
+
+
+def noisy_sine(noise: float = 0.3, waves: float = 2.0) -> Task:
+    r"""Take x uniform in (0, 1), and :math:`y = \sin(2 \pi \cdot \text{waves} \cdot x)` + noise.
+
+    Args:
+        noise: its standard deviation.
+        waves: how many of them.
+
+    Example:
+        >>> noisy_sine()
+        Task('sine-2.0-0.3', 1 x 1, 0.8616 nats)
+    """
+    nodes = (torch.arange(_NODES, dtype=torch.float64) + 0.5) / _NODES
+    weights = torch.full_like(nodes, 1 / _NODES)
+
+    def draw(rows: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(rows, 1, generator=generator, dtype=torch.float64)
+
+    return _noisy(f"sine-{waves}-{noise}", lambda x: (2 * math.pi * waves * x).sin(), nodes, weights, draw, noise)
+
+
+def _noisy(
+    name: str,
+    function: Map,
+    nodes: Tensor,
+    weights: Tensor,
+    draw_x: Callable[[int, torch.Generator], Tensor],
+    noise: float,
+) -> Task:
+    r"""Add normal noise: :math:`I = H(y) - H(\text{noise})`, the density of y a weighted sum over nodes."""
+    check_number("noise", noise, above=0)
+    centres = function(nodes)
+    margin = _WIDTHS * noise
+    steps = math.ceil((float(centres.max() - centres.min()) + 2 * margin) / (0.05 * noise))
+    grid = torch.linspace(float(centres.min()) - margin, float(centres.max()) + margin, steps + 1, dtype=torch.float64)
+    density = torch.cat([
+        torch.exp(-0.5 * ((part[:, None] - centres) / noise).square()) @ weights for part in torch.split(grid, 500)
+    ]) / (noise * math.sqrt(2 * math.pi))  # fmt: skip
+    entropy = float(-torch.special.xlogy(density, density).sum() * (grid[1] - grid[0]))
+    nats = entropy - 0.5 * math.log(2 * math.pi * math.e * noise**2)
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = draw_x(rows, generator)
+        return x, function(x) + noise * torch.randn(rows, 1, generator=generator, dtype=torch.float64)
+
+    return Task(name, (1, 1), nats, draw)
+
+
+def equal_levels(levels: int) -> Task:
+    """Take x = y, whole numbers of which each is as likely.
+
+    Example:
+        >>> equal_levels(200)
+        Task('levels-200', 1 x 1, 5.2983 nats)
+    """
+    check_positive("levels", levels)
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.randint(levels, (rows, 1), generator=generator)
+        return x, x.clone()
+
+    return Task(f"levels-{levels}", (1, 1), math.log(levels), draw)
+
+
+def function_of(name: str, of_x: Map | None = None, of_y: Map | None = None, *, dim: int = 1) -> Task:
+    """Take two functions of the same normal variable, whose information is infinite.
+
+    Args:
+        name: of the task.
+        of_x: from rows (n, ``dim``) of the variable to x; x is the variable when None.
+        of_y: likewise to y.
+        dim: coordinates of the variable.
+
+    Example:
+        >>> function_of("cube", of_y=lambda x: x**3)
+        Task('cube', 1 x 1, inf nats)
+    """
+    check_positive("dim", dim)
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        shared = torch.randn(rows, dim, generator=generator, dtype=torch.float64)
+        x, y = shared if of_x is None else of_x(shared), shared if of_y is None else of_y(shared)
+        return x.clone(), y.clone()
+
+    x, y = draw(2, torch.Generator().manual_seed(0))
+    return Task(name, (x.shape[1], y.shape[1]), math.inf, draw)
+
+
+def strong() -> dict[str, Task]:
+    """Return tasks of 5 nats and more, where a failed reading looks most like a small number.
+
+    Example:
+        >>> strong()["multinormal-20-20-10"].nats
+        10.0...
+    """
+    tasks = [
+        function_of("same"),
+        function_of("twice", of_y=lambda x: 2 * x),
+        function_of("cube", of_y=lambda x: x**3),
+        function_of("exp", of_x=torch.exp),
+        function_of("first-of-three", of_y=lambda x: x[:, :1], dim=3),
+        function_of("same-three", dim=3),
+        _correlated("multinormal-1-1-8", 1, 8.0),
+        _correlated("multinormal-20-20-10", 20, 10.0),
+        _correlated("multinormal-64-64-22", 64, -32 * math.log(0.5)),
+        equal_levels(200),
+    ]
+    return {task.name: task for task in tasks}
+
+
+def _correlated(name: str, dim: int, nats: float) -> Task:
+    covariance = torch.eye(2 * dim, dtype=torch.float64)
+    for i in range(dim):
+        covariance[i, dim + i] = covariance[dim + i, i] = math.sqrt(-math.expm1(-2 * nats / dim))
+    return gaussian(covariance, dim, name)

@@ -1,0 +1,164 @@
+"""The harder distributions of benchmark-mi's second version: mixtures, seen through maps or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from infomax.mi.tasks.mixture import gaussian_mixture
+from infomax.mi.tasks.task import Task, transformed
+from infomax.mi.tasks.transforms import spiral
+
+__all__ = ["concentric_gaussians", "cross", "galaxy", "inliers", "letters", "mixtures", "waves"]
+
+# Means of exact log density ratios over 10 million pairs, with their standard errors; those of concentric Gaussians by
+# integration over the radius, for y tells the ring.
+_CONCENTRIC = {3: (0.45543, 0.00001), 5: (0.62739, 0.00001), 25: (1.19077, 0.00001)}
+_INLIERS = {0.2: (0.63596, 0.00037), 0.5: (0.26907, 0.00027)}
+
+
+def cross() -> Task:
+    """Take two Gaussians of correlation 0.9 and -0.9 over each other, an X: nothing correlates.
+
+    Example:
+        >>> cross()
+        Task('1v1-X-0.9', 1 x 1, 0.4087 nats)
+    """
+    covariances = torch.eye(2, dtype=torch.float64).repeat(2, 1, 1)
+    covariances[0, 0, 1] = covariances[0, 1, 0] = 0.9
+    covariances[1, 0, 1] = covariances[1, 1, 0] = -0.9
+    return gaussian_mixture(torch.zeros(2, 2), covariances, 1, name="1v1-X-0.9", known=(0.40867, 0.00024))
+
+
+def letters() -> Task:
+    """Take six narrow Gaussians that draw the letters A and I.
+
+    Example:
+        >>> letters()
+        Task('1v1-AI', 1 x 1, 0.7760 nats)
+    """
+    slope = 0.95 * math.sqrt(0.04 * 0.2)
+    strokes = [
+        ((1.0, 0.0), (0.01, 0.2, 0.0)),
+        ((1.0, 1.0), (0.05, 0.001, 0.0)),
+        ((1.0, -1.0), (0.05, 0.001, 0.0)),
+        ((-0.8, -0.2), (0.03, 0.001, 0.0)),
+        ((-1.2, 0.0), (0.04, 0.2, slope)),
+        ((-0.4, 0.0), (0.04, 0.2, -slope)),
+    ]
+    means = torch.tensor([mean for mean, _ in strokes], dtype=torch.float64)
+    covariances = torch.tensor([[[a, c], [c, b]] for _, (a, b, c) in strokes], dtype=torch.float64)
+    return gaussian_mixture(means, covariances, 1, name="1v1-AI", known=(0.77601, 0.00027))
+
+
+def waves() -> Task:
+    """Take twelve clouds in four rows, of which y is the row, bent to waves in the plane of x.
+
+    Example:
+        >>> waves()
+        Task('2v1-waves-12-5.0-3.0', 2 x 1, 1.3070 nats)
+    """
+    means = torch.tensor([[1.5 * i, 0.0, 1.5 * (i % 4)] for i in range(12)], dtype=torch.float64)
+    covariance = torch.diag(torch.tensor([0.1, 1.0, 0.1], dtype=torch.float64))
+    clouds = gaussian_mixture(means, covariance.repeat(12, 1, 1), 2, name="clouds", known=(1.30701, 0.00012))
+
+    def bend(values: Tensor) -> Tensor:
+        first = values[:, :1] + 5.0 * (3.0 * values[:, 1:]).sin()
+        return torch.cat([0.1 * first - 0.8, 0.5 * values[:, 1:]], 1)
+
+    return _named("2v1-waves-12-5.0-3.0", transformed(clouds, "waves", bend))
+
+
+def galaxy() -> Task:
+    """Take two round clouds 3 apart along every axis, of which the plane of x is wound up to a spiral.
+
+    Example:
+        >>> galaxy()
+        Task('2v1-galaxy-0.5-3.0', 2 x 1, 0.4943 nats)
+    """
+    means = torch.tensor([[-1.5] * 3, [1.5] * 3], dtype=torch.float64)
+    clouds = gaussian_mixture(means, torch.eye(3).repeat(2, 1, 1), 2, name="clouds", known=(0.49434, 0.00016))
+    return _named("2v1-galaxy-0.5-3.0", transformed(clouds, "galaxy", spiral(0, 1, 0.5)))
+
+
+def concentric_gaussians(dim: int) -> Task:
+    """Take round Gaussians of standard deviation 1 to 5 about one centre; y says which, with little noise.
+
+    Args:
+        dim: coordinates of x: 3, 5 or 25.
+
+    Raises:
+        ValueError: another number of coordinates: its information is not known.
+
+    Example:
+        >>> concentric_gaussians(5)
+        Task('5v1-concentric_gaussians-5', 5 x 1, 0.6274 nats)
+    """
+    _check_known("dim", dim, _CONCENTRIC)
+    means = torch.tensor([[0.0] * dim + [float(i)] for i in range(1, 6)], dtype=torch.float64)
+    covariances = torch.stack([torch.diag(torch.tensor([float(i * i)] * dim + [1e-4])) for i in range(1, 6)])
+    return gaussian_mixture(means, covariances, dim, name=f"{dim}v1-concentric_gaussians-5", known=_CONCENTRIC[dim])
+
+
+def inliers(dim: int, share: float) -> Task:
+    """Take two correlated pairs among ``dim`` coordinates a side, in all rows but a share that has independent sides.
+
+    Args:
+        dim: coordinates of x and of y, at least 2; those beyond the second are independent of all others.
+        share: of the rows that are independent, 0.2 or 0.5.
+
+    Raises:
+        ValueError: fewer coordinates, or another share: its information is not known.
+
+    Example:
+        >>> inliers(5, 0.2)
+        Task('mult-sparse-w-inliers-5-5-2-2.0-0.2', 5 x 5, 0.6360 nats)
+    """
+    _check_known("share", share, _INLIERS)
+    if dim < 2:
+        raise ValueError(f"dim must be at least 2, the coordinates that correlate, got {dim}")
+    covariances = torch.eye(2 * dim, dtype=torch.float64).repeat(2, 1, 1)
+    for i in range(2):
+        covariances[0, i, dim + i] = covariances[0, dim + i, i] = 0.8
+    weights = torch.tensor([1 - share, share], dtype=torch.float64)
+    name = f"mult-sparse-w-inliers-{dim}-{dim}-2-2.0-{share}"
+    return gaussian_mixture(
+        torch.zeros(2, 2 * dim), covariances, dim, weights=weights, name=name, known=_INLIERS[share]
+    )
+
+
+def mixtures() -> dict[str, Task]:
+    """Return the eleven mixtures of the benchmark's second version, by the names its package gives them.
+
+    The package rescales the coordinates of its tasks; that leaves the information, and all ranks, as they are.
+
+    Source:
+        Czyż, Grabowski, Vogt, Beerenwinkel & Marx 2025, "On the properties and estimation of pointwise mutual
+        information profiles", whose title in draft was "The mixtures and the neural critics"; the package
+        benchmark-mi 0.1.3 for the parameters.
+
+    Example:
+        >>> len(mixtures())
+        11
+    """
+    tasks = [
+        cross(),
+        letters(),
+        waves(),
+        galaxy(),
+        *(concentric_gaussians(dim) for dim in (3, 5, 25)),
+        *(inliers(dim, share) for dim in (5, 25) for share in (0.2, 0.5)),
+    ]
+    return {task.name: task for task in tasks}
+
+
+def _named(name: str, task: Task) -> Task:
+    return Task(name, task.dims, task.nats, task.draw, task.error)
+
+
+def _check_known(name: str, value: float, known: Collection[float]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value}")

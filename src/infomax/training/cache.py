@@ -1,0 +1,194 @@
+"""The gradient of a whole batch, with the memory of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from infomax._checks import check_positive, shape_of
+
+__all__ = ["cached_backward"]
+
+
+def cached_backward(
+    features: nn.Module,
+    loss_fn: Callable[..., Any],
+    inputs: Tensor | Sequence[Any] | Mapping[str, Any],
+    *,
+    chunk_size: int = 64,
+    scaler: torch.amp.GradScaler | None = None,
+    **loss_options: Any,
+) -> Tensor:
+    r"""Backpropagate a loss of a whole batch, holding the encoder's graph of one chunk at a time.
+
+    The encoder runs on every chunk without a graph. The loss sees the features of the whole batch, and its backward
+    pass leaves a gradient for each of them. Then the encoder runs on every chunk once more, with a graph, and takes its
+    part of those gradients. The result is the gradient of the plain loss, at the price of one more forward pass.
+
+    .. math:: \nabla_\theta \mathcal{L} = \sum_\mathrm{chunks}
+              \Big( \frac{\partial f_\theta(x_\mathrm{chunk})}{\partial \theta} \Big)^\top
+              \frac{\partial \mathcal{L}}{\partial f_\theta(x_\mathrm{chunk})}
+
+    Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
+    ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in the last chunk
+    alone.
+
+    Args:
+        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it in
+            DistributedDataParallel, if anything.
+        loss_fn: called with those features of the whole batch: ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
+            ``loss_fn(tensor)``. It returns a scalar, or something with a scalar ``loss``, as :class:`~infomax.DIMLoss`.
+        inputs: what the encoder takes: a tensor, or a tuple (its arguments) or dict (its keyword arguments), whose
+            tensors are cut into chunks along their first axis.
+        chunk_size: examples per chunk.
+        scaler: scales the loss before its backward pass, for float16.
+        **loss_options: handed to ``loss_fn``, such as ``mask=``.
+
+    Returns:
+        The loss, without gradient.
+
+    Raises:
+        TypeError: inputs or features of another kind.
+        ValueError: inputs without an example or of unequal lengths, features without one row per example, or batch norm
+            in training mode, whose statistics would be those of a chunk.
+
+    Numerics:
+        Equal to the plain gradient to rounding. Dropout and other random layers draw the same numbers in both passes
+        over a chunk. A layer that records something in its forward pass records it twice.
+
+    Source:
+        Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup" (GradCache).
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from infomax import LocalDIMLoss, tap
+        >>> from infomax.training import cached_backward
+        >>> encoder = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.Flatten(), nn.Linear(72, 4)))
+        >>> loss_fn = LocalDIMLoss(local_dim=8, global_dim=4, units=16)
+        >>> features = tap(encoder, local="0", global_="1")
+        >>> loss = cached_backward(features, loss_fn, torch.randn(32, 3, 5, 5), chunk_size=8)
+        >>> encoder[0].weight.grad.shape
+        torch.Size([8, 3, 3, 3])
+    """
+    check_positive("chunk_size", chunk_size)
+    for name, module in features.named_modules():
+        if isinstance(module, _BatchNorm) and module.training:
+            raise ValueError(
+                f"features must not hold batch norm in training mode, got {type(module).__name__} at {name!r}: its "
+                "statistics would be those of a chunk, not of the batch; use group or layer norm, or .eval() it"
+            )
+    chunks = _cut(inputs, chunk_size)
+    kept, states = [], []
+    with torch.no_grad():
+        for chunk in chunks:
+            states.append(_random_state(chunk))
+            kept.append(_run(features, chunk))
+    whole = _join(kept, [_length(chunk) for chunk in chunks])
+    leaves = {name: value.requires_grad_(value.is_floating_point()) for name, value in whole.items()}
+    result = _call(loss_fn, leaves, kept[0], loss_options)
+    loss: Tensor = getattr(result, "loss", result)
+    (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+    start = 0
+    for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
+        stop = start + _length(chunk)
+        with _waiting(features, last=number + 1 == len(chunks)), _replayed(state):
+            again = dict(_named(_run(features, chunk)))
+            parts = [
+                (again[name], leaf.grad[start:stop])
+                for name, leaf in leaves.items()
+                if leaf.grad is not None and again[name].requires_grad
+            ]
+            if parts:
+                outputs, grads = zip(*parts, strict=True)
+                torch.autograd.backward(outputs, grads)
+        start = stop
+    return loss.detach()
+
+
+def _cut(inputs: Any, size: int) -> list[Any]:
+    tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
+    lengths = {len(value) for value in tensors if value.ndim}
+    if len(lengths) != 1 or not all(value.ndim for value in tensors):
+        raise ValueError(
+            f"inputs must hold tensors with one first axis, got {', '.join(map(shape_of, tensors)) or 'none'}"
+        )
+    (length,) = lengths
+    if length == 0:
+        raise ValueError("inputs must hold at least one example, got none")
+
+    def part(value: Any, start: int) -> Any:
+        return value[start : start + size] if isinstance(value, Tensor) else value
+
+    starts = range(0, length, size)
+    if isinstance(inputs, Tensor):
+        return [part(inputs, start) for start in starts]
+    if isinstance(inputs, Mapping):
+        return [{name: part(value, start) for name, value in inputs.items()} for start in starts]
+    return [tuple(part(value, start) for value in inputs) for start in starts]
+
+
+def _named(values: Any) -> Iterator[tuple[Any, Any]]:
+    """The parts of a tensor, a tuple or a dict, by position or by key."""
+    if isinstance(values, Tensor):
+        yield 0, values
+    elif isinstance(values, Mapping):
+        yield from values.items()
+    elif isinstance(values, tuple | list):
+        yield from enumerate(values)
+    else:
+        raise TypeError(f"inputs and features must be a tensor, a tuple or a dict, got {type(values).__name__}")
+
+
+def _run(features: nn.Module, chunk: Any) -> Any:
+    if isinstance(chunk, Tensor):
+        return features(chunk)
+    return features(**chunk) if isinstance(chunk, Mapping) else features(*chunk)
+
+
+def _length(chunk: Any) -> int:
+    return next(len(value) for _, value in _named(chunk) if isinstance(value, Tensor))
+
+
+def _join(kept: list[Any], lengths: list[int]) -> dict[Any, Tensor]:
+    parts: dict[Any, list[Tensor]] = {}
+    for output, length in zip(kept, lengths, strict=True):
+        for name, value in _named(output):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"features must give tensors, got {type(value).__name__}")
+            if value.ndim == 0 or len(value) != length:
+                raise ValueError(f"features must give one row per example, got {shape_of(value)} for {length} examples")
+            parts.setdefault(name, []).append(value)
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def _call(loss_fn: Callable[..., Any], leaves: dict[Any, Tensor], like: Any, options: dict[str, Any]) -> Any:
+    return loss_fn(**leaves, **options) if isinstance(like, Mapping) else loss_fn(*leaves.values(), **options)
+
+
+def _waiting(features: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+    """Gradients are exchanged after the last chunk alone."""
+    wait = getattr(features, "no_sync", None)
+    return nullcontext() if last or wait is None else wait()
+
+
+def _random_state(chunk: Any) -> tuple[Tensor, dict[int, Tensor]]:
+    devices = {value.get_device() for _, value in _named(chunk) if isinstance(value, Tensor) and value.is_cuda}
+    return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
+
+
+@contextmanager
+def _replayed(state: tuple[Tensor, dict[int, Tensor]]) -> Iterator[None]:
+    """Draw the numbers of a first pass once more, and leave the generators as they are."""
+    on_cpu, on_devices = state
+    with torch.random.fork_rng(devices=list(on_devices)):
+        torch.set_rng_state(on_cpu)
+        for device, values in on_devices.items():
+            torch.cuda.set_rng_state(values, device)
+        yield

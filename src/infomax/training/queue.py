@@ -1,0 +1,89 @@
+"""Features of past batches, as negatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from infomax._checks import check_floating, check_positive, shape_of
+
+__all__ = ["FeatureQueue"]
+
+
+class FeatureQueue(nn.Module):
+    r"""The newest ``size`` rows that were pushed, without gradient: negatives beyond the batch.
+
+    Hand them to a loss by ``negatives=queue()``. They come from an encoder as it was some steps ago. The older they
+    are, the further they are from what the encoder gives now. Fill the queue with features of a slowly moving copy of
+    the encoder, such as `torch.optim.swa_utils.AveragedModel` keeps, or keep it short.
+
+    Args:
+        dim: channels of a row.
+        size: how many rows it holds.
+        device: where they are.
+        dtype: of the rows.
+
+    Shapes:
+        - push: (n, dim), or (n, dim, \*spatial), whose locations become rows
+        - result: (L, dim), L at most ``size``, in no particular order; (0, dim) before the first push
+
+    Raises:
+        TypeError: an option is no integer, or rows are not floating.
+        ValueError: an option is below 1, or rows have other channels.
+
+    Source:
+        He et al. 2020 (MoCo), section 3.2.
+
+    Example:
+        >>> import torch
+        >>> from infomax import InfoMaxLoss
+        >>> from infomax.training import FeatureQueue
+        >>> queue, loss_fn = FeatureQueue(dim=16, size=100), InfoMaxLoss(16, 16, symmetric=False)
+        >>> for _ in range(3):
+        ...     key, query = torch.randn(8, 16), torch.randn(8, 16)
+        ...     loss = loss_fn(key, query, negatives=queue() if len(queue) else None)
+        ...     queue.push(key)
+        >>> queue().shape
+        torch.Size([24, 16])
+    """
+
+    rows: Tensor
+    pushed: Tensor
+
+    def __init__(
+        self, dim: int, size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.dim, self.size = check_positive("dim", dim), check_positive("size", size)
+        self.register_buffer("rows", torch.zeros(size, dim, device=device, dtype=dtype))
+        self.register_buffer("pushed", torch.zeros((), dtype=torch.int64, device="cpu"))
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return min(int(self.pushed), self.size)
+
+    def __bool__(self) -> bool:
+        """A queue is there even when it is empty."""
+        return True
+
+    @torch.no_grad()
+    def push(self, features: Tensor) -> None:
+        """Add rows, in place of the oldest ones."""
+        check_floating("features", features)
+        if features.ndim < 2 or features.shape[1] != self.dim:
+            raise ValueError(
+                f"features must have shape (n, {self.dim}) or (n, {self.dim}, *spatial), got {shape_of(features)}"
+            )
+        rows = features.detach().movedim(1, -1).reshape(-1, self.dim)[-self.size :]
+        skipped = features.numel() // self.dim - len(rows)
+        start = int(self.pushed) + skipped
+        places = torch.arange(start, start + len(rows), device=self.rows.device) % self.size
+        self.rows[places] = rows.to(self.rows)
+        self.pushed += skipped + len(rows)
+
+    def forward(self) -> Tensor:
+        """Return the rows, (L, dim). Pushing does not change what was returned."""
+        return self.rows[: len(self)].clone()
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, size={self.size}"

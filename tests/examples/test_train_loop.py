@@ -1,0 +1,122 @@
+"""examples/train_loop.py: it needs no neighbour, learns, and goes on after a kill as if nothing had happened."""
+
+import ast
+import importlib.util
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SCRIPT = EXAMPLES / "train_loop.py"
+
+pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and torchvision
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The script with these arguments, in this process; what it printed comes back. ``probed``: by its real probe."""
+
+    def call(*arguments, probed=False):
+        spec = importlib.util.spec_from_file_location("train_loop", SCRIPT)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        if not probed:  # which takes longer than the training that these tests are about
+            monkeypatch.setattr(script, "probe", lambda *_: 50.0)
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        script.main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def folder_of_images(path, classes, per_class=20):
+    """Noise of 24 x 20 pixels."""
+    generator = np.random.default_rng(0)
+    for name in classes:
+        (path / name).mkdir(parents=True)
+        for number in range(per_class):
+            Image.fromarray(generator.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path / name / f"{number}.png")
+    return path
+
+
+@pytest.mark.parametrize("name", ["train_loop.py", "quickstart.py"])
+def test_what_users_paste_imports_nothing_from_a_neighbour(name):
+    tree = ast.parse((EXAMPLES / name).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    neighbours = {path.stem for path in EXAMPLES.rglob("*.py")} | {path.name for path in EXAMPLES.rglob("*/")}
+    assert "infomax" in imported
+    assert not {module.split(".")[0] for module in imported} & (neighbours - {"infomax"})
+
+
+def test_smoke_as_a_user_calls_it(tmp_path):
+    shutil.copy(SCRIPT, tmp_path)  # pasted elsewhere
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "train_loop.py", "--smoke"],
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nats") == 2
+    assert (tmp_path / "runs" / "train_loop" / "smoke" / "figure.png").stat().st_size > 10_000
+
+
+def test_the_trained_encoder_is_better_than_the_untrained_one(run, tmp_path):
+    said = run("--epochs", 4, "--out", tmp_path, probed=True)
+    untrained, trained = (float(line.split(": ")[1].split(" %")[0]) for line in said.splitlines() if "probe" in line)
+    assert trained > untrained + 1
+    history = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["history"]
+    assert len(history) == 4
+    assert history[-1][1] > history[0][1] + 0.3  # nats
+
+
+def test_a_killed_run_ends_with_the_losses_of_one_that_was_not(run, tmp_path):
+    images = folder_of_images(tmp_path / "images", ("cats", "dogs"))
+    settings = ["--images", images, "--size", 8, "--batch", 16, "--epochs", 15]
+    run(*settings, "--out", tmp_path / "whole")
+    checkpoint = tmp_path / "killed" / "checkpoint.pt"
+    command = [sys.executable, SCRIPT, *settings, "--out", checkpoint.parent]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < len(torch.load(checkpoint, weights_only=True)["history"]) < 15
+
+    said = run(*settings, "--out", checkpoint.parent)
+    assert "epoch 1:" not in said
+    assert "epoch 15:" in said
+    whole, killed = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "killed"))
+    # The processes may use different numbers of threads, and sums then differ in the last digits.
+    np.testing.assert_allclose(killed["history"], whole["history"], rtol=1e-3, atol=1e-3)
+
+
+def test_other_options_in_the_same_folder_are_refused(run, tmp_path, capsys):
+    images = folder_of_images(tmp_path / "images", ("cats", "dogs"))
+    settings = ["--images", images, "--size", 8, "--epochs", 1, "--out", tmp_path]
+    run(*settings, "--batch", 16)
+    with pytest.raises(SystemExit):
+        run(*settings, "--batch", 8)
+    assert "name another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [("cats", "dogs"), ("all",)])
+def test_a_folder_of_images_in_half_precision(run, tmp_path, classes):
+    """A single class is trained on, but there is nothing to probe for."""
+    images = folder_of_images(tmp_path / "images", classes)
+    said = run("--images", images, "--size", 16, "--epochs", 1, "--batch", 8, "--bf16", "--out", tmp_path)
+    assert "epoch 1: loss" in said
+    assert "nan" not in said
+    assert said.count("linear probe") == (2 if len(classes) > 1 else 0)
+    assert (tmp_path / "figure.png").exists()

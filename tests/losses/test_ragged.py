@@ -1,0 +1,237 @@
+"""Ragged rows, given negatives and groups, against a padded batch and against plain loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from contracts import numpy_rows, randn
+from oracles import ORACLES
+from tolerances import assert_close
+from torch import Tensor
+
+from infomax import DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax.estimators import build_estimator
+from infomax.pairs import Rows, pair_rows
+from infomax.scores import DenseScores, StreamedScores
+
+C, D = 3, 4
+SIZES = [3, 1, 5, 2]
+
+
+def ragged(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Rows in any order with their examples; and the same, padded, with a mask; and globals."""
+    batch = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
+    rows, global_ = randn(len(batch), C, seed=seed), randn(len(SIZES), D, seed=seed + 1)
+    padded, mask = torch.full((len(SIZES), C, 5), torch.nan, dtype=torch.float64), torch.zeros(4, 5, dtype=torch.bool)
+    for example, size in enumerate(SIZES):
+        padded[example, :, :size] = rows[batch == example].T
+        mask[example, :size] = True
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))
+    return rows[order], batch[order], padded, mask, global_
+
+
+CASES = [
+    *(
+        {"critic": "bilinear", "estimator": name}
+        for name in ("infonce", "jsd", "dv", "nwj", "tuba", "chi2", "rkl", "mine")
+    ),
+    *({"critic": critic, "units": 8} for critic in ("dot", "concat", "cosine")),
+    {"critic": "gaussian", "estimator": "leave_one_out", "units": 8},
+    {"critic": "lipschitz", "estimator": "wasserstein", "units": 8},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_ragged_is_padded_and_masked(options: dict[str, Any]) -> None:
+    found = []
+    rows, batch, padded, mask, global_ = ragged()
+    for given in ((rows, {"batch": batch}), (padded, {"mask": mask})):
+        torch.manual_seed(0)
+        loss = LocalDIMLoss(C, D, dtype=torch.float64, **options)
+        leaf, summary = given[0].clone().requires_grad_(), global_.clone().requires_grad_()
+        value = loss(leaf, summary, **given[1])
+        value.backward()
+        assert leaf.grad is not None
+        by_rows = (
+            leaf.grad
+            if "batch" in given[1]
+            else torch.stack([leaf.grad[e, :, p] for e, p in places(rows, batch, padded)])
+        )
+        nats = loss.mutual_information(given[0], global_, **given[1])
+        found.append([value, nats, by_rows, summary.grad, *(p.grad for p in loss.parameters()), *loss.buffers()])
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other, 1e-10)
+
+
+def places(rows: Tensor, batch: Tensor, padded: Tensor) -> list[tuple[int, int]]:
+    """Where each row stands in the padded batch."""
+    found = []
+    for row, example in zip(rows, batch.tolist(), strict=True):
+        (place,) = (padded[example] == row[:, None]).all(0).nonzero().flatten().tolist()
+        found.append((example, place))
+    return found
+
+
+def both_forms(rows: Rows) -> list[Any]:
+    return [
+        StreamedScores(rows.global_, rows.local, rows.pairing),
+        DenseScores(lambda q, k: (q * k).sum(-1), rows.global_, rows.local, rows.pairing, floats_per_pair=2**16 // 40),
+    ]
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("globals_", [(), (2,)])
+def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: bool, globals_: tuple[int, ...]) -> None:
+    local, global_ = randn(4, C, 3), randn(4, C, *globals_, seed=1)
+    more, group = randn(5, C, seed=2), torch.tensor([8, 3, 8, 5]) if grouped else None
+    rows = pair_rows(local, global_, negatives=more, group=group, in_batch=in_batch)
+    ids = torch.arange(4) if group is None else group
+    table = oracles.dot_table(numpy_rows(local), numpy_rows(global_))
+    beside = np.einsum("iqc,lc->iql", numpy_rows(global_), more.numpy())
+    pairs = oracles.pairs_of(table)
+    for (i, q), marginal in pairs.marginal.items():
+        marginal.clear()
+        for j in range(4):
+            if in_batch and ids[j] != ids[i]:
+                marginal += [complex(score) for score in table[i, q, j]]
+        marginal += [complex(score) for score in beside[i, q]]
+    for scores in both_forms(rows):
+        assert scores.count().tolist() == [len(marginal) for marginal in pairs.marginal.values()]
+        for name in ("infonce", "jsd", "dv", "nwj", "chi2", "wasserstein", "hellinger"):
+            assert_close(build_estimator(name)(scores), ORACLES[name].loss(pairs).real, 1e-10, name)
+
+
+def test_masked_ragged_and_sampled_with_negatives() -> None:
+    rows, batch, padded, mask, global_ = ragged()
+    more = randn(2, C, 2, seed=4)  # maps: four rows
+    loss = LocalDIMLoss(C, D, critic="bilinear", dtype=torch.float64)
+    assert_close(loss(rows, global_, batch=batch, negatives=more), loss(padded, global_, mask, negatives=more), 1e-12)
+    flat = more.transpose(1, 2).reshape(-1, C)
+    assert_close(loss(rows, global_, batch=batch, negatives=flat), loss(padded, global_, mask, negatives=more), 1e-12)
+
+
+def test_drawn_rows_are_of_their_example_and_no_row_comes_twice() -> None:
+    rows, batch, *_, global_ = ragged()
+    rows[:, 0] = torch.arange(len(rows))
+    for seed in range(20):
+        drawn = pair_rows(rows, global_, batch=batch, sample_locations=2, generator=torch.Generator().manual_seed(seed))
+        assert torch.bincount(drawn.pairing.key_example).tolist() == [min(size, 2) for size in SIZES]
+        numbers = drawn.local[:, 0].long()
+        assert len(set(numbers.tolist())) == len(numbers)
+        assert torch.equal(batch[numbers], drawn.pairing.key_example)
+
+
+def test_one_graph_with_a_corrupted_copy() -> None:
+    """Deep Graph Infomax: one example, its nodes, and the nodes of a corrupted graph as the only negatives."""
+    nodes, corrupted, summary = randn(9, C), randn(9, C, seed=1), randn(1, D, seed=2)
+    loss = LocalDIMLoss(C, D, critic="bilinear", estimator="jsd", in_batch=False, dtype=torch.float64)
+    index = torch.zeros(9, dtype=torch.long)
+    positive, negative = ((part @ (loss.critic.weight(summary)).T).squeeze(1) for part in (nodes, corrupted))
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = bce(positive, torch.ones(9).double()) + bce(negative, torch.zeros(9).double())
+    assert_close(loss(nodes, summary, batch=index, negatives=corrupted), expected, 1e-12)
+    assert_close(loss(nodes.T[None], summary, negatives=corrupted), expected, 1e-12)
+
+
+def test_the_global_objective_encodes_given_maps() -> None:
+    loss = GlobalDIMLoss(C, D, (2, 2), critic="bilinear", in_batch=False, dtype=torch.float64)
+    local, global_, more = randn(2, C, 2, 2), randn(2, D, seed=1), randn(3, C, 2, 2, seed=2)
+    q, k = loss.critic.weight(global_), loss.map_encoder(local)
+    joint, marginal = (q * k).sum(1, keepdim=True), q @ loss.map_encoder(more).T
+    expected = torch.nn.functional.cross_entropy(torch.cat([joint, marginal], 1), torch.zeros(2).long())
+    assert_close(loss(local, global_, negatives=more), expected, 1e-12)
+    with pytest.raises(ValueError, match="batch must be None: the global objective encodes maps of one size"):
+        loss(local, global_, batch=torch.zeros(2).long(), negatives=more)
+
+
+def test_the_whole_objective_hands_everything_on() -> None:
+    rows, batch, padded, mask, global_ = ragged()
+    loss = DIMLoss(C, D, critic="bilinear", dtype=torch.float64)
+    draws = [torch.Generator().manual_seed(0) for _ in range(2)]
+    group = torch.tensor([0, 1, 0, 2])
+    one = loss(rows, global_, batch=batch, group=group, generator=draws[0])
+    other = loss(padded, global_, mask, group=group, generator=draws[1])
+    assert_close(one.loss, other.loss, 1e-12)
+    assert one.local == loss.local_term(rows, global_, batch=batch, group=group)
+
+
+GOOD = torch.zeros(6, C), torch.zeros(3, D), torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("options", "call", "error", "message"),
+    [
+        (
+            {},
+            {"batch": torch.tensor([0, 0, 0, 2, 2, 2])},
+            ValueError,
+            "name every example at least once, got no row for 1",
+        ),
+        ({}, {"batch": torch.tensor([0, 0, 1, 1, 2, 3])}, ValueError, "examples from 0 to 2, .* got 0 to 3"),
+        ({}, {"batch": torch.tensor([-1, 0, 1, 1, 2, 2])}, ValueError, "examples from 0 to 2, .* got -1 to 2"),
+        ({}, {"batch": torch.tensor([0, 1, 2])}, ValueError, r"batch must have the shape \(K,\) .* got \(3,\)"),
+        ({}, {"batch": GOOD[2].float()}, TypeError, "batch must be a tensor of integers, got torch.float32"),
+        ({}, {"batch": GOOD[2], "mask": torch.ones(6).bool()}, ValueError, "mask and batch must not be given together"),
+        (
+            {},
+            {"negatives": torch.zeros(2, 7), "batch": GOOD[2]},
+            ValueError,
+            r"negatives must have shape \(L, 3\) .*\(2, 7\)",
+        ),
+        (
+            {},
+            {"negatives": torch.zeros(2, C).double(), "batch": GOOD[2]},
+            TypeError,
+            "negatives must have the dtype of local",
+        ),
+        ({"in_batch": False}, {"batch": GOOD[2]}, ValueError, "negatives must be given with in_batch=False"),
+        (
+            {},
+            {},
+            ValueError,
+            r"same examples, got batch sizes 6 .* and 3 .*; rows of a ragged batch come with batch=index",
+        ),
+        (
+            {"sample_negatives": 1},
+            {"batch": GOOD[2], "group": torch.arange(3)},
+            ValueError,
+            "sample_negatives must be None",
+        ),
+    ],
+)
+def test_refusals(options: dict[str, Any], call: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LocalDIMLoss(C, D, critic="bilinear", **options)(*GOOD[:2], **call)
+
+
+def test_one_example_needs_negatives() -> None:
+    loss = LocalDIMLoss(C, D, critic="bilinear")
+    with pytest.raises(ValueError, match=r"at least 2 examples, got 1.*negatives=rows brings others"):
+        loss(torch.randn(1, C, 3), torch.randn(1, D))
+    assert loss(torch.randn(1, C, 3), torch.randn(1, D), negatives=torch.randn(4, C)).isfinite()
+
+
+def test_volume_image_padded_and_ragged_agree() -> None:
+    """One loss for all: an image map, a volume, a padded batch and a ragged one hold the same vectors."""
+    loss = LocalDIMLoss(C, D, units=8, dtype=torch.float64).eval()
+    local, global_ = randn(4, C, 12), randn(4, D, seed=1)
+    flat = local.transpose(1, 2).reshape(-1, C)
+    padded = torch.cat([local, torch.full((4, C, 2), torch.nan, dtype=torch.float64)], 2)
+    values = [
+        loss(local.view(4, C, 3, 4), global_),
+        loss(local.view(4, C, 2, 3, 2), global_),
+        loss(padded, global_, torch.arange(14).expand(4, 14) < 12),
+        loss(flat, global_, batch=torch.arange(4).repeat_interleave(12)),
+    ]
+    table = oracles.dot_table(
+        numpy_rows(loss.critic.local_projection(flat).view(4, 12, -1).transpose(1, 2)),
+        numpy_rows(loss.critic.global_projection(global_)),
+        loss.critic.scale,
+    )
+    for value in values:
+        assert_close(value, ORACLES["infonce"].loss(oracles.pairs_of(table)).real, 1e-10)

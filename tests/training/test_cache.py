@@ -1,0 +1,176 @@
+"""The gradient by chunks is the gradient of the whole batch."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from contracts import randn
+from tolerances import assert_close
+from torch import Tensor, nn
+
+from infomax import DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss
+from infomax.training import cached_backward
+
+N = 10
+
+
+class Pair(NamedTuple):
+    local: Tensor
+    global_: Tensor
+
+
+class Encoder(nn.Module):
+    """Returns local and global features; dropout comes where it is asked for."""
+
+    def __init__(self, drop: float = 0.0) -> None:
+        super().__init__()
+        self.map = nn.Sequential(nn.Conv1d(2, 3, 2), nn.Tanh(), nn.Dropout(drop))
+        self.top = nn.Linear(3 * 4, 4)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, images: Tensor) -> Pair:
+        local = self.map(images)
+        return Pair(local, self.top(local.flatten(1)))
+
+
+def gradients(*modules: nn.Module) -> dict[str, Tensor]:
+    found = {f"{i}.{n}": p.grad for i, m in enumerate(modules) for n, p in m.named_parameters() if p.grad is not None}
+    assert found
+    return found
+
+
+LOSSES: dict[str, Any] = {
+    "local": lambda: LocalDIMLoss(3, 4, units=6, dtype=torch.float64),
+    "mine": lambda: LocalDIMLoss(3, 4, critic="bilinear", estimator="mine", dtype=torch.float64),
+    "concat": lambda: LocalDIMLoss(3, 4, critic="concat", estimator="jsd", units=6, dtype=torch.float64),
+    "all": lambda: DIMLoss(3, 4, (4,), alpha=1.0, units=6, prior=PriorMatchingLoss(4, "normal"), dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("chunk_size", [1, 3, 10, 64])
+def test_gradients_are_those_of_the_whole_batch(name: str, chunk_size: int) -> None:
+    torch.manual_seed(0)
+    encoder, loss_fn = Encoder().double(), LOSSES[name]()
+    others = copy.deepcopy((encoder, loss_fn))
+    images = randn(N, 2, 5)
+    mask = torch.rand(N, 4, generator=torch.Generator().manual_seed(1)) < 0.7
+    mask[:, 0] = True
+    for _ in range(2):  # gradients add up
+        torch.manual_seed(5)  # the prior's samples
+        expected = others[1](*others[0](images), mask=mask)
+        expected = getattr(expected, "loss", expected)
+        expected.backward()
+        torch.manual_seed(5)
+        found = cached_backward(encoder, loss_fn, images, chunk_size=chunk_size, mask=mask)
+        assert_close(found, expected, 1e-12)
+        assert not found.requires_grad
+    one, other = gradients(encoder, loss_fn), gradients(*others)
+    assert one.keys() == other.keys()
+    for key, value in other.items():
+        assert_close(one[key], value, 1e-10, key)
+
+
+def test_dropout_draws_the_same_in_both_passes() -> None:
+    """Against a graph that is kept: chunks with the very masks that the first pass drew."""
+    encoder, loss_fn = Encoder(drop=0.5).double(), LOSSES["local"]()
+    other, other_loss = copy.deepcopy((encoder, loss_fn))
+    images = randn(N, 2, 5)
+    torch.manual_seed(3)
+    outputs = [other(images[start : start + 4]) for start in range(0, N, 4)]
+    other_loss(torch.cat([o.local for o in outputs]), torch.cat([o.global_ for o in outputs])).backward()
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    cached_backward(encoder, loss_fn, images, chunk_size=4)
+    assert torch.equal(torch.get_rng_state(), after), "the next draw is that of the plain loop"
+    for key, value in gradients(other, other_loss).items():
+        assert_close(gradients(encoder, loss_fn)[key], value, 1e-10, key)
+
+
+class Towers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 4), nn.Linear(2, 4)
+
+    def forward(self, a: Tensor, b: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
+        return {"local": scale * self.one(a), "global_": self.two(b)}
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_several_inputs_and_named_outputs(as_dict: bool) -> None:
+    towers, loss_fn = Towers().double(), InfoMaxLoss(4, 4, dtype=torch.float64)
+    others = copy.deepcopy((towers, loss_fn))
+    a, b = randn(N, 3), randn(N, 2, seed=1)
+    others[1](**others[0](a, b, 2.0)).backward()
+    cached_backward(towers, loss_fn, {"a": a, "b": b, "scale": 2.0} if as_dict else (a, b, 2.0), chunk_size=3)
+    for key, value in gradients(*others).items():
+        assert_close(gradients(towers, loss_fn)[key], value, 1e-10, key)
+
+
+def test_autocast_and_a_scaler() -> None:
+    encoder, loss_fn = Encoder(), LocalDIMLoss(3, 4, critic="bilinear")
+    others = copy.deepcopy((encoder, loss_fn))
+    images = randn(N, 2, 5, dtype=torch.float32)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (8 * others[1](*others[0](images))).backward()
+        cached_backward(encoder, loss_fn, images, chunk_size=3, scaler=scaler)
+    for key, value in gradients(*others).items():
+        assert_close(gradients(encoder, loss_fn)[key], value, 2e-2, key)
+
+
+def test_it_holds_the_graph_of_one_chunk() -> None:
+    """Tensors that autograd saves in the encoder, at any one time."""
+    alive, most = 0, 0
+
+    class Counted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            nonlocal alive, most
+            alive += len(x) if torch.is_grad_enabled() or ctx.needs_input_grad[0] else 0
+            most = max(most, alive)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Tensor:
+            nonlocal alive
+            alive -= len(grad)
+            return grad
+
+    encoder = Encoder().double()
+    encoder.map.insert(1, nn.Identity())
+    encoder.map[1].forward = lambda x: Counted.apply(x)  # type: ignore[method-assign]
+    cached_backward(encoder, LOSSES["local"](), randn(64, 2, 5), chunk_size=4)
+    assert most == 4
+    assert alive == 0
+
+
+@pytest.mark.parametrize(
+    ("features", "inputs", "error", "message"),
+    [
+        (
+            nn.Sequential(nn.BatchNorm1d(2)),
+            torch.zeros(4, 2, 5),
+            ValueError,
+            "batch norm in training mode, got BatchNorm1d at '0'",
+        ),
+        (Encoder(), torch.zeros(0, 2, 5), ValueError, "inputs must hold at least one example, got none"),
+        (Encoder(), (torch.zeros(3, 2), torch.zeros(4, 2)), ValueError, r"one first axis, got \(3, 2\), \(4, 2\)"),
+        (Encoder(), "images", TypeError, "must be a tensor, a tuple or a dict, got str"),
+        (nn.Flatten(0), torch.zeros(4, 2), ValueError, r"one row per example, got \(8,\) for 4 examples"),
+    ],
+)
+def test_refusals(features: nn.Module, inputs: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        cached_backward(features, LocalDIMLoss(3, 4, critic="bilinear"), inputs)
+
+
+def test_batch_norm_in_evaluation_mode_is_fine() -> None:
+    encoder = Encoder()
+    encoder.map.insert(1, nn.BatchNorm1d(3).eval())
+    assert cached_backward(
+        encoder, LocalDIMLoss(3, 4, critic="bilinear"), torch.randn(6, 2, 5), chunk_size=4
+    ).isfinite()
