@@ -50,7 +50,8 @@ class MIEstimate(float):
         scorer: what :meth:`score` calls.
 
     Example:
-        >>> estimate = infomax.estimate_mi(torch.arange(60.0), torch.arange(60.0) % 7, random_state=0, max_steps=0)
+        >>> from infomax import estimate_mi
+        >>> estimate = estimate_mi(torch.arange(60.0), torch.arange(60.0) % 7, random_state=0, max_steps=0)
         >>> float(estimate) == estimate.nats == max(estimate, 0.0)
         True
     """
