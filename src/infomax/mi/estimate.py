@@ -43,7 +43,7 @@ def estimate_mi(
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
     B is the bound of critics: every row is reported on once, by a critic that other rows trained and still others
-    chose. A critic begins as the log density ratio of the best of a few Gaussian and Student-t copulas; networks learn
+    chose. A critic begins as the log density ratio of the best of a few closed forms; networks learn
     what is missing; validation rows weigh and bound the mixture. N is the estimate of nearest neighbours corrected by
     these critics, which finds what they miss; where it exceeds the bound by no more than chance, the bound stays. See
     the page *Measuring mutual information*.

@@ -51,7 +51,7 @@ def fit(
     bar.phase("choosing closed forms", options.folds)
     views = []
     for fold in folds:
-        views.append(_view(x.values, y.values, fold, options))
+        views.append(_view(x, y, fold, options))
         bar.show(len(views), options.folds)
     stack = Stack(x.values, y.values, views)
     network = StackedCritic(stack.members, stack.widths, tuple(options.hidden), generator=generator)
@@ -67,10 +67,12 @@ def fit(
     return Fitted(critics, [fold.test for fold in folds], [view.start.name for view in views], curve, views, network)
 
 
-def _view(x: Tensor, y: Tensor, fold: Fold, options: Options) -> View:
+def _view(side_x: Side, side_y: Side, fold: Fold, options: Options) -> View:
+    x, y = side_x.values, side_y.values
+    labels = side_x.codes is not None, side_y.codes is not None
     make: type[Marginals] = MARGINALS[options.preprocess]
     of_x, of_y = make(x[fold.train]), make(y[fold.train])
-    start = STARTS[options.start](x, y, (of_x, of_y), fold)
+    start = STARTS[options.start](x, y, (of_x, of_y), fold, labels)
     return View(
         start,
         SideFeatures(of_x, start.see_x, x[fold.train]),

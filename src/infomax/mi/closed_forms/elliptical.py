@@ -64,7 +64,7 @@ def elliptical_score(
         the score as an input would see nothing else.
     """
     dx, dy = dims
-    kernels = _kernel(square_xy.clamp_min(0.0), dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
+    kernels = _kernel(square_xy, dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
     return (kernels + offset).clamp(-_FARTHEST, _FARTHEST)
 
 
@@ -80,4 +80,4 @@ def elliptical_offset(correlation: Tensor, dof: float, dims: tuple[int, int]) ->
 
 def _kernel(square: Tensor, dof: Tensor, dim: int) -> Tensor:
     finite = torch.where(dof.isinf(), 1.0, dof)
-    return torch.where(dof.isinf(), -0.5 * square, -0.5 * (finite + dim) * torch.log1p(square / finite))
+    return torch.where(dof.isinf(), -0.5 * square, -0.5 * (finite + dim) * torch.log1p(square.clamp_min(0.0) / finite))

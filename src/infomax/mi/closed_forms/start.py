@@ -17,6 +17,7 @@ from infomax.mi.closed_forms.elliptical import (
     elliptical_rows,
     elliptical_score,
 )
+from infomax.mi.closed_forms.labels import LabelHead, fit_head
 from infomax.mi.closed_forms.lift import LIFTS, Lift
 from infomax.mi.closed_forms.marginals import Marginals
 from infomax.mi.input.blocks import WIDE_BLOCK, all_pairs, dv_of, in_blocks
@@ -41,6 +42,7 @@ class Start:
         correlation: (r,), canonical correlations.
         see_x: from rows of x to canonical coordinates, at least r.
         see_y: as ``see_x``.
+        head: the score itself, where it is that of a softmax regression.
         nats: its Donsker-Varadhan value on the validation rows.
         parts: (validation rows,), of which ``nats`` is about the mean.
     """
@@ -50,6 +52,7 @@ class Start:
     correlation: Tensor
     see_x: Coordinates
     see_y: Coordinates
+    head: LabelHead | None = None
     nats: float = 0.0
     parts: Tensor = field(default_factory=lambda: torch.zeros(2))
 
@@ -63,6 +66,10 @@ class Start:
         """Constant of its score."""
         return elliptical_offset(self.correlation, self.dof, self.dims)
 
+    def of(self, x: Tensor, y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+        """Rows of both sides in the form that the score reads."""
+        return self.rows(self.see_x(x), self.see_y(y)) if self.head is None else self.head.rows(x, y)
+
     def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
         """Canonical coordinates of both sides in the form that the score reads.
 
@@ -75,7 +82,9 @@ class Start:
         )
 
 
-def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold) -> Start:
+def choose_start(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
+) -> Start:
     """Return the start that tells joint from marginal validation pairs best.
 
     The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
@@ -87,6 +96,7 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
         y: (n, dy).
         marginals: of both sides, learnt on the training rows.
         fold: the parts.
+        labels: whether x and y are nothing but labels; then a softmax regression is a candidate too.
     """
     of_x, of_y = marginals
     plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
@@ -108,11 +118,16 @@ def choose_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], f
         )
         name = f"Gaussian copula of {kind} functions"
         found.append(_best_rank(name, math.inf, lifted.correlation, see, (x, y), fold.validation))
+    if any(labels):
+        found.append(_of_labels(x, y, marginals, fold, gaussian, of_y=labels[1]))
     return _simplest_of_the_best(found)
 
 
-def no_start(x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold) -> Start:
+def no_start(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
+) -> Start:
     """Return the start that scores every pair 0, with the canonical coordinates it would have."""
+    del labels
     of_x, of_y = (side.scores(values) for side, values in zip(marginals, (x, y), strict=True))
     plain = Canonical(of_x[fold.train], of_y[fold.train])
     see_x = Coordinates(marginals[0], math.inf, plain.mean_x, plain.to_x)
@@ -145,18 +160,29 @@ def _best_rank(
     starts = []
     for rank in sorted({rank for rank in (*_RANKS, present) if rank <= present}):
         start = Start(name, dof, correlation[:rank], *see)
-        nats, parts = _value(start, white, len(blocks))
+        nats, parts = _value(start, start.rows(*white), len(blocks))
         starts.append(replace(start, nats=nats, parts=parts))
     best = _simplest_of_the_best(starts)
     kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
     return replace(best, see_x=see[0].first(kept), see_y=see[1].first(kept))
 
 
-def _value(start: Start, white: tuple[Tensor, Tensor], blocks: int) -> tuple[float, Tensor]:
+def _of_labels(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, plain: Start, *, of_y: bool
+) -> Start:
+    """Return the softmax regression of one side's labels on the other, with the coordinates of a plain start."""
+    values, named, of_values = (x, y, marginals[0]) if of_y else (y, x, marginals[1])
+    head = fit_head(of_values, values, named, fold.train, fold.validation, of_y=of_y)
+    start = Start("softmax regression", math.inf, plain.correlation[:0], plain.see_x, plain.see_y, head)
+    blocks = in_blocks(fold.validation, WIDE_BLOCK)
+    nats, parts = _value(start, start.of(x[blocks.flatten()], y[blocks.flatten()]), len(blocks))
+    return replace(start, nats=nats, parts=parts)
+
+
+def _value(start: Start, rows: tuple[EllipticalRows, EllipticalRows], blocks: int) -> tuple[float, Tensor]:
     """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
     of_x, of_y = (
-        EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side))
-        for side in start.rows(*white)
+        EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side)) for side in rows
     )
     square = of_x.joint[:, :, None] + of_y.joint[:, None, :] - of_x.leading @ of_y.leading.transpose(1, 2)
     dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)

@@ -38,7 +38,7 @@ class Stack:
     def __init__(self, x: Tensor, y: Tensor, views: list[View]) -> None:
         self.folds = len(views)
         self.dims = x.shape[1], y.shape[1]
-        rows = [view.start.rows(view.start.see_x(x), view.start.see_y(y)) for view in views]
+        rows = [view.start.of(x, y) for view in views]
         self._start_x, self._start_y = _stacked([of_x for of_x, _ in rows]), _stacked([of_y for _, of_y in rows])
         self._dof = x.new_tensor([view.start.dof for view in views])
         self._offset = x.new_tensor([view.start.offset for view in views])

@@ -19,6 +19,7 @@ _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
 _SURE = 2.0  # variances of the difference below which it is taken for chance
 _MISSED = 0.5  # of what neighbours add to the bound, how much they may have missed
+_UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
 
 
 class Best(NamedTuple):
@@ -79,7 +80,8 @@ def best_estimate(
     added = nats - reading.nats
     around = interval_of(nats, error, reading.blocks, confidence, n)
     # What the critic misses is missed in part within boxes, too; it always lies above.
-    away = _MISSED * added + doubt
+    learnt = sum(critic.learnt for critic in critics) / len(critics)
+    away = _MISSED * added + _UNLEARNT * learnt + doubt
     method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
     return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), error, method, len(alone))

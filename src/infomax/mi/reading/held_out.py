@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infomax.estimators import Estimator
 from infomax.mi.closed_forms.student import student_quantile
-from infomax.mi.input.blocks import BLOCK, WIDE_BLOCK, all_pairs, in_blocks
+from infomax.mi.input.blocks import BLOCK, WIDE_BLOCK, all_pairs, dv_of, in_blocks
 from infomax.mi.networks.candidates import Candidates
 from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack
@@ -69,7 +69,12 @@ class FoldCritic:
         self._candidates = Candidates(stack, critic, fold)
         self._groups = groups
         met = self._blocks(validation, WIDE_BLOCK)
-        self.mixture = mix(self._candidates.tables(*met), rows)
+        tables = self._candidates.tables(*met)
+        self.mixture = mix(tables, rows)
+        size = met[1].shape[1]
+        of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
+        self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
+        """Nats that networks add to the start on the validation rows."""
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
