@@ -62,7 +62,7 @@ def fit(
     bar.phase("reading", options.folds)
     critics = []
     for k, fold in enumerate(folds):
-        critics.append(FoldCritic(stack, network, k, fold.validation, n, groups))
+        critics.append(FoldCritic(stack, network, k, fold.train, fold.validation, n, groups))
         bar.show(k + 1, options.folds)
     return Fitted(critics, [fold.test for fold in folds], [view.start.name for view in views], curve, views, network)
 

@@ -17,6 +17,7 @@ __all__ = ["Best", "best_estimate"]
 _NEIGHBOURS = (20, 5)  # many vary little, few miss little
 _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
+_OVERLAP = 1.5  # by which a mean over 5 neighbours varies more than if boxes were apart, under independence
 _SURE = 2.0  # variances of the difference below which it is taken for chance
 _MISSED = 0.5  # of what neighbours add to the bound, how much they may have missed
 _UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
@@ -79,17 +80,19 @@ def best_estimate(
         before = before + share * (of_k - before)
     added = nats - reading.nats
     around = interval_of(nats, error, reading.blocks, confidence, n)
-    # What the critic misses is missed in part within boxes, too; it always lies above.
+    # What the critic misses is missed in part within boxes, too; it always lies above. A critic reads the rows it
+    # learnt from too high by about as much as it reads others too low.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
-    away = _MISSED * added + _UNLEARNT * learnt + doubt
+    by_heart = max(0.0, sum(critic.by_heart for critic in critics) / len(critics))
+    away = _MISSED * added + max(_UNLEARNT * learnt, by_heart / 2) + doubt
     method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
     return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), error, method, len(alone))
 
 
 def _standard_error(values: Tensor, groups: Tensor | None) -> float:
-    """Of the mean of values (n,), whose groups may depend within."""
-    return float(values.std()) / math.sqrt(len(values)) * clustering(values, groups)
+    """Of the mean of neighbours' terms (n,), whose groups may depend within, and whose boxes overlap."""
+    return _OVERLAP * float(values.std()) / math.sqrt(len(values)) * clustering(values, groups)
 
 
 def _terms(

@@ -52,6 +52,7 @@ class FoldCritic:
         stack: rows, starts and features.
         critic: the members, trained.
         fold: its number.
+        train: rows that its candidates learnt from.
         validation: rows that weigh and bound it.
         rows: rows of the whole sample.
         groups: (rows,), rows that depend on each other, which are no marginal pairs; none when None.
@@ -62,6 +63,7 @@ class FoldCritic:
         stack: Stack,
         critic: StackedCritic,
         fold: int,
+        train: Tensor,
         validation: Tensor,
         rows: int,
         groups: Tensor | None = None,
@@ -75,6 +77,10 @@ class FoldCritic:
         of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
         self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
         """Nats that networks add to the start on the validation rows."""
+        size = min(WIDE_BLOCK, len(train))
+        of_train = self.scores(*self._blocks(train[: 5 * WIDE_BLOCK], size))
+        self.by_heart = float(dv_of(of_train.view(-1, of_train.shape[1]))) - float(dv_of(of_mixture))
+        """Nats by which it reads training rows higher than validation rows."""
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
