@@ -154,7 +154,7 @@ def _best_rank(
     rows: Tensor,
 ) -> Start:
     """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
-    blocks = in_blocks(rows, WIDE_BLOCK)
+    blocks = in_blocks(rows[: 3 * WIDE_BLOCK], WIDE_BLOCK)  # as many pairs as 12 blocks of 100 rows
     white = see[0](values[0][blocks.flatten()]), see[1](values[1][blocks.flatten()])
     present = min(int((correlation > 0).sum()), _MOST)
     starts = []
