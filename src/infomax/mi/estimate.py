@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Iterable
-from functools import partial
-
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
-from infomax._checks import check_choice, check_number, check_positive
-from infomax.estimators import Estimator, EstimatorLike, build_estimator
-from infomax.mi.folds import make_folds
-from infomax.mi.inputs import MINIMUM_ROWS, as_pairs
-from infomax.mi.marginals import Marginals, Ranks, Standardised
-from infomax.mi.network import StackedCritic
+from infomax._random import RandomState, as_generator
+from infomax.estimators import EstimatorLike
+from infomax.mi.conditional import measure_given
+from infomax.mi.input.columns import as_columns
+from infomax.mi.input.groups import as_groups, groups_of_copies
+from infomax.mi.input.inputs import Values, as_pairs, columns_of
+from infomax.mi.measuring import measure
+from infomax.mi.options import Options
 from infomax.mi.progress import Bar
-from infomax.mi.reading import interval_of, read
 from infomax.mi.result import MIEstimate
-from infomax.mi.stack import Stack
-from infomax.mi.start import choose_start, no_start
-from infomax.mi.training import Training, train
 
 __all__ = ["estimate_mi"]
 
-_MARGINALS: dict[str, type[Marginals]] = {"ranks": Ranks, "standardise": Standardised}
-_STARTS = {"copula": choose_start, "none": no_start}
-
 
 def estimate_mi(
-    x: ArrayLike | Tensor | Iterable[object],
-    y: ArrayLike | Tensor | None = None,
+    x: Values,
+    y: Values | None = None,
     *,
+    given: Values | None = None,
+    groups: ArrayLike | None = None,
+    discrete: str = "auto",
     estimator: EstimatorLike = "nwj",
     objective: EstimatorLike = "jsd",
     preprocess: str = "ranks",
@@ -43,23 +33,34 @@ def estimate_mi(
     confidence: float = 0.95,
     hidden: tuple[int, ...] = (96, 64),
     max_steps: int | None = None,
-    random_state: int | None = None,
+    permutations: int | None = None,
+    random_state: RandomState = None,
     progress: bool = False,
 ) -> MIEstimate:
-    r"""Estimate the mutual information of two continuous variables from pairs of them.
+    r"""Estimate the mutual information of two variables from pairs of them.
 
-    .. math:: \hat I = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
+    .. math:: \hat I = B + w \, (N - B)_+, \qquad
+              B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
-    Every row is reported on once, by a critic :math:`T_k` that other rows trained and still others chose. A critic
-    begins as the log density ratio of the best of a few Gaussian and Student-t copulas; networks learn what is
-    missing; validation rows weigh start and networks. With the default estimator the result is a lower bound in
-    expectation: too low by what the critics missed. See the page *Measuring mutual information*.
+    B is the bound of critics: every row is reported on once, by a critic that other rows trained and still others
+    chose. A critic begins as the log density ratio of the best of a few closed forms; networks learn
+    what is missing; validation rows weigh and bound the mixture. N is the estimate of nearest neighbours corrected by
+    these critics, which finds what they miss; where it exceeds the bound by no more than chance, the bound stays. See
+    the page *Measuring mutual information*.
 
     Args:
-        x: (n,) or (n, dx), array or tensor; or an iterable of batches (x, y), such as a data loader, with y None.
-        y: (n,) or (n, dy).
+        x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y
+            None. Strings, booleans and categorical columns are labels.
+        y: (n,) or (n, dy), likewise.
+        given: (n,) or (n, dz), z: what x tells of y beyond z, I(X; Y | Z), by the chain rule; twice the time.
+        groups: (n,), names of groups of rows that depend on each other, such as those of one subject or image: they
+            share a fold, a block of the standard error and a block of a permutation. Equal rows share a fold anyway.
+        discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``. ``"auto"`` takes strings, booleans,
+            categorical and one-hot columns for labels, and a single column of at most 20 integers.
+        permutations: pairings at random for a p-value of independence; none when None.
         estimator: what is read on the test rows, by short name or module, as everywhere in the library. ``"nwj"`` is
-            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most log 100.
+            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most log 100. Its
+            optimal critic must be a linear function of the log density ratio.
         objective: what the networks minimise, likewise.
         preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts
             and scales it. Neither changes the information.
@@ -69,23 +70,29 @@ def estimate_mi(
         hidden: units of the networks' hidden layers.
         max_steps: training steps; 700, or three passes over the rows where those are more, when None. 0 trains no
             network.
-        random_state: seed of folds, weights and batches; torch's global generator gives one when None.
-        progress: show a progress bar (needs tqdm).
+        random_state: decides folds, weights and batches: an integer repeats the estimate; a torch or numpy
+            generator, or None for torch's global one.
+        progress: show a progress bar with the phases (needs tqdm).
 
     Returns:
-        :class:`MIEstimate`, nats and bits.
+        :class:`MIEstimate`: a float, nats, with an interval meant to hold the truth, the bound that critics prove, and
+        what speaks against them.
 
     Raises:
         ImportError: a progress bar without tqdm.
-        TypeError: something that is not numbers, an option of the wrong type.
-        ValueError: fewer than 50 rows, lengths that differ, NaN or infinity, a constant side, an option out of range.
+        TypeError: columns of dates or objects, an option of the wrong type.
+        ValueError: fewer than 50 rows, lengths that differ, NaN, infinity or masked values, a constant side, groups
+            that leave a fold empty, an option out of range, permutations together with given.
 
     Numerics:
-        Ranks make heavy tails harmless; with ``"standardise"`` they are not. No critic scores a pair higher than the
-        highest joint validation pair, so that no bound can overflow.
+        Ranks make heavy tails harmless; with ``"standardise"`` they are not. A fold's critic is bounded from both sides
+        before its test rows are seen: T becomes log((1 - eps) e^min(T - z, c) + eps), with c = log(m / 10) for m
+        marginal validation pairs and eps = 1 / n. So no bound overflows, and strong dependence reads as what n rows
+        can certify, flagged. The best estimate passes the larger of log n and the bound never.
 
     Source:
-        Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting.
+        Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;
+        Kraskov, Stögbauer & Grassberger 2004 for nearest neighbours. Their correction by a critic is ours.
 
     Example:
         >>> from infomax import estimate_mi
@@ -95,68 +102,27 @@ def estimate_mi(
         >>> abs(estimate.nats - 0.69) < 0.1
         True
     """
-    begun = time.perf_counter()
-    training, reported = _estimators(objective, estimator)
-    check_choice("preprocess", preprocess, _MARGINALS)
-    check_choice("start", start, _STARTS)
-    if not 0 < check_number("confidence", confidence) < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    if not 2 <= check_positive("folds", folds) <= MINIMUM_ROWS // 5:
-        raise ValueError(f"folds must be between 2 and {MINIMUM_ROWS // 5}, got {folds}")
-    if not hidden or any(check_positive("hidden", units) < 1 for units in hidden):
-        raise ValueError(f"hidden must name the units of at least one layer, got {hidden}")
-    of_x, of_y = as_pairs(x, y)
-    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())) if random_state is None else random_state)
-    with Bar(progress) as bar:
-        parts = [fold.to(of_x.device) for fold in make_folds(len(of_x), folds, generator)]
-        marginals = [
-            (_MARGINALS[preprocess](of_x[fold.train]), _MARGINALS[preprocess](of_y[fold.train])) for fold in parts
-        ]
-        starts = [_STARTS[start](of_x, of_y, pair, fold) for pair, fold in zip(marginals, parts, strict=True)]
-        stack = Stack(of_x, of_y, parts, marginals, starts)
-        critic = StackedCritic(stack.members, stack.widths, tuple(hidden), generator=generator).to(of_x.device)
-        plan = Training(training, _steps(max_steps, len(of_x)))
-        curve = train(stack, critic, parts, plan, generator=generator, progress=bar.show)
-        reading = read(stack, critic, parts, reported)
-    low, high = interval_of(reading.nats, reading.standard_error, reading.blocks, confidence, len(of_x))
-    made = reported()
-    return MIEstimate(
-        nats=max(0.0, reading.nats),
-        low=low,
-        high=high,
-        confidence=confidence,
-        standard_error=reading.standard_error,
-        estimator=estimator if isinstance(estimator, str) else type(estimator).__name__,
-        bound=getattr(made, "bound", "none"),
-        ceiling=min(made.ceiling(reading.negatives), math.log(len(of_x) * reading.negatives)),
-        rows=len(of_x),
-        dims=stack.dims,
-        fold_nats=reading.fold_nats,
-        starts=[start.name for start in starts],
-        weights=[mixture.weights.tolist() for mixture in reading.mixtures],
-        curve_steps=curve.steps,
-        curve_nats=curve.validation,
-        seconds=time.perf_counter() - begun,
+    options = Options(
+        estimator, objective, preprocess, start, folds, confidence, hidden, max_steps, permutations, progress
     )
-
-
-def _steps(max_steps: int | None, rows: int) -> int:
-    if max_steps is None:
-        return max(700, 3 * rows // 256)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0:
-        raise ValueError(f"max_steps must be an integer of at least 0, got {max_steps!r}")
-    return max_steps
-
-
-def _estimators(objective: EstimatorLike, estimator: EstimatorLike) -> list[partial[Estimator]]:
-    """Makers of what is minimised and of what is read; each member gets its own, as it may hold state."""
-    made = []
-    for name, given in (("objective", objective), ("estimator", estimator)):
-        built = build_estimator(given)
-        if getattr(built, "needs_density", False):
+    generator = as_generator(random_state)
+    of_x, of_y = columns_of(x, y, discrete=discrete)
+    side_x, side_y = as_pairs(of_x, of_y)
+    if groups is None:
+        together = groups_of_copies(side_x, side_y)
+    else:
+        together = as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device)
+    with Bar(progress) as bar:
+        if given is None:
+            return measure(side_x, side_y, options, generator, bar, together)
+        if permutations is not None:
             raise ValueError(
-                f"{name} must read log density ratios, which the critics here are, got {type(built).__name__}, which "
-                "reads conditional log densities"
+                "permutations must be None with given: rows paired at random lose what z tells of both sides; look at "
+                "the interval"
             )
-        made.append(partial(copy.deepcopy, built))
-    return made
+        of_z = as_columns("given", given)
+        if len(of_z[0].values) != len(side_x.values):
+            raise ValueError(
+                f"given must have as many rows as x and y, {len(side_x.values)}, got {len(of_z[0].values)}"
+            )
+        return measure_given(of_x, side_y, of_z, options, generator, bar, together)

@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from infomax._extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from infomax.mi.result import MIEstimate
-
-__all__ = ["draw"]
+__all__ = ["Picture"]
 
 
-def draw(estimate: MIEstimate, ax: Axes | None = None) -> Axes:
-    """Draw the training curve, the estimate of each fold and the interval.
+@dataclass(frozen=True)
+class Picture:
+    """What is drawn of an estimate, all in nats.
 
     Args:
-        estimate: what to draw.
-        ax: where; a new figure when None.
-
-    Raises:
-        ImportError: matplotlib is not installed.
+        nats: the best estimate.
+        interval: its ends.
+        confidence: of the interval.
+        bound: what held-out critics prove.
+        folds: the bound of each fold.
+        steps: steps at which the validation rows were looked at.
+        curve: their Donsker-Varadhan values at those steps.
+        limit: what the rows can certify, where the estimate is so near that this matters; else None.
     """
-    if ax is None:
-        try:
-            from matplotlib import pyplot as plt
-        except ImportError as error:
-            raise ImportError("plot() needs matplotlib: pip install 'infomax[plot]'") from error
-        ax = plt.subplots(figsize=(6, 3.5), layout="constrained")[1]
-    ax.axhspan(estimate.low, estimate.high, color="C0", alpha=0.2, label=f"{estimate.confidence:.0%} interval")
-    ax.axhline(estimate.nats, color="C0", label=f"{estimate.estimator} on test rows")
-    last = max(estimate.curve_steps[-1], 1)
-    ax.plot([last * 1.03] * len(estimate.fold_nats), estimate.fold_nats, "_", color="C0", markersize=10, label="folds")
-    ax.plot(estimate.curve_steps, estimate.curve_nats, color="C1", label="training, on validation rows")
-    if estimate.saturated:
-        ax.axhline(estimate.ceiling, color="C3", linestyle="--", label="ceiling")
-    ax.set_xlabel("step")
-    ax.set_ylabel("mutual information, nats")
-    ax.legend(fontsize="small")
-    return ax
+
+    nats: float
+    interval: tuple[float, float]
+    confidence: float
+    bound: float
+    folds: Sequence[float]
+    steps: Sequence[int]
+    curve: Sequence[float]
+    limit: float | None
+
+    def draw(self, ax: Axes | None = None) -> Axes:
+        """Draw the training curve, the bound and the folds, the estimate and its interval.
+
+        Args:
+            ax: where; a new figure when None.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        if ax is None:
+            pyplot = require("matplotlib.pyplot", package="matplotlib", by="plot()", extra="plot")
+            ax = pyplot.subplots(figsize=(6, 3.5), layout="constrained")[1]
+        ax.axhspan(*self.interval, color="C0", alpha=0.2, label=f"{self.confidence:.0%} interval")
+        ax.axhline(self.nats, color="C0", label="best estimate")
+        ax.axhline(self.bound, color="C2", linestyle=":", label="bound, on test rows")
+        last = max(self.steps[-1], 1)
+        ax.plot([last * 1.03] * len(self.folds), self.folds, "_", color="C2", markersize=10, label="bound of each fold")
+        ax.plot(self.steps, self.curve, color="C1", label="training, on validation rows")
+        if self.limit is not None:
+            ax.axhline(self.limit, color="C3", linestyle="--", label="what so many rows can certify")
+        ax.set_xlabel("step")
+        ax.set_ylabel("mutual information, nats")
+        ax.legend(fontsize="small")
+        return ax

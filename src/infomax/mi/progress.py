@@ -1,17 +1,18 @@
-"""A progress bar, where one is asked for; needs tqdm."""
+"""A progress bar by named phases, where one is asked for; needs tqdm."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from importlib import import_module
 from types import TracebackType
 from typing import Any
+
+from infomax._extras import require
 
 __all__ = ["Bar"]
 
 
 class Bar(AbstractContextManager["Bar"]):
-    """Shows training steps with tqdm, or nothing.
+    """Shows the phases of an estimate with tqdm, or nothing.
 
     Args:
         visible: whether to show.
@@ -23,10 +24,7 @@ class Bar(AbstractContextManager["Bar"]):
     def __init__(self, visible: bool) -> None:
         self._bar: Any = None
         if visible:
-            try:
-                tqdm = import_module("tqdm.auto").tqdm
-            except ImportError as error:
-                raise ImportError("progress=True needs tqdm: pip install 'infomax[plot]'") from error
+            tqdm = require("tqdm.auto", package="tqdm", by="progress=True", extra="plot").tqdm
             self._bar = tqdm(desc="estimate_mi", unit="step")
 
     def __exit__(
@@ -34,6 +32,12 @@ class Bar(AbstractContextManager["Bar"]):
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def phase(self, name: str, steps: int) -> None:
+        """Begin a phase of so many steps."""
+        if self._bar is not None:
+            self._bar.reset(total=steps)
+            self._bar.set_description(f"estimate_mi: {name}")
 
     def show(self, step: int, steps: int) -> None:
         """Move to ``step`` of ``steps``."""

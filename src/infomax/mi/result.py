@@ -3,72 +3,115 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from infomax.mi.input.inputs import Values
+from infomax.mi.plot import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["MIEstimate"]
 
-_NEAR_CEILING = 0.9
 
+@dataclass(frozen=True, eq=False, repr=False)
+class MIEstimate(float):
+    """Mutual information of two variables: a float, in nats, with all that is known of it.
 
-@dataclass(frozen=True)
-class MIEstimate:
-    """Mutual information of two variables, estimated from rows that its critics never saw.
+    It compares, rounds, formats and serialises as its ``nats``.
 
     Attributes:
-        nats: the estimate, not below 0.
-        low: lower end of the interval, nats.
-        high: upper end of the interval, nats.
-        confidence: how often such an interval is meant to hold the bound that the critics reach.
-        standard_error: of the estimate, nats.
-        estimator: name of what was read.
-        bound: ``"lower"`` if the estimate is in expectation at most the mutual information, ``"upper"`` or ``"none"``.
-        ceiling: nats that the estimator cannot pass, or can hardly certify, with as many pairs.
+        nats: the best estimate, not below 0.
+        low: lower end of an interval meant to hold the truth, nats.
+        high: upper end of that interval, nats.
+        confidence: how often such an interval is meant to hold the truth.
+        bound: what critics prove on rows that they have not seen, nats, not below 0.
+        bound_low: lower end of an interval meant to hold what these critics reach on new data, nats.
+        bound_high: upper end of that interval, nats.
+        bound_kind: ``"lower"`` if the bound is in expectation at most the mutual information, ``"asymptotic"`` if so in
+            large samples, ``"none"`` if it is no bound.
+        estimator: name of the estimator that reads the bound.
+        method: how ``nats`` was found.
+        doubts: what speaks against the estimate, a line for each reason; empty for most.
         rows: n.
         dims: coordinates of x and of y that vary.
-        fold_nats: the estimate of each fold, of which ``nats`` is the mean.
+        pointwise: (n,), the held-out critics' log density ratio of each row, nats; its mean is near ``bound``.
+        p_value: of independence, where permutations were asked for; else None.
+        fold_nats: the bound of each fold, of which ``bound`` is the mean.
         starts: the closed-form critic each fold began with.
         weights: of no critic, the start, and each kind of network in each fold's critic.
         curve_steps: steps at which the validation rows were looked at.
         curve_nats: Donsker-Varadhan on the validation rows at those steps.
         seconds: time it took.
+        scorer: what :meth:`score` calls.
+
+    Example:
+        >>> from infomax import estimate_mi
+        >>> estimate = estimate_mi(torch.arange(60.0), torch.arange(60.0) % 7, random_state=0, max_steps=0)
+        >>> float(estimate) == estimate.nats == max(estimate, 0.0)
+        True
     """
 
     nats: float
     low: float
     high: float
     confidence: float
-    standard_error: float
+    bound: float
+    bound_low: float
+    bound_high: float
+    bound_kind: str
     estimator: str
-    bound: str
-    ceiling: float
+    method: str
+    doubts: tuple[str, ...]
     rows: int
     dims: tuple[int, int]
+    pointwise: Tensor
+    p_value: float | None
     fold_nats: list[float]
     starts: list[str]
     weights: list[list[float]]
     curve_steps: list[int]
     curve_nats: list[float]
     seconds: float
+    scorer: Callable[..., Tensor]
+
+    def __new__(cls, nats: float, **_: Any) -> MIEstimate:  # noqa: PYI034 (typing.Self is Python 3.11's)
+        """A float of the value of ``nats``."""
+        return super().__new__(cls, nats)
 
     @property
     def bits(self) -> float:
         """The estimate in bits."""
         return self.nats / math.log(2)
 
+    def score(self, x: Values, y: Values, *, given: Values | None = None) -> Tensor:
+        """Log density ratio of pairs that took no part in the estimate, the mean of the folds' critics.
+
+        Args:
+            x: (m, dx), the columns of the estimate.
+            y: (m, dy).
+            given: (m, dz), where the estimate has it.
+
+        Returns:
+            (m,), nats.
+
+        Raises:
+            TypeError: given where the estimate has none, or the other way round.
+            ValueError: other columns, or lengths that differ.
+        """
+        return self.scorer(x, y) if given is None else self.scorer(x, y, given)
+
     @property
     def saturated(self) -> bool:
-        """Whether the estimate is so near its ceiling that the truth may be far above it."""
-        return self.high > _NEAR_CEILING * self.ceiling
-
-    def __float__(self) -> float:
-        return self.nats
+        """Whether something speaks against the estimate: it is near what n rows can certify, or the folds disagree."""
+        return bool(self.doubts)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the training curve, the estimate of each fold and the interval.
+        """Draw the training curve, the bound of each fold, the estimate and its interval.
 
         Args:
             ax: where to draw; a new figure when None.
@@ -76,22 +119,42 @@ class MIEstimate:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        from infomax.mi.plot import draw
+        limit = math.log(self.rows) if self.saturated else None
+        picture = Picture(
+            self.nats, (self.low, self.high), self.confidence, self.bound, self.fold_nats, self.curve_steps,
+            self.curve_nats, limit,
+        )  # fmt: skip
+        return picture.draw(ax)
 
-        return draw(self, ax)
+    def _more_rows(self) -> str:
+        """What a larger sample would bring."""
+        width = (self.high - self.low) / 2
+        if self.saturated:
+            return f"with ten times the rows, {math.log(10 * self.rows) - 2:.1f} nats could be told without a flag"
+        if self.nats == 0.0:
+            return f"with four times the rows, {width / 2:.3f} nats and more could be told from 0"
+        return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"
 
     def __str__(self) -> str:
-        return f"{self.nats:.3f} nats [{self.low:.3f}, {self.high:.3f}]"
+        flag = f"  SATURATED: {'; '.join(self.doubts)}" if self.saturated else ""
+        return f"{self.nats:.3f} nats [{self.low:.3f}, {self.high:.3f}]{flag}"
 
     def __repr__(self) -> str:
-        kind = {"lower": "a lower bound", "upper": "an upper bound"}.get(self.bound, "no bound")
+        side = {
+            "lower": "a lower bound",
+            "asymptotic": "a lower bound in large samples",
+            "upper": "an upper bound",
+        }.get(self.bound_kind, "no bound")
+        bound = f"{self.bound:.3f} [{self.bound_low:.3f}, {self.bound_high:.3f}]"
         lines = [
             f"mutual information: {self.nats:.3f} nats = {self.bits:.3f} bits",
-            f"  {self.confidence:.0%} interval: {self.low:.3f} to {self.high:.3f} nats",
-            f"  read by {self.estimator}, {kind}, on rows the critics never saw",
+            f"  {self.confidence:.0%} interval: {self.low:.3f} to {self.high:.3f} nats, by {self.method}",
+            f"  held-out critics read {bound} by {self.estimator}, {side}",
             f"  {self.rows} rows, {self.dims[0]} x {self.dims[1]} coordinates, {self.seconds:.0f} s",
             f"  critics began as: {', '.join(dict.fromkeys(self.starts))}",
         ]
-        if self.saturated:
-            lines.append(f"  SATURATED near {self.ceiling:.2f} nats: the truth may be far above; more rows raise it")
+        if self.p_value is not None:
+            lines.append(f"  independence: p = {self.p_value:.3g}, by permutations")
+        lines.append(f"  {self._more_rows()}")
+        lines += [f"  SATURATED: {doubt}" for doubt in self.doubts]
         return "\n".join(lines)

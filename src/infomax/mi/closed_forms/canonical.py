@@ -16,6 +16,8 @@ class Canonical:
         y: (n, dy).
 
     Attributes:
+        mean_x: (dx,).
+        mean_y: (dy,).
         to_x: (dx, dx), takes a row of x to uncorrelated coordinates of variance 1, the canonical ones first.
         to_y: (dy, dy), as ``to_x``.
         correlation: (min(dx, dy),), descending, corrected for the number of coordinates.
@@ -23,10 +25,10 @@ class Canonical:
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         n = x.shape[0]
-        self._mean_x: Tensor = x.mean(0)
-        self._mean_y: Tensor = y.mean(0)
-        white_x, white_y = _whitening(x - self._mean_x), _whitening(y - self._mean_y)
-        cross = ((x - self._mean_x) @ white_x).T @ ((y - self._mean_y) @ white_y) / n
+        self.mean_x: Tensor = x.mean(0)
+        self.mean_y: Tensor = y.mean(0)
+        white_x, white_y = _whitening(x - self.mean_x), _whitening(y - self.mean_y)
+        cross = ((x - self.mean_x) @ white_x).T @ ((y - self.mean_y) @ white_y) / n
         left, correlation, right = torch.linalg.svd(cross)
         self.to_x: Tensor = white_x @ left
         self.to_y: Tensor = white_y @ right.T
@@ -37,12 +39,12 @@ class Canonical:
 
     def of_x(self, rows: Tensor) -> Tensor:
         """Canonical coordinates of rows of x, (m, dx)."""
-        white: Tensor = (rows - self._mean_x) @ self.to_x
+        white: Tensor = (rows - self.mean_x) @ self.to_x
         return white
 
     def of_y(self, rows: Tensor) -> Tensor:
         """Canonical coordinates of rows of y, (m, dy)."""
-        white: Tensor = (rows - self._mean_y) @ self.to_y
+        white: Tensor = (rows - self.mean_y) @ self.to_y
         return white
 
 

@@ -9,9 +9,12 @@ from torch import Tensor
 
 from infomax.scores.reductions import logsumexp
 
-__all__ = ["all_pairs", "dv_of", "in_blocks", "some_pairs"]
+__all__ = ["BLOCK", "WIDE_BLOCK", "all_pairs", "dv_of", "in_blocks", "some_pairs"]
 
 BLOCK = 100
+"""Rows of a block of test rows, of which several are compared."""
+WIDE_BLOCK = 200
+"""Rows of a block of validation rows: a choice rests on the mean of e^T, which needs many pairs."""
 
 
 def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor
 
-from infomax.mi.marginals import Marginals, Ranks
+from infomax.mi.closed_forms.marginals import Marginals, Ranks
 
 __all__ = ["LIFTS", "Lift"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from infomax.estimators import Estimator
-from infomax.mi.blocks import dv_of, some_pairs
-from infomax.mi.folds import Fold
-from infomax.mi.network import StackedCritic
-from infomax.mi.stack import Stack
+from infomax.mi.input.blocks import dv_of, some_pairs
+from infomax.mi.input.folds import Fold
+from infomax.mi.networks.network import StackedCritic
+from infomax.mi.networks.stack import Stack
 from infomax.scores import paired_scores
 
 __all__ = ["Curve", "Training", "train"]
@@ -28,7 +28,8 @@ class Training:
     """How the members are trained.
 
     Args:
-        objective: makes the estimator whose loss a member minimises; each has its own, as it may hold state.
+        objective: makes the estimator whose loss a member minimises; each has its own, as it may hold state. Members
+            score log density ratios, and their loss is that of the estimator's optimal critic at those.
         steps: steps of Adam at most.
         batch_size: joint pairs a step and member.
         negatives: marginal pairs for each of them.
@@ -77,7 +78,7 @@ def train(
         rows = next(batches)
         scores = stack.scores(critic, rows, _drawn(rows.shape[1], training.negatives, generator, rows.device))
         losses = [
-            estimator(paired_scores(member[:, 0], member[:, 1:]))
+            estimator(estimator.optimal_scores(paired_scores(member[:, 0], member[:, 1:])))
             for estimator, member in zip(estimators, scores, strict=True)
         ]
         optimizer.zero_grad()
@@ -133,7 +134,8 @@ class _Validation:
     @torch.no_grad()
     def look(self) -> None:
         """Evaluate, and remember the weights of members that are better than ever."""
-        self._now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
+        now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
+        self._now = torch.where(now.isfinite(), now, self._best)  # a member that overflowed goes back to its best
         better = self._now > self._best
         self._best = torch.where(better, self._now, self._best)
         for kept, parameter in zip(self._weights, self._critic.parameters(), strict=True):

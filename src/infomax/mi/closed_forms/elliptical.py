@@ -12,6 +12,7 @@ __all__ = ["DOFS", "EllipticalRows", "elliptical_offset", "elliptical_rows", "el
 
 DOFS = (1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Degrees of freedom among which validation data choose."""
+_FARTHEST = 40.0
 
 
 class EllipticalRows(NamedTuple):
@@ -59,11 +60,12 @@ def elliptical_score(
         dims: coordinates of x and of y.
 
     Returns:
-        Scores in nats.
+        Scores in nats, no farther from 0 than 40: no sample tells a density ratio beyond e^40, and a network that takes
+        the score as an input would see nothing else.
     """
     dx, dy = dims
-    kernels = _kernel(square_xy.clamp_min(0.0), dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
-    return kernels + offset
+    kernels = _kernel(square_xy, dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
+    return (kernels + offset).clamp(-_FARTHEST, _FARTHEST)
 
 
 def elliptical_offset(correlation: Tensor, dof: float, dims: tuple[int, int]) -> float:
@@ -78,4 +80,4 @@ def elliptical_offset(correlation: Tensor, dof: float, dims: tuple[int, int]) ->
 
 def _kernel(square: Tensor, dof: Tensor, dim: int) -> Tensor:
     finite = torch.where(dof.isinf(), 1.0, dof)
-    return torch.where(dof.isinf(), -0.5 * square, -0.5 * (finite + dim) * torch.log1p(square / finite))
+    return torch.where(dof.isinf(), -0.5 * square, -0.5 * (finite + dim) * torch.log1p(square.clamp_min(0.0) / finite))

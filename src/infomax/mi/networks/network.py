@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import torch
@@ -43,6 +44,13 @@ class StackedCritic(nn.Module):
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, after)) for _, after in sizes])
         self.output = nn.Parameter(torch.zeros(members, hidden[-1], 1))
         self.gain = nn.Parameter(torch.ones(members, 1))
+
+    def part(self, members: Tensor) -> StackedCritic:
+        """Return a copy that holds some of the members."""
+        some = copy.deepcopy(self)
+        for parameter in some.parameters():
+            parameter.data = parameter.data[members].clone()
+        return some
 
     def rows(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """First products of rows (M, n, features): (M, n, units) of each side."""

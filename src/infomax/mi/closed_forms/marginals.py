@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from infomax.mi.student import student_quantile
+from infomax.mi.closed_forms.student import student_quantile
 
 __all__ = ["Marginals", "Ranks", "Standardised"]
 

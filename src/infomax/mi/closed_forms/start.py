@@ -1,0 +1,194 @@
+"""Choosing, on validation rows, the closed-form critic that training starts from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from infomax.mi.closed_forms.canonical import Canonical
+from infomax.mi.closed_forms.coordinates import Coordinates
+from infomax.mi.closed_forms.elliptical import (
+    DOFS,
+    EllipticalRows,
+    elliptical_offset,
+    elliptical_rows,
+    elliptical_score,
+)
+from infomax.mi.closed_forms.labels import LabelHead, fit_head
+from infomax.mi.closed_forms.lift import LIFTS, Lift
+from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.input.blocks import WIDE_BLOCK, all_pairs, dv_of, in_blocks
+from infomax.mi.input.folds import Fold
+
+__all__ = ["LEADING", "Start", "choose_start", "no_start"]
+
+LEADING = 4
+"""Leading canonical coordinates that are kept for the narrow kind of network."""
+
+_RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_MOST = 128
+
+
+@dataclass(frozen=True)
+class Start:
+    """A closed-form critic: an elliptical copula of coordinates, or of functions of them.
+
+    Attributes:
+        name: how it is reported.
+        dof: degrees of freedom, infinite for a Gaussian.
+        correlation: (r,), canonical correlations.
+        see_x: from rows of x to canonical coordinates, at least r.
+        see_y: as ``see_x``.
+        head: the score itself, where it is that of a softmax regression.
+        nats: its Donsker-Varadhan value on the validation rows.
+        parts: (validation rows,), of which ``nats`` is about the mean.
+    """
+
+    name: str
+    dof: float
+    correlation: Tensor
+    see_x: Coordinates
+    see_y: Coordinates
+    head: LabelHead | None = None
+    nats: float = 0.0
+    parts: Tensor = field(default_factory=lambda: torch.zeros(2))
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Coordinates of both sides; they count where the tails are heavy."""
+        return self.see_x.to.shape[1], self.see_y.to.shape[1]
+
+    @property
+    def offset(self) -> float:
+        """Constant of its score."""
+        return elliptical_offset(self.correlation, self.dof, self.dims)
+
+    def of(self, x: Tensor, y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+        """Rows of both sides in the form that the score reads."""
+        return self.rows(self.see_x(x), self.see_y(y)) if self.head is None else self.head.rows(x, y)
+
+    def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+        """Canonical coordinates of both sides in the form that the score reads.
+
+        What a Gaussian keeps no correlation of, it need not know.
+        """
+        kept = len(self.correlation) if math.isinf(self.dof) else None
+        return (
+            elliptical_rows(white_x[:, :kept], self.correlation, weigh=True),
+            elliptical_rows(white_y[:, :kept], self.correlation, weigh=False),
+        )
+
+
+def choose_start(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
+) -> Start:
+    """Return the start that tells joint from marginal validation pairs best.
+
+    The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
+    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
+    standard error.
+
+    Args:
+        x: (n, dx), all rows; only training and validation rows of the fold decide.
+        y: (n, dy).
+        marginals: of both sides, learnt on the training rows.
+        fold: the parts.
+        labels: whether x and y are nothing but labels; then a softmax regression is a candidate too.
+    """
+    of_x, of_y = marginals
+    plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
+    zero_x, zero_y = plain.to_x.new_zeros(len(plain.to_x)), plain.to_y.new_zeros(len(plain.to_y))
+    elliptical = []
+    for dof in reversed(DOFS):
+        see = Coordinates(of_x, dof, zero_x, plain.to_x), Coordinates(of_y, dof, zero_y, plain.to_y)
+        kind = "Gaussian copula" if math.isinf(dof) else f"Student-t copula ({dof:g} degrees of freedom)"
+        elliptical.append(_best_rank(kind, dof, plain.correlation, see, (x, y), fold.validation))
+    gaussian, *heavy = elliptical
+    # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
+    found = [gaussian, max(heavy, key=lambda start: start.nats)]
+    for kind in LIFTS:
+        lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
+        lifted = Canonical(lift_x(x[fold.train]), lift_y(y[fold.train]))
+        see = (
+            Coordinates(of_x, math.inf, lifted.mean_x, lifted.to_x, lift_x),
+            Coordinates(of_y, math.inf, lifted.mean_y, lifted.to_y, lift_y),
+        )
+        name = f"Gaussian copula of {kind} functions"
+        found.append(_best_rank(name, math.inf, lifted.correlation, see, (x, y), fold.validation))
+    if any(labels):
+        found.append(_of_labels(x, y, marginals, fold, gaussian, of_y=labels[1]))
+    return _simplest_of_the_best(found)
+
+
+def no_start(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
+) -> Start:
+    """Return the start that scores every pair 0, with the canonical coordinates it would have."""
+    del labels
+    of_x, of_y = (side.scores(values) for side, values in zip(marginals, (x, y), strict=True))
+    plain = Canonical(of_x[fold.train], of_y[fold.train])
+    see_x = Coordinates(marginals[0], math.inf, plain.mean_x, plain.to_x)
+    see_y = Coordinates(marginals[1], math.inf, plain.mean_y, plain.to_y)
+    return Start("none", math.inf, plain.correlation[:0], see_x, see_y)
+
+
+def _simplest_of_the_best(starts: list[Start]) -> Start:
+    """Return the first that the best does not beat by more than a standard error: few rows choose what is simple."""
+    best = max(starts, key=lambda start: start.nats)
+
+    def doubt(start: Start) -> float:
+        return float((best.parts - start.parts).std()) / math.sqrt(len(best.parts))
+
+    return next(start for start in starts if start is best or best.nats - start.nats <= doubt(start))
+
+
+def _best_rank(
+    name: str,
+    dof: float,
+    correlation: Tensor,
+    see: tuple[Coordinates, Coordinates],
+    values: tuple[Tensor, Tensor],
+    rows: Tensor,
+) -> Start:
+    """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
+    blocks = in_blocks(rows[: 3 * WIDE_BLOCK], WIDE_BLOCK)  # as many pairs as 12 blocks of 100 rows
+    white = see[0](values[0][blocks.flatten()]), see[1](values[1][blocks.flatten()])
+    present = min(int((correlation > 0).sum()), _MOST)
+    starts = []
+    for rank in sorted({rank for rank in (*_RANKS, present) if rank <= present}):
+        start = Start(name, dof, correlation[:rank], *see)
+        nats, parts = _value(start, start.rows(*white), len(blocks))
+        starts.append(replace(start, nats=nats, parts=parts))
+    best = _simplest_of_the_best(starts)
+    kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
+    return replace(best, see_x=see[0].first(kept), see_y=see[1].first(kept))
+
+
+def _of_labels(
+    x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, plain: Start, *, of_y: bool
+) -> Start:
+    """Return the softmax regression of one side's labels on the other, with the coordinates of a plain start."""
+    values, named, of_values = (x, y, marginals[0]) if of_y else (y, x, marginals[1])
+    head = fit_head(of_values, values, named, fold.train, fold.validation, of_y=of_y)
+    start = Start("softmax regression", math.inf, plain.correlation[:0], plain.see_x, plain.see_y, head)
+    blocks = in_blocks(fold.validation, WIDE_BLOCK)
+    nats, parts = _value(start, start.of(x[blocks.flatten()], y[blocks.flatten()]), len(blocks))
+    return replace(start, nats=nats, parts=parts)
+
+
+def _value(start: Start, rows: tuple[EllipticalRows, EllipticalRows], blocks: int) -> tuple[float, Tensor]:
+    """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
+    of_x, of_y = (
+        EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side)) for side in rows
+    )
+    square = of_x.joint[:, :, None] + of_y.joint[:, None, :] - of_x.leading @ of_y.leading.transpose(1, 2)
+    dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)
+    table = elliptical_score(of_x.square[:, :, None], of_y.square[:, None, :], square, dof, offset, start.dims)
+    partner = all_pairs(table.shape[1], table.device)
+    scores = table.gather(2, partner.expand(blocks, -1, -1)).flatten(0, 1)
+    nats = dv_of(scores)
+    log_mean = scores[:, 0].mean() - nats
+    return float(nats), scores[:, 0] - (scores[:, 1:] - log_mean).exp().mean(1)

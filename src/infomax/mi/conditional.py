@@ -1,0 +1,87 @@
+"""Conditional mutual information, by the chain rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from infomax.mi.input.columns import Column, as_columns
+from infomax.mi.input.inputs import Values
+from infomax.mi.input.sides import Side, as_side
+from infomax.mi.measuring import measure
+from infomax.mi.options import Options
+from infomax.mi.progress import Bar
+from infomax.mi.result import MIEstimate
+
+__all__ = ["measure_given"]
+
+
+def measure_given(
+    x: list[Column],
+    y: Side,
+    given: list[Column],
+    options: Options,
+    generator: torch.Generator,
+    bar: Bar,
+    groups: Tensor | None,
+) -> MIEstimate:
+    r"""Estimate what x tells of y beyond what z tells of it, from the same folds for both terms.
+
+    .. math:: I(X; Y \mid Z) = I\big((X, Z); Y\big) - I(Z; Y)
+
+    Args:
+        x: columns of x.
+        y: the other side.
+        given: columns of z.
+        options: of the estimate.
+        generator: decides everything random, the same for both.
+        bar: shows the phases.
+        groups: (n,), rows that depend on each other.
+    """
+    state = generator.get_state()
+    whole = measure(as_side("x", [*x, *given]), y, options, generator, bar, groups)
+    again = torch.Generator()
+    again.set_state(state)
+    part = measure(as_side("given", given), y, options, again, bar, groups)
+    pointwise = whole.pointwise - part.pointwise
+    # Both terms share rows and folds: their difference varies as that of their rows, not as two estimates would.
+    error = float(pointwise.std()) / math.sqrt(whole.rows)
+    away = max(whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low)
+    raw = whole.nats - part.nats
+    nats = max(0.0, raw)
+    away = max(away, 2 * error)
+    doubts = tuple(dict.fromkeys((*whole.doubts, *part.doubts)))
+    if raw < -away:
+        doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, which no information can be")
+    return replace(
+        whole,
+        nats=nats,
+        low=max(0.0, raw - away),
+        high=max(0.0, raw + away),
+        bound=max(0.0, whole.bound - part.bound),
+        bound_low=max(0.0, whole.bound_low - part.bound_high),
+        bound_high=max(0.0, whole.bound_high - part.bound_low),
+        bound_kind="none",
+        method=f"{whole.method}, the difference of two estimates",
+        doubts=doubts,
+        dims=(len(x), y.dims),
+        pointwise=pointwise,
+        fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],
+        seconds=whole.seconds + part.seconds,
+        scorer=_Difference(whole.scorer, part.scorer),
+    )
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Scores of new rows, as the difference of two scorers' ones."""
+
+    whole: Callable[..., Tensor]
+    part: Callable[..., Tensor]
+
+    def __call__(self, x: Values, y: Values, given: Values) -> Tensor:
+        return self.whole([*as_columns("x", x), *as_columns("given", given)], y) - self.part(given, y)

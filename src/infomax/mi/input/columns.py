@@ -1,0 +1,111 @@
+"""Columns of tensors, arrays and data frames: numbers, or labels without an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infomax._checks import shape_of
+
+__all__ = ["Column", "as_columns"]
+
+
+class Column(NamedTuple):
+    """One column of a side."""
+
+    values: Tensor
+    """(n,), float64: numbers, or the numbers of labels."""
+    labels: bool
+    """Whether their order and distances mean nothing."""
+    names: tuple[str, ...] | None = None
+    """Of labels that are no numbers: the k-th is the label of the number k."""
+
+
+def as_columns(name: str, values: object) -> list[Column]:
+    """Columns of what a user gave.
+
+    Args:
+        name: the argument, for messages.
+        values: a tensor, array or nested list of shape (n,) or (n, d), or a data frame or series of pandas or polars.
+
+    Raises:
+        TypeError: a column of dates, or of objects that are neither numbers nor strings.
+        ValueError: another shape, masked values, NaN or infinity, missing labels.
+    """
+    if isinstance(values, Tensor):
+        return _of_matrix(name, values)
+    names = getattr(values, "columns", None)
+    if names is not None and hasattr(values, "__getitem__"):
+        frame = cast("dict[object, object]", values)
+        return [_of_series(f"{name}[{column!r}]", frame[column]) for column in cast("Iterable[object]", names)]
+    if hasattr(values, "to_numpy"):
+        return [_of_series(name, values)]
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        rows = int(np.ma.getmaskarray(values).reshape(len(values), -1).any(1).sum())
+        raise ValueError(
+            f"{name} must have a value everywhere, got masked values in {rows} of {len(values)} rows; leave these rows "
+            "out of x and y"
+        )
+    array = np.asarray(values)
+    if array.dtype.kind in "fiu":
+        return _of_matrix(name, torch.from_numpy(np.array(array, dtype=np.float64)))
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise _shape_error(name, array.shape)
+    several = array.shape[1] > 1
+    return [_of_array(f"{name}[:, {i}]" if several else name, array[:, i]) for i in range(array.shape[1])]
+
+
+def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
+    if matrix.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got {matrix.dtype}")
+    labels = matrix.dtype == torch.bool
+    matrix = matrix.detach().double()
+    if matrix.ndim == 1:
+        matrix = matrix[:, None]
+    if matrix.ndim != 2:
+        raise _shape_error(name, matrix.shape)
+    if not bool(matrix.isfinite().all()):
+        bad = int((~matrix.isfinite()).any(1).sum())
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad} of {len(matrix)} rows")
+    return [Column(column, labels) for column in matrix.T]
+
+
+def _of_series(name: str, series: object) -> Column:
+    array = np.asarray(series.to_numpy())  # type: ignore[attr-defined]
+    column = _of_array(name, array)
+    return column._replace(labels=column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"})
+
+
+def _of_array(name: str, array: np.ndarray) -> Column:
+    kind = array.dtype.kind
+    if kind in "fiu":
+        return _of_matrix(name, torch.from_numpy(np.array(array, dtype=np.float64)))[0]
+    if kind in "Mm":
+        raise TypeError(f"{name} must hold numbers or labels, got dates or times; turn them into numbers, such as days")
+    if kind == "O":
+        missing = int(sum(value is None or value != value for value in array.tolist()))
+        if missing:
+            raise ValueError(f"{name} must have a value everywhere, got {missing} of {len(array)} missing")
+        types = {type(value) for value in array.tolist()}
+        if all(issubclass(one, int | float | np.number) and not issubclass(one, bool) for one in types):
+            return _of_matrix(name, torch.from_numpy(array.astype(np.float64)))[0]
+        if not all(issubclass(one, str | bool | np.bool_ | int) for one in types):
+            listed = ", ".join(sorted(one.__name__ for one in types))
+            raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
+        array = array.astype(str)
+    elif kind not in "bUS":
+        raise TypeError(f"{name} must hold real numbers or labels, got an array of {array.dtype}")
+    levels, codes = np.unique(array, return_inverse=True)
+    names = tuple(str(level) for level in levels)
+    return Column(torch.from_numpy(codes.reshape(-1).astype(np.float64)), labels=True, names=names)
+
+
+def _shape_error(name: str, shape: Iterable[int]) -> ValueError:
+    return ValueError(
+        f"{name} must have shape (n,) or (n, d), got {shape_of(tuple(shape))}; flatten each row or take features of it"
+    )

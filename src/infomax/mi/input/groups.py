@@ -1,0 +1,74 @@
+"""Rows that belong together: they share a fold, a block of the standard error and a block of a permutation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import shape_of
+from infomax.mi.input.columns import as_columns
+from infomax.mi.input.sides import Side, row_codes
+
+__all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
+
+_ATOM = 0.02  # share of the rows from which on equal rows are a value that is often taken, and no copies
+
+
+def as_groups(groups: object, rows: int, folds: int) -> Tensor:
+    """Group numbers (n,), from 0, of what a user gave.
+
+    Args:
+        groups: (n,), numbers or strings; equal ones belong together.
+        rows: n.
+        folds: how many folds there are to be.
+
+    Raises:
+        ValueError: another shape or length, or fewer groups than folds.
+    """
+    columns = as_columns("groups", groups)
+    if len(columns) != 1 or len(columns[0].values) != rows:
+        came = (len(columns[0].values) if columns else 0, len(columns))
+        raise ValueError(f"groups must name the group of each of the {rows} rows, got {shape_of(came)}")
+    codes = row_codes(columns[0].values[:, None])
+    found = int(codes.max()) + 1
+    if found < 2 * folds:
+        raise ValueError(
+            f"groups must be at least two for each of the {folds} folds, so that none stays empty, got {found}; use "
+            "fewer folds"
+        )
+    return codes
+
+
+def groups_of_copies(x: Side, y: Side) -> Tensor | None:
+    """Put equal rows into a group, unless all are different or equal rows are to be expected.
+
+    They are where both sides are labels, and where a value is taken by many rows, as a zero often is.
+    """
+    if x.codes is not None and y.codes is not None:
+        return None
+    codes = row_codes(torch.cat([x.values, y.values.to(x.values.device)], 1))
+    counts = codes.bincount()
+    if int(counts.max()) == 1:
+        return None
+    often = (counts > max(2.0, _ATOM * len(codes)))[codes]
+    alone = torch.arange(len(codes), device=codes.device) + len(counts)
+    return row_codes(torch.where(often, alone, codes)[:, None])
+
+
+def permuted_in_groups(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """A permutation of rows 0 to n - 1 that moves whole groups: rows in order meet those of groups in another order.
+
+    Args:
+        groups: (n,), the groups of the rows, the same ones side by side.
+        generator: of the order.
+
+    Example:
+        >>> permuted_in_groups(torch.tensor([0, 0, 1, 1, 2, 2]), torch.Generator().manual_seed(1)).view(-1, 2).diff()
+        tensor([[1],
+                [1],
+                [1]])
+    """
+    _, counts = torch.unique_consecutive(groups, return_counts=True)
+    parts = torch.split(torch.arange(len(groups)), counts.tolist())
+    order = torch.randperm(len(parts), generator=generator)
+    return torch.cat([parts[k] for k in order.tolist()])

@@ -1,0 +1,122 @@
+"""A side of the pairs: what critics see of it, and how far its rows lie from each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infomax.mi.input.columns import Column
+
+__all__ = ["Side", "as_side", "row_codes"]
+
+_MOST_LEVELS = 20  # of a column of integers that is taken for labels unasked
+_ROWS_A_LEVEL = 20
+_MOST_LABELS = 300
+_MOST_TOGETHER = 60  # distinct rows of labels that are each seen as a label
+_FAR = 1e6  # between labels: farther than any two ranks
+
+
+class Encoder(NamedTuple):
+    """From the columns given to those that critics see; learnt on all rows, used for new ones too."""
+
+    kept: tuple[int, ...]
+    """Columns whose numbers are seen."""
+    levels: tuple[tuple[int, Tensor], ...]
+    """Columns of labels, with the labels that get a 0/1 column each."""
+    rows: Tensor | None
+    """(L, d), distinct rows that get a 0/1 column each."""
+    names: tuple[tuple[str, ...] | None, ...]
+    """Of the labels of each column, where they are no numbers."""
+
+    def __call__(self, columns: list[Column]) -> Tensor:
+        """(n, columns seen), float64."""
+        given = torch.stack([_renamed(column, names) for column, names in zip(columns, self.names, strict=True)], 1)
+        parts = [given[:, list(self.kept)]]
+        parts += [(given[:, column, None] == levels).double() for column, levels in self.levels]
+        if self.rows is not None:
+            parts.append((given[:, None] == self.rows).all(2).double())
+        return torch.cat(parts, 1)
+
+
+class Side(NamedTuple):
+    """One of the two variables."""
+
+    values: Tensor
+    """(n, d), float64: what critics see."""
+    codes: Tensor | None
+    """(n,), the label of each row where a side is nothing but labels; else None."""
+    dims: int
+    """Columns given that vary."""
+    encoder: Encoder
+    """From columns given to columns seen."""
+
+    def places(self, scaled: Tensor) -> Tensor:
+        """Coordinates in which neighbours are sought: the scaled values, or labels all as far from each other."""
+        return scaled if self.codes is None else self.codes[:, None].to(scaled.dtype) * _FAR
+
+
+def as_side(name: str, columns: list[Column]) -> Side:
+    """Build a side from its columns; constant ones are left out.
+
+    A side of one integer column with at most 20 levels, each of 20 rows or more on average, is seen as labels too, and
+    so is a side of 0/1 columns of which each row has exactly one 1.
+
+    Args:
+        name: the argument, for messages.
+        columns: of the side.
+
+    Raises:
+        ValueError: a side that does not vary, more than 300 labels in a column.
+    """
+    varying = [i for i, column in enumerate(columns) if bool((column.values != column.values[:1]).any())]
+    if not varying:
+        rows = len(columns[0].values) if columns else 0
+        raise ValueError(f"{name} must vary, got the same row {rows} times: its mutual information is 0")
+    given = torch.stack([column.values for column in columns], 1)
+    labelled = [i for i in varying if columns[i].labels]
+    integers = len(varying) == 1 and not labelled and _are_levels(columns[varying[0]].values)
+    discrete = integers or len(labelled) == len(varying) or _is_one_hot(given)
+    codes = row_codes(given) if discrete else None
+    if codes is not None and int(codes.max()) < _MOST_TOGETHER:
+        distinct = torch.unique(given, dim=0)
+        shown: tuple[tuple[int, Tensor], ...] = ()
+        rows_shown = distinct[1:] if len(distinct) == 2 else distinct
+    else:
+        shown, rows_shown = tuple((i, _levels(name, columns[i].values)) for i in labelled), None
+    kept = varying if integers else [i for i in varying if i not in labelled and (codes is None or rows_shown is None)]
+    encoder = Encoder(tuple(kept), shown, rows_shown, tuple(column.names for column in columns))
+    return Side(encoder(columns), codes, len(varying), encoder)
+
+
+def row_codes(values: Tensor) -> Tensor:
+    """(n,), a number for each distinct row."""
+    codes: Tensor = torch.unique(values, dim=0, return_inverse=True)[1]
+    return codes
+
+
+def _levels(name: str, values: Tensor) -> Tensor:
+    levels: Tensor = torch.unique(values)
+    if len(levels) > _MOST_LABELS:
+        raise ValueError(f"{name} must have at most {_MOST_LABELS} labels in a column, got {len(levels)}")
+    return levels[1:] if len(levels) == 2 else levels
+
+
+def _are_levels(values: Tensor) -> bool:
+    levels = torch.unique(values)
+    few = len(levels) <= _MOST_LEVELS and len(levels) * _ROWS_A_LEVEL <= len(values)
+    return few and bool((levels == levels.round()).all())
+
+
+def _is_one_hot(values: Tensor) -> bool:
+    return values.shape[1] > 1 and bool(((values == 0) | (values == 1)).all()) and bool((values.sum(1) == 1).all())
+
+
+def _renamed(column: Column, names: tuple[str, ...] | None) -> Tensor:
+    """Numbers of labels as they were when the encoder was made; -1 for a new label."""
+    if names is None or column.names is None or column.names == names:
+        return column.values
+    known = {name: number for number, name in enumerate(names)}
+    numbers = column.values.new_tensor([known.get(name, -1) for name in column.names])
+    return numbers[column.values.long()]

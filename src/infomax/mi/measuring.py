@@ -1,0 +1,85 @@
+"""From two sides to an estimate."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from infomax.mi.closed_forms.marginals import Ranks
+from infomax.mi.fitting import fit
+from infomax.mi.input.sides import Side
+from infomax.mi.options import Options
+from infomax.mi.progress import Bar
+from infomax.mi.reading.best import best_estimate
+from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.held_out import interval_of, read
+from infomax.mi.reading.permutations import p_value_of
+from infomax.mi.result import MIEstimate
+from infomax.mi.scorer import Scorer
+
+__all__ = ["measure"]
+
+
+def measure(
+    x: Side, y: Side, options: Options, generator: torch.Generator, bar: Bar, groups: Tensor | None = None
+) -> MIEstimate:
+    """Fit critics, read the bound, look around every row, and say what speaks against it.
+
+    Args:
+        x: one side.
+        y: the other.
+        options: of the estimate.
+        generator: decides everything random.
+        bar: shows the phases.
+        groups: (n,), rows that depend on each other; none when None.
+    """
+    begun = time.perf_counter()
+    n = len(x.values)
+    fitted = fit(x, y, options, generator, bar, groups)
+    reading = read(fitted.critics, fitted.tests, options.reads(), groups)
+    places = [side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y)]
+    best = best_estimate(
+        *(places[0], places[1]), fitted.critics, fitted.tests, reading, options.confidence, generator, groups
+    )
+    p_value = None
+    if options.permutations is not None:
+        bar.phase("permuting", 1)
+        p_value = p_value_of(fitted.critics, fitted.tests, options.permutations, generator, groups)
+    bound_low, bound_high = interval_of(reading.nats, reading.standard_error, reading.blocks, options.confidence, n)
+    estimator = options.reads()()
+    name = options.estimator if isinstance(options.estimator, str) else type(estimator).__name__
+    mixtures = [critic.mixture for critic in fitted.critics]
+    return MIEstimate(
+        nats=best.nats,
+        low=best.low,
+        high=best.high,
+        confidence=options.confidence,
+        bound=max(0.0, reading.nats),
+        bound_low=bound_low,
+        bound_high=bound_high,
+        bound_kind=estimator.bound,
+        estimator=name,
+        method=best.method,
+        doubts=doubts_of(
+            best.nats,
+            rows=best.different,
+            reading=reading.nats,
+            standard_error=reading.standard_error,
+            folds=reading.fold_nats,
+            estimator=name,
+            ceiling=estimator.ceiling(reading.negatives),
+        ),
+        rows=n,
+        dims=(x.dims, y.dims),
+        pointwise=reading.pointwise,
+        p_value=p_value,
+        fold_nats=reading.fold_nats,
+        starts=fitted.starts,
+        weights=[mixture.weights.tolist() for mixture in mixtures],
+        curve_steps=fitted.curve.steps,
+        curve_nats=fitted.curve.validation,
+        seconds=time.perf_counter() - begun,
+        scorer=Scorer((x.encoder, y.encoder), fitted.views, fitted.network, mixtures),
+    )

@@ -1,0 +1,1 @@
+"""Networks that learn what a closed form misses, those of all folds in the same few operations."""

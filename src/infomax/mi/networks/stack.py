@@ -1,0 +1,120 @@
+"""All folds side by side: the rows as each fold's transforms show them, and the scores of its members."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from infomax.mi.closed_forms.elliptical import EllipticalRows, elliptical_score
+from infomax.mi.closed_forms.start import Start
+from infomax.mi.networks.features import SideFeatures
+from infomax.mi.networks.network import StackedCritic
+
+__all__ = ["Stack", "View"]
+
+_WIDE_ALONE = 12  # coordinates in all up to which a network that sees fewer would see nearly the same
+
+
+class View(NamedTuple):
+    """How one fold sees rows: maps learnt on its training rows, for these and for new ones."""
+
+    start: Start
+    features_x: SideFeatures
+    features_y: SideFeatures
+
+
+class Stack:
+    """Rows, starts and features of every fold; members are numbered kind by kind, fold by fold.
+
+    Args:
+        x: (n, dx), the rows.
+        y: (n, dy).
+        views: how each fold sees them.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, views: list[View]) -> None:
+        self.folds = len(views)
+        self.dims = x.shape[1], y.shape[1]
+        rows = [view.start.of(x, y) for view in views]
+        self._start_x, self._start_y = _stacked([of_x for of_x, _ in rows]), _stacked([of_y for _, of_y in rows])
+        self._dof = x.new_tensor([view.start.dof for view in views])
+        self._offset = x.new_tensor([view.start.offset for view in views])
+        self._features_x = torch.stack([view.features_x(x) for view in views])
+        self._features_y = torch.stack([view.features_y(y) for view in views])
+        self.kinds = 1 if sum(self.dims) <= _WIDE_ALONE else 2
+        self.fold = torch.arange(self.folds, device=x.device).repeat(self.kinds)
+        self._seen_x = _masks(views[0].features_x.narrow, self.kinds, self.folds)
+        self._seen_y = _masks(views[0].features_y.narrow, self.kinds, self.folds)
+
+    @property
+    def members(self) -> int:
+        """Networks: kinds times folds."""
+        return len(self.fold)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Features of a row of x and of y."""
+        return self._features_x.shape[2], self._features_y.shape[2]
+
+    def features(self, fold: int) -> tuple[Tensor, Tensor]:
+        """Features of all rows as the members of one fold see them, (kinds, n, p) of x and of y."""
+        members = self.fold == fold
+        return self._features_x[fold] * self._seen_x[members], self._features_y[fold] * self._seen_y[members]
+
+    def pair_scores(self, fold: int, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+        """Score pairs of rows x (n,) and y (n, K) by the start of one fold: (n, K), nats, float64."""
+        x = EllipticalRows(*(part[fold, x_rows] for part in self._start_x))
+        met = EllipticalRows(*(part[fold, y_rows] for part in self._start_y))
+        return self._score(x, met, self._dof[fold], self._offset[fold])
+
+    def start_scores(self, rows: Tensor, partner: Tensor) -> Tensor:
+        """Score pairs by each member's start.
+
+        Args:
+            rows: (M, n), rows for each member.
+            partner: (n, K): row ``rows[m, b]`` of x is paired with row ``rows[m, partner[b, k]]`` of y.
+
+        Returns:
+            (M, n, K), nats, float32. They are computed in float64, because strong dependence is a small difference of
+            large squares.
+        """
+        at = self.fold[:, None], rows
+        met_at = self.fold[:, None, None], rows[:, partner]
+        x = EllipticalRows(*(part[at] for part in self._start_x))
+        met = EllipticalRows(*(part[met_at] for part in self._start_y))
+        dof, offset = self._dof[self.fold][:, None, None], self._offset[self.fold][:, None, None]
+        return self._score(x, met, dof, offset).float()
+
+    def _score(self, x: EllipticalRows, met: EllipticalRows, dof: Tensor, offset: Tensor) -> Tensor:
+        product = (met.leading @ x.leading.unsqueeze(-1)).squeeze(-1)
+        square = x.joint.unsqueeze(-1) + met.joint - product
+        return elliptical_score(x.square.unsqueeze(-1), met.square, square, dof, offset, self.dims)
+
+    def scores(self, critic: StackedCritic, rows: Tensor, partner: Tensor, start: Tensor | None = None) -> Tensor:
+        """Score pairs by each member, as :meth:`start_scores` does by the starts; ``start`` are those, if known."""
+        if start is None:
+            start = self.start_scores(rows, partner)
+        at = self.fold[:, None], rows
+        of_x, of_y = critic.rows(self._features_x[at] * self._seen_x, self._features_y[at] * self._seen_y)
+        members, n, width = of_x.shape
+        met = of_x.unsqueeze(2) + of_y[:, partner]
+        return critic.pairs(met.view(members, -1, width), start.reshape(members, -1)).view(members, n, -1)
+
+
+def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:
+    """What the members of each kind see, (M, 1, p): everything, and for a second kind what is narrow."""
+    seen = torch.stack([torch.ones_like(narrow), narrow][:kinds])
+    return seen.float().repeat_interleave(folds, 0).unsqueeze(1)
+
+
+def _stacked(sides: list[EllipticalRows]) -> EllipticalRows:
+    """One side of all folds; folds that keep fewer coordinates are filled up with 0."""
+    rank = max(side.leading.shape[1] for side in sides)
+    return EllipticalRows(
+        torch.stack([side.square for side in sides]),
+        torch.stack([side.joint for side in sides]),
+        torch.stack([nnf.pad(side.leading, (0, rank - side.leading.shape[1])) for side in sides]),
+    )

@@ -1,0 +1,82 @@
+"""Options of an estimate, checked once."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+
+from infomax._checks import check_choice, check_integer, check_number, check_positive
+from infomax.estimators import Estimator, EstimatorLike, build_estimator
+from infomax.mi.closed_forms.marginals import Marginals, Ranks, Standardised
+from infomax.mi.closed_forms.start import choose_start, no_start
+from infomax.mi.input.inputs import MINIMUM_ROWS
+
+__all__ = ["MARGINALS", "STARTS", "Options"]
+
+MARGINALS: dict[str, type[Marginals]] = {"ranks": Ranks, "standardise": Standardised}
+STARTS = {"copula": choose_start, "none": no_start}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What :func:`~infomax.estimate_mi` takes beside the rows.
+
+    Raises:
+        TypeError: an option of the wrong type.
+        ValueError: an option out of range.
+    """
+
+    estimator: EstimatorLike = "nwj"
+    objective: EstimatorLike = "jsd"
+    preprocess: str = "ranks"
+    start: str = "copula"
+    folds: int = 5
+    confidence: float = 0.95
+    hidden: tuple[int, ...] = (96, 64)
+    max_steps: int | None = None
+    permutations: int | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("preprocess", self.preprocess, MARGINALS)
+        check_choice("start", self.start, STARTS)
+        if not 0 < check_number("confidence", self.confidence) < 1:
+            raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
+        if not 2 <= check_positive("folds", self.folds) <= MINIMUM_ROWS // 5:
+            raise ValueError(f"folds must be between 2 and {MINIMUM_ROWS // 5}, got {self.folds}")
+        if not self.hidden or any(check_positive("hidden", units) < 1 for units in self.hidden):
+            raise ValueError(f"hidden must name the units of at least one layer, got {self.hidden}")
+        if self.max_steps is not None:
+            check_integer("max_steps", self.max_steps, at_least=0)
+        if self.permutations is not None:
+            check_positive("permutations", self.permutations)
+        self.reads()
+        self.trains()
+
+    def reads(self) -> partial[Estimator]:
+        """Maker of what is read; each fold gets its own, as it may hold state."""
+        return _maker("estimator", self.estimator)
+
+    def trains(self) -> partial[Estimator]:
+        """Maker of what is minimised; each member gets its own."""
+        return _maker("objective", self.objective)
+
+    def steps(self, rows: int) -> int:
+        """Training steps at most."""
+        return max(700, 3 * rows // 256) if self.max_steps is None else int(self.max_steps)
+
+
+def _maker(name: str, given: EstimatorLike) -> partial[Estimator]:
+    built = build_estimator(given)
+    if not isinstance(built, Estimator):
+        raise TypeError(
+            f"{name} must say how its optimal critic relates to the log density ratio, which {type(built).__name__} "
+            "does not; subclass infomax.Estimator"
+        )
+    if built.optimum is None or built.needs_two_critics:
+        raise ValueError(
+            f"{name} must have a linear function of the log density ratio as its optimal critic, which "
+            f"{type(built).__name__} has not; use 'nwj' or 'dv' to read and 'jsd' to train"
+        )
+    return partial(copy.deepcopy, built)

@@ -1,0 +1,173 @@
+"""Reading the information off rows that no critic has seen, and how far chance may have moved it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infomax.estimators import Estimator
+from infomax.mi.closed_forms.student import student_quantile
+from infomax.mi.input.blocks import BLOCK, WIDE_BLOCK, all_pairs, dv_of, in_blocks
+from infomax.mi.networks.candidates import Candidates
+from infomax.mi.networks.network import StackedCritic
+from infomax.mi.networks.stack import Stack
+from infomax.mi.reading.mixing import mix
+from infomax.scores import paired_scores
+
+__all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read"]
+
+
+class Reading(NamedTuple):
+    """What the test rows of all folds say."""
+
+    nats: float
+    """The estimate: the mean over folds, by their size."""
+    standard_error: float
+    """From blocks of test rows, which share no row."""
+    fold_nats: list[float]
+    """The estimate of each fold."""
+    negatives: int
+    """Marginal pairs for each joint one."""
+    blocks: int
+    """Blocks of test rows in all folds."""
+    pointwise: Tensor
+    """(n,), the score of each row by its fold's critic, nats."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval in nats."""
+
+    low: float
+    high: float
+
+
+class FoldCritic:
+    """The one critic of a fold: fixed before a test row is seen.
+
+    Args:
+        stack: rows, starts and features.
+        critic: the members, trained.
+        fold: its number.
+        train: rows that its candidates learnt from.
+        validation: rows that weigh and bound it.
+        rows: rows of the whole sample.
+        groups: (rows,), rows that depend on each other, which are no marginal pairs; none when None.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        critic: StackedCritic,
+        fold: int,
+        train: Tensor,
+        validation: Tensor,
+        rows: int,
+        groups: Tensor | None = None,
+    ) -> None:
+        self._candidates = Candidates(stack, critic, fold)
+        self._groups = groups
+        met = self._blocks(validation, WIDE_BLOCK)
+        tables = self._candidates.tables(*met)
+        self.mixture = mix(tables, rows)
+        size = met[1].shape[1]
+        of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
+        self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
+        """Nats that networks add to the start on the validation rows."""
+        size = min(WIDE_BLOCK, len(train))
+        of_train = self.scores(*self._blocks(train[: 5 * WIDE_BLOCK], size))
+        self.by_heart = float(dv_of(of_train.view(-1, of_train.shape[1]))) - float(dv_of(of_mixture))
+        """Nats by which it reads training rows higher than validation rows."""
+
+    def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+        """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
+        return self.mixture.scores(self._candidates.tables(x_rows, y_rows))
+
+    def block_scores(self, rows: Tensor) -> Tensor:
+        """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
+        x_rows, y_rows = self._blocks(rows, max(2, min(BLOCK, len(rows) // 4)))
+        return self.scores(x_rows, y_rows).view(-1, y_rows.shape[1], y_rows.shape[1])
+
+    def _blocks(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        if self._groups is not None:
+            rows, apart = _spread(rows, self._groups)
+            size = max(2, min(size, apart))
+        blocks = in_blocks(rows, size)
+        return blocks.flatten(), blocks[:, all_pairs(blocks.shape[1], rows.device)].flatten(0, 1)
+
+
+def _spread(rows: Tensor, groups: Tensor) -> tuple[Tensor, int]:
+    """Rows in an order in which those of a group lie as far apart as there are groups, and the number of groups."""
+    codes = groups[rows]
+    order = codes.argsort(stable=True)
+    _, counts = torch.unique_consecutive(codes[order], return_counts=True)
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    turn = torch.arange(len(rows), device=rows.device) - first
+    return rows[order][turn.argsort(stable=True)], len(counts)
+
+
+def read(
+    critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Estimator], groups: Tensor | None = None
+) -> Reading:
+    """Read the estimate off every fold's test rows, once.
+
+    Args:
+        critics: one a fold.
+        tests: the test rows of each fold.
+        make: makes the estimator whose estimate is reported.
+        groups: (n,), rows that depend on each other: they widen the standard error.
+    """
+    values, block_values, sizes = [], [], []
+    pointwise = torch.zeros(sum(map(len, tests)), dtype=torch.float64, device=tests[0].device)
+    for critic, test in zip(critics, tests, strict=True):
+        blocks = critic.block_scores(test)
+        values.append(_estimate(make(), blocks.flatten(0, 1)))
+        block_values += [_estimate(make(), block) for block in blocks]
+        sizes.append(len(test))
+        pointwise[test] = critic.scores(test, test[:, None]).squeeze(1)
+    nats = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
+    deviation = float(torch.tensor(block_values, dtype=torch.float64).std())
+    error = deviation / math.sqrt(len(block_values)) * clustering(pointwise, groups)
+    return Reading(nats, error, values, blocks.shape[-1] - 1, len(block_values), pointwise)
+
+
+def clustering(values: Tensor, groups: Tensor | None) -> float:
+    """By what the standard error of a mean of values (n,) grows where rows of a group depend on each other."""
+    if groups is None:
+        return 1.0
+    centred = values - values.mean()
+    sums = torch.zeros(int(groups.max()) + 1, dtype=values.dtype, device=values.device).index_add(0, groups, centred)
+    alone = float(centred.square().sum())
+    return max(1.0, math.sqrt(float(sums.square().sum()) / alone)) if alone > 0 else 1.0
+
+
+def _estimate(estimator: Estimator, scores: Tensor) -> float:
+    pairs = paired_scores(scores[:, 0], scores[:, 1:])
+    return float(estimator.mutual_information(estimator.optimal_scores(pairs)))
+
+
+def interval_of(nats: float, standard_error: float, blocks: int, confidence: float, rows: int) -> Interval:
+    r"""Interval around an estimate, by Student's t over its blocks.
+
+    Near 0 another rule holds. At the truth I, the best of all critics errs by :math:`\sqrt{2 I / n}` where I is small,
+    so that no n rows tell less than :math:`2 z^2 / n` from 0, whatever the blocks say: a critic that found nothing
+    varies not at all. The upper end is not below that, and an estimate below it is not told from 0.
+
+    Args:
+        nats: the estimate.
+        standard_error: of the estimate.
+        blocks: from which the standard error comes.
+        confidence: in (0, 1).
+        rows: n.
+
+    Example:
+        >>> interval_of(0.0, 0.0, 100, 0.95, 1000)
+        Interval(low=0.0, high=0.0076...)
+    """
+    probability = torch.tensor(0.5 + confidence / 2, dtype=torch.float64)
+    least = 2 * float(torch.special.ndtri(probability)) ** 2 / rows
+    away = float(student_quantile(probability, blocks - 1)) * standard_error
+    return Interval(0.0 if nats < least else max(0.0, nats - away), max(nats + away, least))

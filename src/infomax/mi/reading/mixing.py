@@ -1,0 +1,75 @@
+"""The critic that is read: a convex combination of candidates, chosen and bounded on validation rows."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infomax.scores.reductions import logsumexp
+
+__all__ = ["Mixture", "mix"]
+
+_ITERATIONS = 100
+_RATE = 2.0
+_LEAST_PAIRS = 10  # marginal validation pairs that the mean of e^T rests on, at least
+_HALVINGS = 40
+
+
+class Mixture(NamedTuple):
+    r"""One fixed critic: candidates, normalised and bounded from both sides.
+
+    .. math:: T \leftarrow \log\big( (1 - \epsilon) \, e^{\min(T - z, c)} + \epsilon \big)
+
+    With z, the mean of e^T over marginal validation pairs is 1. No pair scores above c, so that no single
+    marginal pair decides the mean, and none below log epsilon, so that no joint pair decides the other.
+    """
+
+    weights: Tensor
+    """(C,), of the candidates; their sum is 1."""
+    log_normaliser: float
+    """z."""
+    cap: float
+    """c."""
+    floor: float
+    """epsilon."""
+
+    def scores(self, tables: Tensor) -> Tensor:
+        """Scores of pairs from those of the candidates, (C, ...); (...), near the log density ratio."""
+        mixed = torch.tensordot(self.weights.to(tables.dtype), tables, dims=1)
+        capped = (mixed - self.log_normaliser).clamp_max(self.cap) + math.log1p(-self.floor)
+        scores: Tensor = torch.logaddexp(capped, capped.new_tensor(math.log(self.floor)))
+        return scores
+
+
+def mix(tables: Tensor, rows: int) -> Mixture:
+    """Maximise Donsker-Varadhan over convex combinations, in which it is concave, by exponentiated gradient.
+
+    Args:
+        tables: (C, n, 1 + K), finite scores of validation pairs by the candidates, the joint ones first.
+        rows: rows of the whole sample: a joint pair is never taken to be rarer than one in so many.
+    """
+    joint, marginal = tables[..., 0].flatten(1), tables[..., 1:].flatten(1)
+    log_weights = torch.full((len(tables),), -math.log(len(tables)), dtype=tables.dtype, device=tables.device)
+    for _ in range(_ITERATIONS):
+        gradient = joint.mean(1) - marginal @ torch.softmax(log_weights.exp() @ marginal, 0)
+        log_weights = torch.log_softmax(log_weights + _RATE * gradient, 0)
+    weights = log_weights.exp()
+    cap = max(0.0, math.log(marginal.shape[1] / _LEAST_PAIRS))
+    return Mixture(weights, _log_normaliser(weights @ marginal, cap), cap, 1 / rows)
+
+
+def _log_normaliser(scores: Tensor, cap: float) -> float:
+    """The z at which the mean of e^min(T - z, c) is 1: where nothing is capped, log of the mean of e^T."""
+    count = math.log(len(scores))
+    high = float(logsumexp(scores)) - count
+    if float(scores.max()) - high <= cap:
+        return high
+    low = float(scores.min())
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = float(logsumexp((scores - middle).clamp_max(cap))) > count
+        low, high = (middle, high) if above else (low, middle)
+    return high

@@ -1,0 +1,51 @@
+"""A p-value of independence from the critics at hand: their test rows are paired anew."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.mi.input.groups import permuted_in_groups
+from infomax.mi.reading.held_out import FoldCritic
+
+__all__ = ["p_value_of"]
+
+_AT_ONCE = 50  # permutations
+
+
+def p_value_of(
+    critics: list[FoldCritic],
+    tests: list[Tensor],
+    permutations: int,
+    generator: torch.Generator,
+    groups: Tensor | None = None,
+) -> float:
+    r"""How often rows paired at random score as high as those given, on average.
+
+    .. math:: p = \frac{1 + \#\{b : \bar T_b \ge \bar T\}}{1 + B}
+
+    Critics are fixed and have not seen the rows, so within a fold all pairings are alike under independence, and
+    nothing is trained again.
+
+    Args:
+        critics: one a fold.
+        tests: the test rows of each fold.
+        permutations: B; the p-value is at least 1 / (B + 1).
+        generator: of the pairings.
+        groups: (n,), rows that are moved together.
+    """
+    seen, drawn = 0.0, torch.zeros(permutations, dtype=torch.float64, device=tests[0].device)
+    for critic, test in zip(critics, tests, strict=True):
+        rows = test if groups is None else test[groups[test].argsort(stable=True)]
+        seen += float(critic.scores(rows, rows[:, None]).sum())
+        for start in range(0, permutations, _AT_ONCE):
+            orders = [
+                torch.randperm(len(rows), generator=generator)
+                if groups is None
+                else permuted_in_groups(groups[rows].cpu(), generator)
+                for _ in range(min(_AT_ONCE, permutations - start))
+            ]
+            met = rows[torch.stack(orders, 1).to(rows.device)]
+            drawn[start : start + len(orders)] += critic.scores(rows, met).sum(0)
+    slack = 1e-9 * max(1.0, abs(seen))
+    return (1 + int((drawn >= seen - slack).sum())) / (1 + permutations)

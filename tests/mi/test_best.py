@@ -1,0 +1,95 @@
+"""The best estimate: near the truth where held-out critics alone are low, 0 where there is nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+from scipy.special import digamma
+
+from infomax import estimate_mi
+from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
+from infomax.mi.tasks import additive_noise, dense_gaussian, independent, student_t
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def terms(x: torch.Tensor, y: torch.Tensor, k: int, critic: object) -> torch.Tensor:
+    rows = torch.arange(len(x))
+    (boxes,) = find_neighbourhoods(x, y, rows, rows, (k,), generator(), rows)
+    return neighbour_terms(boxes, rows, critic)  # type: ignore[arg-type]
+
+
+class TestNeighbours:
+    @pytest.mark.parametrize("k", [3, 8])
+    def test_without_a_critic_it_is_ksg(self, k: int) -> None:
+        x, y = dense_gaussian(2, 2).sample(300, seed=0)
+        distance = cKDTree(torch.cat([x, y], 1).numpy()).query(torch.cat([x, y], 1).numpy(), k + 1, p=np.inf)[0][:, -1]
+        expected = digamma(k) + digamma(300)
+        for side in (x.numpy(), y.numpy()):
+            tree = cKDTree(side)
+            counts = [
+                len(tree.query_ball_point(row, r * (1 - 1e-12), p=np.inf))
+                for row, r in zip(side, distance, strict=True)
+            ]
+            expected = expected - digamma(counts)  # the row itself is among them
+        found = terms(x, y, k, lambda rows, met: torch.zeros(met.shape, dtype=torch.float64))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+    def test_with_the_log_ratio_it_is_right_where_ksg_is_not(self) -> None:
+        dims, r = 8, 0.7
+        x = torch.randn(2000, dims, dtype=torch.float64, generator=generator())
+        y = r * x + math.sqrt(1 - r * r) * torch.randn(2000, dims, dtype=torch.float64, generator=generator(1))
+        truth = -0.5 * dims * math.log(1 - r * r)
+
+        def log_ratio(rows: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+            a, b = x[rows][:, None], y[met]
+            return (-0.5 * math.log(1 - r * r) - (r * r * (a**2 + b**2) - 2 * r * a * b) / (2 * (1 - r * r))).sum(-1)
+
+        assert float(terms(x, y, 5, log_ratio).mean()) == pytest.approx(truth, abs=0.1)
+        assert float(terms(x, y, 5, lambda rows, met: torch.zeros(met.shape)).mean()) < truth - 0.8
+        # A constant of the critic makes no difference: no partition sum appears.
+        shifted = terms(x, y, 5, lambda rows, met: log_ratio(rows, met) + 7.0)
+        torch.testing.assert_close(shifted, terms(x, y, 5, log_ratio))
+
+    def test_values_that_repeat(self) -> None:
+        levels = torch.randint(5, (1000, 1), generator=generator()).double()
+        nothing = lambda rows, met: torch.zeros(met.shape, dtype=torch.float64)  # noqa: E731
+        entropy = -sum(p * math.log(p) for p in (levels.flatten().long().bincount() / 1000).tolist())
+        assert float(terms(levels, levels, 5, nothing).mean()) == pytest.approx(entropy, abs=0.02)
+        other = torch.randint(5, (1000, 1), generator=generator(1)).double()
+        assert float(terms(levels, other, 5, nothing).mean()) == pytest.approx(0.0, abs=0.02)
+
+
+class TestBestEstimate:
+    @pytest.mark.parametrize("dims", [1, 5])
+    def test_independence_is_none(self, dims: int) -> None:
+        values = []
+        for seed in range(2):
+            x, y = independent(dims, dims).sample(300, seed=seed)
+            found = estimate_mi(x, y, random_state=seed, max_steps=0)
+            assert found.low == 0.0
+            values.append(found.nats)
+        assert np.mean(values) <= 0.01
+
+    def test_it_finds_what_critics_miss(self) -> None:
+        """The bound of uniform noise is low, as no closed form covers its edges; so was the estimate."""
+        task = additive_noise(0.75)
+        x, y = task.sample(1000, seed=10_000)
+        found = estimate_mi(x, y, random_state=0, max_steps=20)
+        assert found.bound < task.nats - 0.06
+        assert found.bound_high < task.nats
+        assert found.low < task.nats < found.high
+        assert found.nats == pytest.approx(task.nats, abs=0.06)
+
+    @pytest.mark.parametrize("task", [dense_gaussian(1, 1, 0.75), student_t(2, 2, 2)], ids=repr)
+    def test_it_stays_where_the_bound_is_tight(self, task: object) -> None:
+        x, y = task.sample(1000, seed=10_001)  # type: ignore[attr-defined]
+        found = estimate_mi(x, y, random_state=1, max_steps=20)
+        assert found.low < task.nats < found.high  # type: ignore[attr-defined]
+        assert found.nats == pytest.approx(task.nats, abs=0.08)  # type: ignore[attr-defined]

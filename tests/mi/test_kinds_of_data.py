@@ -1,0 +1,234 @@
+"""Labels, groups, a third variable, permutations, new rows, columns one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from infomax import MIEstimate, estimate_mi
+from infomax.mi import mutual_info
+from infomax.mi.input.folds import make_folds
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 600)
+NOISE = RNG.normal(size=600)
+
+
+def quick(x: object, y: object = None, steps: int = 0, **options: object) -> MIEstimate:
+    return estimate_mi(x, y, random_state=0, max_steps=steps, **options)  # type: ignore[arg-type]
+
+
+class Series:
+    """What data frames of either kind offer of a column."""
+
+    def __init__(self, values: np.ndarray, dtype: str) -> None:
+        self._values, self.dtype = values, dtype
+
+    def to_numpy(self) -> np.ndarray:
+        return self._values
+
+
+class Frame(dict[str, Series]):
+    @property
+    def columns(self) -> list[str]:
+        return list(self)
+
+
+class TestLabels:
+    def test_codings_agree(self) -> None:
+        y = 2.0 * LABELS + NOISE
+        names = np.array(["d", "b", "a", "c"])[LABELS]
+        found = [
+            quick(x, y).nats
+            for x in (LABELS, np.eye(4)[LABELS], names, names.tolist(), Frame(a=Series(names, "category")))
+        ]
+        assert max(found) - min(found) < 0.03
+        assert min(found) > 0.8
+
+    def test_labels_without_an_order(self) -> None:
+        """Codes 0 to 3 of which 0 and 3 are alike: as numbers they hardly correlate."""
+        y = np.array([0.0, 5.0, 5.0, 0.0])[LABELS] + NOISE
+        assert quick(LABELS, y, discrete="x").nats == pytest.approx(math.log(2), abs=0.08)
+
+    def test_booleans_and_xor(self) -> None:
+        a, b = RNG.integers(0, 2, (2, 600)).astype(bool)
+        assert quick(a, a ^ b).nats < 0.01
+        assert quick(np.stack([a, b], 1), a ^ b).nats == pytest.approx(math.log(2), abs=0.03)
+
+    def test_mixed_columns_of_a_frame(self) -> None:
+        frame = Frame(
+            number=Series(NOISE, "float64"), label=Series(np.array(list("wxyz"), dtype=object)[LABELS], "object")
+        )
+        y = LABELS + 0.3 * np.random.default_rng(5).normal(size=600)
+        found = quick(frame, y)
+        assert found.dims == (2, 1)
+        assert found.nats > 0.9
+
+    def test_frames_of_pandas_and_polars(self) -> None:
+        y = LABELS + 0.3 * NOISE
+        names = np.array(list("wxyz"))[LABELS]
+        expected = quick(names, y).nats
+        for library in ("pandas", "polars"):
+            try:
+                frames = __import__(library)
+            except ImportError:
+                continue
+            assert quick(frames.DataFrame({"a": names}), frames.Series(y)).nats == expected
+
+    def test_an_array_that_is_read_only_gives_no_warning(self) -> None:
+        x = NOISE.copy()
+        x.flags.writeable = False
+        quick(x, LABELS)
+
+
+class TestGroups:
+    def test_a_group_is_not_split(self) -> None:
+        groups = torch.arange(60).repeat_interleave(torch.arange(60) % 5 + 1)
+        folds = make_folds(len(groups), 5, torch.Generator().manual_seed(0), groups)
+        assert sorted(torch.cat([fold.test for fold in folds]).tolist()) == list(range(len(groups)))
+        for fold in folds:
+            parts = [set(groups[part].tolist()) for part in fold]
+            assert not parts[0] & parts[1]
+            assert not parts[0] & parts[2]
+            assert not parts[1] & parts[2]
+        assert len({len(fold.train) for fold in folds}) == len({len(fold.validation) for fold in folds}) == 1
+
+    def test_locations_of_images(self) -> None:
+        """100 images of 16 locations with nothing to tell: as rows of their own they read 0.76."""
+        rng = np.random.default_rng(1)
+        x = np.repeat(rng.normal(size=(100, 2)), 16, 0) + 0.1 * rng.normal(size=(1600, 2))
+        y = np.repeat(rng.normal(size=(100, 1)), 16, 0)
+        found = quick(x, y, 20, groups=np.repeat(np.arange(100), 16), permutations=60)
+        assert found.nats < 0.1
+        assert found.low == 0.0
+        assert found.p_value is not None
+        assert found.p_value > 0.05
+
+    def test_equal_rows_share_a_fold(self) -> None:
+        """Independent rows, each five times, read 0.83."""
+        x, y = np.random.default_rng(2).normal(size=(2, 200)).repeat(5, 1)
+        found = quick(x, y, 20)
+        assert found.low == 0.0
+        assert found.nats < 0.05
+
+    def test_a_value_that_is_often_taken_makes_no_copies(self) -> None:
+        rng = np.random.default_rng(3)
+        x = np.where(rng.random(600) < 0.5, 0.0, rng.normal(size=600))
+        y = np.where(rng.random(600) < 0.5, 0.0, rng.normal(size=600))
+        assert quick(x, y).nats < 0.03
+        assert quick(x, x * (rng.random(600) < 0.9)).nats > 0.8
+
+    @pytest.mark.parametrize(
+        ("groups", "match"),
+        [
+            (np.arange(599), "group of each of the 600 rows"),
+            (np.arange(600) % 7, "at least two for each of the 5 folds"),
+        ],
+    )
+    def test_groups_that_do_not_do(self, groups: np.ndarray, match: str) -> None:
+        with pytest.raises(ValueError, match=match):
+            quick(LABELS, NOISE, groups=groups)
+
+
+class TestGiven:
+    def test_gaussians(self) -> None:
+        z, u, v, w = np.random.default_rng(4).normal(size=(4, 800))
+        explained = quick(z + u, z + v, given=z)
+        assert explained.nats < 0.03
+        assert explained.low == 0.0
+        assert quick(z + u, z + u + w, given=z).nats == pytest.approx(0.5 * math.log(2), abs=0.06)
+
+    def test_xor(self) -> None:
+        a, b = RNG.integers(0, 2, (2, 600))
+        found = quick(a, a ^ b, given=b)
+        assert found.nats == pytest.approx(math.log(2), abs=0.03)
+        assert found.low < math.log(2) < found.high
+        assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
+
+    def test_what_does_not_fit(self) -> None:
+        with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 10"):
+            quick(LABELS, NOISE, given=NOISE[:10])
+        with pytest.raises(ValueError, match="permutations must be None with given"):
+            quick(LABELS, NOISE, given=NOISE, permutations=10)
+
+
+class TestPermutations:
+    def test_dependence_has_the_least_p_value(self) -> None:
+        assert quick(LABELS, LABELS + NOISE, permutations=99).p_value == 0.01
+        assert quick(LABELS, NOISE).p_value is None
+
+    def test_under_independence_it_is_not_small_too_often(self) -> None:
+        values = []
+        for seed in range(12):
+            x, y = np.random.default_rng(seed).normal(size=(2, 120))
+            values.append(estimate_mi(x, y, random_state=seed, max_steps=0, permutations=39, folds=2).p_value)
+        assert sum(value <= 0.1 for value in values) <= 4
+
+
+class TestNewRows:
+    def test_scores_are_near_those_of_held_out_rows(self) -> None:
+        x, noise = np.random.default_rng(6).normal(size=(2, 800))
+        y = x + noise
+        found = quick(x, y, 20)
+        assert found.pointwise.shape == (800,)
+        assert float(found.pointwise.mean()) == pytest.approx(found.bound, abs=0.05)
+        correlation = np.corrcoef(found.score(x, y).numpy(), found.pointwise.numpy())[0, 1]
+        assert correlation > 0.95
+        exact = 0.5 * math.log(2) - 0.5 * (y - x) ** 2 + 0.25 * y**2
+        assert np.corrcoef(found.score(x, y).numpy(), exact)[0, 1] > 0.95
+
+    def test_labels_keep_their_names(self) -> None:
+        names = np.array(list("wxyz"))[LABELS]
+        found = quick(names, LABELS + 0.1 * NOISE)
+        kept = names != "w"
+        of_some = found.score(names[kept], (LABELS + 0.1 * NOISE)[kept])
+        torch.testing.assert_close(of_some, found.score(names, LABELS + 0.1 * NOISE)[torch.from_numpy(kept)])
+
+    def test_other_columns_are_refused(self) -> None:
+        found = quick(NOISE, LABELS)
+        with pytest.raises(ValueError, match="x must have 1 columns, as in the estimate, got 2"):
+            found.score(np.ones((3, 2)), LABELS[:3])
+        with pytest.raises(ValueError, match="same number of rows, got 3 and 4"):
+            found.score(NOISE[:3], LABELS[:4])
+
+
+class TestPerColumn:
+    def test_an_array_in_the_manner_of_scikit_learn(self) -> None:
+        selection = pytest.importorskip("sklearn.feature_selection")
+        rng = np.random.default_rng(7)
+        x = rng.normal(size=(300, 4))
+        x[:, 3] = 1.0
+        y = (x[:, 1] > 0).astype(int)
+        found = mutual_info(x, y)
+        assert found.shape == (4,)
+        assert found.argmax() == 1
+        assert found[3] == 0.0
+        assert found[1] == pytest.approx(math.log(2), abs=0.1)
+        chosen = selection.SelectKBest(mutual_info, k=1).fit(x, y).get_support()
+        assert chosen.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: quick(LABELS, NOISE, discrete="z"), ValueError, "discrete must be one of"),
+        (lambda: quick(LABELS, NOISE, permutations=0), ValueError, "permutations must be at least 1"),
+        (lambda: quick(np.arange(600).astype(str), NOISE), ValueError, "at most 300 labels in a column, got 600"),
+    ],
+)
+def test_options_out_of_range(make: Callable[[], object], error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_ten_classes_of_digits() -> None:
+    """A support vector machine shows 2.23 nats of them and more; canonical correlations alone read 1.95."""
+    x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    found = quick(x, y)
+    assert set(found.starts) == {"softmax regression"}
+    assert 2.1 < found.bound < math.log(10)
+    assert 2.18 < found.nats < math.log(10)
