@@ -22,9 +22,9 @@ _SILENT = ("no answer within", "not asked")
 _QUICK_ROWS, _QUICK_STEPS, _QUICK_SEEDS = 120, 5, 2
 FIELDS = [
     "suite", "group", "task", "dim_x", "dim_y", "rows", "seed", "samples", "truth", "method", "nats", "low", "high",
-    "bound", "standard_error", "flagged", "seconds", "note", "conditions",
+    "bound", "flagged", "seconds", "note", "conditions",
 ]  # fmt: skip
-_NUMBERS = ("truth", "nats", "low", "high", "bound", "standard_error", "seconds")
+_NUMBERS = ("truth", "nats", "low", "high", "bound", "seconds")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -154,7 +154,7 @@ def _row(
         "suite": suite, "group": case.group, "task": case.name, "dim_x": x.shape[1], "dim_y": y.shape[1],
         "rows": len(x), "seed": seed, "samples": case.drawn_by, "truth": case.truth, "method": method,
         "nats": answer.nats, "low": answer.low, "high": answer.high, "bound": answer.bound,
-        "standard_error": answer.standard_error, "flagged": answer.flagged, "seconds": answer.seconds,
+        "flagged": answer.flagged, "seconds": answer.seconds,
         "note": answer.note,
         # Without the part about other processes, which only rounds in turns can tell.
         "conditions": conditions().partition(", other processes")[0],

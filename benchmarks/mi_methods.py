@@ -57,7 +57,6 @@ class Answer:
     seconds: float | None = None
     note: str = ""
     bound: float | None = None
-    standard_error: float | None = None
     flagged: bool | None = None
 
 
@@ -75,12 +74,9 @@ def _ours(**options: object) -> Method:
         except ValueError as error:  # an answer too: it could not be read
             return Answer(seconds=time.perf_counter() - begun, note=f"ValueError: {error}"[:200])
         note = "" if found.seconds <= terms.seconds else f"took {found.seconds:.0f} s"
-        bound = getattr(found, "bound", None)
         return Answer(
-            found.nats, found.low, found.high, found.seconds, note,
-            bound=float(bound) if isinstance(bound, (int, float)) else None,
-            standard_error=found.standard_error, flagged=bool(found.saturated),
-        )  # fmt: skip
+            found.nats, found.low, found.high, found.seconds, note, bound=found.bound, flagged=found.saturated
+        )
 
     return ask
 

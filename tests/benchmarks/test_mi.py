@@ -85,7 +85,7 @@ def test_a_run_goes_on_where_it_was_and_keeps_table_numbers_and_plot(
 
     def count(x: np.ndarray, y: np.ndarray, terms: mi_methods.Terms) -> mi_methods.Answer:
         asked.append((len(x), terms.seed))
-        return mi_methods.Answer(0.5, 0.1, 0.9, 0.01, bound=0.4, standard_error=0.2, flagged=False)
+        return mi_methods.Answer(0.5, 0.1, 0.9, 0.01, bound=0.4, flagged=False)
 
     monkeypatch.setattr(mi, "RESULTS", tmp_path)
     monkeypatch.setitem(mi_methods.METHODS, "infomax", count)

@@ -113,3 +113,12 @@ def test_the_state_dict_brings_it_back(name: str) -> None:
     assert fresh.get_buffer(AVERAGES[name][1]) == average
     scores = F.dense_scores(randn(5, 5, seed=7, dtype=torch.float32))
     assert fresh.mutual_information(scores) == estimator.mutual_information(scores)
+
+
+@pytest.mark.parametrize("make", [MINE, TUBA, lambda: TUBA(alpha=0.5)])
+def test_one_batch_that_overflowed_is_forgotten(make: Callable[[], nn.Module]) -> None:
+    estimator, other = make(), make()
+    for table in (torch.eye(4), torch.full((4, 4), torch.inf), 2 * torch.eye(4)):
+        found = estimator(F.dense_scores(table))
+        if table.isfinite().all():
+            assert torch.equal(found, other(F.dense_scores(table)))

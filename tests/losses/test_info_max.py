@@ -158,7 +158,7 @@ def test_a_value_per_example() -> None:
         ({}, {"y": torch.zeros(N, D, 2)}, ValueError, r"y must have shape \(N, channels\), got \(7, 5, 2\)"),
         ({}, {"negatives": torch.zeros(3, D)}, ValueError, "negatives must be None with symmetric=True"),
         ({}, {"group": torch.zeros(N)}, TypeError, "group must be a tensor of integers, got torch.float32"),
-        ({}, {"group": torch.zeros(N).long()}, ValueError, "group must hold at least two groups, got 0 for every"),
+        ({}, {"group": torch.zeros(N).long()}, ValueError, "group must hold at least two groups among"),
         (
             {},
             {"group": torch.zeros(3).long()},

@@ -235,3 +235,17 @@ def test_volume_image_padded_and_ragged_agree() -> None:
     )
     for value in values:
         assert_close(value, ORACLES["infonce"].loss(oracles.pairs_of(table)).real, 1e-10)
+
+
+def test_a_mask_that_leaves_one_group_is_refused() -> None:
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    mask[3] = False
+    with pytest.raises(ValueError, match="at least two groups among the examples with a real location, got only 0"):
+        LocalDIMLoss(C, D, critic="bilinear", estimator="dv")(
+            torch.randn(4, C, 3), torch.randn(4, D), mask, group=torch.tensor([0, 0, 0, 1])
+        )
+
+
+def test_one_row_in_all_says_what_batch_norm_needs() -> None:
+    with pytest.raises(ValueError, match="batch norm in training mode needs at least 2 rows, got 1"):
+        LocalDIMLoss(C, D, in_batch=False)(torch.randn(1, C), torch.randn(1, D), negatives=torch.randn(1, C))

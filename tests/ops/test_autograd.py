@@ -155,3 +155,10 @@ def test_autocast_lowers_the_inputs_and_keeps_the_sums(backend: str) -> None:
     assert torch.equal(value, lowered)
     grad_query, grad_key = torch.autograd.grad(value.sum(), [query, key])
     assert grad_query.dtype == grad_key.dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch.func loads torch.jit
+def test_forward_mode_is_refused_and_not_0() -> None:
+    query, key = torch.randn(3, 4), torch.randn(5, 4)
+    with pytest.raises(NotImplementedError, match="no forward-mode derivatives"):
+        torch.func.jvp(lambda q: pairwise_logsumexp(q, key), (query,), (torch.ones_like(query),))

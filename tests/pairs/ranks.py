@@ -153,6 +153,25 @@ def aliased_gradient() -> Tensor:
     return other.grad
 
 
+def none_on_a_rank(rank: int) -> list[tuple[Tensor, Tensor]]:
+    """A process whose share is empty: its loss beside that of one process."""
+    found = []
+    generator = torch.Generator().manual_seed(4)
+    local, global_ = torch.randn(3, C, 4, generator=generator), torch.randn(3, D, 2, generator=generator)
+    for critic in ("bilinear", "concat", "dot"):
+        for estimator in ("infonce", "smile", "jsd"):
+            losses = []
+            for gather in (True, False):
+                torch.manual_seed(0)
+                units = None if critic == "bilinear" else 4
+                loss = LocalDIMLoss(C, D, critic=critic, estimator=estimator, units=units, gather=gather)
+                empty = gather and rank == 0
+                losses.append(loss(*((local[:0], torch.zeros(0, D)) if empty else (local, global_))))
+            losses[0].backward()
+            found.append((losses[0].detach(), losses[1].detach()))
+    return found
+
+
 def collectives(loss: nn.Module, rank: int) -> int:
     """How many collectives a loss of unmasked features calls in its forward pass."""
     called, names = [], ("all_gather", "all_reduce")
@@ -193,6 +212,10 @@ def main() -> None:
     results["globals differ"] = error_of(lambda: bilinear(good[0], torch.zeros(2, D, 1 + rank)))
     results["wrong on one rank"] = error_of(lambda: bilinear(good[0][:, : C - rank], good[1]))
     results["one in all"] = error_of(lambda: bilinear(*(part[: 1 - rank] for part in good)))
+    results["group on one rank"] = error_of(lambda: bilinear(*good, group=torch.tensor([0, 1]) if rank == 0 else None))
+    results["none on a rank"] = none_on_a_rank(rank)
+    alone = InfoMaxLoss(D, D, same_side=True, estimator="dv", gather=True)
+    results["one pair in all"] = error_of(lambda: alone(*(torch.ones(1 - rank, D) for _ in range(2))))
     on_one = DIMLoss(C, D, (4,), alpha=1.0, units=4, gather=True)
     if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
         results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local

@@ -80,6 +80,12 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
             "ValueError: local must hold at least 2 examples over all processes, got 1"
         )
         assert found["table"].startswith("TypeError: scores must be streamed or dense to gather negatives, got TableS")
+    for found in results:
+        for gathered, alone in found["none on a rank"]:
+            assert torch.allclose(gathered, alone, rtol=1e-5)
+        assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")
+    assert results[0]["group on one rank"].startswith("ValueError: group must be None with gather=True")
+    assert "rank 0 raised an error" in results[1]["group on one rank"]
     assert results[0]["wrong on one rank"].startswith(
         "RuntimeError: gather=True needs the features of every process, and"
     )

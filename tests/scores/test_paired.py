@@ -167,3 +167,12 @@ def test_clipped_scores_refuse_a_shift() -> None:
     assert clipped.shifted(0.0) is clipped
     with pytest.raises(NotImplementedError, match="clipped scores cannot be shifted; shift them first, then clip"):
         clipped.shifted(1.0)
+
+
+def test_a_half_table_is_widened_before_it_is_shifted_or_scaled() -> None:
+    table = torch.full((3, 3), 300.0, dtype=torch.bfloat16)
+    assert F.dense_scores(table).shifted(1.0).joint().tolist() == [301.0] * 3
+    assert (
+        F.dense_scores((4e4 * torch.eye(3)).half()).scaled(2.0).joint().tolist()
+        == [float(torch.tensor(4e4).half()) * 2] * 3
+    )

@@ -96,7 +96,7 @@ class Towers(nn.Module):
         self.one, self.two = nn.Linear(3, 4), nn.Linear(2, 4)
 
     def forward(self, a: Tensor, b: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
-        return {"local": scale * self.one(a), "global_": self.two(b)}
+        return {"x": scale * self.one(a), "y": self.two(b)}
 
 
 @pytest.mark.parametrize("as_dict", [False, True])

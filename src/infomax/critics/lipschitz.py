@@ -75,6 +75,8 @@ class LipschitzLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
+        check_positive("in_features", in_features)
+        check_positive("out_features", out_features)
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(out_features, in_features)))
         self.bias = nn.Parameter(torch.zeros(out_features))
 

@@ -35,6 +35,11 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, rows: Tensor) -> Tensor:
         if not (self.over_processes and self.training and several_processes()):
+            if self.training and len(rows) == 1:
+                raise ValueError(
+                    "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or "
+                    ".eval() the critic"
+                )
             return super().forward(rows)
         wide = widened(rows)
         ours = wide.mean(0) if len(wide) else wide.sum(0)
@@ -45,7 +50,7 @@ class BatchNorm(nn.BatchNorm1d):
         mean = (count * means).sum(0) / total
         variance = (spreads + count * (means - mean).square()).sum(0) / total
         if self.track_running_stats:
-            self._record(mean.detach(), variance.detach() * total / (total - 1))
+            self._record(mean.detach(), variance.detach() * total / (total - 1).clamp_min(1))
         normalised = (wide - mean) * (variance + self.eps).rsqrt()
         return (normalised * self.weight + self.bias).to(rows.dtype)
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_number
 from infomax._precision import widened
 
 __all__ = ["LearnedScale"]
@@ -33,8 +34,8 @@ class LearnedScale(nn.Module):
 
     def __init__(self, start: float, *, largest: float = 100.0) -> None:
         super().__init__()
-        self.log_value = nn.Parameter(torch.tensor(math.log(start)))
-        self.largest = largest
+        self.log_value = nn.Parameter(torch.tensor(math.log(check_number("start", start, above=0))))
+        self.largest = check_number("largest", largest, above=0)
 
     @property
     def value(self) -> Tensor:

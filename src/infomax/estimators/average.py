@@ -35,11 +35,15 @@ class LogAverage(nn.Module):
 
     @torch.no_grad()
     def forward(self, log_newest: Tensor) -> Tensor:
-        """Return the log of the average with one more value in it, of which the log is given; nothing changes."""
+        """Return the log of the average with one more value in it, of which the log is given; nothing changes.
+
+        A value that is not finite is left out, as an optimizer's step is skipped after an overflow.
+        """
         log_newest = log_newest.to(self.value.dtype)
         log_rate = self.value.new_tensor(self.rate).log()
         older = self.value + torch.log1p(-log_rate.exp())
-        return torch.where(self.value == -torch.inf, log_newest, torch.logaddexp(older, log_newest + log_rate))
+        updated = torch.where(self.value == -torch.inf, log_newest, torch.logaddexp(older, log_newest + log_rate))
+        return torch.where(log_newest.isfinite(), updated, self.value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogAverage:
         before = self.value

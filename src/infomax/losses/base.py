@@ -194,13 +194,15 @@ class InformationLoss(nn.Module, ABC):
         if not (gather and several_processes()):
             rows = self.pair(local, global_, **given)
             return rows, self.directions(rows)
-        if given["group"] is not None:
-            raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
+
+        def pair() -> Rows:
+            if given["group"] is not None:
+                raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
+            return self.pair(local, global_, **given, at_least=0)
+
         parameter = next(self.parameters(), None)
-        rows, shares = pair_everywhere(
-            lambda: self.pair(local, global_, **given, at_least=0),
-            global_.device if parameter is None else parameter.device,
-        )
+        device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
+        rows, shares = pair_everywhere(pair, device)
         return rows, [gather_scores(scores, shares) for scores in self.directions(rows)]
 
     def extra_repr(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
@@ -193,6 +194,7 @@ def _call(
     check_options(scale, clip, soft_clip)
     query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
     check_vectors(query, key)
+    _refuse_forward_mode(query, key)
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
@@ -206,3 +208,14 @@ def _call(
     bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
     value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
     return value, joint
+
+
+def _refuse_forward_mode(*rows: Tensor) -> None:
+    """The ops have gradients, and no derivatives along a direction: those would silently be 0."""
+    if torch.compiler.is_compiling():
+        return
+    duals = [forward_ad.unpack_dual(tensor) for tensor in rows]  # type: ignore[no-untyped-call]
+    if any(dual.tangent is not None for dual in duals):
+        raise NotImplementedError(
+            "the pairwise ops have no forward-mode derivatives (torch.func.jvp, dual tensors); use backward-mode ones"
+        )

@@ -10,6 +10,7 @@ from infomax._checks import check_floating, check_same_device, shape_of
 __all__ = [
     "check_features",
     "check_group",
+    "check_groups_left",
     "check_index",
     "check_mask_dtype",
     "check_mask_shape",
@@ -106,17 +107,27 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
         raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
 
 
-def check_group(group: object, global_: Tensor, *, sample_negatives: int | None, alone: bool) -> None:
-    """Raise unless ``group`` names a group for each example, and there are two groups where the batch is alone."""
+def check_group(group: object, global_: Tensor, *, sample_negatives: int | None) -> None:
+    """Raise unless ``group`` names a group for each example."""
     group = _check_integers("group", group)
     if tuple(group.shape) != (len(global_),):
         raise ValueError(f"group must have one integer per example, ({len(global_)},), got {shape_of(group)}")
     check_same_device(global_=global_, group=group)
     if sample_negatives is not None:
         raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
-    if alone and bool((group == group[:1]).all()):
+
+
+def check_groups_left(groups: Tensor, negatives: Tensor | None) -> None:
+    """Raise unless two groups are there, or negatives beside the batch.
+
+    Args:
+        groups: the different groups of the examples that have a location.
+        negatives: rows that are marginal for every global, or None.
+    """
+    if negatives is None and len(groups) == 1:
         raise ValueError(
-            f"group must hold at least two groups, got {int(group[0])} for every example: no pair would be marginal"
+            f"group must hold at least two groups among the examples with a real location, got only {int(groups[0])}: "
+            "no pair would be marginal"
         )
 
 

@@ -70,6 +70,8 @@ class Shares(NamedTuple):
     """Local rows of each process that form joint pairs."""
     keys: list[int]
     """All local rows of each process."""
+    globals_: int
+    """Q, the same on every process that has an example."""
     locations: int | None
     """P if every example of every process has all its locations and nothing else is there, else None."""
 
@@ -88,37 +90,42 @@ def pair_everywhere(pair: Callable[[], Rows], device: torch.device) -> tuple[Row
         ValueError: the processes disagree on the globals per example, or hold fewer than two examples together.
     """
     error: Exception | None = None
-    ours = [-1, 0, 0, 0, 0]
+    ours = [-1, 0, 0, 0, 0, 0]
     try:
         rows = pair()
-    except (TypeError, ValueError, NotImplementedError) as raised:
+    except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
         error = raised
     else:
         pairing = rows.pairing
         locations = pairing.locations if pairing.uniform else None
-        ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0]
+        beside = int((pairing.key_group >= pairing.examples).any()) if len(pairing.key_group) else 0
+        ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0, beside]
     shape = torch.tensor(ours, device=device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
     everybody: list[list[int]] = torch.stack(shapes).tolist()
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete = (list(column) for column in zip(*everybody, strict=True))
+    examples, globals_, joint_keys, keys, complete, beside_any = (
+        list(column) for column in zip(*everybody, strict=True)
+    )
     failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
     if failed:
         raise RuntimeError(
             f"gather=True needs the features of every process, and rank {', '.join(failed)} raised an error; its "
             "message is in the log of that process"
         )
-    if len({count for count, present in zip(globals_, examples, strict=True) if present}) > 1:
+    globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
+    if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
-    if sum(examples) < 2 and keys == joint_keys:
+    if sum(examples) < 2 and not any(beside_any):
         raise ValueError(
             f"local must hold at least 2 examples over all processes, got {sum(examples)}: an InfoMax objective needs "
             "other examples as negatives"
         )
     found = {count for count, present in zip(complete, examples, strict=True) if present}
-    return rows, Shares(examples, joint_keys, keys, (found.pop() or None) if len(found) == 1 else None)
+    q = max(globals_)
+    return rows, Shares(examples, joint_keys, keys, q, (found.pop() or None) if len(found) == 1 else None)
 
 
 def gather_pairing(pairing: Pairing, shares: Shares) -> tuple[Pairing, Pairing]:
@@ -131,7 +138,7 @@ def gather_pairing(pairing: Pairing, shares: Shares) -> tuple[Pairing, Pairing]:
     Returns:
         The pairing of our globals with all rows, and that of all globals with all rows.
     """
-    rank, device, q = dist.get_rank(), pairing.key_group.device, pairing.globals_
+    rank, device, q = dist.get_rank(), pairing.key_group.device, shares.globals_
     offset, total = sum(shares.examples[:rank]), sum(shares.examples)
     first = sum(shares.keys[:rank])
     if shares.locations is not None:

@@ -13,7 +13,14 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from infomax.pairs.checks import check_features, check_group, check_index, check_negatives, check_present
+from infomax.pairs.checks import (
+    check_features,
+    check_group,
+    check_groups_left,
+    check_index,
+    check_negatives,
+    check_present,
+)
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
@@ -115,8 +122,9 @@ def pair_rows(
     n, q = globals_.shape[:2]
     rows, key_group, query_group, groups = own.rows, own.example, None, n
     if group is not None:
-        check_group(group, global_, sample_negatives=sample_negatives, alone=negatives is None)
-        _, ids = torch.unique(group if own.kept is None else group[own.kept], return_inverse=True)
+        check_group(group, global_, sample_negatives=sample_negatives)
+        found, ids = torch.unique(group if own.kept is None else group[own.kept], return_inverse=True)
+        check_groups_left(found, negatives)
         key_group, query_group = ids[own.example], ids.repeat_interleave(q)
     marginal = None
     if sample_negatives is not None and sample_negatives != n - 1:

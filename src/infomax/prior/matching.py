@@ -141,7 +141,9 @@ class PriorMatchingLoss(nn.Module):
         self.gradient_penalty = gradient_penalty
         self.saturating = saturating
         self.clip = _clip_of(clip, measure)
-        self.discriminator = PriorDiscriminator(dim, hidden)
+        if not isinstance(hidden, tuple | list):
+            raise TypeError(f"hidden must be a tuple of widths, got {type(hidden).__name__}")
+        self.discriminator = PriorDiscriminator(dim, tuple(check_positive("hidden", width) for width in hidden))
         self.to(device=device, dtype=dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

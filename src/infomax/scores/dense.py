@@ -111,7 +111,7 @@ class DenseScores(PairScores):
         pairing = self.pairing
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
         pairs = self._pairs_a_tile()
-        rows = min(self.query.shape[0], math.isqrt(pairs))
+        rows = max(1, min(self.query.shape[0], math.isqrt(pairs)))
         columns = pairs // rows
         # Split once, so that the gradient of each part is written once and not added into one of full size.
         keys = list(zip(torch.split(key, columns), torch.split(pairing.marginal_group(), columns), strict=True))
@@ -140,7 +140,7 @@ class TableScores(PairScores):
 
     def __init__(self, table: Tensor, pairing: Pairing) -> None:
         super().__init__(pairing)
-        self.table = table
+        self.table = widened(table)
 
     def scaled(self, factor: float) -> TableScores:
         return TableScores(self.table * factor, self.pairing)
@@ -150,10 +150,10 @@ class TableScores(PairScores):
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         pairing = self.pairing
-        table = widened(self.table)
+        table = self.table
         keep = pairing.query_group[:, None] != pairing.key_group[None, :]
         marginal = reduce_table(table, keep, reduction, clip, soft_clip)
         return Reduced(table[pairing.joint_query, pairing.joint_key], marginal)
 
     def joint(self) -> Tensor:
-        return widened(self.table[self.pairing.joint_query, self.pairing.joint_key])
+        return self.table[self.pairing.joint_query, self.pairing.joint_key]

@@ -102,11 +102,11 @@ class StreamedScores(PairScores):
         """Joint scores alone: a small product an example."""
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
-        query = self.query.to(acc).view(pairing.examples, pairing.globals_, -1)
+        query = self.query.to(acc).view(pairing.examples, pairing.globals_, self.query.shape[1])
         key = self.key[pairing.first : pairing.first + pairing.joint_keys].to(acc)
         if pairing.locations is None:
             return self.scale * (query[pairing.key_example] * key[:, None]).sum(-1).flatten()
-        key = key.view(pairing.examples, pairing.locations, -1)
+        key = key.view(pairing.examples, pairing.locations, key.shape[1])
         with torch.autocast(key.device.type, enabled=False):  # it would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
 
@@ -116,7 +116,7 @@ class StreamedScores(PairScores):
         acc = accumulation_dtype(self.key.dtype)
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
         if pairing.uniform and pairing.locations is not None:
-            by_example = key.view(pairing.examples, pairing.locations, -1).sum(1, dtype=acc)
+            by_example = key.view(pairing.examples, pairing.locations, key.shape[1]).sum(1, dtype=acc)
         else:
             by_example = key.new_zeros(pairing.groups, key.shape[1], dtype=acc)
             by_example = by_example.index_add(0, pairing.marginal_group(), key.to(acc))

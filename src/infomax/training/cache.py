@@ -78,6 +78,8 @@ def cached_backward(
         torch.Size([8, 3, 3, 3])
     """
     check_positive("chunk_size", chunk_size)
+    if not isinstance(features, nn.Module):
+        raise TypeError(f"features must be a torch.nn.Module, got {type(features).__name__}")
     for name, module in features.named_modules():
         if isinstance(module, _BatchNorm) and module.training:
             raise ValueError(
