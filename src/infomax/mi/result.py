@@ -107,7 +107,7 @@ class MIEstimate(float):
 
     @property
     def saturated(self) -> bool:
-        """Whether something speaks against the estimate: it is near what n rows can certify, or the folds disagree."""
+        """Whether something speaks against the estimate, such as folds that disagree; ``doubts`` says what."""
         return bool(self.doubts)
 
     def plot(self, ax: Axes | None = None) -> Axes:
