@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from infomax._random import RandomState, as_generator
+from infomax._random import RandomState
 from infomax.evaluation.checks import check_labelled
 from infomax.evaluation.extract import Progress
-from infomax.evaluation.fit import accuracy, fit, seeded
+from infomax.evaluation.probes.train import trained_accuracy
 from infomax.evaluation.standardise import Standardise
 
 __all__ = ["LinearProbe", "linear_probe"]
@@ -77,20 +78,15 @@ def linear_probe(
         True
     """
     train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels, dtype=torch.float32)
-    generator = as_generator(random_state)
-    device = train.features.device
-    with seeded(generator, device):
-        probe = LinearProbe(train.features, classes).to(device)
-        fit(
-            probe,
-            train.features,
-            train.labels,
-            epochs=epochs,
-            lr=lr,
-            batch_size=batch_size,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            random_state=generator,
-            progress=progress,
-        )
-    return accuracy(probe, test.features, test.labels)
+    return trained_accuracy(
+        partial(LinearProbe, train.features, classes),
+        train,
+        test,
+        random_state=random_state,
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        progress=progress,
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from infomax._random import RandomState, as_generator
+from infomax._random import RandomState
 from infomax.evaluation.checks import check_labelled
 from infomax.evaluation.extract import Progress
-from infomax.evaluation.fit import accuracy, fit, seeded
+from infomax.evaluation.probes.train import trained_accuracy
 
 __all__ = ["MLPProbe", "mlp_probe"]
 
@@ -92,20 +93,15 @@ def mlp_probe(
         True
     """
     train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels, dtype=torch.float32)
-    generator = as_generator(random_state)
-    device = train.features.device
-    with seeded(generator, device):
-        probe = MLPProbe(train.features.shape[1], classes, hidden=hidden, dropout=dropout).to(device)
-        fit(
-            probe,
-            train.features,
-            train.labels,
-            epochs=epochs,
-            lr=lr,
-            batch_size=batch_size,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            random_state=generator,
-            progress=progress,
-        )
-    return accuracy(probe, test.features, test.labels)
+    return trained_accuracy(
+        partial(MLPProbe, train.features.shape[1], classes, hidden=hidden, dropout=dropout),
+        train,
+        test,
+        random_state=random_state,
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        progress=progress,
+    )
