@@ -179,6 +179,11 @@ class TestGradientPenalty:
         assert gradient_penalty(critic, local, global_).detach() < 0.2
         assert losses[-1] < losses[0] - 0.3
 
+    def test_features_of_another_dtype(self) -> None:
+        critic = ConcatCritic(C, D, units=4)
+        with pytest.raises(TypeError, match=r"local must have the dtype of the parameters.*loss_fn\.to"):
+            gradient_penalty(critic, torch.zeros(3, C).half(), torch.zeros(3, D).half())
+
     def test_no_grad_and_a_flat_critic(self) -> None:
         critic = ConcatCritic(C, D, units=4)
         for parameter in critic.parameters():
@@ -208,6 +213,8 @@ class TestGlobalBaseline:
             GlobalBaseline(D)(torch.zeros(4, 3))
         with pytest.raises(TypeError, match="global_ must have a real floating dtype"):
             GlobalBaseline(D)(torch.zeros(4, D).long())
+        with pytest.raises(TypeError, match=r"global_ must have the dtype of the parameters.*loss_fn\.to"):
+            GlobalBaseline(D)(torch.zeros(4, D).half())
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_value_per_example() -> None:
             {},
             {"y": torch.zeros(3, D)},
             ValueError,
-            r"x and y must hold the same examples, got 7 .* and 3 from \(3, 5\)",
+            r"x and y must hold the same examples, got batch sizes 7 from .* and 3 from \(3, 5\)",
         ),
         ({}, {"y": torch.zeros(N, D, 2)}, ValueError, r"y must have shape \(N, channels\), got \(7, 5, 2\)"),
         ({}, {"negatives": torch.zeros(3, D)}, ValueError, "negatives must be None with symmetric=True"),

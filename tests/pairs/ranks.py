@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from infomax import NWJ, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
 from infomax.losses.base import InformationLoss
 from infomax.pairs.processes import all_gather_rows
 from infomax.scores import TableScores, gather_scores
+from infomax.training import cached_backward
 
 C, D = 3, 2
 SHARES = (1, 4)  # one example on a rank
@@ -64,6 +66,15 @@ class Distance(nn.Module):
 
     def forward(self, local: Tensor, global_: Tensor) -> Tensor:
         return -(local - self.embed(global_)).square().sum(1)
+
+
+class Views(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4 * C, D), nn.Linear(4 * C, D)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.first(images.flatten(1)), self.second(images.flatten(1)).tanh()
 
 
 def build(case: Case, *, gather: bool = True) -> InformationLoss:
@@ -185,6 +196,28 @@ def collectives(loss: nn.Module, rank: int) -> int:
     return len(called)
 
 
+def large_batch(rank: int) -> dict[str, Any]:
+    """A step of `cached_backward` with a wrapped encoder and gathered negatives, and how often gradients travel."""
+    images = torch.randn(8, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    images = images[:3] if rank == 0 else images[3:]
+    loss_fn = InfoMaxLoss(D, D, critic="bilinear", gather=True, dtype=torch.float64)
+    found: dict[str, Any] = {}
+    for cached in (False, True):
+        torch.manual_seed(0)
+        encoder = nn.parallel.DistributedDataParallel(Views().double())
+        travels: list[int] = []
+        encoder.register_comm_hook(travels, lambda seen, bucket: (seen.append(1), allreduce_hook(None, bucket))[1])
+        if cached:
+            found["loss"] = cached_backward(encoder, loss_fn, images, chunk_size=2)
+        else:
+            loss = loss_fn(*encoder(images))
+            loss.backward()
+            found["expected loss"] = loss.detach()
+        found["travels"] = len(travels)
+        found["gradients" if cached else "expected"] = [parameter.grad.clone() for parameter in encoder.parameters()]
+    return found
+
+
 def main() -> None:
     rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
@@ -203,6 +236,7 @@ def main() -> None:
     wrapped = nn.parallel.DistributedDataParallel(build(case))
     results["ddp"] = outcome(wrapped, share(rank, whole_batch(case)), case)
 
+    results["large batch"] = large_batch(rank)
     rows = torch.full((SHARES[rank], 2), float(rank))
     results["rows"] = all_gather_rows(rows, list(SHARES))
     results["aliased"] = aliased_gradient()

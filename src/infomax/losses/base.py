@@ -106,14 +106,9 @@ class InformationLoss(nn.Module, ABC):
             group: an integer per example, (N,); examples of one group are no negatives of each other.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
-        given: dict[str, Any] = {
-            "mask": mask,
-            "batch": batch,
-            "negatives": negatives,
-            "group": group,
-            "generator": generator,
-        }
-        rows, directions = self._score(local, global_, given, gather=self.gather)
+        rows, directions = self._score(
+            local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
+        )
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
@@ -138,14 +133,10 @@ class InformationLoss(nn.Module, ABC):
             >>> scores = loss_fn.scores(torch.randn(4, 16, 2, 2), torch.randn(4, 8))
             >>> loss, nats = loss_fn.estimator(scores), loss_fn.estimator.mutual_information(scores)
         """
-        given: dict[str, Any] = {
-            "mask": mask,
-            "batch": batch,
-            "negatives": negatives,
-            "group": group,
-            "generator": generator,
-        }
-        return self._score(local, global_, given, gather=self.gather)[1][0]
+        _, directions = self._score(
+            local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
+        )
+        return directions[0]
 
     def mutual_information(
         self,
@@ -173,24 +164,17 @@ class InformationLoss(nn.Module, ABC):
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        given: dict[str, Any] = {
-            "mask": mask,
-            "batch": batch,
-            "negatives": negatives,
-            "group": group,
-            "generator": generator,
-        }
         with measuring(self, global_, gather=gather):
-            _, directions = self._score(local, global_, given, gather=gather)
+            _, directions = self._score(
+                local, global_, gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
+            )
             return _mean([self.estimator.mutual_information(scores) for scores in directions])
 
     def directions(self, rows: Rows) -> list[PairScores]:
         """Score the rows; once, or once for either side as the global one."""
         return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
 
-    def _score(
-        self, local: Tensor, global_: Tensor, given: dict[str, Any], *, gather: bool
-    ) -> tuple[Rows, list[PairScores]]:
+    def _score(self, local: Tensor, global_: Tensor, gather: bool, **given: Any) -> tuple[Rows, list[PairScores]]:
         if not (gather and several_processes()):
             rows = self.pair(local, global_, **given)
             return rows, self.directions(rows)

@@ -168,7 +168,7 @@ class GlobalDIMLoss(InformationLoss):
     ) -> Rows:
         if batch is not None:
             raise ValueError("batch must be None: the global objective encodes maps of one size; pad them, with a mask")
-        check_features(local, global_, mask, at_least=0)
+        check_features(local, global_, mask, at_least=at_least if negatives is None and self.in_batch else 0)
         present = None
         if mask is not None:
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)

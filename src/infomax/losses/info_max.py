@@ -129,16 +129,6 @@ class InfoMaxLoss(InformationLoss):
         for name, vectors in (("x", local), ("y", global_)):
             if check_floating(name, vectors).ndim != 2:
                 raise ValueError(f"{name} must have shape (N, channels), got {shape_of(vectors)}")
-        if len(local) != len(global_):
-            raise ValueError(
-                f"x and y must hold the same examples, got {len(local)} from {shape_of(local)} and {len(global_)} from "
-                f"{shape_of(global_)}"
-            )
-        if len(local) < at_least and negatives is None:
-            raise ValueError(
-                f"x and y must hold at least {at_least} examples, got {len(local)}: an InfoMax objective needs other "
-                "examples as negatives; a DataLoader leaves out a last batch of one with drop_last=True"
-            )
         rows = pair_rows(
             local,
             global_,
@@ -148,6 +138,7 @@ class InfoMaxLoss(InformationLoss):
             sample_negatives=self.sample_negatives,
             generator=generator,
             at_least=at_least,
+            names=("x", "y"),
         )
         self.critic.check(local, global_)
         if not self.same_side:
@@ -207,8 +198,7 @@ class InfoMaxLoss(InformationLoss):
         gather: bool = False,
     ) -> Tensor:
         """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
-        options = {"negatives": negatives, "group": group, "generator": generator}
-        return super().mutual_information(x, y, **options, gather=gather)  # type: ignore[arg-type]
+        return super().mutual_information(x, y, negatives=negatives, group=group, generator=generator, gather=gather)
 
     def directions(self, rows: Rows) -> list[PairScores]:
         first = self.critic.score_rows(rows.local, rows.global_, rows.pairing)

@@ -60,14 +60,9 @@ def build_parts(
 
 def check_not_shared(name: str, module: object) -> None:
     """Raise ``TypeError`` if a module given to two terms holds state, which both would write."""
-    if isinstance(module, nn.Module) and (
-        any(True for _ in module.parameters()) or any(True for _ in module.buffers())
-    ):
+    if isinstance(module, nn.Module) and module.state_dict(keep_vars=True):
         kind = type(module).__name__
         raise TypeError(
             f"{name} must not be a module with state where two terms use it, got {kind}; give its short name, or a "
-            f"factory such as lambda: {kind}(...), and each term gets its own"
-            if name == "estimator"
-            else f"{name} must not be a module where two terms use it, got {kind}; give its short name, or a factory "
-            f"such as partial({kind}, ...), and each term gets its own"
+            f"factory such as partial({kind}, ...), and each term gets its own"
         )

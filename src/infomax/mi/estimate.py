@@ -87,8 +87,9 @@ def estimate_mi(
     Numerics:
         Ranks make heavy tails harmless; with ``"standardise"`` they are not. A fold's critic is bounded from both sides
         before its test rows are seen: T becomes log((1 - eps) e^min(T - z, c) + eps), with c = log(m / 10) for m
-        marginal validation pairs and eps = 1 / n. So no bound overflows, and strong dependence reads as what n rows
-        can certify, flagged. The best estimate passes the larger of log n and the bound never.
+        marginal validation pairs and eps = 1 / n. So no bound overflows, and strong dependence reads as what n rows can
+        certify, flagged. The best estimate never exceeds the larger of log n and
+        the bound.
 
     Source:
         Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;
@@ -102,9 +103,7 @@ def estimate_mi(
         >>> abs(estimate.nats - 0.69) < 0.1
         True
     """
-    options = Options(
-        estimator, objective, preprocess, start, folds, confidence, hidden, max_steps, permutations, progress
-    )
+    options = Options(estimator, objective, preprocess, start, folds, confidence, hidden, max_steps, permutations)
     generator = as_generator(random_state)
     of_x, of_y = columns_of(x, y, discrete=discrete)
     side_x, side_y = as_pairs(of_x, of_y)

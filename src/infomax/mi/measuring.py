@@ -39,10 +39,8 @@ def measure(
     n = len(x.values)
     fitted = fit(x, y, options, generator, bar, groups)
     reading = read(fitted.critics, fitted.tests, options.reads(), groups)
-    places = [side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y)]
-    best = best_estimate(
-        *(places[0], places[1]), fitted.critics, fitted.tests, reading, options.confidence, generator, groups
-    )
+    place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
+    best = best_estimate(place_x, place_y, fitted.critics, fitted.tests, reading, options.confidence, generator, groups)
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)

@@ -36,7 +36,6 @@ class Options:
     hidden: tuple[int, ...] = (96, 64)
     max_steps: int | None = None
     permutations: int | None = None
-    progress: bool = False
 
     def __post_init__(self) -> None:
         check_choice("preprocess", self.preprocess, MARGINALS)
@@ -45,8 +44,10 @@ class Options:
             raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
         if not 2 <= check_positive("folds", self.folds) <= MINIMUM_ROWS // 5:
             raise ValueError(f"folds must be between 2 and {MINIMUM_ROWS // 5}, got {self.folds}")
-        if not self.hidden or any(check_positive("hidden", units) < 1 for units in self.hidden):
+        if not self.hidden:
             raise ValueError(f"hidden must name the units of at least one layer, got {self.hidden}")
+        for units in self.hidden:
+            check_positive("hidden", units)
         if self.max_steps is not None:
             check_integer("max_steps", self.max_steps, at_least=0)
         if self.permutations is not None:

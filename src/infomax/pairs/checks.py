@@ -20,7 +20,13 @@ __all__ = [
 
 
 def check_features(
-    local: Tensor, global_: Tensor, mask: Tensor | None = None, *, batch: Tensor | None = None, at_least: int = 2
+    local: Tensor,
+    global_: Tensor,
+    mask: Tensor | None = None,
+    *,
+    batch: Tensor | None = None,
+    at_least: int = 2,
+    names: tuple[str, str] = ("local", "global_"),
 ) -> None:
     """Raise unless local (N, c, \\*spatial), global (N, d, \\*spatial) and mask fit together.
 
@@ -30,39 +36,43 @@ def check_features(
         mask: bool, (N, \\*spatial) of the local features.
         batch: the example of each row; checked by :func:`check_index`.
         at_least: the smallest N.
+        names: of both sides, for messages.
     """
-    check_floating("local", local)
+    sides = dict(zip(names, (local, global_), strict=True))
+    first, second = names
+    check_floating(first, local)
     if isinstance(global_, Tensor) and global_.ndim == 1:
         raise ValueError(
-            f"global_ must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; are these "
+            f"{second} must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; are these "
             "labels? It takes the global features of an encoder"
         )
-    check_floating("global_", global_)
+    check_floating(second, global_)
     if mask is not None:
         check_mask_dtype(mask)
     if mask is not None and batch is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
-    check_same_device(local=local, global_=global_, mask=mask)
-    for name, tensor in (("local", local), ("global_", global_)):
+    check_same_device(**sides, mask=mask)
+    for name, tensor in sides.items():
         if tensor.ndim < 2:
             raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
     if batch is None and local.shape[0] != global_.shape[0]:
+        ragged = first == "local" and local.ndim == 2 and local.shape[0]
         raise ValueError(
-            "local and global_ must hold the same examples, got batch sizes "
+            f"{first} and {second} must hold the same examples, got batch sizes "
             f"{local.shape[0]} from {shape_of(local)} and {global_.shape[0]} from {shape_of(global_)}"
-            + ("; rows of a ragged batch come with batch=index" if local.ndim == 2 and local.shape[0] else "")
+            + ("; rows of a ragged batch come with batch=index" if ragged else "")
         )
     if global_.shape[0] < at_least:
         raise ValueError(
-            f"{'local' if batch is None else 'global_'} must hold at least {at_least} examples, got {global_.shape[0]} "
+            f"{first if batch is None else second} must hold at least {at_least} examples, got {global_.shape[0]} "
             f"from {shape_of(local if batch is None else global_)}: an InfoMax objective needs other examples as "
             "negatives; a DataLoader leaves out a last batch of one with drop_last=True, negatives=rows brings others"
         )
-    for name, tensor in (("local", local), ("global_", global_)):
+    for name, tensor in sides.items():
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask_shape("local " + shape_of(local), mask, (local.shape[0], *local.shape[2:]))
+        check_mask_shape(f"{first} {shape_of(local)}", mask, (local.shape[0], *local.shape[2:]))
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:

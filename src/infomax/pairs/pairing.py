@@ -102,7 +102,7 @@ class Pairing:
     def marginal_count(self) -> Tensor:
         """Number of marginal locals of each global, shape (M,), float32."""
         group = self.marginal_group()
-        if self.locations is not None and self.uniform and self.groups == self.examples:
+        if self.locations is not None and self.uniform:
             count = group.shape[0] - self.locations
             return torch.full_like(self.query_group, count, dtype=torch.float32)
         own = torch.bincount(group, minlength=self.groups)[self.query_group]

@@ -98,7 +98,7 @@ def pair_everywhere(pair: Callable[[], Rows], device: torch.device) -> tuple[Row
     else:
         pairing = rows.pairing
         locations = pairing.locations if pairing.uniform else None
-        beside = int((pairing.key_group >= pairing.examples).any()) if len(pairing.key_group) else 0
+        beside = pairing.groups > pairing.examples  # given negatives have a group of their own
         ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0, beside]
     shape = torch.tensor(ours, device=device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
@@ -138,31 +138,27 @@ def gather_pairing(pairing: Pairing, shares: Shares) -> tuple[Pairing, Pairing]:
     Returns:
         The pairing of our globals with all rows, and that of all globals with all rows.
     """
-    rank, device, q = dist.get_rank(), pairing.key_group.device, shares.globals_
+    rank, q = dist.get_rank(), shares.globals_
     offset, total = sum(shares.examples[:rank]), sum(shares.examples)
-    first = sum(shares.keys[:rank])
     if shares.locations is not None:
-        example = torch.arange(total, device=device).repeat_interleave(shares.locations)
+        example = torch.arange(total, device=pairing.key_group.device).repeat_interleave(shares.locations)
         whole = Pairing(total, q, example, locations=shares.locations)
         group, marginal = example, None
     else:
-        # One integer per row says all: which example, whose negatives, and whether a joint pair comes of it.
-        group = torch.where(pairing.key_group < pairing.examples, pairing.key_group + offset, total)
-        rows = torch.arange(len(group), device=device)
-        if pairing.marginal_rows is not None:
-            serves = torch.zeros_like(group).index_fill_(0, pairing.marginal_rows, 1)
-        else:
-            serves = torch.ones_like(group)
-        packed = all_gather_rows(torch.stack([group, serves, (rows < pairing.joint_keys).long()], 1), shares.keys)
-        group, serves, joint = packed.unbind(1)
-        marginal = None if bool(serves.all()) else serves.nonzero().squeeze(1)
-        whole = Pairing(total, q, group[joint.bool()], key_group=group, marginal_rows=marginal, groups=total + 1)
+        # Given negatives have the group after the last example's. With in_batch=False they alone are marginal.
+        group = all_gather_rows(
+            torch.where(pairing.key_group < pairing.examples, pairing.key_group + offset, total), shares.keys
+        )
+        marginal = None if pairing.marginal_rows is None else (group == total).nonzero().squeeze(1)
+        parts = torch.split(group, shares.keys)
+        example = torch.cat([part[:joint] for part, joint in zip(parts, shares.joint_keys, strict=True)])
+        whole = Pairing(total, q, example, key_group=group, marginal_rows=marginal, groups=total + 1)
     ours = Pairing(
         pairing.examples,
         q,
         pairing.key_example,
         locations=pairing.locations,
-        first=first,
+        first=sum(shares.keys[:rank]),
         key_group=group,
         query_group=pairing.query_group + offset,
         marginal_rows=marginal,

@@ -87,6 +87,7 @@ def pair_rows(
     sample_negatives: int | None = None,
     generator: torch.Generator | None = None,
     at_least: int = 2,
+    names: tuple[str, str] = ("local", "global_"),
 ) -> Rows:
     """Check the features, leave out what is masked or not drawn, and pair what is left.
 
@@ -104,6 +105,7 @@ def pair_rows(
         sample_negatives: score each global against the locations of this many other examples; all when None.
         generator: where the draws come from; torch's global one when None.
         at_least: the smallest number of examples with a real location, where the batch gives the negatives.
+        names: of both sides, for messages.
 
     Raises:
         TypeError: a dtype is not floating, the mask is not bool, an index is not integer.
@@ -112,7 +114,7 @@ def pair_rows(
     if negatives is not None or not in_batch:
         check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives)
         at_least = min(at_least, 1)
-    check_features(local, global_, mask, batch=batch, at_least=at_least)
+    check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
     if batch is None:
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:
@@ -135,8 +137,10 @@ def pair_rows(
         more = rearrange(rows_of(negatives), "l p c -> (l p) c")
         beside = torch.arange(len(rows), len(rows) + len(more), device=local.device)
         rows, key_group, groups = torch.cat([rows, more]), torch.cat([key_group, torch.full_like(beside, n)]), n + 1
-        if not in_batch or marginal is not None:
-            marginal = beside if not in_batch or marginal is None else torch.cat([marginal, beside])
+        if not in_batch:
+            marginal = beside
+        elif marginal is not None:
+            marginal = torch.cat([marginal, beside])
     pairing = Pairing(
         n,
         q,

@@ -99,7 +99,7 @@ class StreamedScores(PairScores):
         return self._once("joint", self._joint)
 
     def _joint(self) -> Tensor:
-        """Joint scores alone: a small product an example."""
+        """Joint scores alone: a small product per example."""
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
         query = self.query.to(acc).view(pairing.examples, pairing.globals_, self.query.shape[1])
@@ -107,7 +107,7 @@ class StreamedScores(PairScores):
         if pairing.locations is None:
             return self.scale * (query[pairing.key_example] * key[:, None]).sum(-1).flatten()
         key = key.view(pairing.examples, pairing.locations, key.shape[1])
-        with torch.autocast(key.device.type, enabled=False):  # it would round the scores
+        with without_autocast(key):  # it would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
 
     def _sum(self) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as nnf
 from torch.utils.checkpoint import checkpoint
 
 from infomax._checks import check_floating, check_positive, check_same_device, shape_of
-from infomax._precision import widened
+from infomax._precision import check_module_dtype, widened
 from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.rows import rows_of
@@ -208,6 +208,7 @@ class CoordinateLoss(nn.Module):
         if mask is not None:
             check_mask_dtype(mask)
         check_same_device(local=local, global_=global_, mask=mask)
+        check_module_dtype(self, local=local, global_=global_)
         if tuple(local.shape[1:]) != (self.local_dim, *self.size) or not len(local):
             expected = shape_of(("N", self.local_dim, *self.size))
             raise ValueError(f"local must have the shape {expected} of local_dim and size, got {shape_of(local)}")

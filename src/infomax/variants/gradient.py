@@ -68,6 +68,7 @@ def gradient_penalty(
             "use a BilinearCritic, a CosineCritic or a ConcatCritic"
         )
     rows = pair_rows(local.detach(), global_.detach(), mask)
+    critic.check(local, global_)
     pairing = rows.pairing
     example, y = pairing.query_group, rows.global_
     size = torch.bincount(pairing.key_example, minlength=pairing.examples)

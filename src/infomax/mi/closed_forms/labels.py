@@ -75,14 +75,14 @@ def fit_head(
     shares = codes.bincount(minlength=len(levels)).double() / len(codes)
     known = (labels[validation][:, None] == levels).all(2)
     of_train, of_validation = (_functions(scores[rows], waves) for rows in (train, validation))
-    best, best_loss = None, math.inf
-    weights = of_train.new_zeros(of_train.shape[1], len(levels))
+    best_loss = math.inf
+    best = weights = of_train.new_zeros(of_train.shape[1], len(levels))
     for ridge in reversed(_RIDGES):
         weights = _regression(of_train, codes, weights, ridge)
         loss = float(-(torch.log_softmax(of_validation @ weights, 1) * known).sum(1).mean())
-        if best is None or loss < best_loss:
+        if loss < best_loss:
             best, best_loss = weights, loss
-    return LabelHead(marginals, waves, weights if best is None else best, levels, shares.log(), of_y)
+    return LabelHead(marginals, waves, best, levels, shares.log(), of_y)
 
 
 def _functions(scores: Tensor, waves: tuple[Tensor, Tensor]) -> Tensor:

@@ -30,7 +30,6 @@ class Best(NamedTuple):
     """Not below 0."""
     low: float
     high: float
-    standard_error: float
     method: str
     """How it was found."""
     different: int
@@ -87,7 +86,7 @@ def best_estimate(
     away = _MISSED * added + max(_UNLEARNT * learnt, by_heart / 2) + doubt
     method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
-    return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), error, method, len(alone))
+    return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), method, len(alone))
 
 
 def _standard_error(values: Tensor, groups: Tensor | None) -> float:
