@@ -25,7 +25,7 @@ class BatchNorm(nn.BatchNorm1d):
     `torch.nn.SyncBatchNorm` does the same on accelerators alone.
 
     Args:
-        features: channels of a row.
+        features: channels of a row; options of `torch.nn.BatchNorm1d` follow it.
 
     Shapes:
         (K, features) to (K, features).
@@ -52,7 +52,9 @@ class BatchNorm(nn.BatchNorm1d):
         if self.track_running_stats:
             self._record(mean.detach(), variance.detach() * total / (total - 1).clamp_min(1))
         normalised = (wide - mean) * (variance + self.eps).rsqrt()
-        return (normalised * self.weight + self.bias).to(rows.dtype)
+        if self.affine:
+            normalised = normalised * self.weight + self.bias
+        return normalised.to(rows.dtype)
 
     @torch.no_grad()
     def _record(self, mean: Tensor, variance: Tensor) -> None:
