@@ -4,9 +4,31 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import coverage, estimators, graphs, imports, kernels, mi, pairwise, peers, scaling, step, trained, tune
+from benchmarks import (
+    coverage,
+    estimators,
+    graphs,
+    imports,
+    kernels,
+    mi,
+    pairwise,
+    peers,
+    roofline,
+    scaling,
+    step,
+    trained,
+    tune,
+)
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
+BENCHMARKS = {
+    "pairwise": pairwise,
+    "step": step,
+    "scaling": scaling,
+    "imports": imports,
+    "peers": peers,
+    "tune": tune,
+    "roofline": roofline,
+}
 WITH_OPTIONS = {
     "mi": mi,
     "coverage": coverage,
