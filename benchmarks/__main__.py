@@ -18,6 +18,7 @@ from benchmarks import (
     step,
     trained,
     tune,
+    widths,
 )
 
 BENCHMARKS = {
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "peers": peers,
     "tune": tune,
     "roofline": roofline,
+    "widths": widths,
 }
 WITH_OPTIONS = {
     "mi": mi,

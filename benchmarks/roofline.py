@@ -51,8 +51,9 @@ def run(rounds: int, smoke: bool) -> None:
     title = (
         f"Forward and backward of a log-sum-exp with joint pairs, N globals against N x {LOCATIONS} locations, on an "
         f"H100:\n{TENSOR_FLOPS / 1e12:.0f} Tflop/s in bfloat16, {FLOAT32_FLOPS / 1e12:.0f} in float32, "
-        f"{HBM / 1e12} TB/s from memory, {L2 / 1e12} TB/s from L2.\nCounted, not measured. 'at least' is the slowest of the three taken "
-        "alone, 'at most' their sum, over four bare products."
+        f"{HBM / 1e12} TB/s from memory, {L2 / 1e12} TB/s from L2.\n"
+        "Counted, not measured. 'at least' is the slowest of the three taken alone, 'at most' their sum, over four "
+        "bare products."
     )
     text = f"{title}\n\n{table(rows)}\n"
     print(text)
