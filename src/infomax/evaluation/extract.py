@@ -78,7 +78,7 @@ def extract_features(
         >>> {layer: tuple(values.shape) for layer, values in features.items()}
         {'fc': (6, 1024), 'y': (6, 64)}
     """
-    check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))

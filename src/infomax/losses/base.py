@@ -52,7 +52,7 @@ class InformationLoss(nn.Module, ABC):
         local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         self.critic, self.estimator = build_parts(critic, estimator, local_dim, global_dim, units, gather=gather)
         if sample_negatives is not None:
-            check_positive("sample_negatives", sample_negatives)
+            sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
         if gather and sample_negatives is not None:
             raise ValueError(

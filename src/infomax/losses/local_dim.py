@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_positive
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import InformationLoss
@@ -109,9 +110,9 @@ class LocalDIMLoss(InformationLoss):
             reduction=reduction,
         )
         if sample_locations is not None:
-            check_positive("sample_locations", sample_locations)
+            sample_locations = check_positive("sample_locations", sample_locations)
         self.sample_locations = sample_locations
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def pair(
         self,

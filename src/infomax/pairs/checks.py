@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
 
 __all__ = [
     "check_features",
@@ -52,6 +52,7 @@ def check_features(
     if mask is not None and batch is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
     check_same_device(**sides, mask=mask)
+    check_differentiable(sides)
     for name, tensor in sides.items():
         if tensor.ndim < 2:
             raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
@@ -77,7 +78,7 @@ def check_features(
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
     """Raise unless ``batch`` names an example for each row (K, c), and each example has a row."""
-    batch = _check_integers("batch", batch)
+    batch = check_integers("batch", batch)
     if local.ndim != 2 or tuple(batch.shape) != (len(local),):
         raise ValueError(
             f"batch must have the shape (K,) of rows local (K, c), got {shape_of(batch)} for local {shape_of(local)}"
@@ -119,7 +120,7 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
 
 def check_group(group: object, global_: Tensor, *, sample_negatives: int | None) -> None:
     """Raise unless ``group`` names a group for each example."""
-    group = _check_integers("group", group)
+    group = check_integers("group", group)
     if tuple(group.shape) != (len(global_),):
         raise ValueError(f"group must have one integer per example, ({len(global_)},), got {shape_of(group)}")
     check_same_device(global_=global_, group=group)
@@ -141,18 +142,14 @@ def check_groups_left(groups: Tensor, negatives: Tensor | None) -> None:
         )
 
 
-def _check_integers(name: str, value: object) -> Tensor:
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor of integers, got {kind}")
-    return value
-
-
 def check_mask_dtype(mask: object) -> None:
     """Raise unless ``mask`` is a bool tensor."""
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
+    if mask.layout != torch.strided or mask.is_nested:
+        raise TypeError(f"mask must be a dense tensor, got layout {mask.layout}; convert it with .to_dense()")
+    check_differentiable({"mask": mask}, learns=True)
 
 
 def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
