@@ -30,7 +30,7 @@ TAME = 2e4
 _SOURCE = Path(infomax.__file__).resolve().parent
 
 
-class Finding(AssertionError):
+class Finding(AssertionError):  # noqa: N818 (what a search looks for)
     """A call that ended in a way it must not."""
 
 

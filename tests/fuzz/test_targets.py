@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz.__main__ import stored
-from fuzz.targets import NAMES, run
+from fuzz import NAMES
+from fuzz.corpus import stored
+from fuzz.targets import run
 
 
 @pytest.mark.parametrize("name", NAMES)

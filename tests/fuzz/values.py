@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .source import Source
+from fuzz.source import Source
 
 __all__ = ["INTEGERS", "NUMBERS", "floats", "integers", "mask", "number", "option", "size", "tensor"]
 

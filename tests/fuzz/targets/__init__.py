@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from ..oracle import Refused
-from ..source import Source
+from fuzz.oracle import Refused
+from fuzz.source import Source
 
-__all__ = ["NAMES", "run"]
-
-NAMES = (
-    "losses",
-    "estimators",
-    "pairwise",
-    "prior",
-    "taps",
-    "information",
-    "probes",
-    "encoders",
-    "variants",
-    "training",
-)
-"""Short names of the targets, which are the names of their modules."""
+__all__ = ["run"]
 
 
 def run(name: str, data: bytes) -> bool:

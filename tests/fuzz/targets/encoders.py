@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from fuzz.oracle import attempt
+from fuzz.source import Source
+from fuzz.values import INTEGERS, option, size, tensor
 from infomax import encoders
 from infomax.encoders import Conv, ConvEncoder, StridedCrops
-
-from ..oracle import attempt
-from ..source import Source
-from ..values import INTEGERS, option, size, tensor
 
 _NAMES = (
     "local",

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 import infomax
+from fuzz.oracle import Finding, attempt, is_tame
+from fuzz.source import Source
+from fuzz.values import NUMBERS, mask, number, option, tensor
 from infomax import functional as F
 from infomax.scores import ClippedScores, PairScores
-
-from ..oracle import Finding, attempt, is_tame
-from ..source import Source
-from ..values import NUMBERS, mask, number, option, tensor
 
 _MEASURES = ("kl", "rkl", "hellinger", "chi2", "gan", "jsd", None, 3)
 _PER_GLOBAL = ("infonce_loss", "jsd_loss", "logistic_loss", "nwj_loss", "fdivergence_loss", "likelihood_loss")

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 import infomax
+from fuzz.oracle import Finding, attempt
+from fuzz.source import Source
+from fuzz.values import INTEGERS, NUMBERS, option
 from infomax import estimate_mi
 from infomax.mi import mutual_info
-
-from ..oracle import Finding, attempt
-from ..source import Source
-from ..values import INTEGERS, NUMBERS, option
 
 _ESTIMATORS = ["nwj", "dv", "infonce", "jsd", "smile", "tuba"]
 _WRONG: list[Any] = [
@@ -51,7 +50,7 @@ def run(source: Source) -> None:
         options["max_steps"] = option(source, [0], INTEGERS)
         attempt(mutual_info, x, y, **options, names=(*_NAMES, "X"))
         return
-    options["max_steps"] = option(source, [0, 1, 2], [v for v in INTEGERS if v not in (None,)])
+    options["max_steps"] = option(source, [0, 1, 2], [v for v in INTEGERS if v is not None])
     for name, plain, spoilt in _OPTIONS:
         if source.rarely():
             options[name] = option(source, plain, spoilt)

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import infomax
+from fuzz.oracle import Finding, attempt, is_tame
+from fuzz.source import Source
+from fuzz.values import INTEGERS, NUMBERS, integers, mask, option, size, tensor
 from infomax import DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss
-
-from ..oracle import Finding, attempt, is_tame
-from ..source import Source
-from ..values import INTEGERS, NUMBERS, integers, mask, option, size, tensor
 
 LOCAL, GLOBAL = 4, 3
 _ESTIMATORS: list[Any] = ["infonce", "jsd", "logistic", "dv", "nwj", "smile", "mine", "tuba", "alpha_tuba", "kl", "rkl"]

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fuzz.oracle import Finding, attempt, is_tame
+from fuzz.source import Source
+from fuzz.values import INTEGERS, integers, number, option, tensor
 from infomax.ops import pairwise_logsumexp, pairwise_softplus, use_backend, use_workspace
 from infomax.ops.pairwise import pairwise_with_joint
-
-from ..oracle import Finding, attempt, is_tame
-from ..source import Source
-from ..values import INTEGERS, integers, number, option, tensor
 
 
 def run(source: Source) -> None:

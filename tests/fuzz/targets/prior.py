@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
+from fuzz.oracle import attempt
+from fuzz.source import Source
+from fuzz.values import INTEGERS, NUMBERS, option, tensor
 from infomax import PriorMatchingLoss
-
-from ..oracle import attempt
-from ..source import Source
-from ..values import INTEGERS, NUMBERS, option, tensor
 
 _MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 _NAMES = ("dim", "prior", "hidden", "measure", "gradient_penalty", "clip", "dtype", "y")

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
+from fuzz.oracle import Finding, attempt
+from fuzz.source import Source
+from fuzz.values import INTEGERS, NUMBERS, integers, number, option, size, tensor
 from infomax import evaluation as ev
-
-from ..oracle import Finding, attempt
-from ..source import Source
-from ..values import INTEGERS, NUMBERS, integers, number, option, size, tensor
 
 
 def run(source: Source) -> None:

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from fuzz.oracle import Finding, attempt
+from fuzz.source import Source
+from fuzz.values import integers, option, size, tensor
 from infomax import tap
 from infomax.evaluation import extract_features
 from infomax.features import feature_shapes, taps
-
-from ..oracle import Finding, attempt
-from ..source import Source
-from ..values import integers, option, size, tensor
 
 
 class Sequence(nn.Module):
@@ -29,7 +28,7 @@ class Sequence(nn.Module):
         self.rnn, self.head = nn.GRU(4, 5, batch_first=True), nn.Linear(5, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        states, last = self.rnn(x)
+        _states, last = self.rnn(x)
         return self.head(last[0])
 
 

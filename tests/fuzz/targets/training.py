@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fuzz.oracle import Finding, attempt, is_tame
+from fuzz.source import Source
+from fuzz.values import INTEGERS, option, size, tensor
 from infomax import InfoMaxLoss
 from infomax.training import FeatureQueue, cached_backward
-
-from ..oracle import Finding, attempt, is_tame
-from ..source import Source
-from ..values import INTEGERS, option, size, tensor
 
 _NAMES = ("features", "loss_fn", "inputs", "chunk_size", "scaler", "x", "y", "negatives", "group", "local", "global_")
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
+from fuzz.oracle import Finding, attempt
+from fuzz.source import Source
+from fuzz.values import INTEGERS, mask, number, option, size, tensor
 from infomax import BilinearCritic, ConcatCritic, CoordinateLoss, CosineCritic, DotCritic, occlude
 from infomax.variants import activation_penalty, gradient_penalty
-
-from ..oracle import Finding, attempt
-from ..source import Source
-from ..values import INTEGERS, mask, number, option, size, tensor
 
 
 def run(source: Source) -> None:
