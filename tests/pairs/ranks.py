@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from infomax import NWJ, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax import NWJ, DIMLoss, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
 from infomax.losses.base import InformationLoss
 from infomax.pairs.processes import all_gather_rows
 from infomax.scores import TableScores, gather_scores
@@ -91,9 +91,9 @@ def build(case: Case, *, gather: bool = True) -> InformationLoss:
     if case.estimator == "ragged" or case.estimator.startswith("given"):
         return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
     # Bent, and then cut off.
-    soft = case.estimator == "softly clipped"
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
-    return LocalDIMLoss(C, D, estimator=bent if soft else case.estimator, **options)
+    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # by its name the latter is refused
+    return LocalDIMLoss(C, D, estimator=particular.get(case.estimator, case.estimator), **options)
 
 
 def whole_batch(case: Case) -> dict[str, Tensor]:
@@ -119,6 +119,8 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case) -> dict[str, 
     """Loss, estimate and gradients; the average of MINE has seen another batch before."""
     inner = loss.module if isinstance(loss, nn.parallel.DistributedDataParallel) else loss
     leaves = {name: value.clone().requires_grad_(value.is_floating_point()) for name, value in given.items()}
+    if inner.estimator.fits_density:  # refuses globals that learn
+        leaves["global_"].requires_grad_(False)
     used = dict(leaves)
     if case.estimator == "ragged":  # one to four rows per example, the last first
         n = len(used["local"])
@@ -136,7 +138,8 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case) -> dict[str, 
     results = {"loss": value.detach(), "nats": inner.mutual_information(*features, **used, gather=True)}
     results |= {name: buffer.clone() for name, buffer in inner.named_buffers()}
     gradients = {name: parameter.grad for name, parameter in inner.named_parameters()}
-    return results | gradients | {"local": leaves["local"].grad, "global_": leaves["global_"].grad}
+    of_features = {name: leaves[name].grad for name in ("local", "global_") if leaves[name].grad is not None}
+    return results | gradients | of_features
 
 
 def share(rank: int, given: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax.evaluation.checks import check_batch, check_labels
+from infomax.evaluation.checks import check_batch, check_labels, check_values
 from infomax.features.modes import evaluating
 from infomax.features.tapping import taps
 
@@ -79,6 +79,8 @@ def extract_features(
         {'fc': (6, 1024), 'y': (6, 64)}
     """
     batch_size = check_positive("batch_size", batch_size)
+    if isinstance(data, Tensor):
+        check_values(data=data)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
