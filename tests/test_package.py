@@ -30,6 +30,7 @@ STACK = [
     "_precision",
     "_random",
     "_extras",
+    "_modes",
     "ops",
     "pairs",
     "scores",
@@ -40,7 +41,7 @@ STACK = [
     "losses",
 ]
 # Beside the stack: what each of these rooms may import. Nothing in the stack imports them.
-SMALL = {"_checks", "_precision", "_random", "_extras"}
+SMALL = {"_checks", "_precision", "_random", "_extras", "_modes"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},

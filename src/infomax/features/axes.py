@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-__all__ = ["Witness", "shown_layout"]
+__all__ = ["Witness", "may_be_last", "shown_layout"]
 
 _SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of an output
     3: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
@@ -67,6 +67,16 @@ def _last_axis(module: nn.Module) -> int | None:
         own = nn.LayerNorm if isinstance(module, nn.LayerNorm) else nn.RMSNorm
         return module.normalized_shape[0] if type(module).forward is own.forward else None
     return None
+
+
+def may_be_last(encoder: nn.Module, size: int) -> bool:
+    """Whether a layer of the encoder keeps so many channels in the last axis.
+
+    Example:
+        >>> may_be_last(nn.Sequential(nn.Linear(4, 6), nn.GELU()), 6)
+        True
+    """
+    return any(_last_axis(module) == size for module in encoder.modules())
 
 
 class Witness:

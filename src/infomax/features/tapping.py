@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import shape_of
-from infomax.features.axes import Witness, shown_layout
-from infomax.features.modes import evaluating
+from infomax._modes import feature_pair
+from infomax.features.axes import Witness, may_be_last, shown_layout
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
 
@@ -70,13 +70,15 @@ class Tap(nn.Module):
             if len(whole) == local.ndim:  # slices keep the order of the axes, numbers do not
                 found = shown_layout(module, whole) if witness is None else witness.layout(module, whole, examples)
                 found = None if found == "N?C" else found
-            if found is None and local.ndim == len(whole) > 3:
+            unseen = witness is None and may_be_last(self.encoder, whole[-1])
+            if found is None and local.ndim == len(whole) > 3 and not unseen:
                 found = f"NC{'PQRSTUVW'[: local.ndim - 2]}"
             if found is None:
                 raise ValueError(
                     f"{layer.title} gives local features of shape {shape_of(local)}, and no module shows which axis "
-                    "holds the channels; pass local_layout='NPC' for (N, tokens, channels), or 'NCP' for (N, channels, "
-                    "locations)"
+                    "holds the channels; pass local_layout='NPC' for (N, tokens, channels), 'NCP' for (N, channels, "
+                    "locations), 'NHWC' or 'NCHW' for maps"
+                    + ("; or call the tap once before torch.compile" if witness is None else "")
                 )
             self._found.layout = found
         return self._found.layout
@@ -206,7 +208,8 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
 def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureShapes:
     """Measure what an encoder or a tap returns, so that an objective can be built for it.
 
-    It runs once in evaluation mode without gradients, and is left in the mode it was in.
+    It runs once in evaluation mode without gradients. Training modes, buffers such as batch-norm statistics, and
+    torch's random state are as before. `LocalDIMLoss.from_features` goes one step further.
 
     Args:
         features: a module that returns local and global features: a `Tap`, or one of `infomax.encoders`.
@@ -217,19 +220,15 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
         `FeatureShapes`; pass it on with ``DIMLoss(**shapes._asdict())``.
 
     Raises:
-        TypeError: the module does not return two tensors.
+        TypeError: ``features`` is no module, or does not return two tensors.
+        ValueError: features without channels.
 
     Example:
         >>> from infomax import encoders
         >>> feature_shapes(encoders.conv32(), torch.rand(1, 3, 32, 32))
         FeatureShapes(local_dim=128, local_size=(8, 8), global_dim=64)
     """
-    with evaluating(features), torch.no_grad():
-        output = features(*args, **kwargs)
-    pair = isinstance(output, tuple) and len(output) == 2
-    if not pair or not all(isinstance(item, Tensor) for item in output):
-        raise TypeError(f"features must return local and global features, got {type(output).__name__}; use tap")
-    local, global_ = output
+    local, global_ = feature_pair(features, args, kwargs)
     return FeatureShapes(local.shape[1], tuple(local.shape[2:]), global_.shape[1])
 
 

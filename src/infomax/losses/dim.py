@@ -14,6 +14,7 @@ from infomax.estimators import EstimatorLike
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.parts import check_not_shared
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -161,6 +162,19 @@ class DIMLoss(nn.Module):
         if gamma:
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
         self.to(device=device, dtype=dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> DIMLoss:
+        """Build the objective for a module that returns both features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import DIMLoss, encoders
+            >>> objective = DIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), alpha=1.0)
+            >>> objective.global_term.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def forward(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from infomax._precision import check_module_dtype
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import InformationLoss
+from infomax.losses.sizing import sized
 from infomax.pairs.checks import check_features
 from infomax.pairs.rows import Rows, pair_rows
 
@@ -153,6 +154,19 @@ class GlobalDIMLoss(InformationLoss):
         )
         self.map_encoder = map_encoder
         self.to(device=device, dtype=dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> GlobalDIMLoss:
+        """Build the loss for a module that returns local and global features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import GlobalDIMLoss, encoders
+            >>> loss_fn = GlobalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def pair(
         self,

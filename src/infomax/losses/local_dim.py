@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infomax._checks import check_positive
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import InformationLoss
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import Rows, pair_rows
 
 __all__ = ["LocalDIMLoss"]
@@ -112,6 +113,32 @@ class LocalDIMLoss(InformationLoss):
             check_positive("sample_locations", sample_locations)
         self.sample_locations = sample_locations
         self.to(device=device, dtype=dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> LocalDIMLoss:
+        """Build the loss for a module that returns local and global features, after one forward pass.
+
+        The pass is in evaluation mode without gradients. Training modes, gradients, buffers such as batch-norm
+        statistics, and torch's random state are as before.
+
+        Args:
+            features: a `infomax.tap`, or any module that returns local and global features.
+            example_batch: what to call it with; one example is enough. A tuple holds several arguments, a dict keyword
+                arguments.
+            **options: those of the class but for the sizes. The device is that of the features, if not given.
+
+        Raises:
+            TypeError: ``features`` is no module, or does not return two tensors; a size is among the options.
+            ValueError: features without channels.
+
+        Example:
+            >>> import torch
+            >>> from infomax import LocalDIMLoss, encoders
+            >>> loss_fn = LocalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.critic.local_projection.hidden.in_features
+            128
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim"))
 
     def pair(
         self,
