@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from ops.cases import make
+from ops.conftest import KERNELS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -72,7 +73,7 @@ def test_backward_twice_gives_the_same(backend: str, reduction: str, size: int) 
 
 @pytest.mark.parametrize("size", [2**16, 2**26])
 def test_results_repeat_bitwise(backend: str, size: int) -> None:
-    sizes = (8, 20, 6) if backend == "triton" else (30, 200, 6)  # the interpreter is slow
+    sizes = (8, 20, 6) if backend in KERNELS else (30, 200, 6)  # the interpreter is slow
     case = make("logsumexp", sizes, groups="shuffled").to(torch.float32)
     case.joint_query, case.joint_key = case.joint_query.repeat(3), case.joint_key.repeat_interleave(3)
     case.grad_joint = torch.randn(len(case.joint_key))

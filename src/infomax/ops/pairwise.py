@@ -8,8 +8,7 @@ from torch.autograd import forward_ad
 
 from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
-from infomax.ops.chunked.plan import may_keep
-from infomax.ops.dispatch import choose
+from infomax.ops.dispatch import choose, may_keep
 from infomax.ops.library import pairwise
 from infomax.ops.problem import REDUCTIONS, Reduction
 from infomax.ops.settings import workspace
@@ -198,10 +197,10 @@ def _call(
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
-    backend, space = choose(query, reduction), workspace()
+    space = workspace(query.device)
+    backend = choose(query, reduction, space)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    sizes = (query.shape[0], key.shape[0], query.shape[1])
-    keep = backend == "chunked" and differentiated and may_keep(*sizes, query.dtype, space)
+    keep = differentiated and may_keep(backend, query, key, reduction, space)
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]

@@ -61,8 +61,8 @@ class CoordinateLoss(nn.Module):
     Numerics:
         Logits become float32 at least before the softmax, under autocast too. The hidden units of all pairs of a
         location and a global are N Q P vectors; they are computed in chunks that fit into the workspace of the pairwise
-        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default), and again in the backward pass where one chunk does
-        not hold them all.
+        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default on a CPU), and again in the backward pass where one
+        chunk does not hold them all.
 
     Source:
         Hjelm et al. 2019, section 4.3. The classifier, which the paper leaves open, is one hidden layer on the
@@ -175,7 +175,7 @@ class CoordinateLoss(nn.Module):
         weight = widened(hidden[:0]).new_tensor(1.0) / (q * present.sum())
         # A pair holds: hidden units and their gradient, twice for the ReLU; logits, probabilities and their gradient.
         a_pair = 4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
-        size = max(1, workspace() // a_pair)
+        size = max(1, workspace(hidden.device) // a_pair)
         totals: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(place), size):
             chunk = (place[start : start + size], which[start : start + size])
