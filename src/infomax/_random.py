@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import torch
 
-__all__ = ["RandomState", "as_generator"]
+__all__ = ["RandomState", "as_generator", "drawing_from"]
 
 RandomState: TypeAlias = "int | np.integer | np.random.Generator | torch.Generator | None"
 """What ``random_state=`` takes."""
@@ -54,3 +54,15 @@ def as_generator(random_state: RandomState, name: str = "random_state") -> torch
             f"{type(random_state).__name__}"
         )
     return torch.Generator().manual_seed(seed)
+
+
+class _Drawing(TypedDict, total=False):
+    generator: torch.Generator
+
+
+def drawing_from(generator: torch.Generator | None) -> _Drawing:
+    """The keyword of a draw: ``torch.rand(n, **drawing_from(generator))``.
+
+    A draw of a size that varies cannot be compiled with ``generator=None``, only without the keyword.
+    """
+    return {} if generator is None else {"generator": generator}

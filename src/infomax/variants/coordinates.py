@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from infomax._checks import check_floating, check_positive, check_same_device, shape_of
 from infomax._precision import check_module_dtype, widened
+from infomax._random import drawing_from
 from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.rows import rows_of
@@ -232,7 +233,7 @@ def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
     The real locations in a random cyclic order: the partner of one is the next. A lone or missing one gets itself.
     """
     count = present.sum(1, keepdim=True)
-    draw = torch.rand(present.shape, device=present.device, generator=generator)
+    draw = torch.rand(present.shape, device=present.device, **drawing_from(generator))
     order = draw.masked_fill(~present, 2.0).argsort(1)  # the missing go last
     turn = torch.arange(present.shape[1], device=present.device).expand_as(order)
     following = torch.where(turn + 1 < count, turn + 1, torch.where(turn + 1 == count, 0, turn))
