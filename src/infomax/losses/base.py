@@ -103,7 +103,8 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
         rows, directions = self._score(
@@ -160,7 +161,8 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """

@@ -48,7 +48,8 @@ class InfoMaxLoss(InformationLoss):
         - x: (N, x_dim)
         - y: (N, y_dim)
         - negatives: (L, x_dim), more x that are marginal for every y, such as a queue; with ``symmetric=False``
-        - group: (N,) integers; examples of one group are no negatives of each other
+        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
+          groups, too; else they are negatives of every example
         - result: a scalar, float32 (float64 for float64 vectors), or (N,) with ``reduction="none"``
 
     Raises:
@@ -170,7 +171,8 @@ class InfoMaxLoss(InformationLoss):
             x: one vector per example.
             y: the other vector of each.
             negatives: more x that are marginal for every y, (L, x_dim).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn negatives come from; torch's global one when None.
         """
         return super().forward(x, y, negatives=negatives, group=group, generator=generator)

@@ -55,7 +55,8 @@ class LocalDIMLoss(InformationLoss):
           padded one with a mask
         - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may
           be 1 then
-        - group: (N,) integers; examples of one group are no negatives of each other
+        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
+          groups, too; else they are negatives of every example
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
 

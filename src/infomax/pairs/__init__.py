@@ -2,5 +2,6 @@
 
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import Rows, pair_rows, rows_of
+from infomax.pairs.steps import Ahead, ahead
 
-__all__ = ["Pairing", "Rows", "pair_rows", "rows_of"]
+__all__ = ["Ahead", "Pairing", "Rows", "ahead", "pair_rows", "rows_of"]
