@@ -1,6 +1,7 @@
 """From features to rows, and which pairs of rows are joint and which are marginal."""
 
+from infomax.pairs.own import pair_own
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import Rows, pair_rows, rows_of
 
-__all__ = ["Pairing", "Rows", "pair_rows", "rows_of"]
+__all__ = ["Pairing", "Rows", "pair_own", "pair_rows", "rows_of"]
