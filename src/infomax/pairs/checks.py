@@ -98,7 +98,9 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
         )
 
 
-def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None) -> None:
+def check_negatives(
+    negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None, name: str = "local"
+) -> None:
     """Raise unless given negatives are rows (L, c) or maps (L, c, \\*spatial) that fit the local features."""
     if negatives is None:
         raise ValueError("negatives must be given with in_batch=False, or no pair would be marginal: negatives=rows")
@@ -109,13 +111,14 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
         return  # refused already, or by the check of the features
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
+        maps = f" or (L, {width}, *spatial)" if name == "local" else ""
         raise ValueError(
-            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
-            f"got {shape_of(negatives)}"
+            f"negatives must have shape (L, {width}){maps}, as wide as {name} {shape_of(local)}, got "
+            f"{shape_of(negatives)}"
         )
-    check_same_device(local=local, negatives=negatives)
+    check_same_device(**{name: local}, negatives=negatives)
     if negatives.dtype != local.dtype:
-        raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
+        raise TypeError(f"negatives must have the dtype of {name}, {local.dtype}, got {negatives.dtype}")
 
 
 def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sample_negatives: int | None) -> None:

@@ -37,6 +37,8 @@ class Rows(NamedTuple):
     pairing: Pairing
     kept: Tensor | None = None
     """(N',), the examples that have a real location, in order; None where all N have one."""
+    own: int = 0
+    """M, where the rows are aligned: N joint pairs, then the M marginal ones of each global; see :func:`pair_own`."""
 
 
 def rows_of(features: Tensor) -> Tensor:
@@ -113,7 +115,7 @@ def pair_rows(
         ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
     """
     if negatives is not None or not in_batch:
-        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives)
+        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives, name=names[0])
         at_least = min(at_least, 1)
     check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
     if batch is None:
