@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_number
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
+from infomax.losses.base import Gather
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.parts import check_not_shared
@@ -74,6 +76,7 @@ class DIMLoss(nn.Module):
         sample_locations: of the local term, as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        process_group: as in :class:`LocalDIMLoss`.
         device: where the parameters are.
         dtype: of the parameters.
 
@@ -115,7 +118,8 @@ class DIMLoss(nn.Module):
         sample_locations: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -144,6 +148,7 @@ class DIMLoss(nn.Module):
                 in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
+                process_group=process_group,
             )
         self.local_term: LocalDIMLoss | None = None
         if beta:
@@ -157,6 +162,7 @@ class DIMLoss(nn.Module):
                 in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
+                process_group=process_group,
             )
         self.prior_term: nn.Module | None = None
         if gamma:
@@ -233,7 +239,7 @@ class DIMLoss(nn.Module):
         negatives: Tensor | None = None,
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
-        gather: bool = False,
+        gather: Gather = False,
     ) -> DIMInformation:
         """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
 from infomax._precision import check_module_dtype
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
+from infomax.losses.base import Gather, InformationLoss
 from infomax.losses.sizing import sized
 from infomax.pairs.checks import check_features
 from infomax.pairs.rows import Rows, pair_rows
@@ -98,6 +99,7 @@ class GlobalDIMLoss(InformationLoss):
         in_batch: as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        process_group: as in :class:`LocalDIMLoss`.
         reduction: as in :class:`LocalDIMLoss`.
         device: where the parameters are.
         dtype: of the parameters.
@@ -135,7 +137,8 @@ class GlobalDIMLoss(InformationLoss):
         units: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -150,6 +153,7 @@ class GlobalDIMLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         self.map_encoder = map_encoder

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from infomax._checks import check_floating, check_positive, shape_of
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
+from infomax.losses.base import Gather, InformationLoss
 from infomax.pairs.own import pair_own
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import Rows, pair_rows
@@ -41,6 +42,7 @@ class InfoMaxLoss(InformationLoss):
         in_batch: as in :class:`~infomax.LocalDIMLoss`.
         sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
         gather: as in :class:`~infomax.LocalDIMLoss`.
+        process_group: as in :class:`~infomax.LocalDIMLoss`.
         reduction: as in :class:`~infomax.LocalDIMLoss`; a value per example.
         device: where the parameters are.
         dtype: of the parameters.
@@ -83,7 +85,8 @@ class InfoMaxLoss(InformationLoss):
         same_side: bool = False,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -99,6 +102,7 @@ class InfoMaxLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         if same_side and x_dim != y_dim:
@@ -213,7 +217,7 @@ class InfoMaxLoss(InformationLoss):
         negatives: Tensor | None = None,
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
-        gather: bool = False,
+        gather: Gather = False,
     ) -> Tensor:
         """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
         return super().mutual_information(x, y, negatives=negatives, group=group, generator=generator, gather=gather)

@@ -200,13 +200,23 @@ def _call(
     space = workspace(query.device)
     backend = choose(query, reduction, space)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    keep = differentiated and may_keep(backend, query, key, reduction, space)
+    keep = differentiated and _known(may_keep(backend, query, key, reduction, space))
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]
     bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
     value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
     return value, joint
+
+
+def _known(condition: bool) -> bool:
+    """False while compiling where the condition depends on what a tensor holds, as the rows that a mask leaves do."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental import symbolic_shapes  # here: it loads sympy
+
+        if hasattr(symbolic_shapes, "guard_or_false"):  # from torch 2.8
+            return bool(symbolic_shapes.guard_or_false(condition))
+    return condition
 
 
 def _refuse_forward_mode(*rows: Tensor) -> None:

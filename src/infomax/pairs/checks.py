@@ -181,7 +181,9 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         mask: the mask, for the message.
         at_least: how many there must be.
     """
-    if present < at_least:
+    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")
+    elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "
             "InfoMax objective needs other examples as negatives"

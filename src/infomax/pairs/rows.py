@@ -60,7 +60,8 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
         return None
     kept = mask.reshape(mask.shape[0], -1).any(1).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
-    return None if len(kept) == len(mask) else kept
+    # A graph is the same whatever the mask holds.
+    return None if not torch.compiler.is_compiling() and len(kept) == len(mask) else kept
 
 
 class _Own(NamedTuple):
@@ -178,7 +179,8 @@ def _map_rows(
         rows, present = draw_locations(rows, present, sample, generator)
     n, p = rows.shape[:2]
     if present is not None:
-        return _Own(rows[present], present.nonzero()[:, 0], None, kept)
+        real = present.flatten().nonzero().squeeze(1)
+        return _Own(rearrange(rows, "n p c -> (n p) c")[real], real // p, None, kept)
     example = torch.arange(n, device=local.device).repeat_interleave(p)
     return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
 

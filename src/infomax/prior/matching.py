@@ -97,8 +97,8 @@ class PriorMatchingLoss(nn.Module):
         ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial. ``kl``,
         ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88. Their
         scores are therefore bent into [-20, 20] unless ``clip`` says otherwise; far beyond that bound a score has
-        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph, with a penalty too.
-        All of it is also computed under `torch.inference_mode`, in which Lightning validates.
+        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph, with a penalty
+        too. All of it is also computed under `torch.inference_mode`, in which Lightning validates.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
