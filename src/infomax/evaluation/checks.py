@@ -48,6 +48,9 @@ def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.d
     if len(features) < at_least:
         what = "one example" if at_least == 1 else f"{at_least} examples"
         raise ValueError(f"{name} must hold at least {what}, got {len(features) or 'none'}")
+    if features.is_meta:
+        raise ValueError(f"{name} must hold values, got a tensor on the meta device")
+    features = features.detach()  # nothing before them learns
     rows = widened(features) if dtype is None else features.to(dtype)
     if not _finite(rows):
         if rows is not features and _finite(features):
@@ -133,7 +136,7 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
 
 
 def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images in a dtype that an encoder takes, or a dict of tensors, with labels that fit or None.
+    """Raise unless these are images in a dtype that an encoder takes, or a dict of tensors, with labels or None.
 
     Raises:
         TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.
@@ -167,8 +170,12 @@ def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
 
 def check_labels(images: Tensor, labels: Tensor) -> None:
     """Raise unless there is one integer label per image."""
-    if labels.is_floating_point() or labels.is_complex():
+    if labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
         raise TypeError(f"labels must be integer class numbers, got {labels.dtype}; convert them with .long()")
+    for name, value in (("images", images), ("labels", labels)):
+        if value.is_meta or value.layout != torch.strided:
+            kind = "a tensor on the meta device" if value.is_meta else f"layout {value.layout}"
+            raise ValueError(f"{name} must be a dense tensor that holds values, got {kind}")
     if labels.ndim != 1 or images.ndim == 0 or len(labels) != len(images):
         one_hot = labels.ndim == 2 and images.ndim > 0 and len(labels) == len(images)
         raise ValueError(
@@ -194,9 +201,13 @@ def _check_pair(train: Tensor, test: Tensor) -> None:
 
 def _labelled(name: str, features: object, labels: object, dtype: torch.dtype | None) -> Labelled:
     given = check_floating(f"{name}_features", features)
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"{name}_labels must be a tensor of integer class numbers, got {kind}")
+    if labels.is_meta or labels.layout != torch.strided:
+        kind = "a tensor on the meta device" if labels.is_meta else f"layout {labels.layout}"
+        raise ValueError(f"{name}_labels must be a dense tensor that holds values, got {kind}")
+    labels = labels.long()
     if given.ndim != 2 or labels.ndim != 1 or len(given) != len(labels):
         raise ValueError(
             f"{name}_features and {name}_labels must have shapes (N, D) and (N,), got {shape_of(given)} and "

@@ -86,7 +86,7 @@ def extract_features(
         >>> extract_features(encoder, batch, ["y"]).labels
         tensor([0, 1, 2, 3, 4, 5])
     """
-    check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))

@@ -65,7 +65,7 @@ class InformationLoss(nn.Module, ABC):
             critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
         )
         if sample_negatives is not None:
-            check_positive("sample_negatives", sample_negatives)
+            sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
         if gather and sample_negatives is not None:
             raise ValueError(

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from infomax._checks import check_floating, check_positive, shape_of
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather, InformationLoss
@@ -91,8 +92,7 @@ class InfoMaxLoss(InformationLoss):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_positive("x_dim", x_dim)
-        check_positive("y_dim", y_dim)
+        x_dim, y_dim = check_positive("x_dim", x_dim), check_positive("y_dim", y_dim)
         super().__init__(
             x_dim,
             y_dim,
@@ -116,7 +116,7 @@ class InfoMaxLoss(InformationLoss):
             )
         self.symmetric = symmetric
         self.same_side = same_side
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def pair(
         self,

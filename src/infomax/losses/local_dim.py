@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_positive
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather, InformationLoss
@@ -116,9 +117,9 @@ class LocalDIMLoss(InformationLoss):
             reduction=reduction,
         )
         if sample_locations is not None:
-            check_positive("sample_locations", sample_locations)
+            sample_locations = check_positive("sample_locations", sample_locations)
         self.sample_locations = sample_locations
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     @classmethod
     def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> LocalDIMLoss:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
 
 __all__ = [
     "check_features",
@@ -53,6 +53,7 @@ def check_features(
     if mask is not None and batch is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
     check_same_device(**sides, mask=mask)
+    check_differentiable(sides)
     for name, tensor in sides.items():
         if tensor.ndim < 2:
             raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
@@ -152,19 +153,14 @@ def check_groups_left(own: Tensor, negatives: Tensor | None, *, in_batch: bool) 
         )
 
 
-def check_integers(name: str, value: object) -> Tensor:
-    """Return ``value`` if it is a tensor of integers, else raise ``TypeError``."""
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor of integers, got {kind}")
-    return value
-
-
 def check_mask_dtype(mask: object) -> None:
     """Raise unless ``mask`` is a bool tensor."""
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
+    if mask.layout != torch.strided or mask.is_nested:
+        raise TypeError(f"mask must be a dense tensor, got layout {mask.layout}; convert it with .to_dense()")
+    check_differentiable({"mask": mask}, learns=True)
 
 
 def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
@@ -182,7 +178,8 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         at_least: how many there must be.
     """
     if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
-        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")
+        enough = "mask must leave real locations in enough examples"
+        torch._check(present >= at_least, lambda: enough)  # noqa: SLF001 (documented under this name)
     elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "

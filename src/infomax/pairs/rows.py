@@ -7,12 +7,14 @@ pairs of *rows*.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from infomax._checks import check_generator
 from infomax.pairs.checks import (
     check_features,
     check_group,
@@ -24,7 +26,7 @@ from infomax.pairs.checks import (
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
-__all__ = ["Rows", "pair_rows", "present_examples", "rows_of"]
+__all__ = ["Rows", "has_location", "pair_rows", "present_examples", "rows_of"]
 
 
 class Rows(NamedTuple):
@@ -46,6 +48,11 @@ def rows_of(features: Tensor) -> Tensor:
     return rearrange(features, "n c -> n 1 c") if features.ndim == 2 else rearrange(features, "n c ... -> n (...) c")
 
 
+def has_location(mask: Tensor) -> Tensor:
+    """Whether each example has a real location, (N,) bool, of a mask (N, \\*spatial); N may be 0."""
+    return mask.reshape(mask.shape[0], math.prod(mask.shape[1:])).any(1)
+
+
 def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None:
     """Return the examples with a real location, (N',), in order; None where all of them have one.
 
@@ -58,7 +65,7 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
     """
     if mask is None:
         return None
-    kept = mask.reshape(mask.shape[0], -1).any(1).nonzero().squeeze(1)
+    kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
     # A graph is the same whatever the mask holds.
     return None if not torch.compiler.is_compiling() and len(kept) == len(mask) else kept
@@ -119,6 +126,7 @@ def pair_rows(
         check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives, name=names[0])
         at_least = min(at_least, 1)
     check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
+    check_generator(generator)
     if batch is None:
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:

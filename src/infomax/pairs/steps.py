@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_positive, check_same_device, shape_of
-from infomax.pairs.checks import check_integers, check_mask_dtype, check_mask_shape
+from infomax._checks import check_floating, check_integers, check_positive, check_same_device, shape_of
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 
 __all__ = ["Ahead", "ahead"]
 

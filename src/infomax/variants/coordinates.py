@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 from torch.utils.checkpoint import checkpoint
 
-from infomax._checks import check_floating, check_positive, check_same_device, shape_of
-from infomax._precision import check_module_dtype, widened
+from infomax._checks import check_floating, check_generator, check_positive, check_same_device, check_sizes, shape_of
+from infomax._precision import check_dtype, check_module_dtype, widened
 from infomax._random import drawing_from
 from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
@@ -92,9 +92,8 @@ class CoordinateLoss(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(size, Sequence) or isinstance(size, str):
-            raise TypeError(f"size must be a sequence of sizes such as (8, 8), got {type(size).__name__}")
-        self.size = tuple(check_positive("size", axis) for axis in size)
+        check_dtype(dtype)
+        self.size = check_sizes("size", size, at_least=0)
         if math.prod(self.size) < 2:
             raise ValueError(f"size must hold at least 2 locations, or there is nothing to predict, got {self.size}")
         self.local_dim = check_positive("local_dim", local_dim)
@@ -141,6 +140,7 @@ class CoordinateLoss(nn.Module):
             generator: where the partners of the relative task come from; torch's global one when None.
         """
         self._check(local, global_, mask)
+        check_generator(generator)
         rows, globals_ = rows_of(local), rows_of(global_)
         n, p = rows.shape[:2]
         if mask is None:
