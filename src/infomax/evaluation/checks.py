@@ -136,7 +136,7 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
 
 
 def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images in a dtype that an encoder takes, or a dict of tensors, with labels or None.
+    """Raise unless these are images that an encoder takes, or a dict of tensors, with labels that fit or None.
 
     Raises:
         TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.

@@ -263,7 +263,7 @@ def _of_rows(layout: str) -> bool:
 def _to_channels_second(local: Tensor, layout: str) -> Tensor:
     if local.ndim != len(layout):
         raise ValueError(f"local_layout {layout!r} does not fit local features of shape {shape_of(local)}")
-    if _of_rows(layout):
+    if _of_rows(layout) or layout.startswith("NC"):
         return local
     spatial = [axis for axis, letter in enumerate(layout) if letter not in "NC"]
     return local.permute(layout.index("N"), layout.index("C"), *spatial)
