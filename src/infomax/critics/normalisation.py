@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from infomax._precision import widened
+from infomax._transforms import transformed
 from infomax.pairs.processes import Processes
 
 __all__ = ["BatchNorm", "unit_length"]
@@ -35,11 +36,13 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.processes is None or not (self.training and self.processes.several):
-            if self.training and len(rows) == 1:
-                raise ValueError(
-                    "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or "
-                    ".eval() the critic"
-                )
+            if self.training:
+                _check_two(rows)
+                if self.track_running_stats and transformed():
+                    raise NotImplementedError(
+                        "batch norm in training mode records statistics, which it cannot under torch.func (grad, jvp, "
+                        "vmap, ...); .eval() the loss, or use critic='bilinear' or 'cosine'"
+                    )
             return super().forward(rows)
         wide = widened(rows)
         ours = wide.mean(0) if len(wide) else wide.sum(0)
@@ -65,3 +68,14 @@ class BatchNorm(nn.BatchNorm1d):
         unbiased = variance * total / (total - 1).clamp_min(1)
         for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
             running.copy_(torch.where(enough, running.lerp(found.to(running.dtype), rate), running))
+
+
+def _check_two(rows: Tensor) -> None:
+    message = (
+        "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or .eval() the "
+        "critic"
+    )
+    if torch.compiler.is_compiling():  # a mask may decide; checked when the graph runs
+        torch._check(len(rows) > 1, lambda: message)  # noqa: SLF001
+    elif len(rows) == 1:
+        raise ValueError(message)

@@ -74,7 +74,7 @@ def check_features(
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask_shape(f"{first} {shape_of(local)}", mask, (local.shape[0], *local.shape[2:]))
+        check_mask_shape(first, local, mask, (local.shape[0], *local.shape[2:]))
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
@@ -163,10 +163,12 @@ def check_mask_dtype(mask: object) -> None:
     check_differentiable({"mask": mask}, learns=True)
 
 
-def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the expected shape."""
+def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the shape expected of one for these features."""
     if tuple(mask.shape) != expected:
-        raise ValueError(f"mask must have the shape {shape_of(expected)} to fit {name}, got {shape_of(mask)}")
+        raise ValueError(
+            f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
+        )
 
 
 def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
@@ -178,8 +180,7 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         at_least: how many there must be.
     """
     if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
-        enough = "mask must leave real locations in enough examples"
-        torch._check(present >= at_least, lambda: enough)  # noqa: SLF001 (documented under this name)
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")  # noqa: SLF001
     elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "

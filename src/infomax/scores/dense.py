@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from infomax._precision import accumulation_dtype, widened
+from infomax._transforms import transformed
 from infomax.ops.settings import workspace
 from infomax.pairs.pairing import Pairing
 from infomax.scores.base import PairScores, Reduced, Reduction
@@ -97,6 +98,8 @@ class DenseScores(PairScores):
         return self.scale * widened(self.score(query, key)) + self.shift
 
     def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        if transformed(*tensors):  # they do not go through a checkpoint
+            return function(*tensors)
         return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
 
     def _pairs_a_tile(self) -> int:

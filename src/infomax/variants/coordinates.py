@@ -219,7 +219,7 @@ class CoordinateLoss(nn.Module):
                 f"*spatial), got {shape_of(global_)}"
             )
         if mask is not None:
-            check_mask_shape("local " + shape_of(local), mask, (len(local), *self.size))
+            check_mask_shape("local", local, mask, (len(local), *self.size))
 
     def extra_repr(self) -> str:
         """The options, for `repr`."""
