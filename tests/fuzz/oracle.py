@@ -21,7 +21,7 @@ from torch import Tensor
 
 import infomax
 
-__all__ = ["Finding", "Refused", "attempt", "check_finite", "is_tame"]
+__all__ = ["Finding", "Refused", "attempt", "check_finite", "check_gradients", "is_plain", "is_tame", "place_of"]
 
 OURS = (ValueError, TypeError, NotImplementedError)
 SECONDS = 20.0
@@ -114,6 +114,23 @@ def check_finite(result: object, *, infinite: bool = False) -> None:
             raise Finding("an infinite result, of moderate arguments")
 
 
+def check_gradients(values: Iterable[object], result: object) -> None:
+    """Raise ``Finding`` if a gradient is not finite where all values and the result are moderate."""
+    values = list(values)
+    if not is_tame([values, result]):
+        return
+    for value in values:
+        gradient = value.grad if isinstance(value, Tensor) and value.is_leaf and value.dtype.itemsize > 2 else None
+        if is_plain(gradient) and not bool(gradient.isfinite().all()):
+            raise Finding("a gradient that is not finite, of moderate arguments")
+
+
+def is_plain(value: object) -> bool:
+    """Whether this is a dense tensor that holds values."""
+    dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
+    return dense and not value.is_meta and not value.is_quantized
+
+
 def is_tame(arguments: object) -> bool:
     """Whether every number in the arguments is finite and moderate, so that the result must be finite too."""
     return all(bool((value.abs() <= TAME).all()) for value in _numbers(arguments))
@@ -121,7 +138,7 @@ def is_tame(arguments: object) -> bool:
 
 def _numbers(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
-        if value.layout == torch.strided and value.device.type != "meta" and not value.is_quantized and value.numel():
+        if is_plain(value) and value.numel():
             if value.is_complex():
                 yield value.detach().abs()
             elif value.is_floating_point():

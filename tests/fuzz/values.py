@@ -167,6 +167,6 @@ def _other_kind(source: Source, values: Tensor) -> Any:
         return torch.nested.nested_tensor(list(values.unbind()), layout=torch.jagged)
     if kind == 6 and values.dtype == torch.float32 and values.numel():
         return torch.quantize_per_tensor(torch.nan_to_num(values).clamp(-9, 9), 0.1, 0, torch.qint8)
-    if kind == 7 and values.dtype == torch.float32 and values.ndim < 6:
+    if kind == 7 and values.dtype == torch.float32 and values.ndim < 6 and values.numel():
         return values.to_mkldnn()
     return source.choice(_NO_TENSORS)

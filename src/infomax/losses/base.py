@@ -13,7 +13,7 @@ from infomax._checks import check_choice, check_positive
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
-from infomax.losses.parts import build_parts
+from infomax.losses.parts import build_parts, check_may_learn
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
@@ -82,6 +82,9 @@ class InformationLoss(nn.Module, ABC):
         self.gather = gather
         self.reduction = reduction
 
+    global_name: str = "global_"
+    """What messages call the global features."""
+
     @abstractmethod
     def pair(
         self,
@@ -123,6 +126,7 @@ class InformationLoss(nn.Module, ABC):
         rows, directions = self._score(
             local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
         )
+        check_may_learn(self.estimator, **{self.global_name: global_})
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])

@@ -74,6 +74,8 @@ class InfoMaxLoss(InformationLoss):
         >>> nats = loss_fn.mutual_information(x, y)
     """
 
+    global_name = "y"
+
     def __init__(
         self,
         x_dim: int,

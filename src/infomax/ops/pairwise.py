@@ -9,10 +9,10 @@ from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
 from infomax._transforms import transformed
 from infomax.ops import reference
-from infomax.ops.dispatch import choose, forced_backend, may_keep
+from infomax.ops.dispatch import choose, may_keep
 from infomax.ops.library import pairwise
 from infomax.ops.problem import REDUCTIONS, Problem, Reduction
-from infomax.ops.settings import workspace
+from infomax.ops.settings import forced_backend, workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
 __all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
@@ -199,7 +199,7 @@ def _call(
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
-    bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
+    hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
     if transformed(query, key):
         forced = forced_backend()
         if forced not in (None, "reference"):
@@ -208,9 +208,8 @@ def _call(
                 'use_backend("reference"), or None, writes the table of scores out'
             )
         groups = (query_group, key_group, joint_query, joint_key)
-        value, joint, _ = reference.forward(
-            Problem(query, key, *groups, reduction, float(scale), *bounds, workspace(query.device)), keep=False
-        )
+        problem = Problem(query, key, *groups, reduction, float(scale), hard, soft, workspace(query.device))
+        value, joint, _ = reference.forward(problem, keep=False)
         return value, joint
     space = workspace(query.device)
     backend = choose(query, reduction, space)
@@ -219,5 +218,5 @@ def _call(
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]
-    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
+    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), hard, soft, space, backend, keep)
     return value, joint

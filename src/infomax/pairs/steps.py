@@ -108,7 +108,7 @@ def _of_padded(local: Tensor, global_: Tensor, steps: int, mask: Tensor | None) 
         real = torch.ones(n, length, dtype=torch.bool, device=local.device)
     else:
         check_mask_dtype(mask)
-        check_mask_shape(f"the steps of local {shape_of(local)}", mask, (n, length))
+        check_mask_shape("the steps of local", local, mask, (n, length))
         real = mask
     check_same_device(local=local, global_=global_, mask=mask)
     place = torch.arange(n * length, device=local.device).view(n, length)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import infomax
-from fuzz.oracle import Finding, attempt, is_tame
+from fuzz.oracle import Finding, attempt, check_gradients
 from fuzz.source import Source
 from fuzz.values import NUMBERS, mask, number, option, tensor
 from infomax import functional as F
@@ -30,10 +30,7 @@ def run(source: Source) -> None:
         raise Finding(f"{name} returned {type(result).__name__}")
     if result.requires_grad and not result.is_meta:
         attempt(result.sum().backward)
-        for given in inputs:
-            if isinstance(given, Tensor) and given.is_leaf and given.grad is not None and is_tame([inputs, result]):
-                if not bool(given.grad.isfinite().all()) and given.dtype.itemsize > 2:
-                    raise Finding(f"{name}: a gradient that is not finite, of moderate scores")
+        check_gradients(inputs, result)
 
 
 def _scores(source: Source) -> tuple[PairScores, list[Any]]:

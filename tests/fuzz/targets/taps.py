@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from fuzz.oracle import Finding, attempt
+from fuzz.oracle import Finding, attempt, is_plain
 from fuzz.source import Source
 from fuzz.values import integers, option, size, tensor
 from infomax import tap
@@ -120,7 +120,12 @@ def _tap(source: Source, encoder: Any, kind: Any) -> None:
         return  # the encoder's own affair
     if given.layout != torch.strided or given.is_meta or given.numel() == 0 or given.shape[1:] != _plain(kind):
         return
-    local, global_ = attempt(features, given, names=_NAMES, also=(RuntimeError,))
+    outputs = None
+    with _encoders_own():
+        outputs = attempt(features, given, names=_NAMES, also=(RuntimeError,))
+    if outputs is None:
+        return
+    local, global_ = outputs
     if local.requires_grad and global_.requires_grad:
         attempt(lambda: (local.sum() + global_.sum()).backward())
     if source.below(2):
@@ -187,9 +192,9 @@ def _data(source: Source, images: Any, labels: Any) -> Any:
         return [(images, labels), (images, labels)]
     if kind == 3:
         return iter([(images, labels)])
-    if kind == 4 and isinstance(images, Tensor) and isinstance(labels, Tensor) and images.ndim and labels.ndim:
-        if len(images) == len(labels) and not images.is_meta and not labels.is_meta and not images.is_sparse:
-            return DataLoader(TensorDataset(images, labels), batch_size=2)
+    fit = is_plain(images) and is_plain(labels) and images.ndim and labels.ndim and len(images) == len(labels)
+    if kind == 4 and fit:
+        return DataLoader(TensorDataset(images, labels), batch_size=2)
     if kind == 5:
         return option(
             source, [[images]], [None, 3, "folder", [], {}, iter([]), np.ones((2, 3)), [None], [(1, 2)], [((),)]]
