@@ -52,7 +52,7 @@ class TestNormalised:
         assert quick(LABELS.astype(str), NOISE, given=LABELS + NOISE).entropies[0] == found.entropies[0]
 
     def test_numbers_have_no_entropy_to_share(self) -> None:
-        with pytest.raises(ValueError, match="normalised needs a side of labels.*correlation"):
+        with pytest.raises(ValueError, match=r"normalised needs a side of labels.*correlation"):
             _ = quick(NOISE, NOISE + RNG.normal(size=300)).normalised
 
 

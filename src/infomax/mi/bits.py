@@ -30,9 +30,9 @@ class Bits(float):
     bound_low: float
     bound_high: float
 
-    def __new__(
+    def __new__(  # noqa: PYI034 (typing.Self is Python 3.11's)
         cls, nats: float, *, low: float, high: float, bound: float, bound_low: float, bound_high: float
-    ) -> Bits:  # noqa: PYI034 (typing.Self is Python 3.11's)
+    ) -> Bits:
         """Turn nats into bits."""
         self = super().__new__(cls, nats / math.log(2))
         self.low, self.high = low / math.log(2), high / math.log(2)

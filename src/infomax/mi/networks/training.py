@@ -41,7 +41,7 @@ class Training:
     objective: Callable[[], Estimator]
     steps: int
     batch_size: int = 256
-    negatives: int = 8
+    negatives: int = 4
     lr: float = 2e-3
     patience: int = 8
 

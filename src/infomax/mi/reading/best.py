@@ -19,8 +19,9 @@ _FARTHEST = 2.0  # times the difference of two numbers of neighbours that the li
 _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
 _OVERLAP = 1.5  # by which a mean over 5 neighbours varies more than if boxes were apart, under independence
-_SURE = 2.0  # variances of the difference below which it is taken for chance
-_LIKELY = 0.5  # the same, once there is dependence beyond doubt
+# Variances of the difference below which it is taken for chance: as it is, once there is dependence beyond doubt, and
+# for the last step, which varies most.
+_SURE, _LIKELY, _SUREST = 2.0, 0.5, 4.0
 _MISSED = 0.25  # of what neighbours add to the bound, how much they may have missed
 _UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
 
@@ -57,7 +58,7 @@ def best_estimate(
     It begins with the bound and goes on to estimates that vary more and miss less: 20 neighbours, 5, the line through
     these two at no neighbours at all (:func:`_at_none`), and the line through 5 and 2. sigma is the difference's
     standard error. Where the difference could be chance, the estimate stays, so it is 0 where nothing was found. Once
-    the interval excludes 0, c is 0.5 in place of 2; the last step always takes 2.
+    the interval excludes 0, c is 0.5 in place of 2; for the last step it is 4.
 
     Args:
         x: (n, dx), all rows on the scale in which neighbours are sought.
@@ -82,8 +83,8 @@ def best_estimate(
         difference = max(0.0, found - nats)
         chance = _standard_error(of_rows - before, of_anchors)
         last = step == len(steps) - 1
-        dependent = not last and interval_of(nats, error, reading.blocks, confidence, n).low > 0
-        sure = _LIKELY if dependent else _SURE
+        dependent = interval_of(nats, error, reading.blocks, confidence, n).low > 0
+        sure = _SUREST if last else _LIKELY if dependent else _SURE
         share = max(0.0, 1 - sure * chance**2 / difference**2) if difference > 0 else 0.0
         doubt = doubt if last and share == 0 else chance
         nats += share * difference
