@@ -128,7 +128,14 @@ class PairwiseCritic(Critic):
         self.floats_per_pair = check_positive("floats_per_pair", floats_per_pair)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
-        return DenseScores(self._score_pairs, global_, local, pairing, floats_per_pair=self.floats_per_pair)
+        return DenseScores(
+            self._score_pairs,
+            global_,
+            local,
+            pairing,
+            floats_per_pair=self.floats_per_pair,
+            parameters=self.module.parameters(),
+        )
 
     def _score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         shape = torch.broadcast_shapes(query.shape[:-1], key.shape[:-1])  # type: ignore[no-untyped-call]

@@ -70,6 +70,7 @@ class ConcatCritic(Critic):
             self.local_layer(local),
             pairing,
             floats_per_pair=self.floats_per_pair,
+            parameters=self.rest.parameters(),
         )
 
     def _score_pairs(self, query: Tensor, key: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -152,12 +152,23 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
 
 
 def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images in a dtype that an encoder takes, with labels that fit or None.
+    """Raise unless these are images that an encoder takes, or a dict of tensors, with labels that fit or None.
 
     Raises:
         TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.
-        ValueError: labels that are not one per image.
+        ValueError: labels that are not one per example, tensors of a dict that differ in number.
     """
+    if isinstance(images, Mapping):
+        tensors = {key: value for key, value in images.items() if isinstance(value, Tensor) and value.ndim}
+        if not tensors:
+            raise TypeError(
+                "data must give dicts that hold tensors, one row per example, got "
+                f"{', '.join(f'{key} ({type(value).__name__})' for key, value in images.items()) or 'an empty one'}"
+            )
+        if len({len(value) for value in tensors.values()}) > 1:
+            shapes = ", ".join(f"{key} {shape_of(value)}" for key, value in tensors.items())
+            raise ValueError(f"data must give dicts whose tensors have one row per example, got {shapes}")
+        images, transformed = next(iter(tensors.values())), True
     for name, value in (("images", images), ("labels", labels)):
         if not isinstance(value, Tensor) and not (name == "labels" and value is None):
             raise TypeError(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, check_sizes, shape_of
 from infomax._precision import check_module_dtype, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
+from infomax.losses.base import Gather, InformationLoss
+from infomax.losses.sizing import sized
 from infomax.pairs.checks import check_features, check_negatives
 from infomax.pairs.rows import Rows, has_location, pair_rows
 
@@ -95,6 +97,7 @@ class GlobalDIMLoss(InformationLoss):
         in_batch: as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        process_group: as in :class:`LocalDIMLoss`.
         reduction: as in :class:`LocalDIMLoss`.
         device: where the parameters are.
         dtype: of the parameters.
@@ -132,7 +135,8 @@ class GlobalDIMLoss(InformationLoss):
         units: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -147,10 +151,24 @@ class GlobalDIMLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         self.map_encoder = map_encoder
         place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> GlobalDIMLoss:
+        """Build the loss for a module that returns local and global features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import GlobalDIMLoss, encoders
+            >>> loss_fn = GlobalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def pair(
         self,

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from infomax.critics import Critic, CriticLike, build_critic
 from infomax.critics.normalisation import BatchNorm
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
+from infomax.pairs.processes import Processes
 
 __all__ = ["build_parts", "check_may_learn", "check_not_shared"]
 
@@ -25,7 +26,13 @@ _RUN_AWAY = {
 
 
 def build_parts(
-    critic: CriticLike, estimator: EstimatorLike, local_dim: int, global_dim: int, units: int | None, *, gather: bool
+    critic: CriticLike,
+    estimator: EstimatorLike,
+    local_dim: int,
+    global_dim: int,
+    units: int | None,
+    *,
+    processes: Processes | None,
 ) -> tuple[Critic, Estimator]:
     """Build both, and refuse what cannot work together.
 
@@ -35,7 +42,7 @@ def build_parts(
         local_dim: channels of the local features.
         global_dim: channels of the global features.
         units: width of a critic given by name.
-        gather: whether batch norms take their statistics over the rows of all processes.
+        processes: over whose rows batch norms take their statistics; this one's alone when None.
 
     Raises:
         TypeError: one is none of these, or the estimator needs two critics.
@@ -61,10 +68,10 @@ def build_parts(
             f"critic must score each pair by itself and be Lipschitz for {kind}, got {type(built).__name__} with batch "
             "norm; use critic='lipschitz', or 'bilinear' with infomax.variants.gradient_penalty"
         )
-    if gather:
+    if processes is not None:
         for norm in norms:
             if isinstance(norm, BatchNorm):
-                norm.over_processes = True
+                norm.processes = processes
             elif not isinstance(norm, nn.SyncBatchNorm):  # synchronised on accelerators by torch itself
                 raise ValueError(  # noqa: TRY004 (the type of the critic is right)
                     f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "

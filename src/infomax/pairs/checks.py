@@ -12,6 +12,7 @@ __all__ = [
     "check_group",
     "check_groups_left",
     "check_index",
+    "check_integers",
     "check_mask_dtype",
     "check_mask_shape",
     "check_negatives",
@@ -73,7 +74,7 @@ def check_features(
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask_shape(f"{first} {shape_of(local)}", mask, (local.shape[0], *local.shape[2:]))
+        check_mask_shape(first, local, mask, (local.shape[0], *local.shape[2:]))
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
@@ -98,7 +99,9 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
         )
 
 
-def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None) -> None:
+def check_negatives(
+    negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None, name: str = "local"
+) -> None:
     """Raise unless given negatives are rows (L, c) or maps (L, c, \\*spatial) that fit the local features."""
     if negatives is None:
         raise ValueError("negatives must be given with in_batch=False, or no pair would be marginal: negatives=rows")
@@ -109,36 +112,44 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
         return  # refused already, or by the check of the features
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
+        maps = f" or (L, {width}, *spatial)" if name == "local" else ""
         raise ValueError(
-            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
-            f"got {shape_of(negatives)}"
+            f"negatives must have shape (L, {width}){maps}, as wide as {name} {shape_of(local)}, got "
+            f"{shape_of(negatives)}"
         )
-    check_same_device(local=local, negatives=negatives)
+    check_same_device(**{name: local}, negatives=negatives)
     if negatives.dtype != local.dtype:
-        raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
+        raise TypeError(f"negatives must have the dtype of {name}, {local.dtype}, got {negatives.dtype}")
 
 
-def check_group(group: object, global_: Tensor, *, sample_negatives: int | None) -> None:
-    """Raise unless ``group`` names a group for each example."""
+def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sample_negatives: int | None) -> None:
+    """Raise unless ``group`` names a group for each example, and for each of the given negatives or for none."""
     group = check_integers("group", group)
-    if tuple(group.shape) != (len(global_),):
-        raise ValueError(f"group must have one integer per example, ({len(global_)},), got {shape_of(group)}")
+    sizes = [len(global_)] if negatives is None else [len(global_), len(global_) + len(negatives)]
+    if tuple(group.shape) not in [(size,) for size in sizes]:
+        beside = "" if negatives is None else f", or one per example and then one per given negative, ({sizes[1]},)"
+        raise ValueError(f"group must have one integer per example, ({sizes[0]},){beside}, got {shape_of(group)}")
     check_same_device(global_=global_, group=group)
     if sample_negatives is not None:
         raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
 
 
-def check_groups_left(groups: Tensor, negatives: Tensor | None) -> None:
-    """Raise unless two groups are there, or negatives beside the batch.
+def check_groups_left(own: Tensor, negatives: Tensor | None, *, in_batch: bool) -> None:
+    """Raise unless every example has a negative of another group.
 
     Args:
-        groups: the different groups of the examples that have a location.
-        negatives: rows that are marginal for every global, or None.
+        own: groups of the examples that have a location.
+        negatives: groups of the given negatives, or None where these are negatives of every example, or not there.
+        in_batch: whether the other examples are negatives, too.
     """
-    if negatives is None and len(groups) == 1:
+    marginal = [own] if in_batch else []
+    found = torch.unique(torch.cat([*marginal, own[:0] if negatives is None else negatives]))
+    if len(found) == 1 and bool((own == found).any()):
+        which = "the examples with a real location and the given negatives" if in_batch else "the given negatives"
+        if negatives is None:
+            which = "the examples with a real location"
         raise ValueError(
-            f"group must hold at least two groups among the examples with a real location, got only {int(groups[0])}: "
-            "no pair would be marginal"
+            f"group must hold at least two groups among {which}, got only {int(found)}: no pair would be marginal"
         )
 
 
@@ -152,10 +163,12 @@ def check_mask_dtype(mask: object) -> None:
     check_differentiable({"mask": mask}, learns=True)
 
 
-def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the expected shape."""
+def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the shape expected of one for these features."""
     if tuple(mask.shape) != expected:
-        raise ValueError(f"mask must have the shape {shape_of(expected)} to fit {name}, got {shape_of(mask)}")
+        raise ValueError(
+            f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
+        )
 
 
 def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
@@ -166,7 +179,9 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         mask: the mask, for the message.
         at_least: how many there must be.
     """
-    if present < at_least:
+    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")  # noqa: SLF001
+    elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "
             "InfoMax objective needs other examples as negatives"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_floating, check_generator, check_number, shape_of
+from infomax._random import drawing_from
 
 __all__ = ["occlude"]
 
@@ -60,7 +61,7 @@ def occlude(
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for number, length in enumerate(axes):
         block = max(1, round(size * length))
-        start = torch.randint(length - block + 1, (n, 1), device=images.device, generator=generator)
+        start = torch.randint(length - block + 1, (n, 1), device=images.device, **drawing_from(generator))
         place = torch.arange(length, device=images.device) - start
         along = [1] * len(axes)
         along[number] = length

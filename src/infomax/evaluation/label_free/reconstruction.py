@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from infomax._checks import check_number, check_positive, shape_of
 from infomax._extras import require
+from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_frozen, check_images
 from infomax.evaluation.extract import Progress
@@ -18,7 +19,6 @@ from infomax.evaluation.fit import fit, seeded
 from infomax.evaluation.label_free.decoder import Decoder
 from infomax.evaluation.label_free.similarity import ms_ssim, scales_of
 from infomax.evaluation.standardise import Standardise
-from infomax.features.modes import evaluating
 
 __all__ = ["Reconstruction", "reconstruction"]
 
