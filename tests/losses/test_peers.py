@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries, on
 
 
 def peer(name: str) -> ModuleType:
-    return pytest.importorskip(name, reason=f"{name.split('.')[0]} is not installed")
+    return pytest.importorskip(name, reason=f"{name.partition('.')[0]} is not installed")
 
 
 def leaf(*shape: int, seed: int) -> Tensor:
@@ -118,7 +118,9 @@ class TestTwoViews:
         query, key = leaf(N, D, seed=0), leaf(N, D, seed=1)
         bank = loss.memory_bank.bank.clone()
         ours = InfoMaxLoss(D, D, critic=cosine, symmetric=False, in_batch=False)
-        check_equal(ours(key, query, negatives=bank), loss(query, key), query, key, off=1e-6)  # they divide the bank by lengths of float32
+        check_equal(
+            ours(key, query, negatives=bank), loss(query, key), query, key, off=1e-6
+        )  # they divide the bank by lengths of float32
 
 
 class TestTwoTowers:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_positive, shape_of
+from infomax._checks import check_floating, check_positive, shape_of
 from infomax._precision import check_module_dtype
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
@@ -68,13 +68,18 @@ class MapEncoder(nn.Module):
             self.output_dim = local_dim
 
     def forward(self, local: Tensor) -> Tensor:
+        return self.encode("local", local)
+
+    def encode(self, name: str, local: Tensor) -> Tensor:
+        """Encode maps that messages call by this name."""
+        check_floating(name, local)
         if tuple(local.shape[1:]) != (self.local_dim, *self.local_size):
             hint = "; channels come second, permute it" if local.shape[-1:] == (self.local_dim,) else ""
             raise ValueError(
-                f"local must have the shape {shape_of(('N', self.local_dim, *self.local_size))} of local_dim and "
+                f"{name} must have the shape {shape_of(('N', self.local_dim, *self.local_size))} of local_dim and "
                 f"local_size, got {shape_of(local)}{hint}"
             )
-        check_module_dtype(self, local=local)
+        check_module_dtype(self, **{name: local})
         encoded: Tensor = self.layers(local)
         return encoded
 
@@ -178,7 +183,7 @@ class GlobalDIMLoss(InformationLoss):
             encoded,
             global_,
             present,
-            negatives=None if negatives is None else self.map_encoder(negatives),
+            negatives=None if negatives is None else self.map_encoder.encode("negatives", negatives),
             group=group,
             in_batch=self.in_batch,
             sample_negatives=self.sample_negatives,
