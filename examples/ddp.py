@@ -129,14 +129,13 @@ def report(losses: dict[str, list[float]], features: dict[str, Tensor], labels: 
     """Print the accuracies, and how far gathering is from one process; draw both."""
     accuracies = {name: probe(values, labels) for name, values in features.items()}
     print(
-        f"Digits, batches of {BATCH} on {dist.get_world_size()} processes; test accuracy in % with {LABELS} labels a digit\n"
+        f"Digits, batches of {BATCH} on {dist.get_world_size()} processes, test accuracy in % with {LABELS} labels:\n"
     )
     for name, value in accuracies.items():
         print(f"{name:<28}{value:>6.1f}")
     one, gathered = (torch.tensor(losses[name]) for name in ("whole batch, one process", "split, gathered negatives"))
-    print(
-        f"\nLargest difference of a loss, gathered and in one process, first ten steps: {(one - gathered)[:10].abs().max():.1e}"
-    )
+    off = (one - gathered)[:10].abs().max()
+    print(f"\nFirst ten steps: a gathered loss is within {off:.1e} of that of one process")
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (name, values), style in zip(losses.items(), ("-", "-", ":"), strict=True):

@@ -2,10 +2,10 @@
 
     python examples/lightning_module.py
 
-The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns from them without labels: the map of one
-of its layers and its last vector shall know of each other. The Trainer brings what it brings: devices, precision,
-checkpoints, loggers. The number is the test accuracy of a linear classifier on the frozen vectors that sees ten labels
-per digit. A figure is written to runs/lightning_module/.
+The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns from them without labels: the map of
+one of its layers, in one view of an image, and its last vector, in another view, are to tell much of each other. The
+Trainer brings devices, precision, checkpoints and loggers. The number is the test accuracy of a linear classifier on
+the frozen vectors that sees ten labels per digit. A figure is written to runs/lightning_module/.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class History(L.Callback):
     def __init__(self) -> None:
         self.nats: list[float] = []
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         self.nats.append(float(trainer.callback_metrics["nats"]))
 
 
