@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries, on
 
 
 def peer(name: str) -> ModuleType:
-    return pytest.importorskip(name, reason=f"{name.partition('.')[0]} is not installed")
+    return pytest.importorskip(name, reason=f"{name.split('.', maxsplit=1)[0]} is not installed")
 
 
 def leaf(*shape: int, seed: int) -> Tensor:
