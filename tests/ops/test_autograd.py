@@ -186,5 +186,5 @@ def test_the_transforms_of_torch_func(reduction: str) -> None:
     with use_backend("reference"):
         again = torch.autograd.functional.hessian(total, query)
     torch.testing.assert_close(torch.func.hessian(total)(query), again, **right)
-    with use_backend("chunked"), pytest.raises(NotImplementedError, match="cannot run under torch.func"):
+    with use_backend("chunked"), pytest.raises(NotImplementedError, match="cannot run under"):
         torch.func.grad(total)(query)
