@@ -10,6 +10,7 @@ from benchmarks import (
     estimators,
     graphs,
     imports,
+    kernels,
     mi,
     pairwise,
     peers,
@@ -21,8 +22,16 @@ from benchmarks import (
 )
 
 BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
-WITH_OPTIONS = {"mi": mi, "coverage": coverage, "estimators": estimators, "trained": trained, "graphs": graphs}
-WITH_OPTIONS |= {"processes": processes, "curves": curves}
+WITH_OPTIONS = {
+    "mi": mi,
+    "coverage": coverage,
+    "curves": curves,
+    "estimators": estimators,
+    "trained": trained,
+    "graphs": graphs,
+    "kernels": kernels,
+    "processes": processes,
+}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
-from infomax import NWJ, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax import NWJ, DIMLoss, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
 from infomax.losses.base import InformationLoss
 from infomax.ops import use_backend
 from infomax.pairs.processes import Processes
@@ -99,9 +99,9 @@ def build(case: Case, *, gather: bool | str = True, group: Any = None) -> Inform
     if case.estimator == "ragged" or case.estimator.startswith("given"):
         return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
     # Bent, and then cut off.
-    soft = case.estimator == "softly clipped"
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
-    return LocalDIMLoss(C, D, estimator=bent if soft else case.estimator, **options)
+    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # by its name the latter is refused
+    return LocalDIMLoss(C, D, estimator=particular.get(case.estimator, case.estimator), **options)
 
 
 def whole_batch(case: Case) -> dict[str, Tensor]:
@@ -127,6 +127,8 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bo
     """Loss, estimate and gradients; the average of MINE has seen another batch before."""
     inner = loss.module if isinstance(loss, nn.parallel.DistributedDataParallel) else loss
     leaves = {name: value.clone().requires_grad_(value.is_floating_point()) for name, value in given.items()}
+    if inner.estimator.fits_density:  # refuses globals that learn
+        leaves["global_"].requires_grad_(False)
     used = dict(leaves)
     if case.estimator == "ragged":  # one to four rows per example, the last first
         n = len(used["local"])
@@ -144,7 +146,8 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bo
     results = {"loss": value.detach(), "nats": inner.mutual_information(*features, **used, gather=gather)}
     results |= {name: buffer.clone() for name, buffer in inner.named_buffers()}
     gradients = {name: whole(parameter.grad) for name, parameter in inner.named_parameters()}
-    return results | gradients | {"local": leaves["local"].grad, "global_": leaves["global_"].grad}
+    of_features = {name: leaves[name].grad for name in ("local", "global_") if leaves[name].grad is not None}
+    return results | gradients | of_features
 
 
 def whole(gradient: Tensor | None) -> Tensor | None:

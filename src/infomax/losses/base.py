@@ -13,7 +13,7 @@ from infomax._checks import check_choice, check_positive
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
-from infomax.losses.parts import build_parts
+from infomax.losses.parts import build_parts, check_may_learn
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
@@ -65,7 +65,7 @@ class InformationLoss(nn.Module, ABC):
             critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
         )
         if sample_negatives is not None:
-            check_positive("sample_negatives", sample_negatives)
+            sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
         if gather and sample_negatives is not None:
             raise ValueError(
@@ -81,6 +81,9 @@ class InformationLoss(nn.Module, ABC):
         self.sample_negatives = sample_negatives
         self.gather = gather
         self.reduction = reduction
+
+    global_name: str = "global_"
+    """What messages call the global features."""
 
     @abstractmethod
     def pair(
@@ -116,12 +119,14 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
         rows, directions = self._score(
             local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
         )
+        check_may_learn(self.estimator, **{self.global_name: global_})
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
@@ -173,7 +178,8 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """

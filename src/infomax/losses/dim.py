@@ -9,13 +9,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax._checks import check_number
+from infomax._checks import check_number, check_positive, check_sizes
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.parts import check_not_shared
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -123,16 +125,17 @@ class DIMLoss(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            check_number(name, weight, at_least=0)
+        alpha, beta = check_number("alpha", alpha, at_least=0), check_number("beta", beta, at_least=0)
+        gamma = check_number("gamma", gamma, at_least=0)
+        local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         if alpha == beta == gamma == 0:
             raise ValueError("alpha, beta and gamma must not all be 0: there would be nothing to train")
         if alpha and beta:
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        if local_size is not None and (not isinstance(local_size, Sequence) or isinstance(local_size, str)):
-            raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
+        if local_size is not None:
+            local_size = check_sizes("local_size", local_size, at_least=0)
         self.global_term: GlobalDIMLoss | None = None
         if alpha:
             if local_size is None:
@@ -166,7 +169,20 @@ class DIMLoss(nn.Module):
         self.prior_term: nn.Module | None = None
         if gamma:
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> DIMLoss:
+        """Build the objective for a module that returns both features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import DIMLoss, encoders
+            >>> objective = DIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), alpha=1.0)
+            >>> objective.global_term.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def forward(
         self,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from infomax._checks import check_positive
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather, InformationLoss
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import Rows, pair_rows
 
 __all__ = ["LocalDIMLoss"]
@@ -57,7 +59,8 @@ class LocalDIMLoss(InformationLoss):
           padded one with a mask
         - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may
           be 1 then
-        - group: (N,) integers; examples of one group are no negatives of each other
+        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
+          groups, too; else they are negatives of every example
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
 
@@ -114,9 +117,35 @@ class LocalDIMLoss(InformationLoss):
             reduction=reduction,
         )
         if sample_locations is not None:
-            check_positive("sample_locations", sample_locations)
+            sample_locations = check_positive("sample_locations", sample_locations)
         self.sample_locations = sample_locations
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> LocalDIMLoss:
+        """Build the loss for a module that returns local and global features, after one forward pass.
+
+        The pass is in evaluation mode without gradients. Training modes, gradients, buffers such as batch-norm
+        statistics, and torch's random state are as before.
+
+        Args:
+            features: a `infomax.tap`, or any module that returns local and global features.
+            example_batch: what to call it with; one example is enough. A tuple holds several arguments, a dict keyword
+                arguments.
+            **options: those of the class but for the sizes. The device is that of the features, if not given.
+
+        Raises:
+            TypeError: ``features`` is no module, or does not return two tensors; a size is among the options.
+            ValueError: features without channels.
+
+        Example:
+            >>> import torch
+            >>> from infomax import LocalDIMLoss, encoders
+            >>> loss_fn = LocalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.critic.local_projection.hidden.in_features
+            128
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim"))
 
     def pair(
         self,

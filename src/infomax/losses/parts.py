@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax.critics import Critic, CriticLike, build_critic
@@ -10,7 +11,18 @@ from infomax.critics.normalisation import BatchNorm
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
 from infomax.pairs.processes import Processes
 
-__all__ = ["build_parts", "check_not_shared"]
+__all__ = ["build_parts", "check_may_learn", "check_not_shared"]
+
+_RUN_AWAY = {
+    "rkl": (
+        "its loss E[e^-T] + E'[T - 1] falls without end as marginal scores T fall, in any finite batch",
+        (
+            "ScoreRegularised('rkl', weight=0.1, clip=10.0), which holds the scores, or the module FDivergence('rkl'), "
+            "which trains as it stands"
+        ),
+    ),
+}
+"""By short name: why an estimator runs away, and what to do."""
 
 
 def build_parts(
@@ -36,6 +48,9 @@ def build_parts(
         TypeError: one is none of these, or the estimator needs two critics.
         ValueError: a name is unknown, or the two do not fit together.
     """
+    if isinstance(estimator, str) and estimator in _RUN_AWAY:
+        reason, cure = _RUN_AWAY[estimator]
+        raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
     built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
     kind = type(made).__name__
     if getattr(made, "needs_two_critics", False):
@@ -63,6 +78,26 @@ def build_parts(
                     "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
                 )
     return built, made
+
+
+def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
+    """Raise ``ValueError`` if globals with a gradient come to a loss that fits their density.
+
+    Args:
+        estimator: of the loss.
+        **globals_: the global features, by the name of the argument.
+    """
+    if not getattr(estimator, "fits_density", False) or not torch.is_grad_enabled():
+        return
+    for name, features in globals_.items():
+        if features.requires_grad:
+            kind = type(estimator).__name__
+            raise ValueError(
+                f"{name} must have no gradient where the estimator is {kind}: its loss fits the density of {name}, and "
+                f"an encoder that learns from that makes {name} constant. Pass {name}.detach() to fit the density, and "
+                f"lower the information by loss_fn.estimator.estimate(loss_fn.scores(...)); raise it with another "
+                "estimator, such as 'infonce'"
+            )
 
 
 def check_not_shared(name: str, module: object) -> None:

@@ -9,11 +9,10 @@ from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
 from infomax._transforms import transformed
 from infomax.ops import reference
-from infomax.ops.chunked.plan import may_keep
-from infomax.ops.dispatch import choose, forced_backend
+from infomax.ops.dispatch import choose, may_keep
 from infomax.ops.library import pairwise
 from infomax.ops.problem import REDUCTIONS, Problem, Reduction
-from infomax.ops.settings import workspace
+from infomax.ops.settings import forced_backend, workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
 __all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
@@ -200,7 +199,7 @@ def _call(
     check_groups(query, key, query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
-    bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
+    hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
     if transformed(query, key):
         forced = forced_backend()
         if forced not in (None, "reference"):
@@ -209,16 +208,15 @@ def _call(
                 'use_backend("reference"), or None, writes the table of scores out'
             )
         groups = (query_group, key_group, joint_query, joint_key)
-        value, joint, _ = reference.forward(
-            Problem(query, key, *groups, reduction, float(scale), *bounds, workspace()), keep=False
-        )
+        problem = Problem(query, key, *groups, reduction, float(scale), hard, soft, workspace(query.device))
+        value, joint, _ = reference.forward(problem, keep=False)
         return value, joint
-    backend, space = choose(query, reduction), workspace()
+    space = workspace(query.device)
+    backend = choose(query, reduction, space)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    sizes = (query.shape[0], key.shape[0], query.shape[1])
-    keep = backend == "chunked" and differentiated and may_keep(*sizes, query.dtype, space)
+    keep = differentiated and may_keep(backend, query, key, reduction, space)
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]
-    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
+    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), hard, soft, space, backend, keep)
     return value, joint

@@ -9,8 +9,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
-from infomax._precision import check_module_dtype, widened, without_autocast
+from infomax._checks import (
+    check_choice,
+    check_floating,
+    check_generator,
+    check_number,
+    check_positive,
+    check_sizes,
+    shape_of,
+)
+from infomax._precision import check_module_dtype, place, widened, without_autocast
 from infomax._random import drawing_from
 from infomax.pairs.rows import rows_of
 from infomax.prior.discriminator import PriorDiscriminator, judge, slope_penalty
@@ -130,7 +138,7 @@ class PriorMatchingLoss(nn.Module):
         super().__init__()
         check_choice("prior", prior, _PRIORS)
         check_choice("measure", measure, MEASURES)
-        check_number("gradient_penalty", gradient_penalty, at_least=0)
+        gradient_penalty = check_number("gradient_penalty", gradient_penalty, at_least=0)
         if measure == "wasserstein" and not gradient_penalty:
             raise ValueError(
                 "gradient_penalty must be positive for measure 'wasserstein', which is unbounded without one, got "
@@ -142,10 +150,8 @@ class PriorMatchingLoss(nn.Module):
         self.gradient_penalty = gradient_penalty
         self.saturating = saturating
         self.clip = _clip_of(clip, measure)
-        if not isinstance(hidden, tuple | list):
-            raise TypeError(f"hidden must be a tuple of widths, got {type(hidden).__name__}")
-        self.discriminator = PriorDiscriminator(dim, tuple(check_positive("hidden", width) for width in hidden))
-        self.to(device=device, dtype=dtype)
+        self.discriminator = PriorDiscriminator(self.dim, check_sizes("hidden", hidden, at_least=0))
+        place(self, device, dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the sum of both players' losses, a scalar."""
@@ -160,6 +166,7 @@ class PriorMatchingLoss(nn.Module):
             generator: where the prior's samples come from; torch's global one when None.
         """
         check_floating("y", y)
+        check_generator(generator)
         if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
             raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
         sample, squash = _PRIORS[self.prior]

@@ -104,7 +104,7 @@ class DenseScores(PairScores):
 
     def _pairs_a_tile(self) -> int:
         size = accumulation_dtype(self.key.dtype).itemsize
-        return max(1, workspace() // (size * self.floats_per_pair))
+        return max(1, workspace(self.key.device) // (size * self.floats_per_pair))
 
     def _joint_scores(self) -> Tensor:
         pairing = self.pairing

@@ -78,7 +78,11 @@ def cached_backward(
         >>> encoder[0].weight.grad.shape
         torch.Size([8, 3, 3, 3])
     """
-    check_positive("chunk_size", chunk_size)
+    chunk_size = check_positive("chunk_size", chunk_size)
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be a loss or a function of features, got {type(loss_fn).__name__}")
+    if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
+        raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
     if not isinstance(features, nn.Module):
         raise TypeError(f"features must be a torch.nn.Module, got {type(features).__name__}")
     for name, module in features.named_modules():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_number
+from infomax._checks import check_floating, check_generator, check_number
 from infomax._random import drawing_from
 from infomax.critics import Critic
 from infomax.pairs import Pairing, pair_rows
@@ -63,7 +63,12 @@ def gradient_penalty(
         >>> loss = F.wasserstein_loss(critic(local, global_)) + 10 * gradient_penalty(critic, local, global_)
         >>> loss.backward()
     """
-    check_number("target", target)
+    if not isinstance(critic, Critic):
+        raise TypeError(f"critic must be an infomax.Critic, got {type(critic).__name__}; PairwiseCritic makes one")
+    target = check_number("target", target)
+    check_generator(generator)
+    check_floating("local", local)
+    check_floating("global_", global_)
     if any(isinstance(module, _BatchNorm) for module in critic.modules()):
         raise ValueError(
             f"critic must score each pair by itself, got {type(critic).__name__} with batch norm, which mixes pairs; "
