@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60, help="passes over the utterances (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("runs/time_cpc"), help="where the figure goes")
-    parser.add_argument("--smoke", action="store_true", help="one epoch only, to see that it runs")
+    parser.add_argument(
+        "--smoke", action="store_true", help="one epoch and two draws of labels only, to see that it runs"
+    )
     options = parser.parse_args()
     if options.smoke:
         options.epochs = 1
@@ -45,7 +47,7 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     encoder = Encoder(train[0].shape[1])
-    draws = draw_labels(speakers)
+    draws = draw_labels(speakers, 2 if options.smoke else 10)
     found = {"raw steps": classify(average(train), speakers, average(test), test_speakers, draws)}
     for name, epochs in (("untrained encoder", 0), ("trained encoder", options.epochs)):
         losses = fit(encoder, train, epochs)
@@ -124,14 +126,14 @@ def embed(encoder: Encoder, sequences: list[Tensor]) -> np.ndarray:
     return average([rows[number == n] for n in range(len(sequences))])
 
 
-def draw_labels(speakers: np.ndarray) -> dict[int, list[np.ndarray]]:
-    """Ten draws of labelled utterances for every number of labels, one where all are drawn."""
+def draw_labels(speakers: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
+    """Several draws of labelled utterances for every number of labels, one where all are drawn."""
     random = np.random.default_rng(0)
     each = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     return {
         count: [
             np.concatenate([random.permutation(ones)[:count] for ones in each])
-            for _ in range(10 if count < len(each[0]) else 1)
+            for _ in range(draws if count < len(each[0]) else 1)
         ]
         for count in LABELS
     }
