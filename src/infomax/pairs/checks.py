@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
 
 __all__ = [
     "check_features",
@@ -53,6 +53,7 @@ def check_features(
     if mask is not None and batch is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
     check_same_device(**sides, mask=mask)
+    check_differentiable(sides)
     for name, tensor in sides.items():
         if tensor.ndim < 2:
             raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
@@ -73,7 +74,7 @@ def check_features(
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask_shape(f"{first} {shape_of(local)}", mask, (local.shape[0], *local.shape[2:]))
+        check_mask_shape(first, local, mask, (local.shape[0], *local.shape[2:]))
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
@@ -98,7 +99,9 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
         )
 
 
-def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None) -> None:
+def check_negatives(
+    negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None, name: str = "local"
+) -> None:
     """Raise unless given negatives are rows (L, c) or maps (L, c, \\*spatial) that fit the local features."""
     if negatives is None:
         raise ValueError("negatives must be given with in_batch=False, or no pair would be marginal: negatives=rows")
@@ -109,13 +112,14 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
         return  # refused already, or by the check of the features
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
+        maps = f" or (L, {width}, *spatial)" if name == "local" else ""
         raise ValueError(
-            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
-            f"got {shape_of(negatives)}"
+            f"negatives must have shape (L, {width}){maps}, as wide as {name} {shape_of(local)}, got "
+            f"{shape_of(negatives)}"
         )
-    check_same_device(local=local, negatives=negatives)
+    check_same_device(**{name: local}, negatives=negatives)
     if negatives.dtype != local.dtype:
-        raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
+        raise TypeError(f"negatives must have the dtype of {name}, {local.dtype}, got {negatives.dtype}")
 
 
 def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sample_negatives: int | None) -> None:
@@ -149,25 +153,22 @@ def check_groups_left(own: Tensor, negatives: Tensor | None, *, in_batch: bool) 
         )
 
 
-def check_integers(name: str, value: object) -> Tensor:
-    """Return ``value`` if it is a tensor of integers, else raise ``TypeError``."""
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor of integers, got {kind}")
-    return value
-
-
 def check_mask_dtype(mask: object) -> None:
     """Raise unless ``mask`` is a bool tensor."""
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
+    if mask.layout != torch.strided or mask.is_nested:
+        raise TypeError(f"mask must be a dense tensor, got layout {mask.layout}; convert it with .to_dense()")
+    check_differentiable({"mask": mask}, learns=True)
 
 
-def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the expected shape."""
+def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the shape expected of one for these features."""
     if tuple(mask.shape) != expected:
-        raise ValueError(f"mask must have the shape {shape_of(expected)} to fit {name}, got {shape_of(mask)}")
+        raise ValueError(
+            f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
+        )
 
 
 def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
@@ -178,7 +179,9 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         mask: the mask, for the message.
         at_least: how many there must be.
     """
-    if present < at_least:
+    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")  # noqa: SLF001
+    elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "
             "InfoMax objective needs other examples as negatives"

@@ -7,12 +7,14 @@ pairs of *rows*.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from infomax._checks import check_generator
 from infomax.pairs.checks import (
     check_features,
     check_group,
@@ -24,7 +26,7 @@ from infomax.pairs.checks import (
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
-__all__ = ["Rows", "pair_rows", "present_examples", "rows_of"]
+__all__ = ["Rows", "has_location", "pair_rows", "present_examples", "rows_of"]
 
 
 class Rows(NamedTuple):
@@ -37,11 +39,18 @@ class Rows(NamedTuple):
     pairing: Pairing
     kept: Tensor | None = None
     """(N',), the examples that have a real location, in order; None where all N have one."""
+    own: int = 0
+    """M, where the rows are aligned: N joint pairs, then the M marginal ones of each global; see :func:`pair_own`."""
 
 
 def rows_of(features: Tensor) -> Tensor:
     """(N, c, \\*spatial) as (N, P, c): a view, whatever the memory format."""
     return rearrange(features, "n c -> n 1 c") if features.ndim == 2 else rearrange(features, "n c ... -> n (...) c")
+
+
+def has_location(mask: Tensor) -> Tensor:
+    """Whether each example has a real location, (N,) bool, of a mask (N, \\*spatial); N may be 0."""
+    return mask.reshape(mask.shape[0], math.prod(mask.shape[1:])).any(1)
 
 
 def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None:
@@ -56,9 +65,10 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
     """
     if mask is None:
         return None
-    kept = mask.reshape(mask.shape[0], -1).any(1).nonzero().squeeze(1)
+    kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
-    return None if len(kept) == len(mask) else kept
+    # A graph is the same whatever the mask holds.
+    return None if not torch.compiler.is_compiling() and len(kept) == len(mask) else kept
 
 
 class _Own(NamedTuple):
@@ -113,9 +123,10 @@ def pair_rows(
         ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
     """
     if negatives is not None or not in_batch:
-        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives)
+        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives, name=names[0])
         at_least = min(at_least, 1)
     check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
+    check_generator(generator)
     if batch is None:
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:
@@ -176,7 +187,8 @@ def _map_rows(
         rows, present = draw_locations(rows, present, sample, generator)
     n, p = rows.shape[:2]
     if present is not None:
-        return _Own(rows[present], present.nonzero()[:, 0], None, kept)
+        real = present.flatten().nonzero().squeeze(1)
+        return _Own(rearrange(rows, "n p c -> (n p) c")[real], real // p, None, kept)
     example = torch.arange(n, device=local.device).repeat_interleave(p)
     return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_positive, check_same_device, shape_of
-from infomax.pairs.checks import check_integers, check_mask_dtype, check_mask_shape
+from infomax._checks import check_floating, check_integers, check_positive, check_same_device, shape_of
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 
 __all__ = ["Ahead", "ahead"]
 
@@ -108,7 +108,7 @@ def _of_padded(local: Tensor, global_: Tensor, steps: int, mask: Tensor | None) 
         real = torch.ones(n, length, dtype=torch.bool, device=local.device)
     else:
         check_mask_dtype(mask)
-        check_mask_shape(f"the steps of local {shape_of(local)}", mask, (n, length))
+        check_mask_shape("the steps of local", local, mask, (n, length))
         real = mask
     check_same_device(local=local, global_=global_, mask=mask)
     place = torch.arange(n * length, device=local.device).view(n, length)
