@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import (
     coverage,
+    curves,
     estimators,
     graphs,
     imports,
@@ -13,6 +14,7 @@ from benchmarks import (
     mi,
     pairwise,
     peers,
+    processes,
     roofline,
     scaling,
     step,
@@ -34,10 +36,12 @@ BENCHMARKS = {
 WITH_OPTIONS = {
     "mi": mi,
     "coverage": coverage,
+    "curves": curves,
     "estimators": estimators,
     "trained": trained,
     "graphs": graphs,
     "kernels": kernels,
+    "processes": processes,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 
@@ -101,13 +102,13 @@ def use_workspace(size: int) -> Iterator[None]:
         tensor([2.0794, 2.0794])
     """
     given: object = size
-    if not isinstance(given, int) or isinstance(given, bool) or given < SMALLEST_WORKSPACE:
+    if not isinstance(given, Integral) or isinstance(given, bool) or not SMALLEST_WORKSPACE <= int(given) < 2**63:
         raise ValueError(
             f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, "
             f"got {size!r}; the default is {DEFAULT_WORKSPACE}."
         )
     previous = _settings.workspace
-    _settings.workspace = size
+    _settings.workspace = int(size)
     try:
         yield
     finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.distributed as dist
 from einops import rearrange
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
 from infomax._precision import accumulation_dtype
 from infomax.critics.normalisation import BatchNorm
+from infomax.pairs.processes import Processes
 from infomax.pairs.rows import rows_of
 
 __all__ = ["NoisePrior"]
@@ -38,6 +40,7 @@ class NoisePrior(nn.Module):
         noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None for 0.5
             and 0.05. Uniform noise must be small: under a larger one separate clusters say more than the uniform prior.
         gather: take mean and variance over the rows of all processes, for the normal prior.
+        process_group: which processes those are; the default group when None.
         device: where the running statistics are.
         dtype: of the running statistics.
 
@@ -74,6 +77,7 @@ class NoisePrior(nn.Module):
         *,
         noise: float | None = None,
         gather: bool = False,
+        process_group: dist.ProcessGroup | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -85,7 +89,7 @@ class NoisePrior(nn.Module):
         self.norm: BatchNorm | None = None
         if prior == "normal":
             self.norm = BatchNorm(dim, affine=False)
-            self.norm.over_processes = gather
+            self.norm.processes = Processes(process_group) if gather else None
         self.to(device=device, dtype=dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -127,8 +131,10 @@ class NoisePrior(nn.Module):
                 f"y must have the dtype of the running statistics, {statistics.dtype}, got {y.dtype}; convert y, or "
                 f"this module with .to({y.dtype})"
             )
+        if norm.processes is not None:
+            norm.processes.begin()
         rows = rearrange(rows_of(y), "n p d -> (n p) d")
-        if self.training and len(rows) == 1 and not norm.over_processes:
+        if self.training and len(rows) == 1 and norm.processes is None:
             raise ValueError("y must hold at least 2 samples in training mode, which the variance is taken over, got 1")
         normalised: Tensor = rearrange(norm(rows), "(n p) d -> n d p", n=len(y))
         return normalised.reshape(y.shape)
