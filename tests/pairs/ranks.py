@@ -321,7 +321,7 @@ def main() -> None:
     rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=init.as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=2)
+        "gloo", init_method=init.as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=5)
     )
     results: dict[Any, Any] = {}
     for case in CASES:
