@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import coverage, estimators, graphs, imports, mi, pairwise, peers, scaling, step, trained, tune
+from benchmarks import (
+    coverage,
+    curves,
+    estimators,
+    graphs,
+    imports,
+    kernels,
+    mi,
+    pairwise,
+    peers,
+    processes,
+    scaling,
+    step,
+    trained,
+    tune,
+)
 
 BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
-WITH_OPTIONS = {"mi": mi, "coverage": coverage, "estimators": estimators, "trained": trained, "graphs": graphs}
+WITH_OPTIONS = {
+    "mi": mi,
+    "coverage": coverage,
+    "curves": curves,
+    "estimators": estimators,
+    "trained": trained,
+    "graphs": graphs,
+    "kernels": kernels,
+    "processes": processes,
+}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
+NEEDS = re.compile(r"<!-- needs: (\w+) -->")
 WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
 
 
@@ -24,7 +26,18 @@ WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(enc
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a page may write files
-    run_page(page.read_text(encoding="utf-8"), str(page))
+    text = page.read_text(encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # what other libraries warn of on import
+        for package in NEEDS.findall(text):
+            pytest.importorskip(package, reason=f"{page.name} needs {package}")
+    run_page(text, str(page))
+
+
+def test_packages_that_a_page_needs_are_named() -> None:
+    """Installed on CI, so that no page is skipped there; a page that needs one says so."""
+    found = NEEDS.findall((ROOT / "docs/migrating.md").read_text(encoding="utf-8"))
+    assert {"lightly", "open_clip", "pytorch_metric_learning", "info_nce", "torch_geometric"} <= set(found)
 
 
 def test_the_pages_a_reader_meets_first_have_examples() -> None:

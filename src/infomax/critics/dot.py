@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_number, check_positive
+from infomax._precision import place
 from infomax.critics.base import Critic
 from infomax.critics.normalisation import unit_length
 from infomax.critics.projections import Projection
@@ -61,14 +62,14 @@ class DotCritic(Critic):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
-        check_positive("units", units)
+        units = check_positive("units", units)
         self.local_projection = Projection(local_dim, units, layer_norm=layer_norm)
         self.global_projection = Projection(global_dim, units, layer_norm=layer_norm)
         fixed = units**-0.5 if scale is None else _fixed_scale("scale", scale)
         self.scale = 1.0 if fixed is None else fixed
         self.learned_scale = LearnedScale(units**-0.5) if fixed is None else None
         self.layer_norm = layer_norm
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query = self.global_projection(global_)
@@ -118,7 +119,7 @@ class BilinearCritic(Critic):
         super().__init__(local_dim, global_dim)
         self.weight = nn.Linear(global_dim, local_dim, bias=False)
         self.scale = check_number("scale", scale)
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query = self.weight(global_)
@@ -178,7 +179,7 @@ class CosineCritic(Critic):
     ) -> None:
         super().__init__(local_dim, global_dim)
         if units is not None:
-            check_positive("units", units)
+            units = check_positive("units", units)
         elif local_dim != global_dim:
             raise ValueError(
                 f"units must be given where local_dim and global_dim differ, got None for {local_dim} and {global_dim}"
@@ -191,7 +192,7 @@ class CosineCritic(Critic):
         self.scale = 1.0 if fixed is None else 1.0 / fixed
         self.learned_scale = LearnedScale(1 / 0.07) if fixed is None else None
         self.bias = None if bias is None else nn.Parameter(torch.tensor(float(check_number("bias", bias))))
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query, key = unit_length(self.global_projection(global_)), unit_length(self.local_projection(local))

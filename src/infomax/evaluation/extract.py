@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
 from infomax._modes import evaluating
-from infomax.evaluation.checks import check_batch, check_labels
+from infomax.evaluation.checks import check_batch, check_labels, check_values
 from infomax.features.tapping import taps
 
 __all__ = ["Data", "Extracted", "Progress", "extract_features"]
@@ -86,7 +86,9 @@ def extract_features(
         >>> extract_features(encoder, batch, ["y"]).labels
         tensor([0, 1, 2, 3, 4, 5])
     """
-    check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
+    if isinstance(data, Tensor):
+        check_values(data=data)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))

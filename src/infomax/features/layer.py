@@ -69,7 +69,10 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
         close = difflib.get_close_matches(match["module"], names, n=5, cutoff=0.5)
         children = [name for name in names if name and "." not in name]
         hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"it has {', '.join(children)}"
-        raise ValueError(f"{type(encoder).__name__} has no submodule {match['module']!r}; {hint}")
+        raise ValueError(
+            f"a layer must be a submodule of the encoder, and {type(encoder).__name__} has no submodule "
+            f"{match['module']!r}; {hint}"
+        )
     indices = re.findall(r"\[([^\[\]]+)\]", match["indices"])
     return Layer(spec, match["module"], tuple(_index(text) for text in indices))
 

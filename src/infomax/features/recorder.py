@@ -45,6 +45,8 @@ class Recorder:
     """
 
     def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
         self.layers: dict[str, Layer] = {key: find_layer(encoder, spec) for key, spec in layers.items()}
         self._store = _Store()
         self._handles: list[RemovableHandle] = []

@@ -200,6 +200,11 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
     """
     if isinstance(layers, str):
         layers = [layers]
+    if not isinstance(layers, Mapping | Sequence):
+        raise TypeError(f"layers must be names of layers, or a mapping to them, got {type(layers).__name__}")
+    wrong = [type(layer).__name__ for layer in layers if not isinstance(layer, str)]
+    if wrong:
+        raise TypeError(f"layers must hold names, got {', '.join(wrong)}")
     if not layers:
         raise ValueError("layers must name at least one layer, got none")
     return Taps(encoder, layers if isinstance(layers, Mapping) else {name: name for name in layers})
@@ -233,6 +238,8 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
 
 
 def _check_layout(layout: str) -> str:
+    if not isinstance(layout, str):
+        raise TypeError(f"local_layout must be a string such as 'NPC', got {type(layout).__name__}")
     if "B" in layout and "N" in layout:
         raise ValueError(
             f"local_layout must not hold both N and B, got {layout!r}: N stands for the examples, and 'BNC' (batch, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_number, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_integers, check_number, check_same_device, shape_of
 
 __all__ = ["check_groups", "check_joint", "check_joint_values", "check_options", "check_vectors"]
 
@@ -35,6 +35,7 @@ def check_vectors(query: Tensor, key: Tensor) -> None:
             "convert one, or call under torch.autocast"
         )
     check_same_device(query=query, key=key)
+    check_differentiable({"query": query, "key": key})
 
 
 def check_groups(query: Tensor, key: Tensor, query_group: Tensor | None, key_group: Tensor | None) -> None:
@@ -101,10 +102,7 @@ def check_options(scale: float, clip: float | None, soft_clip: float | None) -> 
 
 
 def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be an integer torch.Tensor, got {type(value).__name__}")
-    if value.dtype.is_floating_point or value.dtype.is_complex or value.dtype == torch.bool:
-        raise TypeError(f"{name} must have an integer dtype, got {value.dtype}; convert it with .long()")
+    check_integers(name, value)
     if value.ndim != 1 or (length is not None and len(value) != length):
         wanted = "(J,)" if length is None else f"({length},), one for each row of {match}"
         raise ValueError(f"{name} must have shape {wanted}, got {shape_of(value)}")

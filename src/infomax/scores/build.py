@@ -89,7 +89,7 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
     rows = table.reshape(n * q, n * p)
     if mask is None:
         return TableScores(rows, Pairing(n, q, torch.arange(n, device=table.device).repeat_interleave(p), locations=p))
-    check_mask_shape("table " + shape_of(table), mask, (n, p))
+    check_mask_shape("table", table, mask, (n, p))
     kept = present_examples(mask)
     if kept is not None:
         rows, mask = full[kept][:, :, kept].reshape(len(kept) * q, -1), mask[kept]

@@ -52,9 +52,9 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys in each other's place."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
-    def with_keys(self, key: Tensor, pairing: Pairing) -> StreamedScores:
-        """Return the scores of the same queries with other keys."""
-        return StreamedScores(self.query, key, pairing, self.scale, autocast=False)
+    def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> StreamedScores:
+        """Return the scores of other rows."""
+        return StreamedScores(query, key, pairing, self.scale, autocast=False)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         with without_autocast(self.key):

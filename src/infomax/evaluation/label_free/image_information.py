@@ -124,7 +124,7 @@ def image_information(
     train, test = check_frozen(train_features, test_features, at_least=4)
     check_images("train_images", train_images, train, transform)
     check_images("test_images", test_images, test, transform)
-    check_positive("units", units)
+    units = check_positive("units", units)
     generator = as_generator(random_state)
     device = train.device
     fitted, held = parts(len(train), 0.1, generator)

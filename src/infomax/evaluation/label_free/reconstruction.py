@@ -109,7 +109,7 @@ def reconstruction(
     train, test = check_frozen(train_features, test_features, at_least=2)
     check_images("train_images", train_images, train, transform)
     check_images("test_images", test_images, test, transform)
-    check_positive("keep", keep)
+    keep = check_positive("keep", keep)
     low, high = (check_number("value_range", bound) for bound in value_range)
     if not low < high:
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")

@@ -27,8 +27,18 @@ def may_keep(rows: int, keys: int, dim: int, dtype: torch.dtype, workspace: int)
     """Say whether the whole table fits in half the workspace, and one block spans all queries."""
     budget = workspace // accumulation_dtype(dtype).itemsize
     share = budget // 16
-    fits = kept_size(rows, keys) <= budget // 2
+    fits = _known(kept_size(rows, keys) <= budget // 2)
     return fits and rows * LEAST_KEYS <= share and rows * dim <= share and LEAST_KEYS * dim <= share
+
+
+def _known(condition: bool) -> bool:
+    """False while compiling where the condition depends on what a tensor holds, as the rows that a mask leaves do."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental import symbolic_shapes  # here: it loads sympy
+
+        if hasattr(symbolic_shapes, "guard_or_false"):  # from torch 2.8
+            return bool(symbolic_shapes.guard_or_false(condition))
+    return condition
 
 
 @dataclass(frozen=True)
