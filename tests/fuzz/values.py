@@ -152,6 +152,13 @@ def _other_memory(source: Source, values: Tensor) -> Tensor:
 
 def _other_kind(source: Source, values: Tensor) -> Any:
     kind = source.below(9)
+    try:
+        return _converted(source, values, kind)
+    except (RuntimeError, NotImplementedError):  # there is none of that kind
+        return values
+
+
+def _converted(source: Source, values: Tensor, kind: int) -> Any:
     if kind == 0:
         return values.to("meta")
     if kind == 1:
