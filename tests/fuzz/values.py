@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -153,7 +154,9 @@ def _other_memory(source: Source, values: Tensor) -> Tensor:
 def _other_kind(source: Source, values: Tensor) -> Any:
     kind = source.below(9)
     try:
-        return _converted(source, values, kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about what is in beta or on its way out
+            return _converted(source, values, kind)
     except (RuntimeError, NotImplementedError):  # there is none of that kind
         return values
 
