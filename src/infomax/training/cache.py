@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -37,12 +37,12 @@ def cached_backward(
 
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
-    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in the last chunk
-    alone.
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
+    last chunk alone.
 
     Args:
-        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it in
-            DistributedDataParallel, if anything.
+        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
+            and not a part of it, in DistributedDataParallel or FSDP2.
         loss_fn: called with those features of the whole batch: ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
             ``loss_fn(tensor)``. It returns a scalar, or something with a scalar ``loss``, as :class:`~infomax.DIMLoss`.
         inputs: what the encoder takes: a tensor, or a tuple (its arguments) or dict (its keyword arguments), whose
@@ -182,7 +182,12 @@ def _call(loss_fn: Callable[..., Any], leaves: dict[Any, Tensor], like: Any, opt
     return loss_fn(**leaves, **options) if isinstance(like, Mapping) else loss_fn(*leaves.values(), **options)
 
 
-def _waiting(features: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+@contextmanager
+def _waiting(features: nn.Module, *, last: bool) -> Iterator[None]:
     """Gradients are exchanged after the last chunk alone."""
-    wait = getattr(features, "no_sync", None)
-    return nullcontext() if last or wait is None else wait()
+    exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
+    wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
+    if exchange is not None:
+        exchange(last)
+    with nullcontext() if last or wait is None else wait():
+        yield
