@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmarks.harness import DEVICE, RESULTS, conditions
 from benchmarks.mi_methods import METHODS, Answer, Method, MissingPeerError, Terms
-from benchmarks.mi_plot import draw
 from benchmarks.mi_report import report
 from benchmarks.mi_suites import SUITES, Case, Samples, Suite
 
@@ -80,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     print(text)
     if not options.smoke and rows:
         file.with_suffix(".txt").write_text(text)
-        draw(rows, file.with_suffix(".png"))
+        suite.picture(rows, file.with_suffix(".png"))
 
 
 def _chosen(options: argparse.Namespace, suite: Suite) -> list[Case]:
@@ -95,7 +94,7 @@ def _chosen(options: argparse.Namespace, suite: Suite) -> list[Case]:
 def _methods(options: argparse.Namespace, suite: Suite) -> list[str]:
     if options.methods is not None:
         return list(options.methods)
-    quick = ("infomax", "KSG, k = 3", "SVM (scikit-learn)")
+    quick = ("infomax", "infomax, start alone", "KSG, k = 3", "SVM (scikit-learn)")
     return [method for method in suite.methods if method in quick or not options.smoke]
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.mi_labels import labels
+from benchmarks.mi_plot import draw
+from benchmarks.mi_sizes import ROWS, draw_sizes, sized_tasks
 from infomax.mi.tasks import (
     Task,
     additive_noise,
@@ -66,6 +70,7 @@ class Suite:
         methods: that are asked.
         first_seed: of the samples.
         tolerance: nats within which an estimate must be that is not flagged; not counted when None.
+        picture: draws the rows of the table into a file.
     """
 
     title: str
@@ -80,6 +85,7 @@ class Suite:
     )  # fmt: skip
     first_seed: int = 0
     tolerance: float | None = None
+    picture: Callable[[Sequence[Mapping[str, Any]], Path], None] = draw
 
 
 def _case(task: Task, rows: int, group: str) -> Case:
@@ -152,6 +158,15 @@ def _strong(rows: int | None) -> list[Case]:
     ]
 
 
+def _sizes(rows: int | None) -> list[Case]:
+    return [
+        _case(task, size, group)
+        for size in ((rows,) if rows else ROWS)
+        for group, tasks in sized_tasks().items()
+        for task in tasks
+    ]
+
+
 def _labels(rows: int | None) -> list[Case]:
     return [
         Case(name, None, rows or len(sample(None, 0)[0]), sample, name, "scikit-learn's digits")
@@ -179,6 +194,15 @@ SUITES: dict[str, Suite] = {
     ),
     "labels": Suite(
         "digits and their classes", "at least 2.2, codings within 0.03", _labels, 3, ("infomax", "SVM (scikit-learn)")
+    ),
+    "sizes": Suite(
+        "rows, coordinates and information, without networks",
+        "a picture for advice",
+        _sizes,
+        3,
+        ("infomax, start alone",),
+        20_000,
+        picture=draw_sizes,
     ),
     "strong": Suite(
         "strong dependence",

@@ -22,7 +22,6 @@ ESTIMATORS = (
     "tuba",
     "alpha_tuba",
     "kl",
-    "rkl",
     "hellinger",
     "chi2",
     "gan",

@@ -69,6 +69,7 @@ def measure_given(
         method=f"{whole.method}, the difference of two estimates",
         doubts=doubts,
         dims=(len(x), y.dims),
+        entropies=(as_side("x", x).entropy, y.entropy),
         pointwise=pointwise,
         fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],
         seconds=whole.seconds + part.seconds,

@@ -40,7 +40,11 @@ def measure(
     fitted = fit(x, y, options, generator, bar, groups)
     reading = read(fitted.critics, fitted.tests, options.reads(), groups)
     place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
-    best = best_estimate(place_x, place_y, fitted.critics, fitted.tests, reading, options.confidence, generator, groups)
+    bar.phase("looking at neighbours", 1)
+    dims = sum(side.values.shape[1] for side in (x, y) if side.codes is None)
+    best = best_estimate(
+        place_x, place_y, dims, fitted.critics, fitted.tests, reading, options.confidence, generator, groups
+    )
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)
@@ -71,6 +75,7 @@ def measure(
         ),
         rows=n,
         dims=(x.dims, y.dims),
+        entropies=(x.entropy, y.entropy),
         pointwise=reading.pointwise,
         p_value=p_value,
         fold_nats=reading.fold_nats,

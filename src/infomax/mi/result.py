@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from infomax.mi.bits import Bits
 from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
 
@@ -39,6 +40,7 @@ class MIEstimate(float):
         doubts: what speaks against the estimate, a line for each reason; empty for most.
         rows: n.
         dims: coordinates of x and of y that vary.
+        entropies: of x and of y in nats, where a side is nothing but labels; else None.
         pointwise: (n,), the held-out critics' log density ratio of each row, nats; its mean is near ``bound``.
         p_value: of independence, where permutations were asked for; else None.
         fold_nats: the bound of each fold, of which ``bound`` is the mean.
@@ -69,6 +71,7 @@ class MIEstimate(float):
     doubts: tuple[str, ...]
     rows: int
     dims: tuple[int, int]
+    entropies: tuple[float | None, float | None]
     pointwise: Tensor
     p_value: float | None
     fold_nats: list[float]
@@ -84,9 +87,36 @@ class MIEstimate(float):
         return super().__new__(cls, nats)
 
     @property
-    def bits(self) -> float:
-        """The estimate in bits."""
-        return self.nats / math.log(2)
+    def bits(self) -> Bits:
+        """The estimate in bits, a float with ``low``, ``high``, ``bound``, ``bound_low`` and ``bound_high`` in bits."""
+        return Bits(
+            self.nats, low=self.low, high=self.high, bound=self.bound, bound_low=self.bound_low,
+            bound_high=self.bound_high,
+        )  # fmt: skip
+
+    @property
+    def correlation(self) -> float:
+        r"""The correlation that two normal variables of this information have, :math:`\sqrt{1 - e^{-2 I}}`, in [0, 1).
+
+        Source:
+            Linfoot 1957, "An informational measure of correlation".
+        """
+        return math.sqrt(-math.expm1(-2 * self.nats))
+
+    @property
+    def normalised(self) -> float:
+        r"""The share of what there is to tell, :math:`I / \min(H(X), H(Y))`, in [0, 1], where a side is labels.
+
+        Raises:
+            ValueError: neither side is nothing but labels: no number bounds the information of continuous variables.
+        """
+        known = [entropy for entropy in self.entropies if entropy is not None]
+        if not known:
+            raise ValueError(
+                "normalised needs a side of labels, whose entropy bounds the information, got numbers on both; use "
+                "correlation, or discrete= where numbers are labels"
+            )
+        return min(1.0, self.nats / min(known))
 
     def score(self, x: Values, y: Values, *, given: Values | None = None) -> Tensor:
         """Log density ratio of pairs that took no part in the estimate, the mean of the folds' critics.

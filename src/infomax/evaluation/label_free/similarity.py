@@ -49,9 +49,9 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
     """
     for name, values in (("images", images), ("reference", reference)):
         check_floating(name, values)
-    if images.ndim != 4 or images.shape != reference.shape:
+    if images.ndim != 4 or images.shape != reference.shape or 0 in images.shape:
         raise ValueError(
-            "images and reference must have the same shape (N, C, H, W), got "
+            "images and reference must have the same shape (N, C, H, W), none of them 0, got "
             f"{shape_of(images)} and {shape_of(reference)}"
         )
     scales = scales_of(tuple(images.shape[2:]))

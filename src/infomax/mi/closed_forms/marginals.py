@@ -46,9 +46,15 @@ class Ranks(Marginals):
     def __init__(self, train: Tensor) -> None:
         super().__init__(train)
         self._sorted = train.T.contiguous().sort(dim=1).values
+        self._last: tuple[Tensor, Tensor] = (train, self._counted(train))
 
     def _places(self, values: Tensor) -> Tensor:
         """(n, d), how many training values lie below and how many not above, added up: 0 to twice their number."""
+        if self._last[0] is not values:  # the same rows are asked for on several scales, one after the other
+            self._last = (values, self._counted(values))
+        return self._last[1]
+
+    def _counted(self, values: Tensor) -> Tensor:
         columns = values.T.contiguous()
         below = torch.searchsorted(self._sorted, columns)
         return (below + torch.searchsorted(self._sorted, columns, right=True)).T

@@ -52,6 +52,14 @@ class Side(NamedTuple):
     encoder: Encoder
     """From columns given to columns seen."""
 
+    @property
+    def entropy(self) -> float | None:
+        """Of the labels in these rows, nats, where the side is nothing but labels."""
+        if self.codes is None:
+            return None
+        shares = self.codes.bincount().double() / len(self.codes)
+        return float(-torch.special.xlogy(shares, shares).sum())
+
     def places(self, scaled: Tensor) -> Tensor:
         """Coordinates in which neighbours are sought: the scaled values, or labels all as far from each other."""
         return scaled if self.codes is None else self.codes[:, None].to(scaled.dtype) * _FAR

@@ -10,7 +10,7 @@ from infomax.mi.networks.stack import Stack
 
 __all__ = ["Candidates"]
 
-_PAIRS = 100_000  # that are scored at a time
+_UNITS = 1_000_000  # of hidden layers that are held at a time: as many as stay in a processor's cache
 _FARTHEST = 80.0  # nats, of a network's score
 
 
@@ -25,36 +25,44 @@ class Candidates:
 
     def __init__(self, stack: Stack, critic: StackedCritic, fold: int) -> None:
         self._stack, self._fold = stack, fold
-        self._critic = critic.part((stack.fold == fold).nonzero().squeeze(1))
+        members = (stack.fold == fold).nonzero().squeeze(1)
+        learnt = critic.learnt[members].cpu()
+        self.kinds = tuple(learnt.nonzero().squeeze(1).tolist())
+        """Kinds of networks that are not their start still."""
+        self._critic = critic.part(members[learnt.to(members.device)])
         with torch.no_grad():
-            self._of_x, self._of_y = self._critic.rows(*stack.features(fold))
+            self._of_x, self._of_y = self._critic.rows(*(side[list(self.kinds)] for side in stack.features(fold)))
 
     @property
     def count(self) -> int:
         """Candidates C."""
-        return 2 + len(self._of_x)
+        return 2 + len(self.kinds)
 
     @torch.no_grad()
-    def tables(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+    def tables(self, x_rows: Tensor, y_rows: Tensor, *, networks: bool = True) -> Tensor:
         """Score pairs.
 
         Args:
             x_rows: (n,), rows of x.
             y_rows: (n, K), rows of y that each of them is paired with.
+            networks: whether their scores are asked for too.
 
         Returns:
-            (C, n, K), nats, float64 and finite.
+            (C, n, K), nats, float64 and finite; (2, n, K) without networks.
         """
-        size = max(1, _PAIRS // max(1, y_rows.shape[1]))
+        networks = networks and bool(self.kinds)
+        units = self._of_x.shape[0] * self._of_x.shape[2] if networks else 1
+        size = max(1, _UNITS // (units * max(1, y_rows.shape[1])))
         parts = zip(torch.split(x_rows, size), torch.split(y_rows, size), strict=True)
-        chunks = [self._tables(x, y) for x, y in parts]
-        return torch.cat(chunks, 1)
+        return torch.cat([self._tables(x, y, networks) for x, y in parts], 1)
 
-    def _tables(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
+    def _tables(self, x_rows: Tensor, y_rows: Tensor, networks: bool) -> Tensor:
         start = self._stack.pair_scores(self._fold, x_rows, y_rows)
+        simple = torch.stack([torch.zeros_like(start), start])
+        if not networks:
+            return simple
         met = self._of_x[:, x_rows].unsqueeze(2) + self._of_y[:, y_rows]
         kinds, n, k, width = met.shape
         flat = start.float().view(1, -1).expand(kinds, -1)
         trained = self._critic.pairs(met.view(kinds, n * k, width), flat).view(kinds, n, k).double()
-        trained = trained.clamp(-_FARTHEST, _FARTHEST)
-        return torch.cat([torch.zeros_like(start).unsqueeze(0), start.unsqueeze(0), trained])
+        return torch.cat([simple, trained.clamp(-_FARTHEST, _FARTHEST)])

@@ -45,6 +45,11 @@ class StackedCritic(nn.Module):
         self.output = nn.Parameter(torch.zeros(members, hidden[-1], 1))
         self.gain = nn.Parameter(torch.ones(members, 1))
 
+    @property
+    def learnt(self) -> Tensor:
+        """(M,), whether a member is anything but the score it starts from."""
+        return (self.output != 0).flatten(1).any(1) | (self.gain != 1).any(1)
+
     def part(self, members: Tensor) -> StackedCritic:
         """Return a copy that holds some of the members."""
         some = copy.deepcopy(self)

@@ -21,6 +21,8 @@ __all__ = ["Curve", "Training", "train"]
 _CHECKS = 28  # looks at the validation rows
 _VALIDATION_PAIRS = 16  # marginal pairs a validation row
 _WARM_UP = 50
+_LEAST_STEPS = 200  # before training may end
+_WORTH = 0.001  # nats that the mean over folds must rise by for training to go on
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class Training:
         batch_size: joint pairs a step and member.
         negatives: marginal pairs for each of them.
         lr: learning rate after the warm-up; it falls to 0 as a cosine.
-        patience: looks at the validation rows without a better member after which training ends.
+        patience: looks at the validation rows, none of which is worth the time, after which training ends.
     """
 
     objective: Callable[[], Estimator]
     steps: int
     batch_size: int = 256
-    negatives: int = 8
+    negatives: int = 4
     lr: float = 2e-3
     patience: int = 8
 
@@ -90,7 +92,7 @@ def train(
             curve.validation.append(validation.value)
             if progress is not None:
                 progress(step + 1, training.steps)
-            if validation.looks_in_vain >= training.patience:
+            if validation.looks_in_vain >= max(training.patience, _LEAST_STEPS // interval):
                 break
     validation.restore()
     return curve
@@ -123,13 +125,17 @@ class _Validation:
         self._partner = _drawn(self._rows.shape[1], _VALIDATION_PAIRS, generator, self._rows.device)
         self._start = stack.start_scores(self._rows, self._partner)
         self._best = self._now = dv_of(self._start)
+        self._reached = self._mean(self._best)
         self._weights = [parameter.detach().clone() for parameter in critic.parameters()]
         self.looks_in_vain = 0
 
     @property
     def value(self) -> float:
         """Mean over folds of the better kind, nats."""
-        return float(self._now.view(self._stack.kinds, -1).amax(0).mean())
+        return self._mean(self._now)
+
+    def _mean(self, values: Tensor) -> float:
+        return float(values.view(self._stack.kinds, -1).amax(0).mean())
 
     @torch.no_grad()
     def look(self) -> None:
@@ -140,7 +146,10 @@ class _Validation:
         self._best = torch.where(better, self._now, self._best)
         for kept, parameter in zip(self._weights, self._critic.parameters(), strict=True):
             kept[better] = parameter[better]
-        self.looks_in_vain = 0 if bool(better.any()) else self.looks_in_vain + 1
+        reached = self._mean(self._best)
+        worth = reached > self._reached + _WORTH
+        self._reached = reached if worth else self._reached
+        self.looks_in_vain = 0 if worth else self.looks_in_vain + 1
 
     @torch.no_grad()
     def restore(self) -> None:

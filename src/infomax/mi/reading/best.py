@@ -14,12 +14,15 @@ from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 
 __all__ = ["Best", "best_estimate"]
 
-_NEIGHBOURS = (20, 5)  # many vary little, few miss little
+_NEIGHBOURS = (20, 5, 2)  # many vary little, few miss little
+_FARTHEST = 2.0  # times the difference of two numbers of neighbours that the line through them goes on, at most
 _ANCHORS = 10_000  # rows around which boxes are looked at, at most
 _POOL = 20_000  # rows among which neighbours are looked for, at most
 _OVERLAP = 1.5  # by which a mean over 5 neighbours varies more than if boxes were apart, under independence
-_SURE = 2.0  # variances of the difference below which it is taken for chance
-_MISSED = 0.5  # of what neighbours add to the bound, how much they may have missed
+# Variances of the difference below which it is taken for chance: as it is, once there is dependence beyond doubt, and
+# for the last step, which varies most.
+_SURE, _LIKELY, _SUREST = 2.0, 0.25, 4.0
+_MISSED = 0.25  # of what neighbours add to the bound, how much they may have missed
 _UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
 
 
@@ -39,6 +42,7 @@ class Best(NamedTuple):
 def best_estimate(
     x: Tensor,
     y: Tensor,
+    dims: int,
     critics: list[FoldCritic],
     tests: list[Tensor],
     reading: Reading,
@@ -48,15 +52,18 @@ def best_estimate(
 ) -> Best:
     r"""Add to the bound what nearest neighbours, corrected by the critic, find beyond it.
 
-    .. math:: \hat I_k = \hat I_{k'} + \Big(1 - \frac{2 \sigma^2}{D^2}\Big)_+ D, \qquad D = (\hat N_k - \hat I_{k'})_+
+    .. math:: \hat I_j = \hat I_{j - 1} + \Big(1 - \frac{c \, \sigma^2}{D^2}\Big)_+ D, \qquad
+              D = (\hat N_j - \hat I_{j - 1})_+
 
-    It begins with the bound and goes on to 20 and to 5 neighbours, each estimate with the one before in the place of
-    :math:`\hat I_{k'}`; :math:`\hat N_k` is that of :func:`neighbour_terms`, sigma the difference's standard error.
-    Where that could be chance, the estimate stays: it varies less, and is 0 where nothing was found.
+    It begins with the bound and goes on to estimates that vary more and miss less: 20 neighbours, 5, the line through
+    these two at no neighbours at all (:func:`_at_none`), and the line through 5 and 2. sigma is the difference's
+    standard error. Where the difference could be chance, the estimate stays, so it is 0 where nothing was found. Once
+    the interval excludes 0, c is 0.25 in place of 2; for the last step it is 4.
 
     Args:
         x: (n, dx), all rows on the scale in which neighbours are sought.
         y: (n, dy).
+        dims: coordinates along which a box shrinks as neighbours become fewer.
         critics: one a fold.
         tests: the test rows of each fold.
         reading: of the bound.
@@ -69,14 +76,20 @@ def best_estimate(
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
     nats, error, doubt, before = reading.nats, reading.standard_error, 0.0, reading.pointwise[anchors]
-    for of_k in terms:
-        found = min(float(of_k.mean()), math.log(len(alone)))  # so many different rows show no more
+    many, few, fewest = terms
+    steps = (many, few, _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims))
+    for step, of_rows in enumerate(steps):
+        found = min(float(of_rows.mean()), math.log(len(alone)))  # so many different rows show no more
         difference = max(0.0, found - nats)
-        doubt = _standard_error(of_k - before, of_anchors)
-        share = max(0.0, 1 - _SURE * doubt**2 / difference**2) if difference > 0 else 0.0
+        chance = _standard_error(of_rows - before, of_anchors)
+        last = step == len(steps) - 1
+        dependent = interval_of(nats, error, reading.blocks, confidence, n).low > 0
+        sure = _SUREST if last else _LIKELY if dependent else _SURE
+        share = max(0.0, 1 - sure * chance**2 / difference**2) if difference > 0 else 0.0
+        doubt = doubt if last and share == 0 else chance
         nats += share * difference
-        error = math.hypot((1 - share) * error, share * _standard_error(of_k, of_anchors))
-        before = before + share * (of_k - before)
+        error = math.hypot((1 - share) * error, share * _standard_error(of_rows, of_anchors))
+        before = before + share * (of_rows - before)
     added = nats - reading.nats
     around = interval_of(nats, error, reading.blocks, confidence, n)
     # What the critic misses is missed in part within boxes, too; it always lies above. A critic reads the rows it
@@ -87,6 +100,20 @@ def best_estimate(
     method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
     return Best(max(0.0, nats), min(around.low, max(0.0, nats)), max(high, 0.0), method, len(alone))
+
+
+def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: int) -> Tensor:
+    r"""Go on to no neighbours from the terms of two numbers of them.
+
+    Within a box of half-width r, a smooth density ratio that the critic does not know changes the mean by about
+    :math:`r^2`, and k neighbours in d coordinates lie within :math:`r \propto k^{1 / d}`: so what is missed is about
+    proportional to :math:`k^{2 / d}`.
+    """
+    more, less = terms
+    if dims == 0:
+        return less
+    further = 1 / ((neighbours[0] / neighbours[1]) ** (2 / dims) - 1)
+    return less + min(further, _FARTHEST) * (less - more)
 
 
 def _standard_error(values: Tensor, groups: Tensor | None) -> float:

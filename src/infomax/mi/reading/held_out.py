@@ -21,6 +21,10 @@ from infomax.scores import paired_scores
 __all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read"]
 
 
+_LEARNT_ROWS = 1000  # training rows that are read beside the validation rows
+_LEARNT_BLOCK = 50
+
+
 class Reading(NamedTuple):
     """What the test rows of all folds say."""
 
@@ -77,14 +81,15 @@ class FoldCritic:
         of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
         self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
         """Nats that networks add to the start on the validation rows."""
-        size = min(WIDE_BLOCK, len(train))
-        of_train = self.scores(*self._blocks(train[: 5 * WIDE_BLOCK], size))
+        of_train = self.scores(*self._blocks(train[:_LEARNT_ROWS], min(_LEARNT_BLOCK, len(train))))
         self.by_heart = float(dv_of(of_train.view(-1, of_train.shape[1]))) - float(dv_of(of_mixture))
         """Nats by which it reads training rows higher than validation rows."""
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
-        return self.mixture.scores(self._candidates.tables(x_rows, y_rows))
+        networks = bool(self.mixture.weights[2:].any())
+        tables = self._candidates.tables(x_rows, y_rows, networks=networks)
+        return self.mixture.scores(tables)
 
     def block_scores(self, rows: Tensor) -> Tensor:
         """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""

@@ -16,6 +16,7 @@ _ITERATIONS = 100
 _RATE = 2.0
 _LEAST_PAIRS = 10  # marginal validation pairs that the mean of e^T rests on, at least
 _HALVINGS = 40
+_LEAST_WEIGHT = 0.01  # of a candidate that is scored at all
 
 
 class Mixture(NamedTuple):
@@ -38,7 +39,8 @@ class Mixture(NamedTuple):
 
     def scores(self, tables: Tensor) -> Tensor:
         """Scores of pairs from those of the candidates, (C, ...); (...), near the log density ratio."""
-        mixed = torch.tensordot(self.weights.to(tables.dtype), tables, dims=1)
+        weights = self.weights[: len(tables)].to(tables.dtype)  # candidates of no weight need not be scored
+        mixed = torch.tensordot(weights, tables, dims=1)
         capped = (mixed - self.log_normaliser).clamp_max(self.cap) + math.log1p(-self.floor)
         scores: Tensor = torch.logaddexp(capped, capped.new_tensor(math.log(self.floor)))
         return scores
@@ -57,6 +59,8 @@ def mix(tables: Tensor, rows: int) -> Mixture:
         gradient = joint.mean(1) - marginal @ torch.softmax(log_weights.exp() @ marginal, 0)
         log_weights = torch.log_softmax(log_weights + _RATE * gradient, 0)
     weights = log_weights.exp()
+    weights = torch.where(weights < _LEAST_WEIGHT, 0.0, weights)
+    weights = weights / weights.sum()
     cap = max(0.0, math.log(marginal.shape[1] / _LEAST_PAIRS))
     return Mixture(weights, _log_normaliser(weights @ marginal, cap), cap, 1 / rows)
 
