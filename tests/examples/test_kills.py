@@ -25,7 +25,7 @@ def outcome(out, rows):
 
 
 def kill_somewhere(process, out, draw, *, in_a_write):
-    """Wait for a random while, and perhaps for a checkpoint that is half written; kill; False if the run ended before."""
+    """Wait for a while, perhaps for a checkpoint that is half written, and kill; False if the run ended before."""
     until = time.monotonic() + (draw.uniform(0.5, 3.0) if in_a_write else draw.uniform(0.5, 12.0))
     while process.is_alive() and time.monotonic() < until:
         time.sleep(0.01)
