@@ -38,7 +38,7 @@ TRAIN, LABELS = 1300, 5
 def main() -> None:
     """Train without labels, compare four classifiers, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400, help="training steps (default: 400)")
+    parser.add_argument("--steps", type=int, default=500, help="training steps (default: 500)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, views and order (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("runs/huggingface_trainer"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="a few steps, to see that it runs")

@@ -35,7 +35,7 @@ LABELS = 10
 def main() -> None:
     """Train without labels, compare four classifiers, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200, help="training steps (default: 200)")
+    parser.add_argument("--steps", type=int, default=450, help="training steps (default: 450)")
     parser.add_argument("--images", type=int, default=6000, help="images without labels (default: 6000)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, views and order (default: 0)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the four idx files, gzipped")
@@ -100,11 +100,12 @@ def view(images: Tensor) -> Tensor:
     return (1 + gain) * moved + shift
 
 
-def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list[float]:
+def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[float]:
     """Train the encoder: no labels come in here. Returns the information in nats, step by step."""
     features = tap(encoder, local="layer1", global_="global_pool")
     loss_fn = LocalDIMLoss.from_features(features, images[:1], units=256)
-    optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     encoder.train()
     nats = []
     for step in range(steps):
@@ -116,6 +117,7 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         nats.append(float(loss_fn.estimator.mutual_information(scores)))
         if (step + 1) % 50 == 0:
             print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)

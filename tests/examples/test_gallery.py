@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 EXAMPLES = {
     "vision_resnet": ("timm", "labels alone", True),
-    "vision_vit": ("timm", "labels alone", True),
+    "vision_vit": ("timm", "labels alone", False),
     "volumes": ("sklearn", "principal components", True),
     "text_tokens": ("sklearn", "TF-IDF", False),
     "huggingface_trainer": ("transformers", "labels alone", False),
@@ -70,10 +70,10 @@ def test_prefix_tokens_of_the_vit_are_no_locations(example):
 
     script.LocalDIMLoss.from_features, kept = spy, build
     try:
-        script.fit(encoder, torch.rand(8, 1, 28, 28), 1, size=4)
+        script.fit(encoder, torch.rand(8, 1, 8, 8), 2, size=4)
     finally:
         script.LocalDIMLoss.from_features = kept
-    assert tuple(seen[0].local.shape[1:]) == (64, 49)
+    assert tuple(seen[0].local.shape[1:]) == (64, 16)
 
 
 @pytest.mark.skipif(not FASHION.exists(), reason=f"the images are not there: {FASHION}")
