@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_positive, shape_of
+from infomax._checks import check_differentiable, check_positive, shape_of
 from infomax._random import random_state, replayed
 
 __all__ = ["cached_backward"]
@@ -125,6 +125,8 @@ def cached_backward(
 
 def _cut(inputs: Any, size: int) -> list[Any]:
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
+    for value in tensors:
+        check_differentiable({"inputs": value}, learns=True)
     lengths = {len(value) for value in tensors if value.ndim}
     if len(lengths) != 1 or not all(value.ndim for value in tensors):
         raise ValueError(
