@@ -15,13 +15,24 @@ from benchmarks import (
     pairwise,
     peers,
     processes,
+    roofline,
     scaling,
     step,
     trained,
     tune,
+    widths,
 )
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
+BENCHMARKS = {
+    "pairwise": pairwise,
+    "step": step,
+    "scaling": scaling,
+    "imports": imports,
+    "peers": peers,
+    "tune": tune,
+    "roofline": roofline,
+    "widths": widths,
+}
 WITH_OPTIONS = {
     "mi": mi,
     "coverage": coverage,

@@ -78,7 +78,7 @@ def _step(loss: LocalDIMLoss, local: Tensor, global_: Tensor) -> dict[str, Any]:
     value = loss(*leaves)
     value.backward()
     gradients = [parameter.grad for parameter in loss.parameters()]
-    return {"loss": float(value), "local": leaves[0].grad, "gradients": gradients}
+    return {"loss": float(value.detach()), "local": leaves[0].grad, "gradients": gradients}
 
 
 def one_process(world: int, size: dict[str, int]) -> dict[str, Any]:

@@ -81,8 +81,7 @@ def view(images: Tensor) -> Tensor:
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, way: str, momentum: float) -> list[float]:
-    """Train the encoder; no labels come in here. Return the losses per negative-free guess, in nats below chance."""
-    # Its negatives are rows of other batches; the parameters of both sides of the critic are trained here.
+    """Train the encoder; no labels come in here. Return the information found at each step, in nats."""
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic="cosine", units=UNITS, symmetric=False)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
     slow = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(momentum))

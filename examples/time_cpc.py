@@ -5,7 +5,8 @@
 The data are the Japanese Vowels, which sktime ships: 640 utterances by nine speakers, 7 to 29 steps of 12 numbers each.
 No sequence is padded: steps are rows, with the sequence of each. A context sums up the steps so far, and has to find
 the step that comes one to four steps later among those of other contexts. Logistic regression then reads the speaker
-from the mean over the steps of an utterance, with few labels per speaker. A figure is written to runs/time_cpc/.
+from the mean over the steps of an utterance, or of each of its thirds with `--parts 3`, with few labels per speaker. A
+figure is written to runs/time_cpc/.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def main() -> None:
     """Train an encoder, compare it with the baselines, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=60, help="passes over the utterances (default: 60)")
+    parser.add_argument("--parts", type=int, default=1, help="means per utterance that are read (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("runs/time_cpc"), help="where the figure goes")
     parser.add_argument(
@@ -48,11 +50,15 @@ def main() -> None:
     torch.manual_seed(options.seed)
     encoder = Encoder(train[0].shape[1])
     draws = draw_labels(speakers, 2 if options.smoke else 10)
-    found = {"raw steps": classify(average(train), speakers, average(test), test_speakers, draws)}
+    found = {
+        "raw steps": classify(
+            average(train, options.parts), speakers, average(test, options.parts), test_speakers, draws
+        )
+    }
     for name, epochs in (("untrained encoder", 0), ("trained encoder", options.epochs)):
         losses = fit(encoder, train, epochs)
-        vectors = embed(encoder, test)
-        found[name] = classify(embed(encoder, train), speakers, vectors, test_speakers, draws)
+        vectors, test_vectors = (embed(encoder, part, options.parts) for part in (train, test))
+        found[name] = classify(vectors, speakers, test_vectors, test_speakers, draws)
     found["nearest by warping"] = nearest(warping(test, train), speakers, test_speakers, draws)
 
     print(f"accuracy in % on {len(test)} utterances, by labels per speaker, mean of the draws\n")
@@ -114,16 +120,17 @@ def fit(encoder: Encoder, sequences: list[Tensor], epochs: int, size: int = 32) 
     return history
 
 
-def average(sequences: list[Tensor]) -> np.ndarray:
-    return torch.stack([sequence.mean(0) for sequence in sequences]).numpy()
+def average(sequences: list[Tensor], parts: int) -> np.ndarray:
+    """The means of the steps of each part of a sequence, one behind the other."""
+    return torch.stack([torch.cat([part.mean(0) for part in each.tensor_split(parts)]) for each in sequences]).numpy()
 
 
 @torch.no_grad()
-def embed(encoder: Encoder, sequences: list[Tensor]) -> np.ndarray:
-    """The mean over the steps of each sequence, of features and contexts."""
+def embed(encoder: Encoder, sequences: list[Tensor], parts: int) -> np.ndarray:
+    """The means over the steps of each sequence, of features and contexts."""
     z, c, number = encoder(sequences)
     rows = torch.cat([z, c], 1)
-    return average([rows[number == n] for n in range(len(sequences))])
+    return average([rows[number == n] for n in range(len(sequences))], parts)
 
 
 def draw_labels(speakers: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:

@@ -33,7 +33,7 @@ PENALTIES = np.logspace(-2, 4, 7)
 def main() -> None:
     """Train an encoder per choice of negatives, compare it with the baselines, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=int, default=400, help="films to train on (default: 400)")
+    parser.add_argument("--films", type=int, default=300, help="films to train on (default: 300)")
     parser.add_argument("--epochs", type=int, default=6, help="passes over the films (default: 6)")
     parser.add_argument("--seed", type=int, default=0, help="of films, weights and order (default: 0)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Fashion-MNIST; digits where it is missing")
@@ -120,7 +120,7 @@ def fit(encoder: Encoder, films: Films, epochs: int, elsewhere: bool, size: int 
     frame_loss = LocalDIMLoss(64, 128, critic="bilinear")
     place_loss = InfoMaxLoss(64, 64, critic="bilinear", symmetric=False)
     parameters = [*encoder.parameters(), *frame_loss.parameters(), *place_loss.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    optimizer = torch.optim.Adam(parameters, lr=2e-3)
     for _ in range(epochs):
         for drawn in torch.randperm(int(films.film.max()) + 1).split(size):
             rows = torch.isin(films.film, drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
@@ -93,15 +94,29 @@ class TestCPC:
                 assert float(found[i, j]) == pytest.approx(best[-1, -1], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["time_cpc", "time_frames", "two_views"])
+def test_what_users_paste_imports_nothing_from_a_neighbour(name: str) -> None:
+    tree = ast.parse((ROOT / "examples" / f"{name}.py").read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert "infomax" in imported
+    assert not imported & {path.stem for path in (ROOT / "examples").rglob("*.py")}
+
+
 @pytest.mark.parametrize(
-    ("name", "rows"),
+    ("name", "options", "rows"),
     [
-        ("time_frames", ("raw pixels", "untrained encoder", "negatives of other films", "negatives of all films")),
-        ("two_views", ("raw pixels", "untrained encoder", "formula written out", "trained encoder")),
+        # No Fashion-MNIST lies there, so that it takes the digits.
+        (
+            "time_frames",
+            ["--data", "."],
+            ("raw pixels", "untrained encoder", "negatives of other films", "of all films"),
+        ),
+        ("two_views", [], ("raw pixels", "untrained encoder", "formula written out", "trained encoder")),
     ],
 )
-def test_smoke_on_digits(name: str, rows: tuple[str, ...], run, tmp_path: Path) -> None:
-    said = run(name, "--smoke", "--data", tmp_path)  # nothing is there, so that it takes scikit-learn's digits
+def test_smoke_on_digits(name: str, options: list[str], rows: tuple[str, ...], run) -> None:
+    said = run(name, "--smoke", *options)
     for row in (*rows, "Figure:"):
         assert row in said
 

@@ -38,7 +38,8 @@ def cached_backward(
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
     any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
-    last chunk alone.
+    last chunk alone. FSDP2 gathers weights for every chunk, so each process needs as many chunks as the others, or they
+    wait for each other without end; DistributedDataParallel does not mind.
 
     Args:
         features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
