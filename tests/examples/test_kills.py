@@ -25,11 +25,11 @@ def outcome(out, rows):
 
 
 def kill_somewhere(process, out, draw, *, in_a_write):
-    """Wait for a random while, or for a file that is half written, and kill; False if the run ended before."""
+    """Wait for a while, perhaps for a checkpoint that is half written, and kill; False if the run ended before."""
     until = time.monotonic() + (draw.uniform(0.5, 3.0) if in_a_write else draw.uniform(0.5, 12.0))
     while process.is_alive() and time.monotonic() < until:
         time.sleep(0.01)
-    while process.is_alive() and in_a_write and not any(out.glob("*.partial")):
+    while process.is_alive() and in_a_write and not any(out.glob("checkpoint*.partial")):
         time.sleep(0.0005)
     in_time = process.is_alive()
     process.kill()
@@ -50,7 +50,7 @@ def test_twenty_kills_change_nothing(train_dim, short_run, rows, tmp_path):
     process = begin(tmp_path / "whole", *run)
     process.join()
     expected = outcome(tmp_path / "whole", rows)
-    draw, kills, writes, number = random.Random(0), 0, 0, 0
+    draw, kills, writes, number, steps = random.Random(0), 0, 0, 0, []
     while kills < KILLS:
         out = tmp_path / str(number)
         number += 1
@@ -61,6 +61,7 @@ def test_twenty_kills_change_nothing(train_dim, short_run, rows, tmp_path):
                 break
             kills += 1
             writes += in_a_write
+            steps.append(len(rows(out / "metrics.csv")) if (out / "metrics.csv").exists() else 0)
             begun = (out / "config.json").exists()
             process = begin(out, *(["--resume"] if begun else run))
         process.join()
@@ -68,4 +69,5 @@ def test_twenty_kills_change_nothing(train_dim, short_run, rows, tmp_path):
         assert found[:3] == expected[:3]
         assert all(torch.equal(value, expected[3][name]) for name, value in found[3].items())
     assert writes == KILLS // 2
-    print(f"{kills} kills, {writes} of them in a write, in {number} runs")
+    assert len({step for step in steps if step}) > 3  # in the midst of training, too
+    print(f"{kills} kills, {writes} of them in the write of a checkpoint, in {number} runs, after {steps} steps")
