@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import coverage, estimators, graphs, imports, kernels, mi, pairwise, peers, scaling, step, trained, tune
+from benchmarks import (
+    coverage,
+    curves,
+    estimators,
+    graphs,
+    imports,
+    kernels,
+    mi,
+    pairwise,
+    peers,
+    processes,
+    roofline,
+    scaling,
+    step,
+    trained,
+    tune,
+    widths,
+)
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
+BENCHMARKS = {
+    "pairwise": pairwise,
+    "step": step,
+    "scaling": scaling,
+    "imports": imports,
+    "peers": peers,
+    "tune": tune,
+    "roofline": roofline,
+    "widths": widths,
+}
 WITH_OPTIONS = {
     "mi": mi,
     "coverage": coverage,
+    "curves": curves,
     "estimators": estimators,
     "trained": trained,
     "graphs": graphs,
     "kernels": kernels,
+    "processes": processes,
 }
 
 

@@ -22,6 +22,7 @@ NEEDS = re.compile(r"<!-- needs: (\w+) -->")
 WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::DeprecationWarning")  # of the libraries that pages import
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a page may write files
@@ -98,3 +99,9 @@ class TestTheRunner:
     def test_other_languages_and_marked_blocks_are_left_out(self) -> None:
         page = "```bash\nexit 1\n```\n```\nplain\n```\n<!-- not run: needs a GPU -->\n```python\n1 / 0\n```\n"
         assert run_page(page, "page.md") == 0
+
+    def test_a_block_that_needs_a_package_is_left_out_where_it_is_missing(self) -> None:
+        page = "<!-- needs: {} -->\n```python\n1 / 0\n```\n"
+        assert run_page(page.format("no_such_package"), "page.md") == 0
+        with pytest.raises(ZeroDivisionError):
+            run_page(page.format("torch"), "page.md")

@@ -13,6 +13,7 @@ __all__ = [
     "accumulation_dtype",
     "autocasting",
     "cast_for_product",
+    "check_device",
     "check_dtype",
     "check_module_dtype",
     "place",
@@ -66,6 +67,14 @@ def check_dtype(dtype: object, name: str = "dtype") -> None:
         raise TypeError(f"{name} must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
 
 
+def check_device(device: torch.device | str) -> torch.device:
+    """Return the device, or raise ``ValueError`` where there is none of that name."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
+
+
 def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
     """Move a module's parameters to a device and a dtype, as the ``device=`` and ``dtype=`` of its constructor ask.
 
@@ -79,12 +88,7 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
         ValueError: the device is none.
     """
     check_dtype(dtype)
-    if device is not None:
-        try:
-            device = torch.device(device)
-        except (RuntimeError, TypeError) as error:
-            raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
-    module.to(device=device, dtype=dtype)
+    module.to(device=None if device is None else check_device(device), dtype=dtype)
 
 
 def check_module_dtype(module: nn.Module, **features: Tensor) -> None:

@@ -5,6 +5,7 @@ __all__ = ["NAMES"]
 NAMES = (
     "losses",
     "estimators",
+    "steps",
     "pairwise",
     "prior",
     "taps",

@@ -56,7 +56,14 @@ def search(name: str, minutes: float, seed: int, folder: Path) -> None:
     seen.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(stored(name)):
         (seen / f"corpus-{number}").write_bytes(data)
-    limits = [f"-max_total_time={minutes * 60:.0f}", "-max_len=160", "-rss_limit_mb=6000", "-timeout=300"]
+    limits = [
+        f"-max_total_time={minutes * 60:.0f}",
+        "-max_len=160",
+        "-rss_limit_mb=6000",
+        "-report_slow_units=100",
+        f"-artifact_prefix={folder}/",
+        "-timeout=300",
+    ]
     atheris.Setup([sys.argv[0], *limits, f"-seed={seed}", "-verbosity=0", str(seen)], one)
     atheris.Fuzz()
 

@@ -152,6 +152,10 @@ def test_the_global_objective_encodes_given_maps() -> None:
     assert_close(loss(local, global_, negatives=more), expected, 1e-12)
     with pytest.raises(ValueError, match="batch must be None: the global objective encodes maps of one size"):
         loss(local, global_, batch=torch.zeros(2).long(), negatives=more)
+    with pytest.raises(ValueError, match=r"negatives must be maps of the size of local .*got \(3, 3, 4, 4\)"):
+        loss(local, global_, negatives=torch.zeros(3, C, 4, 4))
+    with pytest.raises(TypeError, match=r"negatives must be a torch\.Tensor, got list"):
+        loss(local, global_, negatives=[1.0])
 
 
 def test_the_whole_objective_hands_everything_on() -> None:
@@ -212,6 +216,11 @@ GOOD = torch.zeros(6, C), torch.zeros(3, D), torch.tensor([0, 0, 1, 1, 2, 2])
 def test_refusals(options: dict[str, Any], call: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         LocalDIMLoss(C, D, critic="bilinear", **options)(*GOOD[:2], **call)
+
+
+def test_maps_come_without_an_index() -> None:
+    with pytest.raises(ValueError, match=r"local must be rows \(K, c\) with batch=, got \(6, 3, 2\); a map of every"):
+        LocalDIMLoss(C, D, critic="bilinear")(torch.zeros(6, C, 2), GOOD[1], batch=GOOD[2])
 
 
 def test_one_example_needs_negatives() -> None:

@@ -18,7 +18,7 @@ NOISE = RNG.normal(size=300)
 
 
 def quick(x: object, y: object, **options: object) -> MIEstimate:
-    return estimate_mi(x, y, random_state=0, max_steps=0, **options)  # type: ignore[arg-type]
+    return estimate_mi(x, y, random_state=0, max_steps=0, folds=2, **options)  # type: ignore[arg-type]
 
 
 def test_bits_of_every_end() -> None:
@@ -58,8 +58,8 @@ class TestNormalised:
 
 class TestJobs:
     def test_threads_change_no_result(self) -> None:
-        x = RNG.normal(size=(200, 4))
-        y = x[:, 1] + RNG.normal(size=200)
+        x = RNG.normal(size=(80, 3))
+        y = x[:, 1] + RNG.normal(size=80)
         assert mutual_info(x, y, n_jobs=2).tolist() == mutual_info(x, y).tolist()
 
     @pytest.mark.parametrize("jobs", [0, -2])
@@ -80,13 +80,12 @@ class TestFrames:
         }, index=np.arange(300)[::-1])  # fmt: skip
         of_labels = quick(LABELS, LABELS + NOISE, discrete="x").nats
         series = pandas.Series(LABELS + NOISE)
-        for column in ("category", "text"):
-            assert quick(frame[column], series).nats == pytest.approx(of_labels, abs=0.02)
-            assert quick(frame[[column]], series).nats == pytest.approx(of_labels, abs=0.02)
+        assert quick(frame["text"], series).nats == pytest.approx(of_labels, abs=0.02)
+        assert quick(frame[["category"]], series).nats == pytest.approx(of_labels, abs=0.02)
         assert quick(frame["flag"], frame["text"]).nats == pytest.approx(quick(LABELS == 1, LABELS).nats, abs=0.02)
         assert quick(frame["nullable"], series).nats == quick(LABELS, LABELS + NOISE).nats
         assert quick(frame, series).dims == (5, 1)
-        assert mutual_info(frame, LABELS).argmin() == 0
+        assert mutual_info(frame[["number", "text"]], LABELS).argmin() == 0
 
     @pytest.mark.parametrize(
         ("column", "error"),
@@ -116,11 +115,11 @@ class TestFrames:
 def test_stretches_of_a_slow_series_are_groups() -> None:
     """Two autoregressive series of 0.98 that know nothing of each other look dependent row by row."""
     rng = np.random.default_rng(3)
-    steps = rng.normal(size=(2, 2000))
-    series = np.zeros((2, 2000))
-    for i in range(1, 2000):
+    steps = rng.normal(size=(2, 1200))
+    series = np.zeros((2, 1200))
+    for i in range(1, 1200):
         series[:, i] = 0.98 * series[:, i - 1] + steps[:, i]
     alone = quick(*series)
-    blocks = quick(*series, groups=np.arange(2000) // 200)
+    blocks = quick(*series, groups=np.arange(1200) // 100)
     assert alone.low > 0.0
     assert blocks.low == 0.0

@@ -244,10 +244,15 @@ def collectives(loss: nn.Module, rank: int) -> int:
 
 def large_batch(rank: int) -> dict[str, Any]:
     """A step of `cached_backward` with a wrapped encoder and gathered negatives, and how often gradients travel."""
-    images = torch.randn(8, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    images = images[(0, 3, 6)[rank] : (3, 6, 8)[rank]]
+    images = torch.randn(10, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    images = images[(0, 4, 7)[rank] : (4, 7, 10)[rank]]  # two chunks each, as FSDP2 needs
     loss_fn = InfoMaxLoss(D, D, critic="bilinear", gather=True, dtype=torch.float64)
     found: dict[str, Any] = {}
+    torch.manual_seed(0)
+    sharded_ = Views().double()
+    fully_shard(sharded_, mesh=init_device_mesh("cpu", (len(SHARES),)))
+    found["sharded loss"] = cached_backward(sharded_, loss_fn, images, chunk_size=2)
+    found["sharded"] = [whole(parameter.grad) for parameter in sharded_.parameters()]
     for cached in (False, True):
         torch.manual_seed(0)
         encoder = nn.parallel.DistributedDataParallel(Views().double())
@@ -316,7 +321,7 @@ def main() -> None:
     rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=init.as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=2)
+        "gloo", init_method=init.as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=5)
     )
     results: dict[Any, Any] = {}
     for case in CASES:

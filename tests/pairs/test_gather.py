@@ -96,9 +96,10 @@ def test_three_processes_are_one(tmp_path: Path) -> None:
         large = found["large batch"]
         assert large["travels"] == 1, "an encoder in DistributedDataParallel communicates in the last chunk alone"
         assert torch.allclose(large["loss"], large["expected loss"], rtol=1e-12)
-        for gradient, expected in zip(large["gradients"], large["expected"], strict=True):
+        assert torch.allclose(large["sharded loss"], large["expected loss"], rtol=1e-12)
+        for *gradients, expected in zip(large["gradients"], large["sharded"], large["expected"], strict=True):
             assert expected.any()
-            assert torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14)
+            assert all(torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14) for gradient in gradients)
         for gathered, alone in found["none on a rank"]:
             assert torch.allclose(gathered, alone, rtol=1e-5)
         assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")

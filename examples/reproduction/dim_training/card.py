@@ -24,11 +24,12 @@ def snippet(options: dict[str, Any]) -> str:
     cpc = options["objective"] == "cpc"  # trains nothing above the crops
     lines = [
         "import json",
+        "from pathlib import Path",
         "",
         "import torch",
         "from infomax import encoders",
         "",
-        'card = json.load(open("encoder.json"))',
+        'card = json.loads(Path("encoder.json").read_text())',
         "encoder = encoders.build(",
         '    card["encoder"], input_channels=card["input_channels"],',
         '    global_dim=card["global_dim"], globals_=card["globals"],',

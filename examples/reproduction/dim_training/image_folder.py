@@ -130,7 +130,11 @@ def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Read
     with warnings.catch_warnings(), ThreadPoolExecutor(max(1, how.workers)) as pool:
         warnings.simplefilter("ignore")  # of large or odd images: what can be decoded is
         decoded = pool.map(read, files)
-        found = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
+        try:
+            found = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
+        except BaseException:  # Ctrl-C must not wait for all the others
+            pool.shutdown(cancel_futures=True)
+            raise
     bad = {source.where(name): said for name, said in zip(files, found, strict=True) if isinstance(said, str)}
     good = [at for at, each in enumerate(found) if not isinstance(each, str)]
     if bad and not (how.skip_bad and good):

@@ -36,7 +36,7 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
                 pass
         with contextlib.suppress(OSError):  # a full disk: the name is only for the message
             os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
         os.close(descriptor)

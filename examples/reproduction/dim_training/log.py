@@ -55,9 +55,9 @@ class Log:
         columns = ("step", "epoch", "seconds", "lr", "loss", *trainer.model.columns, "images_per_second")
         self.table = Table(folder.metrics, columns, trainer.step)
         self.last = (trainer.step, trainer.seconds)
-        by_time = bool(trainer.options.minutes)
+        by_time, limit = bool(trainer.options.minutes), trainer.options.max_steps or trainer.steps
         self.bar = tqdm(
-            total=round(60 * trainer.options.minutes) if by_time else trainer.steps,
+            total=round(60 * trainer.options.minutes) if by_time else min(trainer.steps, limit),
             initial=round(trainer.seconds) if by_time else trainer.step,
             desc="training",
             unit="s" if by_time else "steps",

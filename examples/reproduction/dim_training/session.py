@@ -30,14 +30,13 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
         shrink: whether a batch larger than the data may shrink.
     """
     measures.check(options)
-    device = prepare(options, team)
+    device = team.together(lambda: prepare(options, team))
     images = team.in_turn(lambda: load(options))
-    asked, options = options, settle(options, images, processes=team.size, shrink=shrink)
-    if options.batch != asked.batch:
-        team.say(
-            f"--batch {options.batch} instead of {asked.batch}: there are {len(images.train.pixels)} training images"
-        )
-    trainer = Trainer(options, images, device, team)
+    settled = team.together(lambda: settle(options, images, processes=team.size, shrink=shrink))
+    if settled.batch != options.batch:
+        team.say(f"--batch {settled.batch} instead of {options.batch}: there are {len(images.train.pixels)} images")
+    trainer = team.together(lambda: Trainer(settled, images, device, team))
+    options = settled
     if len(set(team.of_all(trainer.fingerprint))) > 1:
         raise BadInput("--root: expected the same images in every process; they differ")
     folder = RunFolder(options.out)
@@ -45,7 +44,7 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
         f"{report.name_of(vars(options))} on {options.data}: {len(images.train.labels):,} images, run in {folder.path}"
     )
     if state:
-        trainer.load_state_dict(state)
+        team.together(lambda: trainer.load_state_dict(state))
     first = None if state else trainer.state_dict()
 
     def begin() -> None:

@@ -55,17 +55,24 @@ class Critic(nn.Module, ABC):
         self.check(local, global_)
         return self.score_rows(rows.local, rows.global_, rows.pairing)
 
-    def check(self, local: Tensor, global_: Tensor) -> None:
-        """Raise unless features, or rows of them, have the channels and the dtype of this critic."""
-        for name, features, dim in (("local", local, self.local_dim), ("global_", global_, self.global_dim)):
+    def check(self, local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> None:
+        """Raise unless features, or rows of them, have the channels, the dtype and the device of this critic.
+
+        Args:
+            local: local features.
+            global_: global features.
+            names: of both, for messages.
+        """
+        for name, features, side in ((names[0], local, "local_dim"), (names[1], global_, "global_dim")):
+            dim = getattr(self, side)
             if features.shape[1] != dim:
                 hint = "; channels come second, permute it" if dim in features.shape[2:] else ""
                 raise ValueError(
-                    f"{name} must have {dim} channels, the {'local_dim' if name == 'local' else 'global_dim'} of this "
-                    f"critic, got {features.shape[1]} from {shape_of(features)}{hint}"
+                    f"{name} must have {dim} channels, the {side} of this critic, got {features.shape[1]} from "
+                    f"{shape_of(features)}{hint}"
                 )
         if self.checks_dtype:
-            check_module_dtype(self, local=local, global_=global_)
+            check_module_dtype(self, **dict(zip(names, (local, global_), strict=True)))
 
     @abstractmethod
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:

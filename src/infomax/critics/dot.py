@@ -29,7 +29,9 @@ class DotCritic(Critic):
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        units: channels of the common space; the paper's 2048, less is cheaper.
+        units: channels of the common space; the paper's 2048, less is cheaper. Time grows with units times
+            (units + 2 c + N): with 2048 and the paper's encoder the critic takes about nine tenths of a step on a CPU,
+            since every location goes through a units x units layer. 256 costs a small part of that.
         scale: factor s of every score; ``units ** -0.5`` when None, so that scores start near 1 and no estimator
             overflows, whatever the units. The paper's is 1. ``"learned"`` starts from the default and trains it.
         layer_norm: end each projection with a layer norm, as the authors' code does.

@@ -26,7 +26,7 @@ class BatchNorm(nn.BatchNorm1d):
     `torch.nn.SyncBatchNorm` does the same on accelerators alone.
 
     Args:
-        features: channels of a row.
+        features: channels of a row; options of `torch.nn.BatchNorm1d` follow it.
 
     Shapes:
         (K, features) to (K, features).
@@ -55,7 +55,9 @@ class BatchNorm(nn.BatchNorm1d):
         if self.track_running_stats and new:
             self._record(mean.detach(), variance.detach(), total)
         normalised = (wide - mean) * (variance + self.eps).rsqrt()
-        return (normalised * self.weight + self.bias).to(rows.dtype)
+        if self.affine:
+            normalised = normalised * self.weight + self.bias
+        return normalised.to(rows.dtype)
 
     @torch.no_grad()
     def _record(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
 from infomax._modes import evaluating
+from infomax._precision import check_device
 from infomax.evaluation.checks import check_batch, check_labels, check_values
 from infomax.features.tapping import taps
 
@@ -87,11 +88,14 @@ def extract_features(
         tensor([0, 1, 2, 3, 4, 5])
     """
     batch_size = check_positive("batch_size", batch_size)
+    if transform is not None and not callable(transform):
+        raise TypeError(f"transform must be a function of a batch of images, got {type(transform).__name__}")
     if isinstance(data, Tensor):
         check_values(data=data)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
+    device = check_device(device)
     kept: dict[str, list[Tensor]] = {}
     kept_labels: list[Tensor] = []
     total = _number_of_batches(data, batch_size)

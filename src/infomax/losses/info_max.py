@@ -151,7 +151,7 @@ class InfoMaxLoss(InformationLoss):
             at_least=at_least,
             names=("x", "y"),
         )
-        self.critic.check(local, global_)
+        self.critic.check(local, global_, names=("x", "y"))
         if not self.same_side:
             return rows
         pairing = rows.pairing

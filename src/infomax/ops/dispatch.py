@@ -13,10 +13,10 @@ from torch import Tensor
 from infomax.ops.blockwise import plan
 from infomax.ops.blockwise.products import WIDE_PRODUCTS
 from infomax.ops.chunked import plan as chunked_plan
-from infomax.ops.problem import Problem
+from infomax.ops.problem import Problem, count_keys
 from infomax.ops.settings import forced_backend
 
-__all__ = ["Implementation", "choose", "implementation", "may_keep", "saved_size"]
+__all__ = ["Implementation", "choose", "implementation", "may_keep", "saved_size", "takes_map"]
 
 _MODULES = {
     "reference": "infomax.ops.reference",
@@ -70,7 +70,8 @@ def choose(query: Tensor, reduction: str, space: int) -> str:
     if forced is None:
         if query.device.type != "cuda" or _kernels_obstacle(query, reduction) is not None:
             return "chunked"
-        wide = query.shape[1] > _NARROW[query.dtype.itemsize]
+        # Rows of an odd length load a feature at a time, for which the streaming kernels lack registers.
+        wide = query.shape[1] > _NARROW[query.dtype.itemsize] or query.shape[1] % 16 != 0
         return "blockwise" if wide and _blockwise_obstacle(query, space) is None else "triton"
     obstacle = _kernels_obstacle(query, reduction) if forced in ("triton", "blockwise") else None
     if obstacle is None and forced == "blockwise":
@@ -100,15 +101,20 @@ def _blockwise_obstacle(query: Tensor, space: int) -> str | None:
 
 def may_keep(backend: str, query: Tensor, key: Tensor, reduction: str, space: int) -> bool:
     """Say whether a backend saves its table of slopes: where it fits, and three products then do for four."""
-    (rows, dim), keys = query.shape, key.shape[0]
     if backend == "chunked":
-        return chunked_plan.may_keep(rows, keys, dim, query.dtype, space)
-    return backend == "blockwise" and plan.may_keep(rows, keys, reduction, query.dtype, space)
+        return chunked_plan.may_keep(query, key, space)
+    sizes = (query.shape[0], count_keys(key))
+    return backend == "blockwise" and plan.may_keep(*sizes, reduction, query.dtype, space)
 
 
 def saved_size(backend: str, query: Tensor, key: Tensor, reduction: str) -> int:
     """Return the elements of what a backend saves that may keep its table."""
-    rows, keys = query.shape[0], key.shape[0]
+    rows, keys = query.shape[0], count_keys(key)
     if backend == "blockwise":
         return plan.kept_size(rows, keys, reduction, query.dtype)
     return chunked_plan.kept_size(rows, keys)
+
+
+def takes_map(backend: str, key: Tensor) -> bool:
+    """Say whether a backend goes through a map ``(N, d, P)`` as it lies, or wants its locations as rows."""
+    return backend == "chunked" and chunked_plan.takes_map(key)

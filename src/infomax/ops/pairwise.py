@@ -9,9 +9,9 @@ from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
 from infomax._transforms import transformed
 from infomax.ops import reference
-from infomax.ops.dispatch import choose, may_keep
+from infomax.ops.dispatch import choose, may_keep, takes_map
 from infomax.ops.library import pairwise
-from infomax.ops.problem import REDUCTIONS, Problem, Reduction
+from infomax.ops.problem import REDUCTIONS, Problem, Reduction, count_keys
 from infomax.ops.settings import forced_backend, workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
@@ -148,7 +148,8 @@ def pairwise_with_joint(
         reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores T,
             ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
-        key: ``(K, d)``, of the same dtype.
+        key: ``(K, d)``, of the same dtype; or a map ``(N, d, P)``, whose K = N P locations are the keys, example by
+            example. Nothing of it is copied where the backend can go through it as it lies.
         query_group: ``(M,)`` integers, or None to exclude nothing.
         key_group: ``(K,)`` integers; given with ``query_group``.
         joint_query: ``(J,)`` integers, rows of ``query``.
@@ -180,6 +181,10 @@ def pairwise_with_joint(
     return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
 
 
+def _rows_of(key: Tensor) -> Tensor:
+    return key.transpose(1, 2).reshape(-1, key.shape[1])
+
+
 def _call(
     reduction: str,
     query: Tensor,
@@ -195,12 +200,15 @@ def _call(
     check_choice("reduction", reduction, REDUCTIONS)
     check_options(scale, clip, soft_clip)
     query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
-    check_vectors(query, key)
-    check_groups(query, key, query_group, key_group)
+    if key.ndim == 3 and 0 in key.shape:
+        key = _rows_of(key)
+    check_vectors(query, key[:, :, 0] if key.ndim == 3 else key)
+    check_groups(query, count_keys(key), query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
     hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
     if transformed(query, key):
+        key = _rows_of(key) if key.ndim == 3 else key
         forced = forced_backend()
         if forced not in (None, "reference"):
             raise NotImplementedError(
@@ -213,6 +221,8 @@ def _call(
         return value, joint
     space = workspace(query.device)
     backend = choose(query, reduction, space)
+    if key.ndim == 3 and not takes_map(backend, key):
+        key = _rows_of(key)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
     keep = differentiated and may_keep(backend, query, key, reduction, space)
     indices = [

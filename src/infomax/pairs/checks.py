@@ -80,7 +80,12 @@ def check_features(
 def check_index(batch: object, local: Tensor, examples: int) -> None:
     """Raise unless ``batch`` names an example for each row (K, c), and each example has a row."""
     batch = check_integers("batch", batch)
-    if local.ndim != 2 or tuple(batch.shape) != (len(local),):
+    if local.ndim != 2:
+        raise ValueError(
+            f"local must be rows (K, c) with batch=, got {shape_of(local)}; a map of every example, (N, c, *spatial), "
+            "comes without batch"
+        )
+    if tuple(batch.shape) != (len(local),):
         raise ValueError(
             f"batch must have the shape (K,) of rows local (K, c), got {shape_of(batch)} for local {shape_of(local)}"
         )

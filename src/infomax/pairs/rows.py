@@ -26,14 +26,15 @@ from infomax.pairs.checks import (
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
-__all__ = ["Rows", "has_location", "pair_rows", "present_examples", "rows_of"]
+__all__ = ["Rows", "has_location", "pair_map", "pair_rows", "present_examples", "rows_of"]
 
 
 class Rows(NamedTuple):
     """Local and global features as rows, and which belong together."""
 
     local: Tensor
-    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last."""
+    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last. From
+    :func:`pair_map` the map itself, (N, c, P)."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing
@@ -173,6 +174,28 @@ def pair_rows(
         groups=groups,
     )
     return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, own.kept)
+
+
+def pair_map(local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> Rows:
+    """Check the features and pair them as :func:`pair_rows` does, but leave the map as it lies: no row is copied.
+
+    Args:
+        local: local features, shape (N, c, \\*spatial).
+        global_: global features, shape (N, d) or (N, d, \\*spatial).
+        names: of both sides, for messages.
+
+    Returns:
+        Rows whose local ones are the map, (N, c, P).
+
+    Raises:
+        TypeError: a dtype is not floating.
+        ValueError: shapes, batch sizes or devices do not fit, or there are too few examples.
+    """
+    check_features(local, global_, None, batch=None, at_least=2, names=names)
+    map_, globals_ = local.flatten(2), rows_of(global_)
+    (n, q), p = globals_.shape[:2], map_.shape[2]
+    example = torch.arange(n, device=local.device).repeat_interleave(p)
+    return Rows(map_, rearrange(globals_, "n q d -> (n q) d"), Pairing(n, q, example, locations=p))
 
 
 def _map_rows(

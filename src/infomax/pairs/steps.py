@@ -71,7 +71,7 @@ def ahead(
         >>> anywhere = loss_fn(pairs.local, pairs.global_)
         >>> elsewhere = loss_fn(pairs.local, pairs.global_, group=pairs.group)
     """
-    check_positive("steps", steps)
+    steps = check_positive("steps", steps)
     sides = {"local": local, "global_": global_}
     for name, side in sides.items():
         if check_floating(name, side).ndim < (3 if batch is None else 2):

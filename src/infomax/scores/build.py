@@ -8,7 +8,7 @@ from torch import Tensor
 from infomax._checks import check_floating, check_number, check_same_device, shape_of
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.rows import pair_rows, present_examples
+from infomax.pairs.rows import pair_map, pair_rows, present_examples
 from infomax.scores.dense import TableScores
 from infomax.scores.paired import PairedScores
 from infomax.scores.streamed import StreamedScores
@@ -42,7 +42,8 @@ def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale
         >>> loss.shape
         torch.Size([])
     """
-    rows = pair_rows(local, global_, mask)
+    whole = mask is None and isinstance(local, Tensor) and local.ndim > 2 and local.is_contiguous()
+    rows = pair_map(local, global_) if whole else pair_rows(local, global_, mask)
     if local.shape[1] != global_.shape[1]:
         raise ValueError(
             "local and global_ must have the same channels to be multiplied, got "

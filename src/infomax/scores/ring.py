@@ -141,7 +141,7 @@ class _Ring(torch.autograd.Function):
             )
         query, key, total = ctx.saved_tensors
         trip: _Trip = ctx.trip
-        held, travelled = key, widened(torch.zeros_like(key))
+        held, travelled = key, key.new_zeros(0)
         grads: list[Tensor | None] = [None] * (1 + len(ctx.parameters))
         for number, (source, state) in enumerate(zip(trip.sources(), ctx.states, strict=True)):
             load = [held, travelled] if number else [held]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_positive, shape_of
+from infomax._checks import check_differentiable, check_positive, shape_of
 from infomax._random import random_state, replayed
 
 __all__ = ["cached_backward"]
@@ -37,12 +37,13 @@ def cached_backward(
 
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
-    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in the last chunk
-    alone.
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
+    last chunk alone. FSDP2 gathers weights for every chunk, so each process needs as many chunks as the others, or they
+    wait for each other without end; DistributedDataParallel does not mind.
 
     Args:
-        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it in
-            DistributedDataParallel, if anything.
+        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
+            and not a part of it, in DistributedDataParallel or FSDP2.
         loss_fn: called with those features of the whole batch: ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
             ``loss_fn(tensor)``. It returns a scalar, or something with a scalar ``loss``, as :class:`~infomax.DIMLoss`.
         inputs: what the encoder takes: a tensor, or a tuple (its arguments) or dict (its keyword arguments), whose
@@ -124,6 +125,8 @@ def cached_backward(
 
 def _cut(inputs: Any, size: int) -> list[Any]:
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
+    for value in tensors:
+        check_differentiable({"inputs": value}, learns=True)
     lengths = {len(value) for value in tensors if value.ndim}
     if len(lengths) != 1 or not all(value.ndim for value in tensors):
         raise ValueError(
@@ -182,7 +185,12 @@ def _call(loss_fn: Callable[..., Any], leaves: dict[Any, Tensor], like: Any, opt
     return loss_fn(**leaves, **options) if isinstance(like, Mapping) else loss_fn(*leaves.values(), **options)
 
 
-def _waiting(features: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+@contextmanager
+def _waiting(features: nn.Module, *, last: bool) -> Iterator[None]:
     """Gradients are exchanged after the last chunk alone."""
-    wait = getattr(features, "no_sync", None)
-    return nullcontext() if last or wait is None else wait()
+    exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
+    wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
+    if exchange is not None:
+        exchange(last)
+    with nullcontext() if last or wait is None else wait():
+        yield

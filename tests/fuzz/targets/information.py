@@ -47,8 +47,10 @@ def run(source: Source) -> None:
     if source.below(4) == 3:
         options["groups"] = _groups(source, rows, generator)
     if source.byte() >= 192:
+        if source.rarely():
+            options["n_jobs"] = option(source, [2, None, -1, 1], INTEGERS)
         options["max_steps"] = option(source, [0], INTEGERS)
-        attempt(mutual_info, x, y, **options, names=(*_NAMES, "X"))
+        attempt(mutual_info, x, y, **options, names=(*_NAMES, "X", "n_jobs"))
         return
     options["max_steps"] = option(source, [0, 1, 2], [v for v in INTEGERS if v is not None])
     for name, plain, spoilt in _OPTIONS:

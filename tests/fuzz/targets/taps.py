@@ -168,7 +168,7 @@ def _extract(source: Source, encoder: Any, kind: Any) -> None:
     layers: Any = option(source, [["0"], ["2"], ["head"], ["rnn"], {"y": ""}, "0"], [None, [], {}, 3, ["nothing"], [3]])
     options = {"batch_size": size(source, (256, 2, 1))} if source.rarely() else {}
     if source.rarely():
-        options["device"] = source.choice(["cpu", "meta", "gpu", 3, None])
+        options["device"] = source.choice(["cpu", "meta", "gpu", None])
     if source.rarely():
         options["transform"] = source.choice([lambda x: x.float() / 255, lambda x: None, lambda x: x[:1], 3])
     with _encoders_own():

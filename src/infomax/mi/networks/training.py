@@ -21,6 +21,7 @@ __all__ = ["Curve", "Training", "train"]
 _CHECKS = 28  # looks at the validation rows
 _VALIDATION_PAIRS = 16  # marginal pairs a validation row
 _WARM_UP = 50
+_LEAST_STEPS = 200  # before training may end
 _WORTH = 0.001  # nats that the mean over folds must rise by for training to go on
 
 
@@ -91,7 +92,7 @@ def train(
             curve.validation.append(validation.value)
             if progress is not None:
                 progress(step + 1, training.steps)
-            if validation.looks_in_vain >= training.patience:
+            if validation.looks_in_vain >= max(training.patience, _LEAST_STEPS // interval):
                 break
     validation.restore()
     return curve

@@ -21,7 +21,7 @@ _POOL = 20_000  # rows among which neighbours are looked for, at most
 _OVERLAP = 1.5  # by which a mean over 5 neighbours varies more than if boxes were apart, under independence
 # Variances of the difference below which it is taken for chance: as it is, once there is dependence beyond doubt, and
 # for the last step, which varies most.
-_SURE, _LIKELY, _SUREST = 2.0, 0.5, 4.0
+_SURE, _LIKELY, _SUREST = 2.0, 0.25, 4.0
 _MISSED = 0.25  # of what neighbours add to the bound, how much they may have missed
 _UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
 
@@ -58,7 +58,7 @@ def best_estimate(
     It begins with the bound and goes on to estimates that vary more and miss less: 20 neighbours, 5, the line through
     these two at no neighbours at all (:func:`_at_none`), and the line through 5 and 2. sigma is the difference's
     standard error. Where the difference could be chance, the estimate stays, so it is 0 where nothing was found. Once
-    the interval excludes 0, c is 0.5 in place of 2; for the last step it is 4.
+    the interval excludes 0, c is 0.25 in place of 2; for the last step it is 4.
 
     Args:
         x: (n, dx), all rows on the scale in which neighbours are sought.
