@@ -52,7 +52,7 @@ if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2
     echo 'no GPU: a dry run'
     dry=yes
 fi
-step conditions 60 "$python" - << 'PY'
+step conditions 90 "$python" - << 'PY'
 import platform
 import torch
 
@@ -72,7 +72,7 @@ git rev-parse HEAD > "$out/commit.txt" 2> /dev/null || true
 if ! has pytest; then
     echo 'tests: skipped, pytest is not installed' | tee "$out/tests.txt"
 elif [ -n "$dry" ]; then
-    step tests 120 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
+    step tests 600 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
 else
     step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda -x --maxfail=20 --durations=10 \
         --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
@@ -80,8 +80,8 @@ fi
 
 # 2. Beside bare products at the three widths, then beside the fused losses of others.
 if [ -n "$dry" ]; then
-    step widths 120 "$python" -m benchmarks widths --smoke
-    step peers 120 "$python" -m benchmarks peers --smoke
+    step widths 600 "$python" -m benchmarks widths --smoke
+    step peers 600 "$python" -m benchmarks peers --smoke
 else
     step widths 120 "$python" -m benchmarks widths --rounds 7
     step peers 70 "$python" -m benchmarks peers --rounds 3
@@ -95,7 +95,7 @@ row() {
 export -f row
 export python data out
 if [ -n "$dry" ]; then
-    step row 240 bash -c 'row --smoke --device cpu'
+    step row 600 bash -c 'row --smoke --device cpu'
 else
     left=$((480 - ($(date +%s) - started)))
     [ "$left" -gt 60 ] || left=60

@@ -46,7 +46,7 @@ class Training(nn.Module):
 def main() -> None:
     """Train three times; the first process compares and draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400, help="of each training (default: 400)")
+    parser.add_argument("--steps", type=int, default=300, help="of each training (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("runs/ddp"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="a few steps, to see that it runs")

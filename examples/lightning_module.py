@@ -63,7 +63,7 @@ class History(L.Callback):
 def main() -> None:
     """Train by a Trainer, compare four kinds of features, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40, help="passes over the images (default: 40)")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the images (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and views (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("runs/lightning_module"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="two epochs, to see that it runs")

@@ -14,6 +14,7 @@ import importlib.util
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -88,12 +89,20 @@ def docstrings(package: str, number: int, chance: random.Random) -> list[list[st
     for file in files:
         if "test" in str(file) or len(found) >= number:
             continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node):
-                words = [w for w in re.findall(r"[a-z]+", ast.get_docstring(node).lower()) if w != package]
-                if len(words) >= 12:
-                    found[" ".join(words)] = words[:LENGTH]
+        for text in documented(ast.parse(file.read_text(encoding="utf-8"))):
+            words = [word for word in re.findall(r"[a-z]+", text.lower()) if word != package]
+            if len(words) >= 12:
+                found[" ".join(words)] = words[:LENGTH]
     return list(found.values())[:number]
+
+
+def documented(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
+    """The docstring of a module, a class or a function, and of the classes and methods in it."""
+    yield ast.get_docstring(node) or ""
+    if not isinstance(node, ast.FunctionDef):
+        for child in node.body:
+            if isinstance(child, ast.ClassDef | ast.FunctionDef):
+                yield from documented(child)
 
 
 class Encoder(nn.Module):

@@ -150,7 +150,7 @@ def draw(losses: list[float], recalls: dict[str, float], pictures: Tensor, train
     below.suptitle("left halves, each completed by the right half that the towers take for its own")
     for place, axes in enumerate(panels):
         axes.imshow(torch.cat([pictures[place, :, :14], pictures[best[place], :, 14:]], 1).numpy(), cmap="gray_r")
-        axes.set(xticks=[], yticks=[], title="right" if best[place] == place else "wrong")
+        axes.set(xticks=[], yticks=[], title="its own" if best[place] == place else "another's")
     return figure
 
 

@@ -149,7 +149,17 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: taps(nn.ReLU(), [[]]), TypeError, "layers must hold names, got list"),
     (lambda: cached_backward(nn.Linear(3, 2), None, X), TypeError, "loss_fn must be a loss or a function of features"),
     (lambda: cached_backward(nn.Linear(3, 2), len, X, scaler=3), TypeError, "scaler must be a torch.amp.GradScaler"),
+    (
+        lambda: cached_backward(nn.Linear(3, 2), lambda y: y.sum(), in_inference_mode(X)),
+        ValueError,
+        "inputs must not come from torch.inference_mode",
+    ),
     # Measures of a representation.
+    (
+        lambda: ms_ssim(torch.zeros(2, 1, 22, 22), torch.zeros(2, 1, 22, 22, device="meta")),
+        ValueError,
+        "images and reference must be on the same device",
+    ),
     (lambda: ms_ssim(torch.zeros(2, 0, 22, 22), torch.zeros(2, 0, 22, 22)), ValueError, "none of them 0, got"),
     (lambda: Standardise(torch.zeros(0, 2)), ValueError, "features must hold at least one example, got none"),
     (lambda: shuffled_units([1.0]), TypeError, "features must be a torch.Tensor, got list"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -152,6 +153,15 @@ def _other_memory(source: Source, values: Tensor) -> Tensor:
 
 def _other_kind(source: Source, values: Tensor) -> Any:
     kind = source.below(9)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about what is in beta or on its way out
+            return _converted(source, values, kind)
+    except (RuntimeError, NotImplementedError):  # there is none of that kind
+        return values
+
+
+def _converted(source: Source, values: Tensor, kind: int) -> Any:
     if kind == 0:
         return values.to("meta")
     if kind == 1:

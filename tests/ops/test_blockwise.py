@@ -113,6 +113,7 @@ class _OnGpu:
         (torch.float16, 2048, "blockwise"),
         (torch.float32, 128, "triton"),
         (torch.float32, 512, "blockwise"),
+        (torch.bfloat16, 100, "blockwise"),
         (torch.float64, 512, "chunked"),
     ],
 )

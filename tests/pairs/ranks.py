@@ -244,8 +244,8 @@ def collectives(loss: nn.Module, rank: int) -> int:
 
 def large_batch(rank: int) -> dict[str, Any]:
     """A step of `cached_backward` with a wrapped encoder and gathered negatives, and how often gradients travel."""
-    images = torch.randn(8, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    images = images[(0, 3, 6)[rank] : (3, 6, 8)[rank]]
+    images = torch.randn(10, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    images = images[(0, 4, 7)[rank] : (4, 7, 10)[rank]]  # two chunks each, as FSDP2 needs
     loss_fn = InfoMaxLoss(D, D, critic="bilinear", gather=True, dtype=torch.float64)
     found: dict[str, Any] = {}
     torch.manual_seed(0)

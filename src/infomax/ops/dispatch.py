@@ -70,7 +70,8 @@ def choose(query: Tensor, reduction: str, space: int) -> str:
     if forced is None:
         if query.device.type != "cuda" or _kernels_obstacle(query, reduction) is not None:
             return "chunked"
-        wide = query.shape[1] > _NARROW[query.dtype.itemsize]
+        # Rows of an odd length load a feature at a time, for which the streaming kernels lack registers.
+        wide = query.shape[1] > _NARROW[query.dtype.itemsize] or query.shape[1] % 16 != 0
         return "blockwise" if wide and _blockwise_obstacle(query, space) is None else "triton"
     obstacle = _kernels_obstacle(query, reduction) if forced in ("triton", "blockwise") else None
     if obstacle is None and forced == "blockwise":

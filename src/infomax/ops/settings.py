@@ -47,9 +47,10 @@ def use_backend(name: str | None) -> Iterator[None]:
     r"""Force the implementation of the pairwise ops inside a ``with``.
 
     Without it the backend follows from the tensors. On CUDA it is ``"triton"`` for narrow features and
-    ``"blockwise"`` for wide ones, of more than 256 in half precision or 128 in float32; ``"chunked"``
-    elsewhere and for float64. A forced backend runs, or the op raises with the reason why it cannot. Blocks nest; the
-    choice holds for the calling thread. Under `torch.compile` it is read while tracing, and a change recompiles.
+    ``"blockwise"`` for wide ones, of more than 256 in half precision or 128 in float32, and for numbers of features
+    that are no multiple of 16; ``"chunked"`` elsewhere and for float64. A forced backend runs, or the op raises with
+    the reason why it cannot. Blocks nest; the choice holds for the calling thread. Under `torch.compile` it is read
+    while tracing, and a change recompiles.
 
     Args:
         name: ``"reference"``, ``"chunked"``, ``"triton"``, ``"blockwise"``, or None for the choice by tensors.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_positive, shape_of
+from infomax._checks import check_differentiable, check_positive, shape_of
 from infomax._random import random_state, replayed
 
 __all__ = ["cached_backward"]
@@ -38,7 +38,8 @@ def cached_backward(
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
     any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
-    last chunk alone.
+    last chunk alone. FSDP2 gathers weights for every chunk, so each process needs as many chunks as the others, or they
+    wait for each other without end; DistributedDataParallel does not mind.
 
     Args:
         features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
@@ -124,6 +125,8 @@ def cached_backward(
 
 def _cut(inputs: Any, size: int) -> list[Any]:
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
+    for value in tensors:
+        check_differentiable({"inputs": value}, learns=True)
     lengths = {len(value) for value in tensors if value.ndim}
     if len(lengths) != 1 or not all(value.ndim for value in tensors):
         raise ValueError(
