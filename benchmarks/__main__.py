@@ -4,10 +4,45 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import coverage, estimators, graphs, imports, mi, pairwise, peers, scaling, step, trained, tune
+from benchmarks import (
+    coverage,
+    curves,
+    estimators,
+    graphs,
+    imports,
+    kernels,
+    mi,
+    pairwise,
+    peers,
+    processes,
+    roofline,
+    scaling,
+    step,
+    trained,
+    tune,
+    widths,
+)
 
-BENCHMARKS = {"pairwise": pairwise, "step": step, "scaling": scaling, "imports": imports, "peers": peers, "tune": tune}
-WITH_OPTIONS = {"mi": mi, "coverage": coverage, "estimators": estimators, "trained": trained, "graphs": graphs}
+BENCHMARKS = {
+    "pairwise": pairwise,
+    "step": step,
+    "scaling": scaling,
+    "imports": imports,
+    "peers": peers,
+    "tune": tune,
+    "roofline": roofline,
+    "widths": widths,
+}
+WITH_OPTIONS = {
+    "mi": mi,
+    "coverage": coverage,
+    "curves": curves,
+    "estimators": estimators,
+    "trained": trained,
+    "graphs": graphs,
+    "kernels": kernels,
+    "processes": processes,
+}
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ from torch.nn import functional as nnf
 
 from benchmarks.harness import DEVICE, write
 from benchmarks.memory import peak_bytes
-from infomax import BilinearCritic, CosineCritic, InfoMaxLoss, JensenShannon
-from infomax import functional as F
+from infomax import CosineCritic, InfoMaxLoss
 
 __all__ = ["CASES", "add_options", "gradient_error", "run"]
 
@@ -145,8 +144,7 @@ def neighbourhood(smoke: bool, one_to_one: bool) -> Case:
     graph = random_graph(nodes, edges)
     features = torch.randn(nodes, genes, device=DEVICE)
     encoder = nn.Sequential(nn.Linear(genes, units), nn.PReLU()).to(DEVICE)
-    make = OneToOne if one_to_one else SharedNegatives
-    loss = make(units)
+    loss = Neighbourhoods(units, one_to_one)
     trained = [*encoder.parameters(), *loss.parameters()]
 
     def step() -> None:
@@ -163,39 +161,28 @@ def neighbourhood(smoke: bool, one_to_one: bool) -> Case:
         marginal = (corrupted * projected).sum(1) if one_to_one else projected @ corrupted.T
         return nnf.softplus(-(x * projected).sum(1)).mean() + nnf.softplus(marginal).mean()
 
-    checked = make(64)
+    checked = Neighbourhoods(64, one_to_one)
     sizes = f"{nodes} nodes, {2 * edges} edges, {genes} features, {units} units"
     return Case(step, trained, sizes, 8, False, (ours, written_out))
 
 
-class SharedNegatives(nn.Module):
-    """Every neighbourhood against the same drawn corrupted nodes."""
+class Neighbourhoods(nn.Module):
+    """Every neighbourhood against the corrupted node in the place of its own, or all against the same drawn ones."""
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, units: int, one_to_one: bool) -> None:
         super().__init__()
         self.loss_fn = InfoMaxLoss(
             units, units, critic="bilinear", estimator="jsd", symmetric=False, in_batch=False, device=DEVICE
         )
         self.critic = self.loss_fn.critic
+        self.one_to_one = one_to_one
 
     def forward(self, nodes: Tensor, around: Tensor, corrupted: Tensor) -> Tensor:
-        if len(corrupted) > DRAWN:
+        if self.one_to_one:
+            corrupted = corrupted[:, None]
+        elif len(corrupted) > DRAWN:
             corrupted = corrupted[torch.randperm(len(corrupted), device=DEVICE)[:DRAWN]]
         return self.loss_fn(nodes, around, negatives=corrupted)
-
-
-class OneToOne(nn.Module):
-    """Every neighbourhood against the corrupted node in the place of its own."""
-
-    def __init__(self, units: int) -> None:
-        super().__init__()
-        self.critic = BilinearCritic(units, units, device=DEVICE)
-        self.estimator = JensenShannon()
-
-    def forward(self, nodes: Tensor, around: Tensor, corrupted: Tensor) -> Tensor:
-        projected = self.critic.weight(around)
-        joint, marginal = (nodes * projected).sum(1), (corrupted * projected).sum(1, keepdim=True)
-        return self.estimator(F.paired_scores(joint, marginal))
 
 
 # --- Two towers -------------------------------------------------------------------------------------------------------

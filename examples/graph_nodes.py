@@ -121,9 +121,9 @@ def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epo
         if summary == "graph":
             whole = nodes.mean(0, keepdim=True).sigmoid()
             loss = loss_fn(nodes, whole, batch=everywhere, negatives=corrupted)
-        else:  # each node has a global of its own, and all of them share some corrupted nodes
+        else:  # each node has a global of its own, and the corrupted node in its place as the one negative
             around = torch.sparse.mm(neighbours, nodes).sigmoid()
-            loss = loss_fn(nodes, around, negatives=corrupted[torch.randperm(len(features))[:256]])
+            loss = loss_fn(nodes, around, negatives=corrupted[:, None])
         losses.append(loss.item())
         if loss.item() == min(losses):
             best = {name: value.clone() for name, value in encoder.state_dict().items()}

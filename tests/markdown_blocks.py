@@ -1,7 +1,8 @@
 """Run the Python blocks of Markdown pages: what a page shows must work as it stands.
 
 The blocks of a page run in order and share their names, as in a reader's session. A block that starts with ``>>>``
-is a doctest; its output is compared. A block after the comment ``<!-- not run: REASON -->`` is left out.
+is a doctest; its output is compared. A block after the comment ``<!-- not run: REASON -->`` is left out. So is one
+after ``<!-- needs: PACKAGE -->`` where that package is not installed.
 
 Needs the standard library only, so that the wheel can be tried with nothing else installed:
 ``python -I tests/markdown_blocks.py README.md``.
@@ -10,6 +11,7 @@ Needs the standard library only, so that the wheel can be tried with nothing els
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from typing import NamedTuple
 
 _BLOCK = re.compile(
     r"(?P<skip><!-- not run: [^\n]+ -->\n+)?"
+    r"(<!-- needs: (?P<needs>\w+) -->\n+)?"
     r"^(?P<fence>`{3,})(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
@@ -33,7 +36,8 @@ class Block(NamedTuple):
 def python_blocks(text: str) -> Iterator[Block]:
     """Yield the blocks of a page that are to be run."""
     for match in _BLOCK.finditer(text):
-        if match["language"] in ("python", "py", "pycon") and not match["skip"]:
+        missing = match["needs"] is not None and importlib.util.find_spec(match["needs"]) is None
+        if match["language"] in ("python", "py", "pycon") and not match["skip"] and not missing:
             yield Block(match["code"], text.count("\n", 0, match.start("code")) + 1)
 
 

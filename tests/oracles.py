@@ -122,6 +122,25 @@ def infonce_estimate(pairs: Pairs) -> complex:
     return _mean(ceilings) - infonce_loss(pairs)
 
 
+def infonce_anchor_loss(pairs: Pairs, anchor: float = 1.0) -> complex:
+    """One more class with weight ``anchor (1 + K)``, the right one where a global meets marginal locals only."""
+    terms = []
+    for score, owner in pairs.joint:
+        others = pairs.marginal[owner]
+        weight = anchor * (1 + len(others))
+        marginal = 0j
+        for other in others:
+            marginal += cmath.exp(other)
+        some = cmath.log(weight + cmath.exp(score) + marginal) - score
+        none = cmath.log(weight + marginal * (1 + len(others)) / len(others)) - cmath.log(weight)
+        terms.append(some + anchor * none)
+    return _mean(terms)
+
+
+def plug_in_estimate(pairs: Pairs) -> complex:
+    return _joint_mean(pairs, _same)
+
+
 def dv_estimate(pairs: Pairs) -> complex:
     return _joint_mean(pairs, _same) - cmath.log(_marginal_mean(pairs, cmath.exp))
 

@@ -30,6 +30,8 @@ STACK = [
     "_precision",
     "_random",
     "_extras",
+    "_modes",
+    "_transforms",
     "ops",
     "pairs",
     "scores",
@@ -40,7 +42,7 @@ STACK = [
     "losses",
 ]
 # Beside the stack: what each of these rooms may import. Nothing in the stack imports them.
-SMALL = {"_checks", "_precision", "_random", "_extras"}
+SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_transforms"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,26 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
+NEEDS = re.compile(r"<!-- needs: (\w+) -->")
 WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::DeprecationWarning")  # of the libraries that pages import
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a page may write files
-    run_page(page.read_text(encoding="utf-8"), str(page))
+    text = page.read_text(encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # what other libraries warn of on import
+        for package in NEEDS.findall(text):
+            pytest.importorskip(package, reason=f"{page.name} needs {package}")
+    run_page(text, str(page))
+
+
+def test_packages_that_a_page_needs_are_named() -> None:
+    """Installed on CI, so that no page is skipped there; a page that needs one says so."""
+    found = NEEDS.findall((ROOT / "docs/migrating.md").read_text(encoding="utf-8"))
+    assert {"lightly", "open_clip", "pytorch_metric_learning", "info_nce", "torch_geometric"} <= set(found)
 
 
 def test_the_pages_a_reader_meets_first_have_examples() -> None:
@@ -85,3 +99,9 @@ class TestTheRunner:
     def test_other_languages_and_marked_blocks_are_left_out(self) -> None:
         page = "```bash\nexit 1\n```\n```\nplain\n```\n<!-- not run: needs a GPU -->\n```python\n1 / 0\n```\n"
         assert run_page(page, "page.md") == 0
+
+    def test_a_block_that_needs_a_package_is_left_out_where_it_is_missing(self) -> None:
+        page = "<!-- needs: {} -->\n```python\n1 / 0\n```\n"
+        assert run_page(page.format("no_such_package"), "page.md") == 0
+        with pytest.raises(ZeroDivisionError):
+            run_page(page.format("torch"), "page.md")

@@ -6,21 +6,21 @@ It prints Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.pn
 own, taken from the first run that probed it.
 """
 
-import argparse
 import csv
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from dim_training import figures, report
+from dim_training.command_line import Parser
 from dim_training.errors import BadInput
+from dim_training.files import read_json
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the runs, print the table, write the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("compare_runs", __doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders that train_dim.py wrote")
     parser.add_argument("--out", type=Path, metavar="PREFIX", help="write PREFIX.md, PREFIX.csv and PREFIX.png too")
     parser.add_argument("--smoke", action="store_true", help="train for a few seconds and compare that")
@@ -73,7 +73,7 @@ def collect(runs: list[Path]) -> list[dict[str, Any]]:
         path = run / "results.json"
         if not path.exists():
             raise BadInput(f"{run}: expected the folder of a finished run, with results.json; there is none")
-        results = json.loads(path.read_text())
+        results = read_json(path)
         untrained = results["probes"].get("untrained")
         if untrained and not any(row["encoder"] == "untrained" for row in rows):
             nothing = dict.fromkeys(COLUMNS) | {"minutes": 0.0, "epochs": 0.0}

@@ -9,7 +9,6 @@ what it has learnt. Any option of train_dim.py can be given. The same command, r
 --out holds negatives.md, negatives.csv and negatives.png.
 """
 
-import argparse
 import shlex
 import sys
 import time
@@ -19,9 +18,11 @@ from typing import Any
 from dim_training import negatives_table
 from dim_training import options as opts
 from dim_training.budget import minutes_of
+from dim_training.command_line import Parser
 from dim_training.continuing import carry_out
-from dim_training.errors import BadInput
-from dim_training.loop import Interrupted
+from dim_training.errors import BadInput, unusable
+from dim_training.recipes import RECIPES
+from dim_training.signals import Interrupted
 
 DEFAULTS = {
     "recipe": "paper", "data": "digits", "gamma": 0.0, "lr": 1e-3, "units": 256, "scale": 0.0, "locations": 1,
@@ -34,7 +35,7 @@ TAKEN = ("out", "seed", "estimator", "negatives", "objective", "untrained", "sup
 
 def main(arguments: list[str] | None = None) -> int:
     """Train the grid, as far as the time goes, and show what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("negatives", __doc__)
     parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=opts.ESTIMATORS)
     parser.add_argument(
         "--counts", nargs="+", type=int, help="other images a global is scored against (1 4 16 ... batch - 1)"
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="where everything goes (default: runs/negatives)")
     parser.add_argument("--smoke", action="store_true", help="a few steps of one estimator, to see that it runs")
-    opts.add_arguments(parser, leave_out=TAKEN)
+    opts.add_arguments(parser, RECIPES[DEFAULTS["recipe"]] | DEFAULTS, leave_out=TAKEN)
     given: dict[str, Any] = vars(parser.parse_args(arguments))
     command = shlex.join(
         ["python", "examples/reproduction/negatives.py", *(sys.argv[1:] if arguments is None else arguments)]
@@ -61,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         rows = grid({**DEFAULTS, **given}, estimators, counts, seeds, minutes_of(budget), out)
     except BadInput as error:
         print(f"negatives: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"negatives: error: {unusable(error.filename or out, error)}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt) as signal:
         print("negatives: stopped; the same command goes on from here", file=sys.stderr)

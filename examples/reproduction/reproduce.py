@@ -20,11 +20,12 @@ from typing import Any
 from dim_training import options as opts
 from dim_training import recipe_files, reproduction
 from dim_training.budget import minutes_of
-from dim_training.errors import BadInput
-from dim_training.loop import Interrupted
+from dim_training.command_line import Parser
+from dim_training.errors import BadInput, unusable
 from dim_training.options import Options
 from dim_training.recipe_files import Recipe
 from dim_training.reproduction import Row
+from dim_training.signals import Interrupted
 
 SMOKE_RECIPES = ["cifar10/dim-local-jsd", "cifar10/autoencoder"]
 SMOKE = {
@@ -55,14 +56,17 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         print(f"reproduce: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"reproduce: error: {unusable(error.filename or out, error)}", file=sys.stderr)
+        return 2
     except (Interrupted, KeyboardInterrupt) as signal:
         print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
         return getattr(signal, "exit_code", 130)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """This script's own arguments, then all of train_dim.py's."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = Parser("reproduce", __doc__)
     made.add_argument(
         "recipes", nargs="*", metavar="RECIPE", help="names that --list shows, a folder of them, or files"
     )
@@ -71,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data-root", dest="root", default=argparse.SUPPRESS, help="the same as --root")
     made.add_argument("--out", default=argparse.SUPPRESS, help="where everything goes (default: runs/reproduce)")
     made.add_argument("--smoke", action="store_true", help="seconds on a few digits, two recipes unless some are named")
-    opts.add_arguments(made, leave_out=("recipe", "out", "untrained", "supervised_baseline"))
+    opts.add_arguments(made, None, leave_out=("recipe", "out", "untrained", "supervised_baseline"))
     return made
 
 

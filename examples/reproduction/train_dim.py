@@ -3,23 +3,31 @@
     python examples/reproduction/train_dim.py --data cifar10 --download --minutes 20
     python examples/reproduction/train_dim.py --data folder --root my_images/ --size 64 --minutes 30
     python examples/reproduction/train_dim.py --out runs/cifar10-infonce-0 --resume
+    torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process a GPU
 
 Everything a run makes is in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
-encoder.pt (a plain state dict), results.json, report.md and report.html. Each part is a small file in dim_training/.
+encoder.pt (a plain state dict) with encoder.json, results.json, report.md and report.html. Defaults shown below are
+those of the --recipe in force; `--recipe paper --help` shows the other's. Each part is a small file in dim_training/.
 """
 
 import argparse
-import json
+import contextlib
+import os
 import sys
 from dataclasses import replace
 from typing import Any
 
+from dim_training import checkpoint, continuing
 from dim_training import options as opts
-from dim_training.errors import BadInput
-from dim_training.loop import Interrupted
+from dim_training.command_line import Parser
+from dim_training.errors import BadInput, unusable
+from dim_training.lock import locked
 from dim_training.options import Options
+from dim_training.recipes import RECIPES
 from dim_training.run_folder import RunFolder
 from dim_training.session import conduct
+from dim_training.signals import Interrupted
+from dim_training.team import Stopped, Team
 
 SMOKE = {
     "data": "digits", "epochs": 2.0, "minutes": 0.0, "batch": 64, "units": 32, "locations": 8, "train_images": 320,
@@ -30,48 +38,83 @@ SMOKE = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, run, and turn what a user can mend into one line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    parser.add_argument("--smoke", action="store_true", help="a run of seconds on a few digits, to try things out")
-    opts.add_arguments(parser)
-    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    given: dict[str, Any] = vars(parser(arguments).parse_args(arguments))
     resume, smoke = given.pop("resume"), given.pop("smoke")
+    out = ""
     try:
-        options = settings({**SMOKE, **given} if smoke else given, resume=resume)
-        conduct(options, resume=resume)
-        if options.supervised_baseline and options.objective == "dim":
-            folder = RunFolder(f"{options.out}/supervised")
-            conduct(supervised(options), resume=folder.checkpoint.exists())
-            conduct(options, resume=True)  # writes the report anew, now with the supervised row
+        team = Team(given.get("device", "auto"))
+    except (RuntimeError, ValueError) as error:
+        print(f"train_dim: error: torchrun: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    try:
+        with contextlib.ExitStack() as stack:
+            options, state = team.from_first(lambda: start({**SMOKE, **given} if smoke else given, resume, stack))
+            out = options.out
+            conduct(options, team, state, shrink="batch" not in given and not resume)
+            if options.supervised_baseline and options.objective == "dim" and team.rank == 0:
+                baseline(options, stack)
     except BadInput as error:
-        print(f"train_dim: error: {error}", file=sys.stderr)
+        team.complain(f"error: {error}")
+        return 2
+    except OSError as error:
+        team.complain(f"error: {unusable(error.filename or out, error)}")
+        return 2
+    except Stopped:
         return 2
     except Interrupted as signal:
-        print(f"train_dim: {signal}: checkpoint written; go on with --out {options.out} --resume", file=sys.stderr)
+        if team.rank == 0:
+            team.complain(f"{signal}: checkpoint written; go on with --out {out} --resume")
         return signal.exit_code
-    except KeyboardInterrupt:  # while probing: training is done and saved
-        print("train_dim: stopped before the report; the same command with --resume writes it", file=sys.stderr)
+    except KeyboardInterrupt:  # while reading images or probing: what was trained is saved
+        go_on = f"go on with --out {out} --resume" if out and RunFolder(out).trained else "nothing was trained yet"
+        team.complain(f"stopped; {go_on}")
         return 130
+    finally:
+        team.leave()
     return 0
 
 
-def settings(given: dict[str, Any], *, resume: bool) -> Options:
-    """The options of a new run, or those of the run in ``--out`` where it is to go on."""
-    if not resume:
-        options = opts.resolve(given)
-        RunFolder(options.out).begin()
-        return options
-    folder = RunFolder(opts.resolve(given).out)
-    if not folder.config.exists() or not folder.checkpoint.exists():
+def parser(arguments: list[str] | None) -> Parser:
+    """The command line, whose help shows the defaults of the recipe that it names."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--recipe", choices=tuple(RECIPES), default="fast")
+    recipe = "fast"
+    with contextlib.suppress(argparse.ArgumentError):  # the whole parser says what is wrong
+        recipe = first.parse_known_args(arguments)[0].recipe
+    made = Parser("train_dim", __doc__)
+    opts.add_arguments(made, RECIPES[recipe])
+    run = next(group for group in made._action_groups if group.title == "most used")  # noqa: SLF001
+    run.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
+    made.add_argument("--smoke", action="store_true", help="a run of seconds on a few digits, to try things out")
+    return made
+
+
+def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> tuple[Options, dict[str, Any] | None]:
+    """Take hold of the run folder; the options of a new run, or options and checkpoint of the one to go on with."""
+    options = opts.resolve(given)
+    if options.supervised_baseline and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise BadInput("--supervised-baseline: expected no torchrun; train that run by --objective supervised")
+    folder = RunFolder(options.out)
+    if resume and not folder.trained and not folder.config.exists():
         raise BadInput(f"--resume: expected a run in {folder.path} (config.json and checkpoint.pt); there is none")
-    return opts.resume(given, json.loads(folder.config.read_text()), folder.path)
+    stack.enter_context(locked(folder.path))
+    if not resume:
+        folder.begin()
+        return options, None
+    state = checkpoint.read(folder) if folder.trained else None
+    return opts.resume(given, continuing.saved(folder, state), folder.path), state
 
 
-def supervised(options: Options) -> Options:
-    """The same run with labels, in a folder inside it."""
-    return replace(
+def baseline(options: Options, stack: contextlib.ExitStack) -> None:
+    """The same encoder with labels, in a folder inside the run's; then the report anew, with its row."""
+    with_labels = replace(
         options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
     )
+    for each in (with_labels, options):
+        folder = RunFolder(each.out)
+        if each is with_labels:
+            stack.enter_context(locked(folder.path))
+        conduct(each, Team(), checkpoint.read(folder) if folder.trained else None)
 
 
 if __name__ == "__main__":

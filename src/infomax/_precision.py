@@ -7,11 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_differentiable
+
 __all__ = [
     "accumulation_dtype",
     "autocasting",
     "cast_for_product",
+    "check_device",
+    "check_dtype",
     "check_module_dtype",
+    "place",
     "widened",
     "without_autocast",
 ]
@@ -50,16 +55,65 @@ def without_autocast(values: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if autocasting(device) else nullcontext()
 
 
-def check_module_dtype(module: nn.Module, **features: Tensor) -> None:
-    """Raise ``TypeError`` unless the features have the dtype of a module's parameters, or autocast casts them.
+def check_dtype(dtype: object, name: str = "dtype") -> None:
+    """Raise ``TypeError`` unless ``dtype`` is one that parameters may have, or None.
 
-    A module without parameters, or with parameters of several dtypes, takes care of this itself.
+    Args:
+        dtype: what the user gave.
+        name: the argument, for the message.
+    """
+    real = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
+    if dtype is not None and not real:
+        raise TypeError(f"{name} must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
+
+
+def check_device(device: torch.device | str) -> torch.device:
+    """Return the device, or raise ``ValueError`` where there is none of that name."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
+
+
+def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+    """Move a module's parameters to a device and a dtype, as the ``device=`` and ``dtype=`` of its constructor ask.
+
+    Args:
+        module: whose parameters are moved.
+        device: where to; nowhere else when None.
+        dtype: which; the one that they have when None.
+
+    Raises:
+        TypeError: the dtype is not real floating.
+        ValueError: the device is none.
+    """
+    check_dtype(dtype)
+    module.to(device=None if device is None else check_device(device), dtype=dtype)
+
+
+def check_module_dtype(module: nn.Module, **features: Tensor) -> None:
+    """Raise unless the features have the dtype and the device of a module's parameters, or autocast casts them.
+
+    A module without parameters, or with parameters of several dtypes or devices, takes care of this itself.
 
     Args:
         module: what the features go into.
         **features: tensors by the name of the argument.
+
+    Raises:
+        TypeError: another dtype.
+        ValueError: another device; or features of inference mode, which parameters that learn cannot learn from.
     """
-    dtypes = {parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()}
+    parameters = list(module.parameters())
+    check_differentiable(features, learns=any(parameter.requires_grad for parameter in parameters))
+    devices = {parameter.device for parameter in parameters}
+    for name, tensor in features.items():
+        if len(devices) == 1 and tensor.device not in devices:
+            raise ValueError(
+                f"{name} must be on the device of the parameters, {devices.pop()}, got {tensor.device}; move the "
+                f"features with .to(device), or the parameters with loss_fn.to({str(tensor.device)!r})"
+            )
+    dtypes = {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
     if len(dtypes) != 1:
         return
     dtype = dtypes.pop()

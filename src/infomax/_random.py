@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import torch
+from torch import Tensor
 
-__all__ = ["RandomState", "as_generator"]
+__all__ = ["RandomState", "as_generator", "drawing_from", "random_state", "replayed"]
 
 RandomState: TypeAlias = "int | np.integer | np.random.Generator | torch.Generator | None"
 """What ``random_state=`` takes."""
@@ -54,3 +57,32 @@ def as_generator(random_state: RandomState, name: str = "random_state") -> torch
             f"{type(random_state).__name__}"
         )
     return torch.Generator().manual_seed(seed)
+
+
+class _Drawing(TypedDict, total=False):
+    generator: torch.Generator
+
+
+def drawing_from(generator: torch.Generator | None) -> _Drawing:
+    """The keyword of a draw: ``torch.rand(n, **drawing_from(generator))``.
+
+    A draw of a size that varies cannot be compiled with ``generator=None``, only without the keyword.
+    """
+    return {} if generator is None else {"generator": generator}
+
+
+def random_state(tensors: Iterable[object]) -> tuple[Tensor, dict[int, Tensor]]:
+    """The state of the global generators that layers on these tensors draw from, for :func:`replayed`."""
+    devices = {value.get_device() for value in tensors if isinstance(value, Tensor) and value.is_cuda}
+    return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
+
+
+@contextmanager
+def replayed(state: tuple[Tensor, dict[int, Tensor]]) -> Iterator[None]:
+    """Draw the numbers of a first pass once more, and leave the generators as they are."""
+    on_cpu, on_devices = state
+    with torch.random.fork_rng(devices=list(on_devices)):
+        torch.set_rng_state(on_cpu)
+        for device, values in on_devices.items():
+            torch.cuda.set_rng_state(values, device)
+        yield

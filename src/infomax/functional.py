@@ -3,7 +3,7 @@
 from infomax.estimators.donsker_varadhan import dv_estimate, dv_loss
 from infomax.estimators.fdivergence import fdivergence_estimate, fdivergence_loss
 from infomax.estimators.flo import flo_estimate, flo_loss
-from infomax.estimators.infonce import infonce_estimate, infonce_loss
+from infomax.estimators.infonce import infonce_estimate, infonce_loss, plug_in_estimate
 from infomax.estimators.jensen_shannon import jsd_loss, logistic_loss
 from infomax.estimators.mine import mine_loss
 from infomax.estimators.nwj import nwj_estimate, nwj_loss
@@ -37,6 +37,7 @@ __all__ = [
     "nwj_estimate",
     "nwj_loss",
     "paired_scores",
+    "plug_in_estimate",
     "smile_estimate",
     "tuba_estimate",
     "tuba_loss",

@@ -37,6 +37,7 @@ from infomax.estimators import build_estimator
 
 MODULES: list[Estimator] = [
     InfoNCE(),
+    InfoNCE(anchor=0.5),
     JensenShannon(),
     JensenShannon(read="nwj"),
     DonskerVaradhan(),

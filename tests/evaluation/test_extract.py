@@ -140,6 +140,65 @@ class TestData:
         assert steps == [("features", 1, 2), ("features", 2, 2)]
 
 
+class Reader(nn.Module):
+    """Takes a padded batch as the encoders of Hugging Face do, and returns a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(9, 4)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
+        states = self.embed(input_ids)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return {"states": states, "mean": (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)}
+
+
+class TestDicts:
+    IDS, MASK = torch.randint(9, (11, 5)), (torch.arange(5) < torch.randint(1, 6, (11, 1))).long()
+
+    def expected(self, reader: Reader) -> Tensor:
+        return reader(self.IDS, self.MASK)["mean"].detach()
+
+    @pytest.mark.parametrize("batch_size", [3, 100])
+    def test_one_dict_is_cut_into_batches(self, batch_size: int) -> None:
+        reader, steps = Reader(), []
+        data = {"input_ids": self.IDS, "attention_mask": self.MASK, "labels": LABELS}
+        features, labels = extract_features(
+            reader, data, {"y": "[mean]"}, batch_size=batch_size, progress=lambda *step: steps.append(step)
+        )
+        torch.testing.assert_close(features["y"], self.expected(reader))
+        assert labels is not None
+        assert torch.equal(labels, LABELS)
+        assert steps[-1][1] == steps[-1][2] == -(-11 // batch_size)
+
+    def test_a_loader_of_dicts_with_another_key_and_a_transform(self) -> None:
+        columns = {"input_ids": self.IDS + 1, "attention_mask": self.MASK, "y": LABELS}
+        rows = [{name: column[row] for name, column in columns.items()} for row in range(11)]
+        reader = Reader()
+        features, labels = extract_features(
+            reader,
+            DataLoader(rows, batch_size=4),
+            {"y": "[mean]"},
+            label_key="y",
+            transform=lambda batch: {**batch, "input_ids": batch["input_ids"] - 1},
+        )
+        torch.testing.assert_close(features["y"], self.expected(reader))
+        assert labels is not None
+        assert torch.equal(labels, LABELS)
+
+    def test_without_labels_and_with_other_values(self) -> None:
+        reader = Reader()
+        data = {"input_ids": self.IDS, "attention_mask": None}
+        features, labels = extract_features(reader, data, {"y": "[mean]"}, batch_size=4)
+        assert labels is None
+        torch.testing.assert_close(features["y"], reader(self.IDS)["mean"].detach())
+
+    def test_a_width_that_differs_from_batch_to_batch(self) -> None:
+        batches = [{"input_ids": self.IDS}, {"input_ids": self.IDS[:, :3]}]
+        with pytest.raises(ValueError, match=r"rows of one width in all batches, got 12 and 20; .*pick one"):
+            extract_features(Reader(), batches, {"y": "[states]"})
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("data", "error", "message"),
@@ -153,7 +212,18 @@ class TestBadInput:
             (3, TypeError, "data must be images, a pair .* got int"),
             (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset; wrap a data set in a DataLoader"),
             ([(IMAGES, [0] * 11)], TypeError, "got labels of type list; wrap a data set in a DataLoader"),
-            ([{"images": IMAGES}], TypeError, "got images of type dict"),
+            ([[IMAGES]], TypeError, "got images of type list"),
+            ([{}], TypeError, "dicts that hold tensors, one row per example, got an empty one"),
+            ({"images": "text"}, TypeError, r"got images \(str\)"),
+            ([{"images": IMAGES, "mask": LABELS[:3]}], ValueError, r"got images \(11, 1, 6, 6\), mask \(3,\)"),
+            ({"images": IMAGES, "labels": LABELS[:3]}, ValueError, r"got images \(11, 1, 6, 6\), labels \(3,\)"),
+            ([{"images": IMAGES, "labels": [0] * 11}], TypeError, "got labels of type list"),
+            ([{"images": IMAGES, "labels": LABELS.float()}], TypeError, "labels must be integer class numbers"),
+            (
+                [{"images": IMAGES, "labels": LABELS}, {"images": IMAGES}],
+                ValueError,
+                "labels in every batch or in none",
+            ),
             ([(IMAGES, LABELS), IMAGES], ValueError, "labels in every batch or in none"),
             ([IMAGES, (IMAGES, LABELS)], ValueError, "labels in every batch or in none"),
         ],

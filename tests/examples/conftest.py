@@ -1,9 +1,12 @@
-"""The training script, as several files of tests call it."""
+"""The training script, and one run of it, as several files of tests use them."""
 
 from __future__ import annotations
 
+import csv
+import errno
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +15,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def train_dim() -> Iterator[ModuleType]:
     """The script as a module: a call of its ``main`` costs no new interpreter."""
     sys.path.insert(0, str(EXAMPLES))
@@ -22,3 +25,104 @@ def train_dim() -> Iterator[ModuleType]:
         yield train_dim
     finally:
         sys.path.remove(str(EXAMPLES))
+
+
+@pytest.fixture(scope="session")
+def short_run() -> list[str]:
+    """Fifteen steps of 16 digits."""
+    return [
+        "--smoke", "--train-images", "80", "--batch", "16", "--epochs", "3", "--threads", "1", "--no-untrained",
+        "--gamma", "0.1", "--seed", "5",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def whole(train_dim: ModuleType, short_run: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert train_dim.main([*short_run, "--out", str(out), "--quick-probes", "3", "--untrained"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[[Path], list[dict[str, str]]]:
+    """The rows of a CSV file."""
+
+    def read(path: Path) -> list[dict[str, str]]:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def losses(rows: Callable[[Path], list[dict[str, str]]]) -> Callable[[Path], list[tuple[str, ...]]]:
+    """What metrics.csv says of a run, without the times."""
+    return lambda out: [(row["step"], row["loss"], row["mi"], row["prior"]) for row in rows(out / "metrics.csv")]
+
+
+@pytest.fixture
+def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """The one line in which the script has said what is wrong, besides its progress bar."""
+
+    def read() -> str:
+        lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+        said = [line for line in lines if line and not line.startswith("training ")]
+        assert len(said) == 1, said
+        assert said[0].startswith("train_dim: error: ")
+        return said[0]
+
+    return read
+
+
+@pytest.fixture
+def at_step(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Let something happen in the step after so many, in the midst of training."""
+    from dim_training.trainer import Trainer
+
+    whole = Trainer.train_step
+
+    def arrange(step: int, happens: Callable[[], object]) -> None:
+        def train_step(trainer, index):
+            if trainer.step == step:
+                happens()
+            return whole(trainer, index)
+
+        monkeypatch.setattr(Trainer, "train_step", train_step)
+
+    return arrange
+
+
+@pytest.fixture
+def full_disk(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let the disk be full when a file whose name begins so is half written."""
+    whole = Path.open
+
+    class Full:
+        def __init__(self, file):
+            self.file, self.left = file, 100
+
+        def write(self, data):
+            self.file.write(data[: max(0, self.left)])
+            self.left -= len(data)
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return len(data)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    def arrange(begins: str) -> None:
+        def opened(path, mode="r", *given, **options):
+            file = whole(path, mode, *given, **options)
+            return Full(file) if path.name.startswith(begins) and mode[0] in "wa" else file
+
+        monkeypatch.setattr(Path, "open", opened)
+
+    return arrange

@@ -25,12 +25,24 @@ def parts():
     sys.path.insert(0, str(EXAMPLES))
     try:
         import reproduce
-        from dim_training import errors, loop, models, objective, options, recipe_files, reproduction
+        from dim_training import (
+            checkpoint,
+            errors,
+            files,
+            loop,
+            models,
+            objective,
+            options,
+            recipe_files,
+            reproduction,
+        )  # fmt: skip
 
         yield SimpleNamespace(
             main=reproduce.main,
             reproduce=reproduce,
+            checkpoint=checkpoint,
             errors=errors,
+            files=files,
             loop=loop,
             models=models,
             objective=objective,
@@ -248,8 +260,8 @@ class TestLength:
         short, long = (parts.reproduction.options_of(recipe, {}, tmp_path, minutes) for minutes in (5.0, 10.0))
         folder = Path(short.out)
         folder.mkdir(parents=True)
-        parts.options.save(short, folder / "config.json")
-        (folder / "checkpoint.pt").touch()
+        parts.files.write_json(folder / "config.json", vars(short))
+        parts.checkpoint.write(parts.reproduction.RunFolder(folder), dict.fromkeys(parts.checkpoint.KEYS))
         with pytest.raises(parts.errors.BadInput, match=r"--minutes 10.0 \(the run has 5.0\)"):
             parts.reproduction.run(recipe, long)
 

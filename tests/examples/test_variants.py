@@ -58,9 +58,9 @@ def test_side_tasks_are_trained_and_saved(trainer):
     again = trainer(**EVERYTHING)
     state = built.state_dict()
     again.load_state_dict(state)
-    torch.set_rng_state(state["random"]["cpu"])
+    torch.set_rng_state(state["ranks"][0]["random"]["cpu"])
     expected = built.train_step(torch.arange(8, 16)).loss
-    torch.set_rng_state(state["random"]["cpu"])
+    torch.set_rng_state(state["ranks"][0]["random"]["cpu"])
     assert again.train_step(torch.arange(8, 16)).loss == expected
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from infomax import LocalDIMLoss
 from infomax.features import feature_shapes, tap
 
 N, P, C = 2, 5, 6
+
+
+@dataclass
+class Output:
+    """What the libraries of transformers return."""
+
+    states: Tensor
 
 
 class Pooled(nn.Module):
@@ -104,6 +113,133 @@ def test_what_nothing_shows_asks_for_the_layout(body: Any) -> None:
         tap(Pooled(body), "body")(TOKENS)
     local = tap(Pooled(body), "body", local_layout="NCP")(TOKENS).local
     torch.testing.assert_close(local, body(TOKENS))
+
+
+class Stage(nn.Module):
+    """A stage of a Swin: its maps keep the channels in the last axis, as its norms and Linear layers show."""
+
+    def __init__(self, width: int = C) -> None:
+        super().__init__()
+        self.norm, self.mlp = nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.mlp(self.norm(maps))
+
+
+class Norm2d(nn.LayerNorm):
+    """Norms the channels of maps that keep them second, as those of ConvNeXt do."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class TestMaps:
+    """Four axes and more: channels-last maps are seen, and nothing else is taken for one."""
+
+    @pytest.mark.parametrize("shape", [(N, 4, 5, C), (N, 2, 4, 5, C), (N, C, 4, C), (N, 4, 4, C)])
+    def test_channels_last(self, shape: tuple[int, ...]) -> None:
+        maps = torch.rand(shape)
+        body = Stage()
+        torch.testing.assert_close(tap(Pooled(body), "body")(maps).local, body(maps).movedim(-1, 1))
+        shapes = feature_shapes(tap(Pooled(body), "body"), maps[:1])
+        assert shapes.local_dim == C
+
+    @pytest.mark.parametrize("width", [4, C])  # of the map: that of the channels, too
+    def test_channels_second(self, width: int) -> None:
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv, self.norm = nn.Conv2d(3, C, 1), Norm2d(C)
+                self.inner, self.outer = nn.Linear(C, 8), nn.Linear(8, C)
+
+            def forward(self, maps: Tensor) -> Tensor:
+                maps = self.norm(self.conv(maps))
+                return maps + self.outer(self.inner(maps.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+        body, maps = Block(), torch.rand(N, 3, 5, width)
+        torch.testing.assert_close(tap(Pooled(body), "body")(maps).local, body(maps))
+
+    def test_where_nothing_shows_it_channels_are_second(self) -> None:
+        maps = torch.rand(N, 3, 4, 5)
+        assert torch.equal(tap(Pooled(nn.Identity()), "body")(maps).local, maps)
+
+    def test_modules_that_disagree_over_equal_axes(self) -> None:
+        body = nn.Sequential(nn.Conv2d(3, C, 1), Stage(), nn.Identity())
+        with pytest.raises(
+            ValueError, match=r"\(2, 6, 6, 6\), whose axes nothing tells apart; pass local_layout='NCHW'"
+        ):
+            tap(Pooled(body), "body")(torch.rand(N, 3, C, C))
+        one = tap(Pooled(Stage()), "body")(torch.rand(N, C, C, C))
+        assert tuple(one.local.shape) == (N, C, C, C)
+
+    @pytest.mark.filterwarnings("ignore:The .grad attribute")  # of the tracer, where it gives up a graph
+    def test_compiled_before_the_first_call_it_asks_rather_than_guesses(self) -> None:
+        torch.compiler.reset()
+        compiled = torch.compile(tap(Pooled(Stage()), "body"), backend="eager")
+        with pytest.raises(ValueError, match="or call the tap once before"):
+            compiled(torch.rand(N, 4, 5, C))
+
+    def test_a_number_in_brackets_takes_an_axis_away(self) -> None:
+        maps = torch.rand(N, 3, 4, 5)
+        with pytest.raises(ValueError, match="pass local_layout"):
+            tap(Pooled(nn.Identity()), "body[..., 0]")(maps)
+        local = tap(Pooled(nn.Identity()), "body[..., 0]", local_layout="NCP")(maps).local
+        assert torch.equal(local, maps[..., 0])
+
+
+@pytest.mark.parametrize("wrap", [lambda t: {"states": t}, lambda t: (t, None), lambda t: [t], Output])
+def test_tokens_inside_what_a_module_returns(wrap: Any) -> None:
+    """The encoder's own output is a dict, a dataclass or a tuple, whose tensor an inner module made."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Block()
+
+        def forward(self, tokens: Tensor) -> Any:
+            return wrap(self.block(tokens))
+
+    model = Model()
+    spec = "[0]" if isinstance(wrap(TOKENS), (tuple, list)) else "[states]"
+    local, global_ = tap(model, f"{spec}[:, 1:]", f"{spec}[:, 0]")(TOKENS)
+    states = model.block(TOKENS)
+    torch.testing.assert_close(local, states[:, 1:].transpose(1, 2))
+    torch.testing.assert_close(global_, states[:, 0])
+
+
+def test_rows_of_a_ragged_batch() -> None:
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(3, C)
+
+        def forward(self, rows: Tensor, batch: Tensor) -> Tensor:
+            nodes = self.body(rows)
+            return nodes.new_zeros(2, C).index_add(0, batch, nodes)
+
+    sums, rows, batch = Sums(), torch.rand(5, 3), torch.tensor([1, 0, 1, 1, 0])
+    features = tap(sums, "body", local_layout="PC")
+    local, global_ = features(rows, batch)
+    assert torch.equal(local, sums.body(rows))
+    assert feature_shapes(features, rows, batch) == (C, (), C)
+    loss_fn = LocalDIMLoss.from_features(features, (rows, batch), critic="bilinear")
+    assert loss_fn(local, global_, batch=batch).isfinite()
+    with pytest.raises(ValueError, match="pass local_layout='PC' for the rows of a ragged batch"):
+        tap(sums, "body")(rows, batch)
+
+
+def test_a_nested_tensor() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Identity()
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            self.body(torch.nested.nested_tensor(list(tokens), layout=torch.jagged))
+            return tokens[:, 0]
+
+    with pytest.raises(ValueError, match=r"layer 'body' must give a plain tensor, got a nested one; pad it"):
+        tap(Nested(), "body")(TOKENS)
 
 
 def test_the_hook_on_all_modules_is_gone_afterwards() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +17,12 @@ from infomax.features.layer import find_layer, select
 
 
 class Pair(NamedTuple):
+    states: Tensor
+    weights: Tensor
+
+
+@dataclass
+class Output:
     states: Tensor
     weights: Tensor
 
@@ -47,6 +54,7 @@ NOTHING = torch.zeros(1)
         ({"states": STATES, "weights": WEIGHTS}, "inner[weights]", WEIGHTS),
         (OrderedDict(states=STATES), "['states']", STATES),
         (Pair(STATES, WEIGHTS), "inner[weights]", WEIGHTS),
+        (Output(STATES, WEIGHTS), "inner[states][:, 0]", STATES[:, 0]),
         (STATES, "inner[:, 0]", STATES[:, 0]),
         (STATES, "inner[:, 1:]", STATES[:, 1:]),
         (STATES, "inner[..., ::2]", STATES[..., ::2]),
@@ -66,6 +74,19 @@ def test_what_brackets_pick(output: Any, spec: str, expected: Tensor) -> None:
         (3, "inner", TypeError, "must give a tensor, got a int"),
         ((STATES,), "inner[1]", ValueError, r"asks for \[1\], which a tuple of 1 does not have"),
         ({"a": STATES}, "inner[b]", ValueError, r"asks for \[b\], which a dict with keys a does not have"),
+        (
+            Output(STATES, WEIGHTS),
+            "inner",
+            TypeError,
+            r"got a Output with states, weights; pick one, as in 'inner\[states\]'",
+        ),
+        (
+            Output(STATES, WEIGHTS),
+            "[x]",
+            ValueError,
+            r"asks for \[x\], which a Output with states, weights does not have",
+        ),
+        (STATES, "[real]", ValueError, "which a tensor of shape"),
         (Pair(STATES, WEIGHTS), "[x]", ValueError, r"asks for \[x\], which a Pair of 2 does not have"),
         (STATES, "inner[:, :, :, 0]", ValueError, r"which a tensor of shape \(2, 3, 4\) does not have"),
         (STATES, "inner[states]", ValueError, "which a tensor of shape"),
@@ -98,7 +119,7 @@ def test_an_index_reads_as_python_reads_it(index: list[int | slice]) -> None:
         return ":".join("" if part is None else str(part) for part in (item.start, item.stop, item.step))
 
     layer = find_layer(nn.Identity(), f"[{', '.join(map(text, index))}]")
-    assert torch.equal(select(STATES, layer), STATES[tuple(index)])
+    assert torch.equal(select(STATES, layer)[0], STATES[tuple(index)])
 
 
 class TestTokens:

@@ -20,6 +20,7 @@ from infomax.ops import use_workspace
 
 N, D = 7, 5
 bare = partial(CosineCritic, units=None)
+OWN = {"symmetric": False, "in_batch": False}
 
 
 def vectors(n: int = N) -> tuple[Tensor, Tensor]:
@@ -115,6 +116,47 @@ def test_a_queue_of_negatives() -> None:
     assert_close(loss(x[:1], y[:1], negatives=queue), nnf.cross_entropy(logits[:1], torch.zeros(1).long()), 1e-12)
 
 
+@pytest.mark.parametrize("estimator", ["infonce", "jsd", "dv", "nwj"])
+@pytest.mark.parametrize("critic", ["cosine", "dot", "bilinear", "concat"])
+def test_negatives_of_each_alone(critic: str, estimator: str) -> None:
+    """A corrupted node in the place of its own, or hard negatives of a query: pair by pair through the critic."""
+    torch.manual_seed(0)
+    units = None if critic == "bilinear" else 8
+    loss = InfoMaxLoss(
+        D, 4, critic=critic, estimator=estimator, units=units, symmetric=False, in_batch=False, dtype=torch.float64
+    ).eval()
+    x, y, own = randn(N, D), randn(N, 4, seed=1), randn(N, 3, D, seed=2)
+    aligned = torch.stack([loss.critic(rows, y).joint() for rows in (x, *own.unbind(1))], 1)
+    expected = build_estimator(estimator)(F.paired_scores(aligned[:, 0], aligned[:, 1:]))
+    assert_close(loss(x, y, negatives=own), expected, 1e-9)
+    nats = loss.estimator.mutual_information(F.paired_scores(aligned[:, 0], aligned[:, 1:]))
+    assert_close(loss.mutual_information(x, y, negatives=own), nats, 1e-9)
+    assert torch.isfinite(loss(x[:1], y[:1], negatives=own[:1]))
+
+
+def test_negatives_of_each_alone_written_out() -> None:
+    x, y = vectors()
+    own = randn(N, 3, D, seed=2).requires_grad_()
+    loss = InfoMaxLoss(
+        D,
+        D,
+        critic=partial(bare, temperature=0.2),
+        symmetric=False,
+        in_batch=False,
+        reduction="none",
+        dtype=torch.float64,
+    )
+    keys = torch.cat([x[:, None], own], 1)
+    logits = torch.einsum("nd,nkd->nk", nnf.normalize(y), nnf.normalize(keys, dim=2)) / 0.2
+    expected = nnf.cross_entropy(logits, torch.zeros(N, dtype=torch.long), reduction="none")
+    found = loss(x, y, negatives=own)
+    assert_close(found, expected, 1e-12)
+    for one, other in zip(
+        torch.autograd.grad(found.sum(), (x, y, own)), torch.autograd.grad(expected.sum(), (x, y, own)), strict=True
+    ):
+        assert_close(one, other, 1e-11)
+
+
 @pytest.mark.parametrize("same_side", [False, True])
 def test_a_group_is_left_out_on_either_side(same_side: bool) -> None:
     group = torch.tensor([4, 4, 9, 2, 9, 4, 7])
@@ -166,6 +208,29 @@ def test_a_value_per_example() -> None:
             r"group must have one integer per example, \(7,\), got \(3,\)",
         ),
         ({"symmetric": False, "in_batch": False}, {}, ValueError, "negatives must be given with in_batch=False"),
+        (
+            {"symmetric": False},
+            {"negatives": torch.zeros(N, 2, D)},
+            ValueError,
+            r"negatives must not be \(N, M, x_dim\), got \(7, 2, 5\), with in_batch=True: .*in_batch=False",
+        ),
+        (OWN, {"negatives": torch.zeros(N, D, 2)}, ValueError, r"\(7, M, 5\), M rows of x for each y, got \(7, 5, 2\)"),
+        (OWN, {"negatives": torch.zeros(3, 2, D)}, ValueError, r"\(7, M, 5\).*got \(3, 2, 5\); rows that all y share"),
+        (OWN, {"negatives": torch.zeros(N, 0, D)}, ValueError, r"\(7, M, 5\).*got \(7, 0, 5\)"),
+        (OWN, {"negatives": torch.zeros(N, 2, D).double()}, TypeError, "negatives must have the dtype of x, .*float64"),
+        (OWN, {"negatives": torch.zeros(N, 2, D).long()}, TypeError, "negatives must have a real floating dtype"),
+        (
+            OWN,
+            {"negatives": torch.zeros(N, 2, D), "group": torch.arange(N)},
+            ValueError,
+            r"negatives must not be .*with group",
+        ),
+        (
+            {**OWN, "gather": True},
+            {"negatives": torch.zeros(N, 2, D)},
+            ValueError,
+            r"negatives must not be .*with gather=True",
+        ),
     ],
 )
 def test_refusals(options: dict[str, Any], call: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -13,7 +13,7 @@ from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
 
-from infomax import DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax import DIMLoss, FDivergence, GlobalDIMLoss, LocalDIMLoss
 from infomax.estimators import build_estimator
 from infomax.pairs import Rows, pair_rows
 from infomax.scores import DenseScores, StreamedScores
@@ -37,7 +37,7 @@ def ragged(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 CASES = [
     *(
         {"critic": "bilinear", "estimator": name}
-        for name in ("infonce", "jsd", "dv", "nwj", "tuba", "chi2", "rkl", "mine")
+        for name in ("infonce", "jsd", "dv", "nwj", "tuba", "chi2", FDivergence("rkl"), "mine")
     ),
     *({"critic": critic, "units": 8} for critic in ("dot", "concat", "cosine")),
     {"critic": "gaussian", "estimator": "leave_one_out", "units": 8},
@@ -52,7 +52,8 @@ def test_ragged_is_padded_and_masked(options: dict[str, Any]) -> None:
     for given in ((rows, {"batch": batch}), (padded, {"mask": mask})):
         torch.manual_seed(0)
         loss = LocalDIMLoss(C, D, dtype=torch.float64, **options)
-        leaf, summary = given[0].clone().requires_grad_(), global_.clone().requires_grad_()
+        leaf, summary = given[0].clone().requires_grad_(), global_.clone()
+        summary.requires_grad_(not loss.estimator.fits_density)
         value = loss(leaf, summary, **given[1])
         value.backward()
         assert leaf.grad is not None
@@ -62,7 +63,8 @@ def test_ragged_is_padded_and_masked(options: dict[str, Any]) -> None:
             else torch.stack([leaf.grad[e, :, p] for e, p in places(rows, batch, padded)])
         )
         nats = loss.mutual_information(given[0], global_, **given[1])
-        found.append([value, nats, by_rows, summary.grad, *(p.grad for p in loss.parameters()), *loss.buffers()])
+        by_global = [] if summary.grad is None else [summary.grad]
+        found.append([value, nats, by_rows, *by_global, *(p.grad for p in loss.parameters()), *loss.buffers()])
     for one, other in zip(*found, strict=True):
         assert_close(one, other, 1e-10)
 
@@ -84,13 +86,16 @@ def both_forms(rows: Rows) -> list[Any]:
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
-@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("grouped", ["all", "examples", "none"])
 @pytest.mark.parametrize("globals_", [(), (2,)])
-def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: bool, globals_: tuple[int, ...]) -> None:
+def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: str, globals_: tuple[int, ...]) -> None:
     local, global_ = randn(4, C, 3), randn(4, C, *globals_, seed=1)
-    more, group = randn(5, C, seed=2), torch.tensor([8, 3, 8, 5]) if grouped else None
-    rows = pair_rows(local, global_, negatives=more, group=group, in_batch=in_batch)
-    ids = torch.arange(4) if group is None else group
+    more = randn(5, C, seed=2)
+    group = {"all": [8, 3, 8, 5, 3, 1, 3, 8, 5], "examples": [8, 3, 8, 5], "none": None}[grouped]
+    rows = pair_rows(
+        local, global_, negatives=more, group=None if group is None else torch.tensor(group), in_batch=in_batch
+    )
+    ids = [*(group or range(4)), *[None] * 5][:9]
     table = oracles.dot_table(numpy_rows(local), numpy_rows(global_))
     beside = np.einsum("iqc,lc->iql", numpy_rows(global_), more.numpy())
     pairs = oracles.pairs_of(table)
@@ -99,7 +104,7 @@ def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: bool,
         for j in range(4):
             if in_batch and ids[j] != ids[i]:
                 marginal += [complex(score) for score in table[i, q, j]]
-        marginal += [complex(score) for score in beside[i, q]]
+        marginal += [complex(score) for score, its in zip(beside[i, q], ids[4:], strict=True) if its != ids[i]]
     for scores in both_forms(rows):
         assert scores.count().tolist() == [len(marginal) for marginal in pairs.marginal.values()]
         for name in ("infonce", "jsd", "dv", "nwj", "chi2", "wasserstein", "hellinger"):
@@ -147,6 +152,10 @@ def test_the_global_objective_encodes_given_maps() -> None:
     assert_close(loss(local, global_, negatives=more), expected, 1e-12)
     with pytest.raises(ValueError, match="batch must be None: the global objective encodes maps of one size"):
         loss(local, global_, batch=torch.zeros(2).long(), negatives=more)
+    with pytest.raises(ValueError, match=r"negatives must be maps of the size of local .*got \(3, 3, 4, 4\)"):
+        loss(local, global_, negatives=torch.zeros(3, C, 4, 4, dtype=torch.float64))
+    with pytest.raises(TypeError, match=r"negatives must be a torch\.Tensor, got list"):
+        loss(local, global_, negatives=[1.0])
 
 
 def test_the_whole_objective_hands_everything_on() -> None:
@@ -209,6 +218,11 @@ def test_refusals(options: dict[str, Any], call: dict[str, Any], error: type[Exc
         LocalDIMLoss(C, D, critic="bilinear", **options)(*GOOD[:2], **call)
 
 
+def test_maps_come_without_an_index() -> None:
+    with pytest.raises(ValueError, match=r"local must be rows \(K, c\) with batch=, got \(6, 3, 2\); a map of every"):
+        LocalDIMLoss(C, D, critic="bilinear")(torch.zeros(6, C, 2), GOOD[1], batch=GOOD[2])
+
+
 def test_one_example_needs_negatives() -> None:
     loss = LocalDIMLoss(C, D, critic="bilinear")
     with pytest.raises(ValueError, match=r"at least 2 examples, got 1.*negatives=rows brings others"):
@@ -249,3 +263,43 @@ def test_a_mask_that_leaves_one_group_is_refused() -> None:
 def test_one_row_in_all_says_what_batch_norm_needs() -> None:
     with pytest.raises(ValueError, match="batch norm in training mode needs at least 2 rows, got 1"):
         LocalDIMLoss(C, D, in_batch=False)(torch.randn(1, C), torch.randn(1, D), negatives=torch.randn(1, C))
+
+
+class TestGroupsOfGivenNegatives:
+    group = torch.tensor([0, 1, 0, 2, 1, 5])
+
+    def test_a_map_has_one_group_and_an_absent_example_none(self) -> None:
+        local, global_, more = randn(4, C, 3), randn(4, D, seed=1), randn(2, C, 3, seed=2)
+        mask = torch.ones(4, 3, dtype=torch.bool)
+        mask[1] = False
+        loss = LocalDIMLoss(C, D, critic="bilinear", dtype=torch.float64)
+        here = torch.tensor([0, 2, 3])
+        flat, each = (
+            more.transpose(1, 2).reshape(-1, C),
+            torch.cat([self.group[here], torch.tensor([1, 1, 1, 5, 5, 5])]),
+        )
+        expected = loss(local[here], global_[here], negatives=flat, group=each)
+        assert_close(loss(local, global_, mask, negatives=more, group=self.group), expected, 1e-12)
+
+    @pytest.mark.parametrize(
+        ("in_batch", "group", "message"),
+        [
+            (True, [0, 0, 0, 0, 0, 0], "the examples with a real location and the given negatives, got only 0"),
+            (False, [0, 1, 2, 3, 3, 3], "at least two groups among the given negatives, got only 3: no pair would be"),
+            (
+                True,
+                [0, 1, 2, 3, 3],
+                r"per example, \(4,\), or one per example and then one per given .*, \(6,\), got \(5,",
+            ),
+        ],
+    )
+    def test_what_leaves_no_negative_is_refused(self, in_batch: bool, group: list[int], message: str) -> None:
+        loss = LocalDIMLoss(C, D, in_batch=in_batch)
+        with pytest.raises(ValueError, match=message):
+            loss(torch.zeros(4, C, 3), torch.zeros(4, D), negatives=torch.zeros(2, C), group=torch.tensor(group))
+
+    @pytest.mark.parametrize(("in_batch", "group"), [(True, [0, 0, 0, 0, 1, 0]), (False, [0, 1, 2, 3, 4, 4])])
+    def test_what_leaves_one_is_not(self, in_batch: bool, group: list[int]) -> None:
+        loss = LocalDIMLoss(C, D, units=8, in_batch=in_batch)
+        given = {"negatives": torch.randn(2, C), "group": torch.tensor(group)}
+        assert bool(loss(torch.randn(4, C, 3), torch.randn(4, D), **given).isfinite())

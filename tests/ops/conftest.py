@@ -14,6 +14,9 @@ if not torch.cuda.is_available():
 
 from infomax.ops import use_backend
 
+KERNELS = ("triton", "blockwise")
+"""The backends made of Triton kernels."""
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
@@ -24,10 +27,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=["reference", "chunked", "triton"])
+@pytest.fixture(params=["reference", "chunked", "triton", "blockwise"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each backend in turn, forced."""
-    if request.param == "triton":
+    if request.param in KERNELS:
         pytest.importorskip("triton")
         if torch.cuda.is_available():
             pytest.skip("runs compiled, under the marker cuda")

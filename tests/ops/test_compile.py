@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from ops.cases import make
+from ops.conftest import KERNELS
 from torch import Tensor
 from torch.library import opcheck
 
@@ -48,7 +49,7 @@ def test_whole_graph_for_every_batch_size(backend: str) -> None:
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     seen = []
     for examples in (6, 8, 12, 20, 9):
-        if backend == "triton" and examples > 8:
+        if backend in KERNELS and examples > 8:
             break  # the interpreter is slow
         args = inputs(examples)
         actual, expected = compiled(*args), loss(*args)
@@ -112,7 +113,7 @@ def test_inductor() -> None:
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
 def test_opcheck(backend: str, reduction: str, keep: bool, clip: float | None, soft_clip: float | None) -> None:
-    if backend == "triton" and (clip is None or reduction == "softplus"):
+    if backend in KERNELS and (clip is None or reduction == "softplus"):
         pytest.skip("the other half of the combinations, for time")
     case = make(reduction, (3, 12, 4), clip=clip, soft_clip=soft_clip, dtype=torch.float32)
     query, key = case.query.requires_grad_(), case.key.requires_grad_()

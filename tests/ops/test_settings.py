@@ -14,33 +14,34 @@ from infomax.ops.dispatch import choose
 from infomax.ops.settings import DEFAULT_WORKSPACE, forced_backend, workspace
 
 QUERY, KEY = torch.zeros(2, 3), torch.zeros(4, 3)
+SPACE = DEFAULT_WORKSPACE
 
 
 def test_blocks_nest_and_end_with_an_exception() -> None:
     assert forced_backend() is None
     with use_backend("reference"):
         with use_backend("chunked"):
-            assert choose(QUERY) == "chunked"
-        assert choose(QUERY) == "reference"
+            assert choose(QUERY, "logsumexp", SPACE) == "chunked"
+        assert choose(QUERY, "logsumexp", SPACE) == "reference"
         with use_backend(None):
-            assert choose(QUERY) == "chunked"
+            assert choose(QUERY, "logsumexp", SPACE) == "chunked"
         with pytest.raises(KeyError), use_backend("chunked"):
             raise KeyError
-        assert choose(QUERY) == "reference"
+        assert choose(QUERY, "logsumexp", SPACE) == "reference"
     assert forced_backend() is None
 
 
 def test_a_choice_holds_for_its_thread() -> None:
     seen: list[object] = []
     with use_backend("reference"), use_workspace(2**20):
-        thread = threading.Thread(target=lambda: seen.extend([forced_backend(), workspace()]))
+        thread = threading.Thread(target=lambda: seen.extend([forced_backend(), workspace(QUERY.device)]))
         thread.start()
         thread.join()
     assert seen == [None, DEFAULT_WORKSPACE]
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    match = "name must be one of 'reference', 'chunked', 'triton' or None, got 'cuda'"
+    match = "name must be one of 'reference', 'chunked', 'triton', 'blockwise' or None, got 'cuda'"
     with pytest.raises(ValueError, match=match), use_backend("cuda"):
         pass
 
@@ -57,14 +58,14 @@ def test_triton_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(RuntimeError, match=r"accumulate in float32, got float64 tensors; use_backend\(None\)"):
             pairwise_logsumexp(QUERY.double(), KEY.double())
         with pytest.raises(RuntimeError, match="grow with the scores and may pass what a float16 holds"):
-            choose(QUERY.half(), "square_sum")
+            choose(QUERY.half(), "square_sum", SPACE)
         monkeypatch.delenv("TRITON_INTERPRET", raising=False)
         with pytest.raises(RuntimeError, match=r'use_backend\("triton"\): its kernels run on CUDA .* got cpu'):
             pairwise_logsumexp(QUERY, KEY)
     monkeypatch.setattr("infomax.ops.dispatch._TRITON_INSTALLED", False)
     with use_backend("triton"), pytest.raises(RuntimeError, match="Triton is not installed"):
         pairwise_logsumexp(QUERY, KEY)
-    assert choose(QUERY) == "chunked"
+    assert choose(QUERY, "logsumexp", SPACE) == "chunked"
 
 
 def test_triton_is_not_imported_on_a_cpu() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from ops.cases import FLOOR, Case, make
+from ops.conftest import KERNELS
 from ops.oracle import Expected
 from torch import Tensor
 
 from benchmarks.memory import peak_bytes
-from infomax.ops import pairwise_logsumexp, pairwise_softplus, pairwise_with_joint, use_backend
+from infomax.ops import pairwise_logsumexp, pairwise_softplus, pairwise_with_joint, use_backend, use_workspace
+from infomax.ops.dispatch import choose
 
 pytestmark = pytest.mark.cuda
 
@@ -32,9 +36,9 @@ def solve(case: Case, backend: str) -> Expected:
     return Expected(*(tensor.detach().double().cpu().numpy() for tensor in (value, joint, *grads)))
 
 
-def check(case: Case, dtype: torch.dtype, allowance: float) -> None:
+def check(case: Case, dtype: torch.dtype, allowance: float, backend: str = "triton") -> None:
     """Against the dense reference in float64, relative to the largest magnitude."""
-    actual, expected = solve(on_gpu(case, dtype), "triton"), solve(on_gpu(case, dtype).to(torch.float64), "reference")
+    actual, expected = solve(on_gpu(case, dtype), backend), solve(on_gpu(case, dtype).to(torch.float64), "reference")
     for name, right in vars(expected).items():
         ours = getattr(actual, name)
         finite = np.isfinite(right)
@@ -47,16 +51,28 @@ def check(case: Case, dtype: torch.dtype, allowance: float) -> None:
 @pytest.mark.parametrize("groups", ["none", "runs", "shuffled"])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 33, 5), (129, 1000, 37), (1000, 4097, 96), (64, 3000, 520)], ids=str)
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_against_float64(reduction: str, sizes: tuple[int, int, int], groups: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("backend", KERNELS)
+def test_against_float64(
+    backend: str, reduction: str, sizes: tuple[int, int, int], groups: str, dtype: torch.dtype
+) -> None:
     case = make(reduction, sizes, groups=groups, scale=sizes[2] ** -0.5)
-    check(case, dtype, 4 * FLOOR[dtype])
+    check(case, dtype, 4 * FLOOR[dtype], backend)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("space", [2**21, 2**24, None], ids=["many panels", "panels", "kept"])
+def test_blockwise_in_every_cut(space: int | None, dtype: torch.dtype) -> None:
+    case = make("logsumexp", (300, 5000, 520), groups="shuffled", scale=0.05)
+    with nullcontext() if space is None else use_workspace(space):
+        check(case, dtype, 4 * FLOOR[dtype], "blockwise")
 
 
 @pytest.mark.parametrize("soft_clip", [None, 2.0])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
-def test_clip(reduction: str, soft_clip: float | None) -> None:
+@pytest.mark.parametrize("backend", KERNELS)
+def test_clip(backend: str, reduction: str, soft_clip: float | None) -> None:
     case = make(reduction, (200, 1500, 24), clip=1.5, soft_clip=soft_clip, scale=0.5)
-    check(case, torch.float32, 4 * FLOOR[torch.float32])
+    check(case, torch.float32, 4 * FLOOR[torch.float32], backend)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -82,15 +98,17 @@ def test_huge_scores_and_nan() -> None:
         assert pairwise_softplus(query, key).isnan().all()
 
 
-def test_results_repeat_bitwise() -> None:
+@pytest.mark.parametrize("backend", KERNELS)
+def test_results_repeat_bitwise(backend: str) -> None:
     case = on_gpu(make("logsumexp", (300, 5000, 48), groups="shuffled"), torch.bfloat16)
-    first = solve(case, "triton")
+    first = solve(case, backend)
     for _ in range(5):
-        again = solve(case, "triton")
+        again = solve(case, backend)
         assert all(np.array_equal(left, getattr(again, name)) for name, left in vars(first).items())
 
 
-def test_compiled_in_one_graph() -> None:
+@pytest.mark.parametrize("backend", [*KERNELS, None])
+def test_compiled_in_one_graph(backend: str | None) -> None:
     def loss(query: Tensor, key: Tensor) -> Tensor:
         return pairwise_logsumexp(query, key).mean() + pairwise_softplus(query, key, clip=3.0, soft_clip=5.0).mean()
 
@@ -98,7 +116,7 @@ def test_compiled_in_one_graph() -> None:
     for rows in (64, 96, 160):
         query = torch.randn(rows, 32, device="cuda", requires_grad=True)
         key = torch.randn(4 * rows, 32, device="cuda", requires_grad=True)
-        with use_backend("triton"):
+        with use_backend(backend):
             actual, expected = compiled(query, key), loss(query, key)
         torch.testing.assert_close(actual, expected)
         torch.testing.assert_close(
@@ -115,6 +133,20 @@ def test_chosen_on_a_gpu_and_memory() -> None:
         return torch.autograd.grad(pairwise_logsumexp(query, key).sum(), [query, key])
 
     assert peak_bytes(run, "cuda") < 2**30
+
+
+def test_wide_features_on_a_gpu_and_memory() -> None:
+    """The blockwise backend is chosen, and a forced workspace holds: the table of halves would take a GiB."""
+    query = torch.randn(1024, 512, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    key = torch.randn(1024 * 512, 512, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    assert choose(query, "logsumexp", 2**27) == "blockwise"
+
+    def run() -> object:
+        return torch.autograd.grad(pairwise_logsumexp(query, key).sum(), [query, key])
+
+    gradients = 2 * (query.numel() + key.numel())
+    with use_workspace(2**27):
+        assert peak_bytes(run, "cuda") < gradients + 2**27 + 2**24
 
 
 def test_float64_goes_to_the_chunked_backend() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ops.cases import Case, expect, judge, make, plain, solve
+from ops.conftest import KERNELS
 
 from infomax.ops import use_backend, use_workspace
 from infomax.ops.problem import REDUCTIONS
@@ -26,14 +27,14 @@ def check(case: Case, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(("sizes", "groups"), PROBLEMS)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_groups_and_sizes(backend: str, reduction: str, sizes: tuple[int, int, int], groups: str) -> None:
-    dtype = torch.float32 if backend == "triton" else torch.float64
+    dtype = torch.float32 if backend in KERNELS else torch.float64
     check(make(reduction, sizes, groups=groups), dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
-    if (backend, dtype) == ("triton", torch.float16) and reduction in ("square_sum", "pearson"):
+    if backend in KERNELS and dtype == torch.float16 and reduction in ("square_sum", "pearson"):
         pytest.skip("refused, with the reason: see test_settings")
     # Seeds whose scores keep clear of the bound: there a derivative jumps, and rounding picks the side.
     check(make(reduction, (9, 40, 12), seed=1), dtype)
@@ -42,7 +43,7 @@ def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(("clip", "soft_clip"), [(0.9, None), (None, 0.8), (0.9, 1.1)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_clip(backend: str, reduction: str, clip: float | None, soft_clip: float | None) -> None:
-    dtype = torch.float32 if backend == "triton" else torch.float64
+    dtype = torch.float32 if backend in KERNELS else torch.float64
     case = make(reduction, clip=clip, soft_clip=soft_clip)
     scores = case.scale * case.query @ case.key.T
     bent = scores if soft_clip is None else soft_clip * (scores / soft_clip).tanh()

@@ -14,15 +14,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
 
-from infomax import NWJ, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax import NWJ, DIMLoss, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
 from infomax.losses.base import InformationLoss
-from infomax.pairs.processes import all_gather_rows
+from infomax.ops import use_backend
+from infomax.pairs.processes import Processes
 from infomax.scores import TableScores, gather_scores
 from infomax.training import cached_backward
 
 C, D = 3, 2
-SHARES = (1, 4)  # one example on a rank
+SHARES = (1, 3, 1)  # one example on a rank
 ESTIMATORS = ["infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan"]
 ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein"]
 
@@ -59,6 +63,10 @@ CASES = [
 ]
 
 
+# Those that are wrapped as well.
+WRAPPED = [CASES[0], CASES[CASES.index(Case("infonce", "dot", 2, masked=True))], Case("dv", "own", 1, masked=False)]
+
+
 class Distance(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -77,9 +85,9 @@ class Views(nn.Module):
         return self.first(images.flatten(1)), self.second(images.flatten(1)).tanh()
 
 
-def build(case: Case, *, gather: bool = True) -> InformationLoss:
+def build(case: Case, *, gather: bool | str = True, group: Any = None) -> InformationLoss:
     torch.manual_seed(0)
-    options: dict[str, Any] = {"critic": case.critic, "gather": gather, "dtype": torch.float64}
+    options: dict[str, Any] = {"critic": case.critic, "gather": gather, "process_group": group, "dtype": torch.float64}
     if case.critic == "own":
         options["critic"] = Distance()
     elif case.critic != "bilinear":
@@ -91,9 +99,9 @@ def build(case: Case, *, gather: bool = True) -> InformationLoss:
     if case.estimator == "ragged" or case.estimator.startswith("given"):
         return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
     # Bent, and then cut off.
-    soft = case.estimator == "softly clipped"
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
-    return LocalDIMLoss(C, D, estimator=bent if soft else case.estimator, **options)
+    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # by its name the latter is refused
+    return LocalDIMLoss(C, D, estimator=particular.get(case.estimator, case.estimator), **options)
 
 
 def whole_batch(case: Case) -> dict[str, Tensor]:
@@ -115,10 +123,12 @@ def whole_batch(case: Case) -> dict[str, Tensor]:
     return given
 
 
-def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case) -> dict[str, Tensor]:
+def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bool | str = True) -> dict[str, Tensor]:
     """Loss, estimate and gradients; the average of MINE has seen another batch before."""
     inner = loss.module if isinstance(loss, nn.parallel.DistributedDataParallel) else loss
     leaves = {name: value.clone().requires_grad_(value.is_floating_point()) for name, value in given.items()}
+    if inner.estimator.fits_density:  # refuses globals that learn
+        leaves["global_"].requires_grad_(False)
     used = dict(leaves)
     if case.estimator == "ragged":  # one to four rows per example, the last first
         n = len(used["local"])
@@ -129,14 +139,20 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case) -> dict[str, 
         used |= {"local": rows[keep], "batch": batch[keep]}
     before = used | {"local": 0.7 * used["local"].detach()}
     with torch.no_grad():
-        inner(before.pop("local"), before.pop("global_"), **before)
+        loss(before.pop("local"), before.pop("global_"), **before)
     features = used.pop("local"), used.pop("global_")
     value = loss(*features, **used)
     value.backward()
-    results = {"loss": value.detach(), "nats": inner.mutual_information(*features, **used, gather=True)}
+    results = {"loss": value.detach(), "nats": inner.mutual_information(*features, **used, gather=gather)}
     results |= {name: buffer.clone() for name, buffer in inner.named_buffers()}
-    gradients = {name: parameter.grad for name, parameter in inner.named_parameters()}
-    return results | gradients | {"local": leaves["local"].grad, "global_": leaves["global_"].grad}
+    gradients = {name: whole(parameter.grad) for name, parameter in inner.named_parameters()}
+    of_features = {name: leaves[name].grad for name in ("local", "global_") if leaves[name].grad is not None}
+    return results | gradients | of_features
+
+
+def whole(gradient: Tensor | None) -> Tensor | None:
+    """A gradient of a sharded parameter in one piece."""
+    return gradient.full_tensor() if isinstance(gradient, DTensor) else gradient
 
 
 def share(rank: int, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -156,9 +172,9 @@ def error_of(call: Any) -> str:
 def aliased_gradient() -> Tensor:
     """The gradient of a sum goes to both its terms: summing it over processes for one must not change the other's."""
     ours = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
-    other = torch.ones(4, 1, dtype=torch.float64, requires_grad=True)
+    other = torch.ones(2 * len(SHARES), 1, dtype=torch.float64, requires_grad=True)
     doubled = 2 * other
-    total = doubled + all_gather_rows(ours, [2, 2])
+    total = doubled + Processes().gather_rows(ours, [2] * len(SHARES))
     total.square().sum().backward()
     assert other.grad is not None
     return other.grad
@@ -176,16 +192,46 @@ def none_on_a_rank(rank: int) -> list[tuple[Tensor, Tensor]]:
                 torch.manual_seed(0)
                 units = None if critic == "bilinear" else 4
                 loss = LocalDIMLoss(C, D, critic=critic, estimator=estimator, units=units, gather=gather)
-                empty = gather and rank == 0
+                empty = gather and rank != 1
                 losses.append(loss(*((local[:0], torch.zeros(0, D)) if empty else (local, global_))))
             losses[0].backward()
             found.append((losses[0].detach(), losses[1].detach()))
     return found
 
 
+def second_derivative(rank: int) -> dict[str, Any]:
+    """A gradient penalty on gathered scores: the gradient of a squared gradient."""
+    case = Case("infonce", "bilinear", 1, masked=False)
+    found: dict[str, Any] = {}
+    for gather in (True, "ring"):
+        loss = build(case, gather=gather)
+
+        def penalty(loss: nn.Module = loss) -> Tensor:
+            given = share(rank, whole_batch(case))
+            local = given["local"].requires_grad_()
+            with use_backend("reference"):
+                (slope,) = torch.autograd.grad(loss(local, given["global_"]), local, create_graph=True)
+                (again,) = torch.autograd.grad(slope.square().sum(), loss.critic.weight.weight)
+            return again
+
+        if gather == "ring":
+            found["ring"] = error_of(penalty)
+        else:
+            total = penalty()
+            dist.all_reduce(total)
+            found["gathered"] = total
+    loss = build(case, gather=False)
+    given = whole_batch(case)
+    local = given["local"].requires_grad_()
+    with use_backend("reference"):
+        (slope,) = torch.autograd.grad(loss(local, given["global_"]), local, create_graph=True)
+        (found["expected"],) = torch.autograd.grad(slope.square().sum(), loss.critic.weight.weight)
+    return found
+
+
 def collectives(loss: nn.Module, rank: int) -> int:
     """How many collectives a loss of unmasked features calls in its forward pass."""
-    called, names = [], ("all_gather", "all_reduce")
+    called, names = [], ("all_gather", "all_reduce", "batch_isend_irecv")
     originals = {name: getattr(dist, name) for name in names}
     for name in names:
         setattr(dist, name, lambda *given, name=name, **options: (called.append(name), originals[name](*given))[1])
@@ -198,10 +244,15 @@ def collectives(loss: nn.Module, rank: int) -> int:
 
 def large_batch(rank: int) -> dict[str, Any]:
     """A step of `cached_backward` with a wrapped encoder and gathered negatives, and how often gradients travel."""
-    images = torch.randn(8, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    images = images[:3] if rank == 0 else images[3:]
+    images = torch.randn(10, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    images = images[(0, 4, 7)[rank] : (4, 7, 10)[rank]]  # two chunks each, as FSDP2 needs
     loss_fn = InfoMaxLoss(D, D, critic="bilinear", gather=True, dtype=torch.float64)
     found: dict[str, Any] = {}
+    torch.manual_seed(0)
+    sharded_ = Views().double()
+    fully_shard(sharded_, mesh=init_device_mesh("cpu", (len(SHARES),)))
+    found["sharded loss"] = cached_backward(sharded_, loss_fn, images, chunk_size=2)
+    found["sharded"] = [whole(parameter.grad) for parameter in sharded_.parameters()]
     for cached in (False, True):
         torch.manual_seed(0)
         encoder = nn.parallel.DistributedDataParallel(Views().double())
@@ -218,6 +269,54 @@ def large_batch(rank: int) -> dict[str, Any]:
     return found
 
 
+class Faulty(nn.Module):
+    """Scores aligned rows, and fails on one rank."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+        self.embed = nn.Linear(D, C)
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        if self.rank == 1 and len(local):
+            raise RuntimeError("out of memory, say")
+        return -(local - self.embed(global_)).square().sum(1)
+
+
+def critics_that_fail(rank: int) -> dict[str, Any]:
+    """A critic that fails on one rank, before, between and after the exchanges that it makes itself."""
+    found: dict[str, Any] = {}
+    features = torch.randn(3, C, 4), torch.randn(3, D)
+    for gather in (True, "ring"):
+        loss = LocalDIMLoss(C, D, critic=Faulty(rank), gather=gather)
+        found[f"own, {gather}"] = error_of(lambda loss=loss: loss(*features))
+    for place in ("global_projection.hidden", "local_projection.hidden", "local_projection.output"):
+        torch.manual_seed(0)
+        loss = LocalDIMLoss(C, D, units=4, gather=True)
+        if rank == 1:
+
+            def fail(layer: nn.Module, given: tuple[Tensor]) -> None:
+                if len(given[0]):
+                    raise RuntimeError("out of memory, say")
+
+            hook = loss.critic.get_submodule(place).register_forward_pre_hook(fail)
+        found[place] = error_of(lambda loss=loss: loss(*features))
+        found[f"{place}, statistics"] = {name: buffer.clone() for name, buffer in loss.named_buffers()}
+        if rank == 1:
+            hook.remove()
+        loss(*features).backward()  # and the processes are in step
+    return found
+
+
+def sharded(rank: int, whole_batch_: dict[str, Tensor], case: Case, gather: bool | str) -> dict[str, Tensor]:
+    """A case under FSDP2."""
+    loss = build(case, gather=gather)
+    # By default a root keeps its weights whole after a forward pass, until the next backward one.
+    fully_shard(loss, mesh=init_device_mesh("cpu", (len(SHARES),)), reshard_after_forward=True)
+    register_fsdp_forward_method(loss, "mutual_information")
+    return outcome(loss, share(rank, whole_batch_), case, gather=gather)
+
+
 def main() -> None:
     rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
@@ -226,34 +325,56 @@ def main() -> None:
     )
     results: dict[Any, Any] = {}
     for case in CASES:
-        loss = build(case)
-        found = outcome(loss, share(rank, whole_batch(case)), case)
-        for name, _ in loss.named_parameters():
-            dist.all_reduce(found[name])
-            found[name] /= world
-        results[tuple(case)] = found
-    case = CASES[0]
-    wrapped = nn.parallel.DistributedDataParallel(build(case))
-    results["ddp"] = outcome(wrapped, share(rank, whole_batch(case)), case)
+        for gather in (True, "ring"):
+            loss = build(case, gather=gather)
+            found = outcome(loss, share(rank, whole_batch(case)), case, gather=gather)
+            for name, _ in loss.named_parameters():
+                dist.all_reduce(found[name])
+                found[name] /= world
+            results[gather, tuple(case)] = found
+    for case in WRAPPED:
+        for gather in (True, "ring"):
+            wrapped = nn.parallel.DistributedDataParallel(build(case, gather=gather))
+            results["ddp", gather, tuple(case)] = outcome(wrapped, share(rank, whole_batch(case)), case, gather=gather)
+            results["fsdp", gather, tuple(case)] = sharded(rank, whole_batch(case), case, gather)
+    group = dist.new_group([1, 2])
+    for gather in (True, "ring"):
+        if rank == 0:
+            results["group", gather] = error_of(lambda gather=gather: build(CASES[0], gather=gather, group=group))
+        else:
+            loss = build(CASES[0], gather=gather, group=group)
+            found = outcome(loss, share(rank, whole_batch(CASES[0])), CASES[0], gather=gather)
+            for name, _ in loss.named_parameters():
+                dist.all_reduce(found[name], group=group)
+                found[name] /= 2
+            results["group", gather] = found
 
     results["large batch"] = large_batch(rank)
+    results["failing"] = critics_that_fail(rank)
     rows = torch.full((SHARES[rank], 2), float(rank))
-    results["rows"] = all_gather_rows(rows, list(SHARES))
+    results["rows"] = Processes().gather_rows(rows, list(SHARES))
     results["aliased"] = aliased_gradient()
-    results["collectives"] = collectives(build(Case("infonce", "dot", 1, masked=False)), rank)
+    for gather in (True, "ring"):
+        results["collectives", gather] = collectives(
+            build(Case("infonce", "dot", 1, masked=False), gather=gather), rank
+        )
     bilinear = LocalDIMLoss(C, D, critic="bilinear", gather=True)
     good = torch.zeros(2, C, 4), torch.zeros(2, D)
     results["globals differ"] = error_of(lambda: bilinear(good[0], torch.zeros(2, D, 1 + rank)))
-    results["wrong on one rank"] = error_of(lambda: bilinear(good[0][:, : C - rank], good[1]))
-    results["one in all"] = error_of(lambda: bilinear(*(part[: 1 - rank] for part in good)))
+    results["wrong on one rank"] = error_of(lambda: bilinear(good[0][:, : C - (rank == 1)], good[1]))
+    results["one in all"] = error_of(lambda: bilinear(*(part[: int(rank == 0)] for part in good)))
     results["group on one rank"] = error_of(lambda: bilinear(*good, group=torch.tensor([0, 1]) if rank == 0 else None))
+    untouched = LocalDIMLoss(C, D, units=4, gather=True)
+    results["wrong on all"] = error_of(lambda: untouched(good[0][:, 1:], good[1]))
+    results["statistics"] = dict(untouched.named_buffers())
     results["none on a rank"] = none_on_a_rank(rank)
     alone = InfoMaxLoss(D, D, same_side=True, estimator="dv", gather=True)
-    results["one pair in all"] = error_of(lambda: alone(*(torch.ones(1 - rank, D) for _ in range(2))))
+    results["one pair in all"] = error_of(lambda: alone(*(torch.ones(int(rank == 0), D) for _ in range(2))))
     on_one = DIMLoss(C, D, (4,), alpha=1.0, units=4, gather=True)
     if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
         results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local
-    results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None))
+    results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None, Processes()))
+    results["second derivative"] = second_derivative(rank)
     torch.save(results, out)
     dist.barrier()
     dist.destroy_process_group()

@@ -54,50 +54,82 @@ def run_processes(folder: Path) -> list[dict[Any, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
-def single(case: Any) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), ranks.whole_batch(case), case)
+def single(case: Any, ranks_: tuple[int, ...] = (0, 1, 2)) -> dict[str, Tensor]:
+    given = [ranks.share(rank, ranks.whole_batch(case)) for rank in ranks_]
+    batch = {name: torch.cat([part[name] for part in given]) for name in given[0]}
+    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), batch, case)
     return found
 
 
-def test_two_processes_are_one(tmp_path: Path) -> None:
+def test_three_processes_are_one(tmp_path: Path) -> None:
     """All that a group of processes can show, in one test: starting them is what takes the time."""
     results = run_processes(tmp_path)
     failures = []
-    for case in ranks.CASES:
+
+    def compare(case: Any, *key: Any) -> None:
         try:
-            check_split_batch(single(case), [found[tuple(case)] for found in results])
+            check_split_batch(single(case), [found[(*key, tuple(case))] for found in results])
         except AssertionError as error:
-            failures.append(f"{case}: {error}")
+            failures.append(f"{key} {case}: {error}")
+
+    for gather in (True, "ring"):
+        for case in ranks.CASES:
+            compare(case, gather)
+        for case in ranks.WRAPPED:
+            compare(case, "ddp", gather)
+            compare(case, "fsdp", gather)
+        of_two = [found["group", gather] for found in results[1:]]
+        check_split_batch(single(ranks.CASES[0], (1, 2)), of_two)
+        assert results[0]["group", gather] == "ValueError: process_group must hold this process, got a group of others"
     assert not failures, "\n".join(failures)
-    check_split_batch(single(ranks.CASES[0]), [found["ddp"] for found in results])
     for found in results:
-        assert found["rows"].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 4, "rows come in the order of ranks"
+        assert found["rows"].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 3 + [[2.0, 2.0]], "rows in the order of ranks"
         assert (found["aliased"] == 2 * 2 * 3).all(), "a gradient that serves elsewhere is left alone"
-        assert found["collectives"] == 5, "sizes, two batch norms, keys, reductions"
+        assert found["collectives", True] == 5, "two batch norms, sizes, keys, reductions"
+        assert found["collectives", "ring"] == 6, "two batch norms, sizes, keys of two others, reductions"
         assert found["globals differ"].startswith("ValueError: global_ must have the same number of locations on every")
-        assert found["globals differ"].endswith("got [1, 2]")
+        assert found["globals differ"].endswith("got [1, 2, 3]")
         assert found["one in all"].startswith(
             "ValueError: local must hold at least 2 examples over all processes, got 1"
         )
         assert found["table"].startswith("TypeError: scores must be streamed or dense to gather negatives, got TableS")
-    for found in results:
         large = found["large batch"]
         assert large["travels"] == 1, "an encoder in DistributedDataParallel communicates in the last chunk alone"
         assert torch.allclose(large["loss"], large["expected loss"], rtol=1e-12)
-        for gradient, expected in zip(large["gradients"], large["expected"], strict=True):
+        assert torch.allclose(large["sharded loss"], large["expected loss"], rtol=1e-12)
+        for *gradients, expected in zip(large["gradients"], large["sharded"], large["expected"], strict=True):
             assert expected.any()
-            assert torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14)
+            assert all(torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14) for gradient in gradients)
         for gathered, alone in found["none on a rank"]:
             assert torch.allclose(gathered, alone, rtol=1e-5)
         assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")
+        second = found["second derivative"]
+        # Each process's loss is that of all, so its gradients are summed three times, and squared.
+        assert torch.allclose(second["gathered"], 9 * second["expected"], rtol=1e-9)
+        assert second["ring"].startswith("RuntimeError: gather='ring' has no second derivative")
     assert results[0]["group on one rank"].startswith("ValueError: group must be None with gather=True")
     assert "rank 0 raised an error" in results[1]["group on one rank"]
-    assert results[0]["wrong on one rank"].startswith(
-        "RuntimeError: gather=True needs the features of every process, and"
-    )
-    assert "rank 1 raised an error" in results[0]["wrong on one rank"]
-    assert results[1]["wrong on one rank"].startswith("ValueError: local must have 3 channels")
     assert results[0]["measured alone"].isfinite()
+    check_errors_reach_all(results)
+
+
+def check_errors_reach_all(results: list[dict[Any, Any]]) -> None:
+    """A rank that fails makes all fail, wherever it does; its statistics are those of the others."""
+    for rank, found in enumerate(results):
+        wrong = found["wrong on one rank"]
+        assert wrong.startswith("ValueError: local must have 3 channels" if rank == 1 else "RuntimeError: gather=True")
+        assert rank == 1 or "rank 1 raised an error" in wrong
+        assert found["wrong on all"].startswith("ValueError: local must have 3 channels")
+        for name, buffer in found["statistics"].items():
+            assert torch.equal(buffer, torch.ones_like(buffer) if "var" in name else torch.zeros_like(buffer)), name
+        for key, message in found["failing"].items():
+            if key.endswith("statistics"):
+                expected = results[0]["failing"][key]
+                assert all(torch.equal(message[name], expected[name]) for name in expected), key
+            elif rank == 1:
+                assert message == "RuntimeError: out of memory, say", key
+            else:
+                assert "rank 1 raised an error" in message, key
 
 
 def test_without_a_process_group_it_changes_nothing() -> None:

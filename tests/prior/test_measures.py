@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from infomax import DIMLoss, PriorMatchingLoss
 from infomax import functional as F
+from infomax.prior.discriminator import slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 
 DIVERGENCES = [measure for measure in MEASURES if measure != "wasserstein"]
@@ -270,3 +272,36 @@ def test_the_whole_objective_takes_it_as_a_module() -> None:
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("measure", ["gan", "wasserstein"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_the_penalty_is_computed_where_nothing_is_differentiated(measure: str, replaced: bool) -> None:
+    """Lightning validates under inference mode, from which nothing can be differentiated."""
+    torch.manual_seed(0)
+    loss = PriorMatchingLoss(4, measure=measure, gradient_penalty=10.0, hidden=(8, 8), dtype=torch.float64)
+    if replaced:
+        loss.discriminator = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+
+    def value() -> Tensor:
+        return loss(randn(6, 4), generator=torch.Generator().manual_seed(1))
+
+    expected = value().detach()
+    with torch.no_grad():
+        assert_close(value(), expected, 1e-12)
+    with torch.inference_mode():
+        assert_close(value(), expected, 1e-12)
+
+
+def test_the_slope_of_the_discriminator_is_that_of_autograd() -> None:
+    torch.manual_seed(0)
+    ours = PriorMatchingLoss(4, hidden=(8, 6), dtype=torch.float64).discriminator
+    plain = nn.Sequential(*(copy.deepcopy(layer) for layer in ours))  # no PriorDiscriminator
+    for centre in (0.0, 1.0):
+        gradients = []
+        for network in (ours, plain):
+            value = slope_penalty(network, randn(5, 4), centre)
+            found = torch.autograd.grad(value, list(network.parameters()), allow_unused=True, materialize_grads=True)
+            gradients.append([value, *found])
+        for one, other in zip(*gradients, strict=True):
+            assert_close(one, other, 1e-12)

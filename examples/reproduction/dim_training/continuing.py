@@ -1,15 +1,40 @@
 """A run that is begun, gone on with or only read, whichever its folder calls for."""
 
-import json
+import os
+import sys
 from dataclasses import asdict, fields
 from typing import Any
 
+from . import checkpoint
 from . import options as opts
+from .errors import BadInput
+from .files import read_json
+from .lock import locked
 from .options import Options
 from .run_folder import RunFolder
 from .session import conduct
+from .team import Team
 
 LENGTH = ("epochs", "minutes", "max_steps")
+
+
+def saved(folder: RunFolder, state: dict[str, Any] | None) -> dict[str, Any]:
+    """The options of a run: of config.json, or of the checkpoint where that is damaged."""
+    try:
+        return _every_option(folder)
+    except BadInput as error:
+        if state is None:
+            raise BadInput(f"{error}; nothing was trained yet: begin anew, without --resume") from error
+        print(f"train_dim: {error}; the settings are those of the checkpoint", file=sys.stderr)
+        return state["options"]
+
+
+def _every_option(folder: RunFolder) -> dict[str, Any]:
+    options = read_json(folder.config)
+    missing = [f.name for f in fields(Options) if f.name not in options]
+    if missing:
+        raise BadInput(f"{folder.config}: expected every option of a run; it lacks {', '.join(missing)}")
+    return options
 
 
 def carry_out(options: Options) -> dict[str, Any]:
@@ -17,25 +42,35 @@ def carry_out(options: Options) -> dict[str, Any]:
 
     A run whose rate is constant does not know how long it will be: it may be gone on with to another length.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BadInput("torchrun: expected a single run, that of train_dim.py; this script makes several, one by one")
     folder = RunFolder(options.out)
-    if folder.results.exists():
-        results = json.loads(folder.results.read_text())
-        measured = set(opts.requested(options)) <= set(results["taken"])
-        if measured and _decisive(results["options"]) == _decisive(options):
+    with locked(folder.path):
+        results = _finished(folder, options)
+        if results:
             return results
-    resume = folder.checkpoint.exists()
-    if resume:
-        saved = json.loads(folder.config.read_text())
-        if options.schedule == "constant" and not options.warmup:
-            saved |= {name: getattr(options, name) for name in LENGTH}
-        options = opts.resume(asdict(options), saved, folder.path)
-    else:
-        folder.config.unlink(missing_ok=True)  # of a call that was stopped before its first checkpoint
-        folder.begin()
-    conduct(options, resume=resume)
-    return json.loads(folder.results.read_text())
+        state = None
+        if folder.trained:
+            state = checkpoint.read(folder)
+            before = saved(folder, state)
+            if options.schedule == "constant" and not options.warmup:
+                before |= {name: getattr(options, name) for name in LENGTH}
+            options = opts.resume(asdict(options), before, folder.path)
+        else:
+            folder.begin()
+        conduct(options, Team(), state)
+        return read_json(folder.results)
 
 
-def _decisive(options: Options | dict[str, Any]) -> dict[str, Any]:
-    values = options if isinstance(options, dict) else asdict(options)
-    return {f.name: values.get(f.name, f.default) for f in fields(Options) if not f.metadata["free"]}
+def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
+    """Results that hold all that is asked for; None if they are not there, or damaged."""
+    try:
+        results = read_json(folder.results) if folder.results.exists() else {}
+    except BadInput:
+        return None
+    if not set(opts.requested(options)) <= set(results.get("taken", ())):
+        return None
+    ran = results["options"]
+    decisive = [f for f in fields(Options) if not f.metadata["free"]]
+    same = all(opts.same(f.name, getattr(options, f.name), ran.get(f.name, f.default)) for f in decisive)
+    return results if same and results else None

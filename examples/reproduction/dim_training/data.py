@@ -1,6 +1,7 @@
 """Images in memory: uint8 tensors (N, H, W, C), whatever data set or folder they came from."""
 
 import gzip
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import BadInput
-from .image_folder import read_folder
+from .image_folder import Reading, holds_images, read_folder
 from .options import Options
 
 UNLABELLED = -1
@@ -35,13 +36,12 @@ class Images(NamedTuple):
         """Whether there is anything to probe for."""
         return len(self.classes) > 1 and len(self.labelled.labels) > 0
 
-    @property
     def fingerprint(self) -> str:
-        """A short digest of the training pixels, so that a resumed run meets the same images."""
-        pixels = self.train.pixels
-        sample = pixels[:: max(1, len(pixels) // 512)].to(torch.int64)
-        weights = torch.arange(1, sample.numel() + 1).remainder_(65521)
-        return f"{'x'.join(map(str, pixels.shape))}-{int((sample.reshape(-1) * weights).sum()):x}"
+        """A digest of the training pixels and labels, so that a resumed run meets the same images."""
+        digest = hashlib.sha256(self.train.labels.numpy().tobytes())
+        for part in self.train.pixels.split(4096):
+            digest.update(part.contiguous().numpy())
+        return f"{'x'.join(map(str, self.train.pixels.shape))}-{digest.hexdigest()[:32]}"
 
 
 def load(options: Options) -> Images:
@@ -56,25 +56,20 @@ def load(options: Options) -> Images:
         )
     same = images.labelled is images.train or images.labelled.pixels is images.train.pixels
     train = _some(images.train, options.train_images, options.seed)
-    images = images._replace(
+    return images._replace(
         train=train,
         labelled=train if same else _some(images.labelled, options.train_images, options.seed),
         test=_some(images.test, options.test_images, options.seed),
     )
-    if len(images.train.pixels) < options.batch:
-        raise BadInput(
-            f"--batch: expected at most the number of training images ({len(images.train.pixels)} in "
-            f"{options.data}); got {options.batch}"
-        )
-    return images
 
 
 def _folder(options: Options) -> Images:
     root = Path(options.root)
-    train = read_folder(root, "--root", options.size, options.cache, options.workers)
+    reading = Reading(options.size, options.value_range, options.skip_bad, options.cache, options.workers)
+    train = read_folder(root, "--root", reading)
     if options.test_root:
         test_root = Path(options.test_root)
-        test = read_folder(test_root, "--test-root", options.size, options.cache, options.workers)
+        test = read_folder(test_root, "--test-root", reading)
         if test.classes != train.classes:
             odd = sorted(set(test.classes) ^ set(train.classes))
             raise BadInput(f"--test-root: expected the classes of --root; these are in one only: {', '.join(odd)}")
@@ -133,7 +128,7 @@ def _fashion_mnist(options: Options) -> Images:
             return _same_labels(arrays[0][..., None], arrays[1], arrays[2][..., None], arrays[3], classes)
     raise BadInput(
         f"--root {root}: expected Fashion-MNIST's original files (train-images-idx3-ubyte.gz and three more) there or "
-        "in FashionMNIST/raw under it; got none: pass the folder that holds them, or --download"
+        f"in FashionMNIST/raw under it; got none: pass the folder that holds them, or --download{_own(options.root)}"
     )
 
 
@@ -164,8 +159,12 @@ def _torchvision(dataset, options: Options, **split):
     except (RuntimeError, OSError) as error:
         raise BadInput(
             f"--root {options.root}: expected {dataset.__name__} as torchvision keeps it; "
-            f"got: {str(error).splitlines()[0]} Pass the folder that holds it, or --download"
+            f"got: {str(error).splitlines()[0]} Pass the folder that holds it, or --download{_own(options.root)}"
         ) from error
+
+
+def _own(root: str) -> str:
+    return f". For the images in {root} pass --data folder" if holds_images(Path(root)) else ""
 
 
 def _idx(path: Path) -> np.ndarray:

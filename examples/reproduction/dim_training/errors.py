@@ -1,5 +1,25 @@
-"""The one exception a user of ``train_dim.py`` is meant to see, as one line and no traceback."""
+"""The one exception a user of these scripts is meant to see, as one line and no traceback."""
+
+import errno
+
+ADVICE = {
+    errno.ENOSPC: "make room, then go on with --resume",
+    errno.EDQUOT: "make room, then go on with --resume",
+    errno.EFBIG: "raise the limit on the size of files, then go on with --resume",
+    errno.EACCES: "pass a folder that you may write to",
+    errno.EPERM: "pass a folder that you may write to",
+    errno.EROFS: "pass a folder on a disk that can be written",
+    errno.ENOTDIR: "a part of this path is a file: pass another folder",
+    errno.EEXIST: "a part of this path is a file: pass another folder",
+    errno.EISDIR: "there is a folder of this name: take it away",
+}
 
 
 class BadInput(ValueError):  # noqa: N818  (it names what is bad, not what was raised)
     """A file, folder or option that cannot be used: says which, what was expected and what came."""
+
+
+def unusable(path: object, error: OSError) -> BadInput:
+    """What the system says of a path, and what to do about it."""
+    advice = ADVICE.get(error.errno or 0, "")
+    return BadInput(f"{path}: cannot be used: {error.strerror or error}" + (f": {advice}" if advice else ""))

@@ -1,5 +1,6 @@
 """The pictures of the report. Each function takes figures that are already made and writes one PNG."""
 
+import io
 import itertools
 from pathlib import Path
 
@@ -8,14 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from .files import write_bytes
+
 BLUE, ORANGE, GREEN, GREY, INK = "#2563ab", "#d9702b", "#3b8f5a", "#9aa3ad", "#2b2f36"
 PALETTE = (BLUE, ORANGE, "#7a5195", "#c9a227", "#4fb0c6", "#b5527d")  # of encoders trained without labels
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG at a resolution that stays sharp on a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight", facecolor="white")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150, bbox_inches="tight", facecolor="white")
+    write_bytes(path, picture.getvalue())
 
 
 def tidy(axes: Axes, title: str, x: str, y: str) -> None:

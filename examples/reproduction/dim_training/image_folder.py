@@ -1,23 +1,26 @@
 """Any folder of images, or a zip of one: decoded once, in parallel, into a uint8 tensor that is kept on disk."""
 
 import hashlib
-import io
-import os
-import zipfile
-from collections.abc import Iterator
+import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
+from .decode import decode, value_range
 from .errors import BadInput
+from .files import load_sealed, save_sealed
+from .image_source import EXTENSIONS, Directory, Zip, is_image
+from .lock import locked
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FORMAT = 2  # of the cache
+DARK = 64  # of 255: what is stored in 12 of 16 bits reaches 16
+NAMED = 50  # bad files that are shown by name
 
 
 class Folder(NamedTuple):
@@ -28,33 +31,52 @@ class Folder(NamedTuple):
     classes: tuple[str, ...]
 
 
-def read_folder(root: Path, flag: str, size: int = 0, cache: str = "", workers: int = 4) -> Folder:
+class Reading(NamedTuple):
+    """How images are read: ``--size``, ``--value-range``, ``--skip-bad``, ``--cache`` and ``--workers``."""
+
+    size: int = 0
+    value_range: str = ""
+    skip_bad: bool = False
+    cache: str = ""
+    workers: int = 4
+
+
+def read_folder(root: Path, flag: str, how: Reading) -> Folder:
     """Read every image below ``root``; the folder an image lies in is its class.
 
     Where that folder has one name everywhere, as in Tiny ImageNet's `n01443537/images/`, the one above it is.
     """
-    source = _Zip(root) if root.is_file() else _Directory(root)
     if not root.exists():
         raise BadInput(f"{flag} {root}: expected a folder of images or a .zip of one; there is no such file")
-    files = sorted(name for name in source.names() if _is_image(name))
+    source = _source(root)
+    files = sorted(name for name in source.names() if is_image(name))
     if not files:
         raise BadInput(f"{flag} {root}: expected images ({', '.join(EXTENSIONS)}) in it or its subfolders; found none")
-    folders = _class_folders([PurePosixPath(name).parent for name in files])
+    pixels, kept = _pixels(root, source, files, how)
+    if len(kept) < len(files):
+        print(
+            f"  {flag} {root}: {len(files) - len(kept)} of {len(files)} images left out, since they cannot be decoded"
+        )
+    if not how.value_range and (brightest := int(pixels.max())) < DARK:
+        print(f"  {flag} {root}: dark, the brightest of 255 is {brightest}: 12-bit images want --value-range 0,4095")
+    folders = _class_folders([PurePosixPath(files[at]).parent for at in kept])
     classes = tuple(sorted(set(folders)))
-    labels = torch.tensor([classes.index(f) for f in folders] if len(classes) > 1 else [-1] * len(files))
     if len(classes) == 1:
-        classes = ()
+        return Folder(pixels, torch.full((len(kept),), -1), ())
+    number = {name: at for at, name in enumerate(classes)}
+    return Folder(pixels, torch.tensor([number[name] for name in folders]), classes)
 
-    kept = _cache_file(cache, source, files, size)
-    if kept and kept.exists():
-        return Folder(torch.load(kept, weights_only=True, mmap=True), labels, classes)
-    pixels = _decode_all(root, source, files, size, workers)
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")
-        torch.save(pixels, partial)
-        partial.replace(kept)
-    return Folder(pixels, labels, classes)
+
+def holds_images(root: Path) -> bool:
+    """Whether `read_folder` would find any there."""
+    try:
+        return root.exists() and any(is_image(name) for name in _source(root).names())
+    except BadInput:
+        return False
+
+
+def _source(root: Path) -> Directory | Zip:
+    return Zip(root) if root.is_file() else Directory(root)
 
 
 def _class_folders(parents: list[PurePosixPath]) -> list[str]:
@@ -69,87 +91,56 @@ def _class_folders(parents: list[PurePosixPath]) -> list[str]:
     return [parent.name for parent in parents]
 
 
-class _Directory:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def names(self) -> Iterator[str]:
-        for folder, _, names in os.walk(self.root, followlinks=True):
-            for name in names:
-                yield (Path(folder) / name).relative_to(self.root).as_posix()
-
-    def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
-
-    def stamp(self, name: str) -> str:
-        stat = (self.root / name).stat()
-        return f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
-
-    def where(self, name: str) -> str:
-        return str(self.root / name)
-
-
-class _Zip:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+def _pixels(root: Path, source: Directory | Zip, files: list[str], how: Reading) -> tuple[Tensor, list[int]]:
+    """Pixels, and which of the files they are of: from the cache if they are there and whole, else decoded and kept."""
+    kept = _cache_file(source, files, how)
+    if kept and kept.exists():
         try:
-            self.archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise BadInput(f"{path}: expected a folder of images or a .zip of one; got: {error}") from error
-
-    def names(self) -> Iterator[str]:
-        return (name for name in self.archive.namelist() if not name.endswith("/"))
-
-    def read(self, name: str) -> bytes:
-        return self.archive.read(name)
-
-    def stamp(self, name: str) -> str:
-        info = self.archive.getinfo(name)
-        return f"{name}:{info.file_size}:{info.CRC}"
-
-    def where(self, name: str) -> str:
-        return f"{self.path}/{name}"
+            return load_sealed(kept, mmap=True)
+        except BadInput as error:
+            print(f"train_dim: {error}; the images are decoded again", file=sys.stderr)
+    pixels, good = _decode_all(root, source, files, how)
+    if kept:
+        try:
+            with locked(kept.parent, "--cache"):
+                save_sealed(kept, (pixels, good))
+        except BadInput as error:
+            print(f"train_dim: {error}. The run goes on without a cache", file=sys.stderr)
+    return pixels, good
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-    return not hidden and path.suffix.lower() in EXTENSIONS
-
-
-def _cache_file(cache: str, source: _Directory | _Zip, files: list[str], size: int) -> Path | None:
-    if not cache:
+def _cache_file(source: Directory | Zip, files: list[str], how: Reading) -> Path | None:
+    if not how.cache:
         return None
-    digest = hashlib.sha256(f"1 {size}\n".encode())
+    digest = hashlib.sha256(f"{FORMAT} {how.size} {how.value_range} {how.skip_bad}\n".encode())
     for name in files:
-        digest.update(f"{source.stamp(name)}\n".encode())
-    return Path(cache) / f"images-{digest.hexdigest()[:16]}.pt"
+        digest.update(f"{source.stamp(name)}\n".encode(errors="surrogateescape"))
+    return Path(how.cache) / f"images-{digest.hexdigest()[:16]}.pt"
 
 
-def _decode_all(root: Path, source: _Directory | _Zip, files: list[str], size: int, workers: int) -> Tensor:
-    def decode(name: str) -> np.ndarray:
+def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Reading) -> tuple[Tensor, list[int]]:
+    span = value_range(how.value_range)
+
+    def read(name: str) -> np.ndarray | str:
         try:
-            with Image.open(io.BytesIO(source.read(name))) as image:
-                grey = image.mode in ("1", "L", "I;16")
-                image = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
-            said = str(error).split("<_io")[0].strip()
-            raise BadInput(
-                f"{source.where(name)}: expected an image that can be decoded; got: {said}. "
-                "Repair the file or take it away"
-            ) from error
-        if size:
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-        return np.asarray(image)
+            return decode(source.read(name), how.size, span)
+        except Exception as error:  # noqa: BLE001  (damaged bytes make zip, zlib and Pillow raise every kind)
+            return (str(error) or type(error).__name__).split("<_io")[0].strip()
 
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        decoded = pool.map(decode, files)
+    with warnings.catch_warnings(), ThreadPoolExecutor(max(1, how.workers)) as pool:
+        warnings.simplefilter("ignore")  # of large or odd images: what can be decoded is
+        decoded = pool.map(read, files)
         try:
-            arrays = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
-        except BadInput:
+            found = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
+        except BaseException:  # Ctrl-C must not wait for all the others
             pool.shutdown(cancel_futures=True)
             raise
-    shapes = {array.shape[:2]: name for array, name in zip(arrays, files, strict=True)}
+    bad = {source.where(name): said for name, said in zip(files, found, strict=True) if isinstance(said, str)}
+    good = [at for at, each in enumerate(found) if not isinstance(each, str)]
+    if bad and not (how.skip_bad and good):
+        _refuse(bad, len(files))
+    arrays = [found[at] for at in good]
+    shapes = {array.shape[:2]: files[at] for array, at in zip(arrays, good, strict=True)}
     if len(shapes) > 1:
         (first, first_name), (second, second_name) = list(shapes.items())[:2]
         raise BadInput(
@@ -159,4 +150,14 @@ def _decode_all(root: Path, source: _Directory | _Zip, files: list[str], size: i
     if any(array.ndim == 3 for array in arrays):
         arrays = [a if a.ndim == 3 else np.repeat(a[..., None], 3, axis=2) for a in arrays]
     pixels = torch.from_numpy(np.stack(arrays))
-    return pixels if pixels.ndim == 4 else pixels[..., None]
+    return (pixels if pixels.ndim == 4 else pixels[..., None]), good
+
+
+def _refuse(bad: dict[str, str], count: int) -> None:
+    """Name every file that cannot be decoded, in one error."""
+    named = "; ".join(f"{name} ({said})" for name, said in list(bad.items())[:NAMED])
+    more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    raise BadInput(
+        f"expected images that can be decoded; {len(bad)} of {count} cannot: {named}{more}. Repair them, take them "
+        "away, or leave them out with --skip-bad"
+    )

@@ -17,9 +17,15 @@ from .nat import NoiseAsTargets
 from .objective import DeepInfoMax, Supervised
 from .options import Options
 
+ALONE = ("nat", "cpc")  # targets that the images exchange, negatives that are not gathered
 
-def build_model(options: Options, encoder: StagedEncoder, images: Images) -> nn.Module:
+
+def build_model(options: Options, encoder: StagedEncoder, images: Images, processes: int = 1) -> nn.Module:
     """What ``--objective`` names, around ``encoder``. Put your own here."""
+    if processes > 1 and options.objective in ALONE:
+        raise BadInput(
+            f"--objective {options.objective}: expected one process; got {processes}: run it without torchrun"
+        )
     if options.objective == "supervised":
         if not images.has_labels or (images.train.labels < 0).any():
             raise BadInput("--objective supervised: expected training images with labels; these have none")
@@ -27,7 +33,7 @@ def build_model(options: Options, encoder: StagedEncoder, images: Images) -> nn.
     if options.objective == "nat":
         return NoiseAsTargets(encoder, len(images.train.pixels))
     if options.objective == "dim":
-        return DeepInfoMax(encoder, options)
+        return DeepInfoMax(encoder, options, gather=processes > 1)
     baselines = {
         "autoencoder": Autoencoder,
         "vae": VariationalAutoencoder,

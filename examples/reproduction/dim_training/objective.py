@@ -68,9 +68,12 @@ class DeepInfoMax(nn.Module):
 
     columns = ("local", "global", "prior", "coordinates", "relative_coordinates", "activation", "mi", "mi_ceiling")
 
-    def __init__(self, encoder: StagedEncoder, options: Options) -> None:
+    def __init__(self, encoder: StagedEncoder, options: Options, *, gather: bool = False) -> None:
         super().__init__()
+        if gather and options.negatives:
+            raise BadInput(f"--negatives: expected 0, all of them, with several processes; got {options.negatives}")
         self.encoder = encoder
+        self.gather = gather
         self.objective = DIMLoss(
             local_dim=encoder.local_dim,
             local_size=encoder.local_size,
@@ -84,6 +87,7 @@ class DeepInfoMax(nn.Module):
             prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
             sample_locations=options.locations or None,
             sample_negatives=options.negatives or None,
+            gather=gather,
         )
         self.tasks = nn.ModuleDict()
         self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
@@ -121,7 +125,7 @@ class DeepInfoMax(nn.Module):
 
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
-        nats = {"mi": self.measured.mutual_information(*features).item()}
+        nats = {"mi": self.measured.mutual_information(*features, gather=self.gather).item()}
         return nats | {"mi_ceiling": self.ceiling} if math.isfinite(self.ceiling) else nats
 
 

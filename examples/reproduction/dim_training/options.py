@@ -1,10 +1,12 @@
 """Every option of a run: one dataclass, from which the command line, ``config.json`` and ``--resume`` follow."""
 
 import argparse
-import json
-from dataclasses import asdict, dataclass, field, fields
+import numbers
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import BadInput
 from .recipes import RECIPES
@@ -20,7 +22,6 @@ ESTIMATORS = (
     "tuba",
     "alpha_tuba",
     "kl",
-    "rkl",
     "hellinger",
     "chi2",
     "gan",
@@ -28,6 +29,7 @@ ESTIMATORS = (
 OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan", "cpc")
 PRIOR_MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 MEASURES = ("probes", "linear", "knn", "svm", "semi", "msssim", "mine", "ndm", "neighbours")
+LARGEST = 2**31 - 1
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 
 
@@ -40,23 +42,31 @@ def option(default: Any, group: str, text: str, *, choices: Any = None, free: bo
 class Options:
     """What one run is. Frozen: a run does not change its mind; ``--resume`` reads it back from the run folder."""
 
+    data: str = option("cifar10", "most used", "data set, or `folder` for images of your own", choices=DATASETS)
+    root: str = option(
+        "data", "most used", "where the data are: a folder, or with --data folder also a .zip", free=True
+    )
+    size: int = option(0, "most used", "resize and centre-crop images to this many pixels; 0: as they are")
+    minutes: float = option(0.0, "most used", "training time, probes not counted; the schedule follows the share used")
+    batch: int = option(256, "most used", "images a step")
+    out: str = option("", "most used", "run folder; empty: runs/DATA-OBJECTIVE-SEED", free=True)
+
     recipe: str = option("fast", "run", "named settings to start from", choices=tuple(RECIPES))
-    out: str = option("", "run", "run folder; empty: runs/DATA-OBJECTIVE-SEED", free=True)
     seed: int = option(0, "run", "seed of weights, order of images and augmentation")
     epochs: float = option(0.0, "run", "passes over the images; 0: use --minutes")
-    minutes: float = option(0.0, "run", "training time, probes not counted; the schedule follows the share used")
     max_steps: int = option(0, "run", "stop after this many steps, whatever else is asked; 0: no limit")
 
-    data: str = option("cifar10", "data", "data set, or `folder` for images of your own", choices=DATASETS)
-    root: str = option("data", "data", "where the data are: a folder, or with --data folder also a .zip", free=True)
     test_root: str = option("", "data", "--data folder: test images; empty: hold some of --root out", free=True)
     holdout: float = option(0.1, "data", "--data folder without --test-root: share of images held out")
     download: bool = option(False, "data", "let torchvision download the data set to --root", free=True)
-    size: int = option(0, "data", "resize and centre-crop images to this many pixels; 0: as they are")
     crop: int = option(0, "data", "train on random crops of this many pixels, test on the centre; 0: whole images")
     train_images: int = option(0, "data", "use only this many training images; 0: all")
     test_images: int = option(0, "data", "use only this many test images; 0: all")
     cache: str = option("runs/cache", "data", "where decoded image folders are kept; empty: nowhere", free=True)
+    skip_bad: bool = option(False, "data", "--data folder: leave out images that cannot be decoded")
+    value_range: str = option(
+        "", "data", "--data folder: LOW,HIGH of 16-bit, 32-bit and float images, to be black and white; 16-bit: 0,65535"
+    )
     workers: int = option(4, "data", "threads that decode an image folder", free=True)
 
     views: int = option(1, "augmentation", "2: locals of one random view, globals of another", choices=(1, 2))
@@ -93,7 +103,6 @@ class Options:
     locations: int = option(0, "objective", "score a random subset of this many locations an image; 0: all")
     negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
 
-    batch: int = option(256, "optimiser", "images a step")
     lr: float = option(1e-3, "optimiser", "peak learning rate (AdamW)")
     weight_decay: float = option(0.0, "optimiser", "decoupled weight decay of matrices and kernels")
     beta2: float = option(0.999, "optimiser", "decay of AdamW's second moment")
@@ -133,28 +142,36 @@ class Options:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
-    """An argument for every field but some, without defaults: what the user did not say stays absent."""
+def add_arguments(
+    parser: argparse.ArgumentParser, defaults: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()
+) -> None:
+    """An argument for every field but some, without defaults: what the user did not say stays absent.
+
+    Args:
+        parser: to add them to.
+        defaults: what is in force where nothing is said; None if it is not known here, and not shown.
+        leave_out: fields without an argument.
+    """
     groups: dict[str, Any] = {}
     for f in fields(Options):
         if f.name in leave_out:
             continue
-        group = groups.setdefault(f.metadata["group"], parser.add_argument_group(f.metadata["group"]))
-        flag = "--" + f.name.replace("_", "-")
-        if isinstance(f.default, bool):
-            text = f"{f.metadata['help']} (default: {'on' if f.default else 'off'})"
+        name = f.metadata["group"]
+        group = groups[name] = groups.get(name) or parser.add_argument_group(name)
+        flag, boolean = "--" + f.name.replace("_", "-"), isinstance(f.default, bool)
+        shown = "" if defaults is None else defaults.get(f.name, f.default)
+        shown = ("on" if shown else "off") if boolean and defaults is not None else shown
+        text = f.metadata["help"].replace("%", "%%") + (f" (default: {shown})" if shown != "" else "")
+        if boolean:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
-            in_recipes = {name: r[f.name] for name, r in RECIPES.items() if f.name in r}
-            shown = ", ".join(f"{name} {value}" for name, value in in_recipes.items()) or f.default
-            text = f.metadata["help"] + (f" (default: {shown})" if shown != "" else "")
             group.add_argument(
                 flag,
                 type=type(f.default),
                 choices=f.metadata["choices"],
                 metavar=None if f.metadata["choices"] else type(f.default).__name__.upper(),
                 default=argparse.SUPPRESS,
-                help=text.replace("%", "%%"),
+                help=text,
             )
 
 
@@ -166,19 +183,45 @@ def resolve(given: dict[str, Any]) -> Options:
         settings["minutes"] = 0.0
     if "minutes" in given and "epochs" not in given:
         settings["epochs"] = 0.0
-    options = Options(**settings)
+    options = Options(**{name: _plain(name, value) for name, value in settings.items()})
     if not options.out:
         what = options.estimator if options.objective == "dim" else options.objective
-        options = Options(**{**settings, "out": f"runs/{options.data}-{what}-{options.seed}"})
+        options = replace(options, out=f"runs/{options.data}-{what}-{options.seed}")
     check(options)
     return options
 
 
+def _plain(name: str, value: Any) -> Any:
+    """A number or truth value as Python's own, so that config.json can hold it: numpy has others."""
+    kind = type(_default(name))
+    if kind is bool and isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, (str, Path)):
+        return str(value)
+    spelt = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+    raise BadInput(f"{_flag(name)}: expected {spelt}; got {value!r}")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def check(options: Options) -> None:
     """Refuse what cannot be run, before any data are read."""
+    for f in fields(Options):
+        value = getattr(options, f.name)
+        if isinstance(value, (int, float)) and not 0 <= value <= LARGEST:  # a NaN is not, either
+            raise BadInput(f"{_flag(f.name)}: expected a number from 0 to {LARGEST:,}; got {value}")
+        if f.metadata["choices"] and value not in f.metadata["choices"]:
+            raise BadInput(
+                f"{_flag(f.name)}: expected one of {', '.join(map(str, f.metadata['choices']))}; got {value}"
+            )
     rules = [
         (options.batch >= 2, "--batch", "at least 2 images: the others are the negatives", options.batch),
-        (options.epochs >= 0 and options.minutes >= 0, "--epochs/--minutes", "not negative", "a negative one"),
         (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
         (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
         (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
@@ -186,13 +229,6 @@ def check(options: Options) -> None:
         (0 < options.area <= 1, "--area", "a share above 0 and at most 1", options.area),
         (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
         (options.lr > 0, "--lr", "a positive number", options.lr),
-        (
-            min(options.gamma, options.coordinates, options.relative_coordinates, options.activation_penalty) >= 0,
-            "--gamma/--coordinates/--relative-coordinates/--activation-penalty",
-            "weights of at least 0",
-            "a negative one",
-        ),
-        (options.prior_penalty >= 0, "--prior-penalty", "a weight of at least 0", options.prior_penalty),
         (
             options.prior_measure != "wasserstein" or options.prior_penalty > 0,
             "--prior-measure wasserstein",
@@ -212,7 +248,6 @@ def check(options: Options) -> None:
             f"--encoder {options.encoder}",
         ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
-        (options.quick_probes >= 0, "--quick-probes", "a number of at least 0", options.quick_probes),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
         (
@@ -237,18 +272,13 @@ def requested(options: Options) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(names), key=lambda name: MEASURES.index(name) if name in MEASURES else 99))
 
 
-def save(options: Options, path: Path) -> None:
-    """Write ``config.json``."""
-    path.write_text(json.dumps(asdict(options), indent=2) + "\n")
-
-
 def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
     """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
     free = {f.name for f in fields(Options) if f.metadata["free"]}
     clashes = [
-        f"--{name.replace('_', '-')} {value} (the run has {saved[name]})"
+        f"{_flag(name)} {value} (the run has {saved[name]})"
         for name, value in given.items()
-        if name not in free and name in saved and value != saved[name]
+        if name not in free and name in saved and not same(name, value, saved[name])
     ]
     if clashes:
         raise BadInput(
@@ -257,7 +287,14 @@ def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Option
         )
     known = {f.name for f in fields(Options)}
     changed = {name: value for name, value in given.items() if name in free}
-    return Options(**{k: v for k, v in {**saved, **changed}.items() if k in known})
+    options = Options(**{k: _plain(k, v) for k, v in {**saved, **changed}.items() if k in known})
+    check(options)
+    return options
+
+
+def same(name: str, asked: Any, ran: Any) -> bool:
+    """Whether a run with ``ran`` is what was asked for: ``auto`` names the encoder once the images are known."""
+    return asked == ran or (name == "encoder" and asked == "auto")
 
 
 def _default(name: str) -> Any:

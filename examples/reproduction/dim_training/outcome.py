@@ -1,6 +1,6 @@
 """What came out of a run, as plain values: how the training went, and every measure of the encoder."""
 
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,20 @@ from . import figures
 from .augment import centre
 from .data import Images
 from .environment import environment
-from .loop import Trainer
+from .errors import BadInput
+from .files import read_json, write_json
 from .measures import COLUMNS, PICTURES, Subject, possible, take
-from .objective import Supervised, build_encoder, encoder_name
+from .objective import Supervised, build_encoder
 from .options import Options
 from .probes import few, nearest, own_accuracy, probe
 from .run_folder import RunFolder, read_table, write_table
+from .trainer import Trainer
 
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
     """Take every measure asked for that results.json does not hold yet, and write it there."""
     options, images = trainer.options, trainer.images
-    results = json.loads(folder.results.read_text()) if folder.results.exists() else None
+    results = _before(folder)
     if not results or results["training"]["steps"] != trainer.step:
         results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": []}
     results["options"] = vars(options)
@@ -54,8 +56,21 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     _write(folder, results)
 
 
+def _before(folder: RunFolder) -> dict[str, Any] | None:
+    """What was measured by an earlier call; nothing, with a line that says so, if that is damaged."""
+    if not folder.results.exists():
+        return None
+    try:
+        results = read_json(folder.results)
+        _ = results["training"]["steps"], results["probes"]
+    except (BadInput, KeyError, TypeError) as error:
+        print(f"train_dim: {folder.results} is damaged ({error}): all is measured again", file=sys.stderr)
+        return None
+    return results
+
+
 def _write(folder: RunFolder, results: dict[str, Any]) -> None:
-    folder.results.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(folder.results, results)
     write_table(folder.measures, COLUMNS, [row for taken in results["measures"].values() for row in taken["rows"]])
 
 
@@ -77,8 +92,10 @@ def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
     return {
         "environment": environment(trainer.device),
         "training": {
-            "encoder": encoder_name(options, trainer.model.encoder.input_size[0]),
+            "encoder": options.encoder,
             "train_images": len(images.train.labels),
+            "test_images": len(images.test.labels),
+            **({"processes": trainer.team.size} if trainer.team.size > 1 else {}),
             "steps": trainer.step,
             "epochs": trainer.step / trainer.steps_an_epoch,
             "seconds": trainer.seconds,

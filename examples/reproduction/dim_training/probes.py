@@ -1,7 +1,7 @@
 """Probes of a frozen encoder: quick ones on the way, a full one at the end, and nearest neighbours."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from .options import Options
 from .run_folder import RunFolder, Table
 
 if TYPE_CHECKING:
-    from .loop import Trainer
+    from .log import Events
+    from .trainer import Trainer
 
 LAYERS = ("conv", "fc", "y")
 QUICK_EPOCHS = 8
@@ -61,16 +62,20 @@ def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options:
 class QuickProbes:
     """Probes on a few images at the start and ``--quick-probes`` times on the way to the end, written to probes.csv."""
 
-    def __init__(self, options: Options, images: Images, folder: RunFolder, writer: Any) -> None:
-        self.options, self.folder, self.writer = options, folder, writer
+    def __init__(self, options: Options, images: Images, folder: RunFolder, events: "Events", step: int) -> None:
+        self.options, self.events = options, events
         count = options.probe_images
         self.images = images._replace(
             labelled=few(images.labelled, count, options.seed), test=few(images.test, count // 2, options.seed)
         )
 
-    def begin(self, step: int) -> None:
-        """Forget probes after ``step``: training goes on from there."""
-        self.table = Table(self.folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
+        # Training goes on from ``step``: forget probes after it, and one that was cut short before its last layer.
+        self.table = Table(folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
+        rows = self.table.rows
+        last = [row for row in rows if row["step"] == rows[-1]["step"]]
+        if len(last) % len(LAYERS):
+            del rows[-len(last) :]
+            self.table.rewrite()
 
     def due(self, trainer: "Trainer") -> bool:
         """Whether another part of the run is over since the last probe."""
@@ -87,10 +92,9 @@ class QuickProbes:
     def take(self, trainer: "Trainer") -> None:
         """Probe, and write down a row a layer."""
         at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
-        for layer, accuracy in probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS).items():
-            self.table.add(**at, layer=layer, accuracy=accuracy)
-            if self.writer:
-                self.writer.add_scalar(f"probe/{layer}", accuracy, trainer.step)
+        found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS)
+        self.table.add(*(at | {"layer": layer, "accuracy": accuracy} for layer, accuracy in found.items()))
+        self.events.add("probe", found, trainer.step)
 
 
 def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: Options) -> dict[str, Tensor]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from . import figures
+from .card import snippet
+from .files import write_text
 from .run_folder import RunFolder, read_table
 
 STYLE = """
@@ -20,7 +22,7 @@ p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre {
 
 BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
 
-Block = tuple[str, Any]  # ("text" | "note" | "heading", str), ("table", rows), ("picture", (path, caption))
+Block = tuple[str, Any]  # ("text" | "note" | "heading" | "code", str), ("table", rows), ("picture", (path, caption))
 
 
 def name_of(options: dict[str, Any]) -> str:
@@ -63,7 +65,11 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     table = accuracy_table(results)
     blocks = _summary(results)
     if table:
-        blocks += [("heading", "What the encoder is worth"), ("table", _rows(table)), ("note", _probe_note(results))]
+        blocks += [
+            ("heading", "What the encoder is worth"),
+            ("table", _rows(table, results)),
+            ("note", _probe_note(results)),
+        ]
         path = folder.figures / "accuracy.png"
         figures.accuracies(table, path)
         blocks.append(("picture", (path, "Test accuracy at three layers of the frozen encoder")))
@@ -84,13 +90,14 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     if path.exists():
         blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results))]
         blocks.append(("picture", (path, "Test images and their nearest neighbours in y and in pixels")))
+    blocks += [("heading", "Using the encoder"), ("text", "In the run folder:"), ("code", snippet(results["options"]))]
     blocks.append(("heading", "Settings"))
     settings = ", ".join(f"`{key} {value}`" for key, value in shown(results["options"]).items())
     blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]
 
     title = f"{name_of(results['options'])} on {images_of(results['options'])}"
-    (folder.path / "report.md").write_text(_markdown(title, blocks, folder.path))
-    (folder.path / "report.html").write_text(_html(title, blocks))
+    write_text(folder.path / "report.md", _markdown(title, blocks, folder.path))
+    write_text(folder.path / "report.html", _html(title, blocks))
 
 
 def _summary(results: dict[str, Any]) -> list[Block]:
@@ -106,7 +113,8 @@ def _summary(results: dict[str, Any]) -> list[Block]:
             text += f", of the {training['mi_ceiling']:.2f} this estimator can report with so many negatives"
         text += "."
     if training.get("test_accuracy") is not None:
-        text += f" Test accuracy of the classifier that was trained with it: {training['test_accuracy']:.2f} %."
+        accuracy = with_error(training["test_accuracy"], training.get("test_images"))
+        text += f" Test accuracy of the classifier that was trained with it: {accuracy} %."
     return [("text", text)]
 
 
@@ -115,7 +123,7 @@ def _probe_note(results: dict[str, Any]) -> str:
     return (
         f"Test accuracy in % of a probe with one hidden layer of 200 units on the frozen encoder, trained on "
         f"{probe['train_images']:,} labelled images for {probe['epochs']} epochs and tested on "
-        f"{probe['test_images']:,}; one seed."
+        f"{probe['test_images']:,}; one seed. ± is the standard error of a share of so many test images."
     )
 
 
@@ -139,19 +147,22 @@ def _measures(results: dict[str, Any]) -> list[list[str]]:
         found.setdefault((row["measure"], row["layer"], row["unit"]), {})[row["encoder"]] = row
     body = []
     for (measure, layer, unit), by_encoder in found.items():
-        cells = [_number(by_encoder.get(encoder)) for encoder in encoders]
+        count = results["training"].get("test_images")
+        cells = [_number(by_encoder.get(encoder), count) for encoder in encoders]
         limits = [row["limit"] for row in by_encoder.values() if row["limit"] is not None]
         limit = f"{limits[0]:.2f}" if limits else ""
         body.append([f"{measure}: {TITLES[measure]}", layer, *cells, unit, limit])
     return [["measure", "layer", *encoders, "unit", "limit"], *body]
 
 
-def _number(row: dict[str, Any] | None) -> str:
+def _number(row: dict[str, Any] | None, count: int | None) -> str:
     if row is None:
         return ""
+    if row["unit"] == "%":
+        return with_error(row["value"], count)
     if row["unit"] == "nats" and row["value"] > row["limit"]:
         return f"> {row['limit']:.2f} ({row['value']:.2f})"
-    return f"{row['value']:.2f}" if row["unit"] in ("%", "nats") else f"{row['value']:.4f}"
+    return f"{row['value']:.2f}" if row["unit"] == "nats" else f"{row['value']:.4f}"
 
 
 def _measure_notes(results: dict[str, Any]) -> list[Block]:
@@ -174,9 +185,21 @@ def _neighbour_text(results: dict[str, Any]) -> str:
     return text
 
 
-def _rows(table: dict[str, dict[str, float]]) -> list[list[str]]:
+def with_error(accuracy: float, count: int | None) -> str:
+    """An accuracy in % with the standard error of a share of ``count`` test images, if they are known.
+
+    As if one more had been right and one more wrong: 20 of 20 do not prove that all are.
+    """
+    if not count:
+        return f"{accuracy:.2f}"
+    share = (accuracy / 100 * count + 1) / (count + 2)
+    return f"{accuracy:.2f} ± {100 * (share * (1 - share) / (count + 2)) ** 0.5:.2f}"
+
+
+def _rows(table: dict[str, dict[str, float]], results: dict[str, Any]) -> list[list[str]]:
     layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
-    body = [[name, *(f"{row[k]:.2f}" if k in row else "" for k in layers)] for name, row in table.items()]
+    count = results["probe"]["test_images"] if "probe" in results else None
+    body = [[name, *(with_error(row[k], count) if k in row else "" for k in layers)] for name, row in table.items()]
     return [["encoder", *layers], *body]
 
 
@@ -190,6 +213,8 @@ def _markdown(title: str, blocks: list[Block], base: Path) -> str:
         elif kind == "picture":
             path, caption = content
             parts.append(f"![{caption}]({path.relative_to(base).as_posix()})")
+        elif kind == "code":
+            parts.append(f"```python\n{content}\n```")
         else:
             parts.append(content)
     return "\n\n".join(parts) + "\n"
@@ -215,6 +240,8 @@ def _html(title: str, blocks: list[Block]) -> str:
             path, caption = content
             data = base64.b64encode(path.read_bytes()).decode()
             parts.append(f'<p><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"></p>')
+        elif kind == "code":
+            parts.append(f"<pre>{html.escape(content)}</pre>")
         else:
             words = html.escape(content).split("`")
             marked = "".join(f"<code>{w}</code>" if i % 2 else w for i, w in enumerate(words))

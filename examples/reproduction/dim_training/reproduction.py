@@ -1,6 +1,5 @@
 """A recipe's row: the run that makes it, and the table in which it stands beside the published one."""
 
-import csv
 import math
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,9 +9,10 @@ from . import figures, report
 from . import options as opts
 from .continuing import carry_out
 from .errors import BadInput
+from .files import write_text
 from .options import Options
 from .recipe_files import MEASURES, Recipe
-from .run_folder import RunFolder, read_table
+from .run_folder import RunFolder, read_table, write_table
 
 
 class Row(NamedTuple):
@@ -52,7 +52,9 @@ class Row(NamedTuple):
         others = [
             f"{f.name.replace('_', ' ')} {_spelt(f.name, ran[f.name])} instead of {_spelt(f.name, said[f.name])}"
             for f in fields(Options)
-            if f.name not in UNIMPORTANT and not f.metadata["free"] and ran.get(f.name, f.default) != said[f.name]
+            if f.name not in UNIMPORTANT
+            and not f.metadata["free"]
+            and not opts.same(f.name, said[f.name], ran.get(f.name, f.default))
         ]
         return ([] if whole else [self.length]) + others
 
@@ -104,12 +106,9 @@ def write(rows: list[Row], command: str, out: Path) -> str:
     parts.append(f"```bash\n{command}\n```")
     text = "\n\n".join(parts) + "\n"
     out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(text)
+    write_text(out / "table.md", text)
     lines = [_line(row) for row in rows]
-    with (out / "table.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    write_table(out / "table.csv", tuple(lines[0]), lines)
     curves = {row.recipe.name: read_table(row.folder.probes) for row in rows}
     curves = {name: points for name, points in curves.items() if len({point["step"] for point in points}) > 1}
     if curves:

@@ -2,11 +2,15 @@
 
 import csv
 import io
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput
+from .errors import BadInput, unusable
+from .files import write_text
+
+WORDS = ("layer",)  # columns that hold no numbers
 
 
 class RunFolder:
@@ -20,30 +24,37 @@ class RunFolder:
         self.measures = self.path / "measures.csv"
         self.events = self.path / "tensorboard"
         self.checkpoint = self.path / "checkpoint.pt"
+        self.new = self.path / "checkpoint.new.pt"  # for the moment in which the two others change places
+        self.before = self.path / "checkpoint.before.pt"
         self.encoder = self.path / "encoder.pt"
+        self.card = self.path / "encoder.json"
         self.results = self.path / "results.json"
         self.figures = self.path / "figures"
 
+    @property
+    def trained(self) -> bool:
+        """Whether there is something to go on with; a start that was cut short before its first checkpoint is none."""
+        return bool(self.checkpoints)
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Those that are there, the best first."""
+        return [path for path in (self.checkpoint, self.new, self.before) if path.exists()]
+
     def begin(self) -> None:
-        """Make the folder, unless a run lives there already."""
-        if self.checkpoint.exists() or self.config.exists():
+        """Refuse a folder in which a run lives."""
+        if self.trained or self.encoder.exists() or self.results.exists():
             raise BadInput(
                 f"--out {self.path}: expected a folder without a run; it holds one: "
                 "pass --resume to go on with it, or another --out"
             )
-        if self.path.exists() and not self.path.is_dir():
-            raise BadInput(f"--out {self.path}: expected a folder; it is a file")
-        self.path.mkdir(parents=True, exist_ok=True)
 
 
 def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
     """A CSV file of finished rows; none is written where there are no rows."""
     rows = list(rows)
     if rows:
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(path, _lines(columns, rows, head=True))
 
 
 class Table:
@@ -51,33 +62,64 @@ class Table:
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_to_step: int) -> None:
         self.path, self.columns = path, columns
-        kept = [row for row in read_table(path) if _step(row) <= keep_to_step and None not in row.values()]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore", restval="")
+        self.rows: list[dict[str, Any]] = [row for row in read_table(path, columns) if int(row["step"]) <= keep_to_step]
+        self.rewrite()
+
+    def rewrite(self) -> None:
+        """Write all rows anew."""
+        write_text(self.path, _lines(self.columns, self.rows, head=True))
+
+    def add(self, *rows: dict[str, Any]) -> None:
+        """Append rows; floats are written in full, so that they read back bit for bit."""
+        self.rows += [{name: str(value) for name, value in row.items()} for row in rows]
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_lines(self.columns, rows))
+        except OSError as error:
+            raise unusable(self.path, error) from error
+
+
+def _lines(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], *, head: bool = False) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore", restval="")
+    if head:
         writer.writeheader()
-        writer.writerows(kept)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text.getvalue())
-        partial.replace(path)
-        self.rows: list[dict[str, Any]] = list(kept)
-
-    def add(self, **row: Any) -> None:
-        """Append one row; floats are written in full, so that they read back bit for bit."""
-        self.rows.append({name: str(value) for name, value in row.items()})
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n", restval="").writerow(row)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; none if it is not there."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def read_table(path: Path, columns: tuple[str, ...] | None = None) -> list[dict[str, str]]:
+    """The whole rows of a CSV file, none if it is not there; what a crash tore or a disk damaged is left out.
 
-
-def _step(row: dict[str, str]) -> float:
+    Args:
+        path: the file.
+        columns: names to go by, whatever its first line says, and a word on how much is damaged.
+    """
     try:
-        return int(row["step"])
-    except (KeyError, TypeError, ValueError):
-        return float("inf")
+        text = path.read_bytes().decode(errors="replace").replace("\0", "\ufffd")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unusable(path, error) from error
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):  # a number may be cut anywhere and still be a number
+        lines.pop()
+    if not lines:
+        return []
+    head = list(columns or lines[0].strip().split(","))
+    parted = [line.rstrip("\n").split(",") for line in lines[1:]]
+    rows = [dict(zip(head, cells, strict=True)) for cells in parted if len(cells) == len(head)]
+    rows = [row for row in rows if _whole(row)]
+    if columns and len(rows) < len(parted):
+        print(f"train_dim: {path}: {len(parted) - len(rows)} damaged rows are left out", file=sys.stderr)
+    return rows
+
+
+def _whole(row: dict[str, str]) -> bool:
+    try:
+        for name, value in row.items():
+            if value and name not in WORDS:
+                float(value)
+        return int(row["step"]) >= 0
+    except (KeyError, ValueError):
+        return False

@@ -2,52 +2,75 @@
 
 import contextlib
 import ctypes
-import json
-from pathlib import Path
+import io
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from . import checkpoint, loop, measures, report
-from . import options as opts
+from . import checkpoint, files, loop, measures, report
+from .card import card
 from .data import load
 from .errors import BadInput
 from .options import Options
 from .outcome import measure
-from .probes import QuickProbes
 from .run_folder import RunFolder
+from .settle import settle
+from .team import Team
+from .trainer import Trainer
 
 
-def conduct(options: Options, *, resume: bool) -> None:
-    """Train (or go on training), then probe and report, unless that is done already."""
+def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *, shrink: bool = False) -> None:
+    """Train, then probe and report, unless that is done already. The folder is held by the caller.
+
+    Args:
+        options: of the run.
+        team: the processes that train it.
+        state: the checkpoint to go on from; a new run where there is none.
+        shrink: whether a batch larger than the data may shrink.
+    """
     measures.check(options)
-    device = prepare(options)
-    images = load(options)
-    trainer = loop.Trainer(options, images, device)
+    device = team.together(lambda: prepare(options, team))
+    images = team.in_turn(lambda: load(options))
+    settled = team.together(lambda: settle(options, images, processes=team.size, shrink=shrink))
+    if settled.batch != options.batch:
+        team.say(f"--batch {settled.batch} instead of {options.batch}: there are {len(images.train.pixels)} images")
+    trainer = team.together(lambda: Trainer(settled, images, device, team))
+    options = settled
+    if len(set(team.of_all(trainer.fingerprint))) > 1:
+        raise BadInput("--root: expected the same images in every process; they differ")
     folder = RunFolder(options.out)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    opts.save(options, folder.config)
-    print(
+    team.say(
         f"{report.name_of(vars(options))} on {options.data}: {len(images.train.labels):,} images, run in {folder.path}"
     )
-    if resume:
-        trainer.load_state_dict(checkpoint.read(folder.checkpoint))
-    else:
-        checkpoint.write(folder.checkpoint, trainer.state_dict())
-    writer = _tensorboard(folder.events, trainer.step)
-    try:
-        loop.run(trainer, folder, QuickProbes(options, images, folder, writer), writer)
-    finally:
-        if writer:
-            writer.close()
-    partial = folder.encoder.with_name("encoder.pt.partial")
-    torch.save({k: v.cpu() for k, v in trainer.encoder.state_dict().items()}, partial)
-    partial.replace(folder.encoder)
-    measure(trainer, folder)
-    publish(folder)
+    if state:
+        team.together(lambda: trainer.load_state_dict(state))
+    first = None if state else trainer.state_dict()
+
+    def begin() -> None:
+        files.write_json(folder.config, asdict(options))
+        if first:
+            checkpoint.write(folder, first)
+
+    team.together(begin if team.rank == 0 else lambda: None)
+    loop.run(trainer, folder)
+    team.leave()
+    if team.rank == 0:
+        keep(trainer, folder)
+        measure(trainer, folder)
+        publish(folder)
 
 
-def prepare(options: Options) -> torch.device:
+def keep(trainer: Trainer, folder: RunFolder) -> None:
+    """The encoder alone, as a plain state dict, and what it takes."""
+    buffer = io.BytesIO()
+    torch.save({k: v.cpu() for k, v in trainer.encoder.state_dict().items()}, buffer)
+    files.write_bytes(folder.encoder, buffer.getvalue())
+    channels, side = trainer.images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
+    files.write_json(folder.card, card(trainer.options, channels, side))
+
+
+def prepare(options: Options, team: Team) -> torch.device:
     """The device to train on, with what makes it fast."""
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -57,8 +80,12 @@ def prepare(options: Options) -> torch.device:
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if team.size > 1 and name not in ("cpu", "cuda"):
+        raise BadInput(f"--device {name}: expected cpu or cuda with several processes, each of which takes its own GPU")
     try:
         device = torch.device(name)
+        if team.size > 1 and name == "cuda":
+            device = torch.device("cuda", torch.cuda.current_device())
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise BadInput(
@@ -79,20 +106,11 @@ def keep_memory() -> None:
 
 def publish(folder: RunFolder) -> None:
     """Write the report, with the row of the supervised run where there is one."""
-    results = json.loads(folder.results.read_text())
+    results = files.read_json(folder.results)
     with_labels = RunFolder(folder.path / "supervised").results
     if with_labels.exists():
-        results["probes"]["supervised"] = json.loads(with_labels.read_text())["probes"].get("trained")
+        results["probes"]["supervised"] = files.read_json(with_labels)["probes"].get("trained")
     report.write(folder, results)
     for name, row in report.accuracy_table(results).items():
         print(f"  {name:<16}" + "   ".join(f"{layer} {accuracy:5.2f}" for layer, accuracy in row.items()))
     print(f"  report: {folder.path / 'report.html'}")
-
-
-def _tensorboard(path: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        print("  (no TensorBoard events: the package is not installed)")
-        return None
-    return SummaryWriter(str(path), purge_step=step + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 
 import torch
@@ -54,17 +55,24 @@ class Critic(nn.Module, ABC):
         self.check(local, global_)
         return self.score_rows(rows.local, rows.global_, rows.pairing)
 
-    def check(self, local: Tensor, global_: Tensor) -> None:
-        """Raise unless features, or rows of them, have the channels and the dtype of this critic."""
-        for name, features, dim in (("local", local, self.local_dim), ("global_", global_, self.global_dim)):
+    def check(self, local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> None:
+        """Raise unless features, or rows of them, have the channels, the dtype and the device of this critic.
+
+        Args:
+            local: local features.
+            global_: global features.
+            names: of both, for messages.
+        """
+        for name, features, side in ((names[0], local, "local_dim"), (names[1], global_, "global_dim")):
+            dim = getattr(self, side)
             if features.shape[1] != dim:
                 hint = "; channels come second, permute it" if dim in features.shape[2:] else ""
                 raise ValueError(
-                    f"{name} must have {dim} channels, the {'local_dim' if name == 'local' else 'global_dim'} of this "
-                    f"critic, got {features.shape[1]} from {shape_of(features)}{hint}"
+                    f"{name} must have {dim} channels, the {side} of this critic, got {features.shape[1]} from "
+                    f"{shape_of(features)}{hint}"
                 )
         if self.checks_dtype:
-            check_module_dtype(self, local=local, global_=global_)
+            check_module_dtype(self, **dict(zip(names, (local, global_), strict=True)))
 
     @abstractmethod
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
@@ -119,14 +127,22 @@ class PairwiseCritic(Critic):
                     f"critic must score each pair by itself, got {type(part).__name__} at {name!r}, whose statistics "
                     "would be those of a tile of pairs; use a layer norm"
                 )
+        _check_signature(module)
         self.module = module
         # Inputs of both sides, and a hidden layer or two of about their size.
         if floats_per_pair is None:
-            floats_per_pair = 4 * (local_dim + global_dim)
+            floats_per_pair = 4 * (self.local_dim + self.global_dim)
         self.floats_per_pair = check_positive("floats_per_pair", floats_per_pair)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
-        return DenseScores(self._score_pairs, global_, local, pairing, floats_per_pair=self.floats_per_pair)
+        return DenseScores(
+            self._score_pairs,
+            global_,
+            local,
+            pairing,
+            floats_per_pair=self.floats_per_pair,
+            parameters=self.module.parameters(),
+        )
 
     def _score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         shape = torch.broadcast_shapes(query.shape[:-1], key.shape[:-1])  # type: ignore[no-untyped-call]
@@ -143,3 +159,14 @@ class PairwiseCritic(Critic):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, floats_per_pair={self.floats_per_pair}"
+
+
+def _check_signature(module: nn.Module) -> None:
+    """Raise ``TypeError`` if the module cannot be called with rows of either side."""
+    try:
+        inspect.signature(module.forward).bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"critic must take local rows and global rows, module(local, global_), which {type(module).__name__} does "
+            f"not: {error}"
+        ) from error

@@ -40,7 +40,7 @@ class GlobalBaseline(nn.Module):
     def __init__(self, global_dim: int, *, units: int = 256) -> None:
         super().__init__()
         self.global_dim = check_positive("global_dim", global_dim)
-        check_positive("units", units)
+        units = check_positive("units", units)
         self.layers = nn.Sequential(nn.Linear(global_dim, units), nn.ReLU(), nn.Linear(units, 1))
 
     def forward(self, global_: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive
+from infomax._precision import place
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import DenseScores
@@ -54,13 +55,13 @@ class ConcatCritic(Critic):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
-        check_positive("units", units)
+        units = check_positive("units", units)
         self.local_layer = nn.Linear(local_dim, units)
         self.global_layer = nn.Linear(global_dim, units, bias=False)
         self.rest = nn.Sequential(nn.ReLU(), nn.Linear(units, units), nn.ReLU(inplace=True), nn.Linear(units, 1))
         # The sum of the two halves, its relu, and the second layer's output.
         self.floats_per_pair = 3 * units
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> DenseScores:
         return DenseScores(
@@ -69,6 +70,7 @@ class ConcatCritic(Critic):
             self.local_layer(local),
             pairing,
             floats_per_pair=self.floats_per_pair,
+            parameters=self.rest.parameters(),
         )
 
     def _score_pairs(self, query: Tensor, key: Tensor) -> Tensor:

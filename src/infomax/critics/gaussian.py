@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
-from infomax._precision import widened
+from infomax._precision import place, widened
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
@@ -70,12 +70,12 @@ class GaussianCritic(Critic):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
-        check_positive("units", units)
+        units = check_positive("units", units)
         self.spread = check_number("spread", spread, above=0)
         self.hidden = nn.Sequential(nn.Linear(local_dim, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU())
         self.mean = nn.Linear(units, global_dim)
         self.log_variance = nn.Linear(units, global_dim)
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def conditional(self, local: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of a global given each local row: (K, c) to (K, d) and (K, d), float32 at least."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
-from infomax._precision import widened
+from infomax._precision import place, widened
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
@@ -75,8 +75,8 @@ class LipschitzLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        check_positive("in_features", in_features)
-        check_positive("out_features", out_features)
+        in_features = check_positive("in_features", in_features)
+        out_features = check_positive("out_features", out_features)
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(out_features, in_features)))
         self.bias = nn.Parameter(torch.zeros(out_features))
 
@@ -138,11 +138,11 @@ class LipschitzCritic(Critic):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(local_dim, global_dim)
-        check_positive("units", units)
+        units = check_positive("units", units)
         self.radius = check_number("radius", radius, above=0)
         self.local_projection = _projection(local_dim, units)
         self.global_projection = _projection(global_dim, units)
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         query, key = self.global_projection(global_), self.local_projection(local)

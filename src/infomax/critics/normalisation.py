@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from infomax._precision import widened
-from infomax.pairs.processes import gather_equal, several_processes
+from infomax._transforms import transformed
+from infomax.pairs.processes import Processes
 
 __all__ = ["BatchNorm", "unit_length"]
 
@@ -20,45 +21,63 @@ def unit_length(rows: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` on rows; with ``over_processes`` its statistics are those of all processes' rows.
+    """`torch.nn.BatchNorm1d` on rows; with ``processes`` its statistics are those of all processes' rows.
 
     `torch.nn.SyncBatchNorm` does the same on accelerators alone.
 
     Args:
-        features: channels of a row.
+        features: channels of a row; options of `torch.nn.BatchNorm1d` follow it.
 
     Shapes:
         (K, features) to (K, features).
     """
 
-    over_processes: bool = False
+    processes: Processes | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
-        if not (self.over_processes and self.training and several_processes()):
-            if self.training and len(rows) == 1:
-                raise ValueError(
-                    "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or "
-                    ".eval() the critic"
-                )
+        if self.processes is None or not (self.training and self.processes.several):
+            if self.training:
+                _check_two(rows)
+                if self.track_running_stats and transformed():
+                    raise NotImplementedError(
+                        "batch norm in training mode records statistics, which it cannot under torch.func (grad, jvp, "
+                        "vmap, ...); .eval() the loss, or use critic='bilinear' or 'cosine'"
+                    )
             return super().forward(rows)
         wide = widened(rows)
         ours = wide.mean(0) if len(wide) else wide.sum(0)
         spread = (wide - ours).square().sum(0)
-        everybody = gather_equal(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
+        everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
-        mean = (count * means).sum(0) / total
-        variance = (spreads + count * (means - mean).square()).sum(0) / total
-        if self.track_running_stats:
-            self._record(mean.detach(), variance.detach() * total / (total - 1).clamp_min(1))
+        mean = (count * means).sum(0) / total.clamp_min(1)
+        variance = (spreads + count * (means - mean).square()).sum(0) / total.clamp_min(1)
+        if self.track_running_stats and new:
+            self._record(mean.detach(), variance.detach(), total)
         normalised = (wide - mean) * (variance + self.eps).rsqrt()
-        return (normalised * self.weight + self.bias).to(rows.dtype)
+        if self.affine:
+            normalised = normalised * self.weight + self.bias
+        return normalised.to(rows.dtype)
 
     @torch.no_grad()
-    def _record(self, mean: Tensor, variance: Tensor) -> None:
+    def _record(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
+        """Record the statistics, unless too few rows have any: all processes raise an error then."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
-        self.num_batches_tracked.add_(1)
-        rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), rate)
+        enough = total > 1
+        self.num_batches_tracked.add_(enough)
+        rate = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.clamp_min(1)
+        unbiased = variance * total / (total - 1).clamp_min(1)
+        for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running.copy_(torch.where(enough, running.lerp(found.to(running.dtype), rate), running))
+
+
+def _check_two(rows: Tensor) -> None:
+    message = (
+        "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or .eval() the "
+        "critic"
+    )
+    if torch.compiler.is_compiling():  # a mask may decide; checked when the graph runs
+        torch._check(len(rows) > 1, lambda: message)  # noqa: SLF001
+    elif len(rows) == 1:
+        raise ValueError(message)

@@ -40,8 +40,8 @@ class Projection(nn.Module):
 
     def __init__(self, in_features: int, units: int, *, layer_norm: bool = True) -> None:
         super().__init__()
-        check_positive("in_features", in_features)
-        check_positive("units", units)
+        in_features = check_positive("in_features", in_features)
+        units = check_positive("units", units)
         self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm brings the bias
         self.norm = BatchNorm(units)
         self.output = nn.Linear(units, units)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from torch import nn
 
-from infomax._checks import check_positive
-from infomax.encoders.layers import Conv, convolutions, fully_connected
+from infomax._checks import check_positive, check_sizes
+from infomax.encoders.layers import Conv, check_layers, convolutions, fully_connected
 from infomax.encoders.staged import StagedEncoder
 
 __all__ = ["ConvEncoder"]
@@ -74,17 +75,16 @@ class ConvEncoder(StagedEncoder):
         input_channels: int = 3,
         global_dim: int = 64,
     ) -> None:
-        size = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
-        if len(size) != 2:
+        sides = check_sizes("input_size", [input_size] * 2 if isinstance(input_size, Integral) else input_size)
+        if len(sides) != 2:
             raise ValueError(f"input_size must be one number or (height, width), got {input_size!r}")
-        for side in size:
-            check_positive("input_size", side)
-        check_positive("input_channels", input_channels)
-        check_positive("global_dim", global_dim)
+        size = (sides[0], sides[1])
+        input_channels = check_positive("input_channels", input_channels)
+        global_dim = check_positive("global_dim", global_dim)
+        local, conv = check_layers("local", local), check_layers("conv", conv)
         if not local:
             raise ValueError("local must hold at least one layer: its last one gives the local map")
-        if not fc or min(fc) < 1:
-            raise ValueError(f"fc must hold at least one width, each at least 1, got {list(fc)}")
+        fc = check_sizes("fc", fc)
 
         to_local, local_size = convolutions(local, input_channels, size)
         to_conv, last_size = convolutions(conv, local[-1].channels, local_size, first=len(local) + 1)

@@ -47,9 +47,11 @@ class StridedCrops(nn.Module):
 
     def __init__(self, encoder: nn.Module, crop_size: int, stride: int | None = None) -> None:
         super().__init__()
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
         self.encoder = encoder
         self.crop_size = check_positive("crop_size", crop_size)
-        self.stride = max(1, crop_size // 2) if stride is None else check_positive("stride", stride)
+        self.stride = max(1, self.crop_size // 2) if stride is None else check_positive("stride", stride)
 
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Number of crops along each axis of an image of this spatial size.

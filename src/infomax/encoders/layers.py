@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from torch import nn
 
-__all__ = ["Conv", "convolutions", "fully_connected", "shrink"]
+from infomax._checks import check_integer, check_positive, check_sizes
+
+__all__ = ["Conv", "check_layers", "convolutions", "fully_connected", "shrink"]
 
 
 class Conv(NamedTuple):
@@ -31,6 +33,33 @@ class Conv(NamedTuple):
     stride: int = 1
     padding: int = 1
     pool: tuple[int, int] | None = None
+
+
+def check_layers(name: str, layers: object) -> tuple[Conv, ...]:
+    """Return layers whose options are Python integers of the right size, or raise.
+
+    Args:
+        name: the argument, for the message.
+        layers: what the user gave.
+
+    Raises:
+        TypeError: no sequence of :class:`Conv`, or an option that is no integer.
+        ValueError: an option out of range.
+    """
+    if not isinstance(layers, Sequence) or not all(isinstance(layer, Conv) for layer in layers):
+        raise TypeError(f"{name} must be a sequence of Conv, got {layers!r}")
+    checked = []
+    for layer in layers:
+        channels, kernel, stride = (
+            check_positive(f"{name}: {option}", value)
+            for option, value in (("channels", layer.channels), ("kernel", layer.kernel), ("stride", layer.stride))
+        )
+        padding = check_integer(f"{name}: padding", layer.padding, at_least=0)
+        pool = None if layer.pool is None else check_sizes(f"{name}: pool", layer.pool, at_least=2)
+        if pool is not None and len(pool) > 2:
+            raise ValueError(f"{name}: pool must be (kernel, stride), got {layer.pool}")
+        checked.append(Conv(channels, kernel, stride, padding, None if pool is None else (pool[0], pool[1])))
+    return tuple(checked)
 
 
 def convolutions(

@@ -69,6 +69,8 @@ class Estimator(nn.Module, ABC):
     """Whether scores must be log densities of a global given a local, as :class:`~infomax.GaussianCritic`'s are."""
     needs_lipschitz: bool = False
     """Whether scores must come from a Lipschitz critic, as :class:`~infomax.LipschitzCritic`'s do."""
+    fits_density: bool = False
+    """Whether the loss fits the density of a global given a local: a global that learned from it would collapse."""
     needs_two_critics: bool = False
     """Whether a call takes the scores of a second critic, which a loss with one critic does not have."""
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
-from infomax.estimators.base import Estimator
+from infomax._checks import check_number
+from infomax.estimators.base import Bound, Estimator
 from infomax.estimators.means import mean_joint
 from infomax.scores import PairScores
 from infomax.scores.reductions import softplus
 
-__all__ = ["InfoNCE", "infonce_estimate", "infonce_loss"]
+__all__ = ["InfoNCE", "infonce_estimate", "infonce_loss", "plug_in_estimate"]
 
 
-def infonce_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
+def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: str = "mean") -> Tensor:
     r"""Cross-entropy of picking the joint pair among that global's marginal ones.
 
     .. math:: \frac{1}{J} \sum_{(y, x)} \Big[ \log\Big(e^{T(x, y)} + \sum_{x^-} e^{T(x^-, y)}\Big) - T(x, y) \Big]
@@ -23,8 +25,19 @@ def infonce_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     the marginal scores, so no (N P) x (N P) table of logits exists. Prefer it when many negatives are at hand: its
     estimate cannot exceed log(1 + K).
 
+    With an ``anchor`` a there is one more class, "none of them is joint", whose score is the constant
+    :math:`c = \log a (1 + K)`. It is the right answer where a global meets marginal locals only:
+
+    .. math:: \frac{1}{J} \sum_{(y, x)} \Big[ \log\Big(e^c + e^{T(x, y)} + \sum_{x^-} e^{T(x^-, y)}\Big) - T(x, y) \Big]
+        + \frac{a}{J} \sum_{(y, x)} \log\Big(1 + \frac{1 + K}{K} \sum_{x^-} e^{T(x^-, y) - c}\Big)
+
+    InfoNCE leaves a constant per global open. The anchor fixes it, so that the best critic is the log density ratio
+    itself, and :func:`plug_in_estimate` reads the information off it. The anchor does not improve representations.
+
     Args:
         scores: joint scores (J,) and reductions over the K marginal pairs of each of M globals.
+        anchor: a, how much more often than a joint local there is none; None for no such class. 1 is a good choice, and
+            InfoNCE itself is the limit of a small one.
         reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
             globals have as many pairs.
 
@@ -32,12 +45,14 @@ def infonce_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
         Scalar, or (M,), float32 (float64 for float64 scores); no unit.
 
     Numerics:
-        Finite for every finite score. A constant added to all scores of one global changes nothing. A global without
-        marginal pairs contributes 0.
+        Finite for every finite score. Without an anchor, a constant added to all scores of one global changes nothing.
+        A global without marginal pairs contributes 0.
 
     Source:
         Hjelm et al. 2019 (Deep InfoMax), eq. 5; van den Oord et al. 2018 (CPC), eq. 4. The authors' code masks a
-        global's own example with a score of -10; here it is left out exactly.
+        global's own example with a score of -10; here it is left out exactly. The anchor: Ryu et al. 2025 (Contrastive
+        Predictive Coding Done Right). There, all candidates are drawn anew where none is joint; here the K marginal
+        ones, the factor (1 + K) / K stands in for the one that is missing, and the optimum is exact up to O(1 / K^2).
 
     Example:
         >>> import torch
@@ -46,7 +61,15 @@ def infonce_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
         tensor(1.3863)
     """
     joint, marginal = scores.reduce("logsumexp")
-    return mean_joint(scores, softplus(scores.per_joint(marginal) - joint), reduction)
+    if anchor is None:
+        return mean_joint(scores, softplus(scores.per_joint(marginal) - joint), reduction)
+    check_number("anchor", anchor, above=0)
+    count = scores.count().to(joint.dtype)
+    constant = math.log(anchor) + count.log1p()
+    some_joint = softplus(scores.per_joint(torch.logaddexp(marginal, constant)) - joint)
+    none_joint = softplus(marginal + (1.0 + count).log() - count.clamp_min(1.0).log() - constant)
+    losses = some_joint + anchor * scores.per_joint(none_joint)
+    return mean_joint(scores, losses.masked_fill(scores.per_joint(count == 0), 0.0), reduction)
 
 
 def infonce_estimate(scores: PairScores) -> Tensor:
@@ -78,8 +101,42 @@ def infonce_estimate(scores: PairScores) -> Tensor:
     return ceiling - infonce_loss(scores)
 
 
+def plug_in_estimate(scores: PairScores) -> Tensor:
+    r"""Mutual information in nats by a critic that has learned the log density ratio itself: the mean joint score.
+
+    .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} T(x, y)
+
+    No bound: it is as good as the critic, and a critic whose scores are off by a constant is off by it. Its variance is
+    low. Read so a critic that InfoNCE trained with an ``anchor``.
+
+    Args:
+        scores: joint scores.
+
+    Returns:
+        Scalar in nats, dtype as :func:`infonce_loss`.
+
+    Source:
+        Ryu et al. 2025 (Contrastive Predictive Coding Done Right).
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.plug_in_estimate(F.dense_scores(2.0 * torch.eye(4)))
+        tensor(2.)
+    """
+    return scores.joint().mean()
+
+
 class InfoNCE(Estimator):
     """Pick the joint pair among a global's marginal ones: :func:`~infomax.functional.infonce_loss`.
+
+    Args:
+        anchor: weight of one more class, "none of them is joint", which fixes the scores' constants; None for no such
+            class. With one, scores become log density ratios, :func:`~infomax.functional.plug_in_estimate` reads them,
+            and the estimate is no bound.
+
+    Raises:
+        ValueError: the anchor is not positive and finite.
 
     Example:
         >>> import torch
@@ -92,14 +149,24 @@ class InfoNCE(Estimator):
     bias = "down, at most log(1 + K)"
     variance = "low"
 
+    def __init__(self, *, anchor: float | None = None) -> None:
+        super().__init__()
+        self.anchor = None if anchor is None else check_number("anchor", anchor, above=0)
+        if anchor is not None:
+            self.bound: Bound = "none"
+            self.bias = "none but the critic's own"
+
     def forward(self, scores: PairScores) -> Tensor:
-        return infonce_loss(scores)
+        return infonce_loss(scores, anchor=self.anchor)
 
     def estimate(self, scores: PairScores) -> Tensor:
-        return infonce_estimate(scores)
+        return infonce_estimate(scores) if self.anchor is None else plug_in_estimate(scores)
 
     def per_global(self, scores: PairScores) -> Tensor:
-        return infonce_loss(scores, reduction="none")
+        return infonce_loss(scores, anchor=self.anchor, reduction="none")
 
     def ceiling(self, negatives: float) -> float:
-        return math.log1p(negatives)
+        return math.log1p(negatives) if self.anchor is None else math.inf
+
+    def extra_repr(self) -> str:
+        return "" if self.anchor is None else f"anchor={self.anchor}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from infomax._checks import check_choice
@@ -83,7 +82,7 @@ def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     joint_part = mean_joint(scores, softplus(-joint), reduction)
     if reduction == "mean":
         return joint_part + marginal.sum() / joint.numel()
-    return joint_part + marginal / torch.bincount(scores.pairing.joint_query, minlength=len(marginal))
+    return joint_part + marginal / scores.pairing.joint_count()
 
 
 class JensenShannon(Estimator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from infomax._checks import check_floating, shape_of
 from infomax.estimators.average import LogAverage
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
@@ -45,6 +46,9 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
         >>> F.mine_loss(F.dense_scores(torch.zeros(4, 4)), log_average=torch.tensor(0.0))
         tensor(0.)
     """
+    check_floating("log_average", log_average)
+    if log_average.numel() != 1:
+        raise ValueError(f"log_average must be a scalar, got {shape_of(log_average)}")
     joint, marginal = scores.reduce("logsumexp")
     log_mean = log_mean_exp_marginal(scores, marginal)
     weight = (log_mean - log_average).clamp_max(_LARGEST_LOG_WEIGHT)

@@ -93,7 +93,7 @@ class ScoreRegularised(Estimator):
         self.clip = None if clip is None else check_number("clip", clip, above=0)
         self.soft = soft
         inner = self.estimator
-        for fact in ("needs_density", "needs_lipschitz", "needs_two_critics"):
+        for fact in ("needs_density", "fits_density", "needs_lipschitz", "needs_two_critics"):
             setattr(self, fact, getattr(inner, fact, False))
         self.optimum = getattr(inner, "optimum", None)
         self.directional = getattr(inner, "directional", True)

@@ -112,8 +112,9 @@ class CLUB(Estimator):
     """A bound from above by a conditional density: :func:`~infomax.functional.club_estimate`.
 
     The loss fits the density by maximum likelihood (:func:`~infomax.functional.likelihood_loss`): give it features
-    without a gradient. To make the information of features *small*, minimise :meth:`estimate` by them and this loss
-    by the density, in turn.
+    without a gradient. A loss such as :class:`~infomax.LocalDIMLoss` refuses globals that have one, because an encoder
+    makes them easy to predict by making them constant. To make the information of features *small*, minimise
+    :meth:`estimate` by them and this loss by the density, in turn.
 
     Example:
         >>> import torch
@@ -126,6 +127,7 @@ class CLUB(Estimator):
 
     bound = "upper"
     needs_density = True
+    fits_density = True
     optimum = None  # the log density of a global given a local
     bias = "up, by the reverse KL divergence"
     variance = "grows with the spread of log densities"
@@ -157,6 +159,7 @@ class LeaveOneOut(Estimator):
 
     bound = "upper"
     needs_density = True
+    fits_density = True
     optimum = None  # the log density of a global given a local
     bias = "up, vanishing with K"
     variance = "moderate"

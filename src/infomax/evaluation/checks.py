@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,16 @@ from torch import Tensor
 from infomax._checks import check_floating, check_same_device, shape_of
 from infomax._precision import widened
 
-__all__ = ["Labelled", "check_batch", "check_frozen", "check_images", "check_labelled", "check_labels", "check_rows"]
+__all__ = [
+    "Labelled",
+    "check_batch",
+    "check_frozen",
+    "check_images",
+    "check_labelled",
+    "check_labels",
+    "check_rows",
+    "check_values",
+]
 
 
 class Labelled(NamedTuple):
@@ -48,12 +57,22 @@ def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.d
     if len(features) < at_least:
         what = "one example" if at_least == 1 else f"{at_least} examples"
         raise ValueError(f"{name} must hold at least {what}, got {len(features) or 'none'}")
+    check_values(**{name: features})
+    features = features.detach()  # nothing before them learns
     rows = widened(features) if dtype is None else features.to(dtype)
     if not _finite(rows):
         if rows is not features and _finite(features):
             raise ValueError(f"{name} must fit into {rows.dtype}, got values of larger magnitude; rescale the features")
         raise ValueError(f"{name} must be finite, got NaN or infinity; did the training diverge?")
     return rows
+
+
+def check_values(**tensors: Tensor) -> None:
+    """Raise ``ValueError`` unless tensors, given by the name of the argument, are dense and hold values."""
+    for name, value in tensors.items():
+        if value.is_meta or value.layout != torch.strided or value.ndim == 0:
+            kind = "a tensor on the meta device" if value.is_meta else f"layout {value.layout}, {value.ndim} axes"
+            raise ValueError(f"{name} must be a dense tensor that holds an example per row, got {kind}")
 
 
 def check_frozen(train_features: Tensor, test_features: Tensor, *, at_least: int) -> tuple[Tensor, Tensor]:
@@ -133,12 +152,23 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
 
 
 def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images in a dtype that an encoder takes, with labels that fit or None.
+    """Raise unless these are images that an encoder takes, or a dict of tensors, with labels that fit or None.
 
     Raises:
         TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.
-        ValueError: labels that are not one per image.
+        ValueError: labels that are not one per example, tensors of a dict that differ in number.
     """
+    if isinstance(images, Mapping):
+        tensors = {key: value for key, value in images.items() if isinstance(value, Tensor) and value.ndim}
+        if not tensors:
+            raise TypeError(
+                "data must give dicts that hold tensors, one row per example, got "
+                f"{', '.join(f'{key} ({type(value).__name__})' for key, value in images.items()) or 'an empty one'}"
+            )
+        if len({len(value) for value in tensors.values()}) > 1:
+            shapes = ", ".join(f"{key} {shape_of(value)}" for key, value in tensors.items())
+            raise ValueError(f"data must give dicts whose tensors have one row per example, got {shapes}")
+        images, transformed = next(iter(tensors.values())), True
     for name, value in (("images", images), ("labels", labels)):
         if not isinstance(value, Tensor) and not (name == "labels" and value is None):
             raise TypeError(
@@ -150,14 +180,16 @@ def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
             "images are torch.uint8, and the scaling that the encoder was trained with is not known; pass it as "
             "transform, for instance transform=lambda images: images.float() / 255"
         )
+    check_values(images=images)
     if labels is not None:
         check_labels(images, labels)
 
 
 def check_labels(images: Tensor, labels: Tensor) -> None:
     """Raise unless there is one integer label per image."""
-    if labels.is_floating_point() or labels.is_complex():
+    if labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
         raise TypeError(f"labels must be integer class numbers, got {labels.dtype}; convert them with .long()")
+    check_values(images=images, labels=labels)
     if labels.ndim != 1 or images.ndim == 0 or len(labels) != len(images):
         one_hot = labels.ndim == 2 and images.ndim > 0 and len(labels) == len(images)
         raise ValueError(
@@ -183,9 +215,11 @@ def _check_pair(train: Tensor, test: Tensor) -> None:
 
 def _labelled(name: str, features: object, labels: object, dtype: torch.dtype | None) -> Labelled:
     given = check_floating(f"{name}_features", features)
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"{name}_labels must be a tensor of integer class numbers, got {kind}")
+    check_values(**{f"{name}_labels": labels})
+    labels = labels.long()
     if given.ndim != 2 or labels.ndim != 1 or len(given) != len(labels):
         raise ValueError(
             f"{name}_features and {name}_labels must have shapes (N, D) and (N,), got {shape_of(given)} and "

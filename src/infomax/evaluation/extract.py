@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax.evaluation.checks import check_batch, check_labels
-from infomax.features.modes import evaluating
+from infomax._modes import evaluating
+from infomax._precision import check_device
+from infomax.evaluation.checks import check_batch, check_labels, check_values
 from infomax.features.tapping import taps
 
 __all__ = ["Data", "Extracted", "Progress", "extract_features"]
 
-Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Iterable[Any]"
-"""Images; images and labels; or an iterable of such batches, for instance a `DataLoader`."""
+Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Mapping[str, Tensor] | Iterable[Any]"
+"""Images; images and labels; a dict of what the encoder takes; or an iterable of such batches, as a `DataLoader`."""
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
 """Called with what is being done, how many steps are done and how many there are (None: not known)."""
@@ -41,8 +42,9 @@ def extract_features(
     *,
     batch_size: int = 512,
     device: torch.device | str | None = None,
-    transform: Callable[[Tensor], Tensor] | None = None,
+    transform: Callable[[Any], Any] | None = None,
     progress: Progress | None = None,
+    label_key: str = "labels",
 ) -> Extracted:
     """Run a frozen encoder over a data set and keep what named layers return.
 
@@ -51,8 +53,8 @@ def extract_features(
 
     Args:
         encoder: any `nn.Module`.
-        data: images (N, ...), or a pair of images and labels (N,), or an iterable of such batches: a
-            `DataLoader`.
+        data: images (N, ...), or a pair of images and labels (N,), or a dict of tensors (N, ...) that are the
+            encoder's keyword arguments; or an iterable of such batches: a `DataLoader`.
         layers: names of layers as `infomax.features.tap` takes them (empty for the encoder's output), or a
             mapping from names of your choice to them.
         batch_size: images a call, where ``data`` are tensors.
@@ -60,15 +62,16 @@ def extract_features(
         transform: what to do with each batch of images first, on that device: for images kept as uint8, the
             scaling used in training.
         progress: called after each batch with ``"features"``, batches done and batches in all.
+        label_key: where a dict holds the labels, if it does; the encoder does not get them.
 
     Returns:
         `Extracted`: features by layer, each flattened to (N, D), float32, on the CPU; and labels.
 
     Raises:
-        TypeError: uint8 images without a ``transform``, batches that are not images or (images, labels),
-            labels that are not integers.
+        TypeError: uint8 images without a ``transform``, batches that are not images, (images, labels) or a dict of
+            tensors, labels that are not integers.
         ValueError: no data, images and labels that differ in number, labels in some batches only, a layer
-            that the encoder does not have.
+            that the encoder does not have, or one whose width differs from batch to batch.
 
     Example:
         >>> from infomax import encoders
@@ -77,26 +80,39 @@ def extract_features(
         >>> features, labels = extract_features(encoder, (images, labels), layers=("fc", "y"))
         >>> {layer: tuple(values.shape) for layer, values in features.items()}
         {'fc': (6, 1024), 'y': (6, 64)}
+
+        A dict of tensors holds keyword arguments, as those that Hugging Face encoders take:
+
+        >>> batch = {"images": images, "labels": labels}
+        >>> extract_features(encoder, batch, ["y"]).labels
+        tensor([0, 1, 2, 3, 4, 5])
     """
-    check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
+    if transform is not None and not callable(transform):
+        raise TypeError(f"transform must be a function of a batch of images, got {type(transform).__name__}")
+    if isinstance(data, Tensor):
+        check_values(data=data)
     reader = taps(encoder, layers)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
+    device = check_device(device)
     kept: dict[str, list[Tensor]] = {}
     kept_labels: list[Tensor] = []
     total = _number_of_batches(data, batch_size)
     done = 0
     try:
         with evaluating(encoder), torch.no_grad():
-            for images, labels in _batches(data, batch_size):
-                check_batch(images, labels, transformed=transform is not None)
+            for inputs, labels in _batches(data, batch_size, label_key):
+                check_batch(inputs, labels, transformed=transform is not None)
                 if done and (labels is None) == bool(kept_labels):
                     raise ValueError("data must have labels in every batch or in none")
                 if labels is not None:
                     kept_labels.append(labels.cpu().long())
-                images = images.to(device)
-                for layer, output in reader(transform(images) if transform else images).items():
-                    kept.setdefault(layer, []).append(_rows(layer, output, len(images)))
+                examples, given = _examples(inputs), _moved(inputs, device)
+                given = transform(given) if transform else given
+                outputs = reader(**given) if isinstance(given, Mapping) else reader(given)
+                for layer, output in outputs.items():
+                    kept.setdefault(layer, []).append(_rows(layer, output, examples))
                 done += 1
                 if progress is not None:
                     progress("features", done, total)
@@ -104,14 +120,13 @@ def extract_features(
         reader.remove()
     if done == 0:
         raise ValueError("data must hold at least one example, got none")
-    features = {layer: torch.cat(kept.pop(layer)) for layer in list(kept)}
+    features = {layer: _joined(layer, kept.pop(layer)) for layer in list(kept)}
     return Extracted(features, torch.cat(kept_labels) if kept_labels else None)
 
 
 def _number_of_batches(data: Data, batch_size: int) -> int | None:
-    if isinstance(data, Tensor) or _is_pair(data):
-        images = data if isinstance(data, Tensor) else data[0]  # type: ignore[index]
-        return -(-len(images) // batch_size)
+    if isinstance(data, (Tensor, Mapping)) or _is_pair(data):
+        return -(-_examples(data[0] if _is_pair(data) else data) // batch_size)  # type: ignore[index]
     try:
         return len(data)  # type: ignore[arg-type]
     except TypeError:  # an iterable without a length
@@ -122,10 +137,29 @@ def _is_pair(data: Any) -> bool:
     return isinstance(data, (tuple, list)) and len(data) == 2 and all(isinstance(item, Tensor) for item in data)
 
 
-def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+def _examples(inputs: Any) -> int:
+    tensors = inputs.values() if isinstance(inputs, Mapping) else [inputs]
+    return next((len(value) for value in tensors if isinstance(value, Tensor) and value.ndim), 0)
+
+
+def _moved(inputs: Any, device: torch.device | str) -> Any:
+    if isinstance(inputs, Mapping):
+        return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in inputs.items()}
+    return inputs.to(device)
+
+
+def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, Any]]:
     if isinstance(data, Tensor):
         for start in range(0, len(data), batch_size):
             yield data[start : start + batch_size], None
+    elif isinstance(data, Mapping):
+        check_batch(data, None, transformed=True)
+        for start in range(0, _examples(data), batch_size):
+            cut = {
+                key: value[start : start + batch_size] if isinstance(value, Tensor) and value.ndim else value
+                for key, value in data.items()
+            }
+            yield _apart(cut, label_key)
     elif _is_pair(data):
         images, labels = data
         check_labels(images, labels)
@@ -133,15 +167,32 @@ def _batches(data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
             yield images[start : start + batch_size], labels[start : start + batch_size]
     elif isinstance(data, Iterable):
         for batch in data:
-            if isinstance(batch, (tuple, list)) and len(batch) >= 2:
+            if isinstance(batch, Mapping):
+                yield _apart(batch, label_key)
+            elif isinstance(batch, (tuple, list)) and len(batch) >= 2:
                 yield batch[0], batch[1]
             else:
                 yield batch, None
     else:
         raise TypeError(
-            "data must be images, a pair (images, labels) or a DataLoader, got "
+            "data must be images, a pair (images, labels), a dict of tensors or a DataLoader, got "
             f"{type(data).__name__}; wrap a data set in a DataLoader"
         )
+
+
+def _apart(batch: Mapping[str, Any], label_key: str) -> tuple[dict[str, Any], Any]:
+    """What the encoder takes, and the labels if there are any."""
+    return {key: value for key, value in batch.items() if key != label_key}, batch.get(label_key)
+
+
+def _joined(layer: str, parts: list[Tensor]) -> Tensor:
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise ValueError(
+            f"layer {layer!r} must give rows of one width in all batches, got {widths[0]} and {widths[-1]}; where the "
+            "number of tokens differs, pick one as in '[:, 0]', or pool them in the encoder"
+        )
+    return torch.cat(parts)
 
 
 def _rows(layer: str, output: Tensor, examples: int) -> Tensor:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_batch
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import accuracy, fit, seeded
 from infomax.evaluation.probes.mlp import MLPProbe
-from infomax.features.modes import evaluating
 from infomax.features.tapping import taps
 
 __all__ = ["FineTuned", "fine_tune"]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from infomax._checks import check_choice, check_integer, check_number, check_positive
+from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.extract import Progress
-from infomax.features.modes import evaluating
 
 __all__ = ["accuracy", "fit", "learning_rate", "seeded"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from infomax.evaluation.checks import check_rows
+
 __all__ = ["Standardise"]
 
 
@@ -26,6 +28,7 @@ class Standardise(nn.Module):
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
+        features = check_rows("features", features)
         variance, mean = torch.var_mean(features, dim=0, correction=0)
         if not bool(torch.isfinite(variance).all()):  # squares above 1e38; a scale of 1 / inf would erase the feature
             variance, mean = torch.var_mean(features.double(), dim=0, correction=0)

@@ -1,63 +1,86 @@
-"""Which axis of a three-dimensional output holds the channels, as the modules that made it show."""
+"""Which axis of an output holds the channels, as the modules that made it show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-__all__ = ["Witness", "shown_layout"]
+__all__ = ["Witness", "may_be_last", "shown_layout"]
 
-_SECOND = (
-    nn.Conv1d,
-    nn.ConvTranspose1d,
-    nn.LazyConv1d,
-    nn.BatchNorm1d,
-    nn.InstanceNorm1d,
-    nn.GroupNorm,
-    nn.MaxPool1d,
-    nn.AvgPool1d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveMaxPool1d,
-)
+_SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of an output
+    3: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
+        nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d),
+    4: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d,
+        nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    5: (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.InstanceNorm3d, nn.MaxPool3d, nn.AvgPool3d,
+        nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d),
+}  # fmt: skip
 _VALUE_BY_VALUE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 _SEQUENCE = (nn.MultiheadAttention, nn.RNNBase)
+_SPATIAL = "PQRSTUVW"
 
 
 def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
-    """The layout of an output of three axes as its own module shows it; None where it does not.
+    """The layout of an output of three axes or more as its own module shows it; None where it does not.
 
-    ``"N?C"`` means that channels come last, and that the module does not know which axis holds the examples.
+    ``"N?C"`` means three axes with the channels last, where the module does not know which axis holds the examples.
 
     Example:
         >>> shown_layout(nn.Conv1d(3, 8, 3), (2, 8, 5)), shown_layout(nn.Linear(4, 5), (2, 8, 5))
         ('NCP', 'N?C')
+        >>> shown_layout(nn.LayerNorm(6), (2, 4, 4, 6))
+        'NPQC'
     """
+    axes = len(shape)
+    spatial = _SPATIAL[: axes - 2]
     if isinstance(module, nn.Sequential):  # its last module, but for what works value by value
         telling = [m for m in module if isinstance(m, _SEQUENCE) or type(m).__module__ not in _VALUE_BY_VALUE]
         return shown_layout(telling[-1], shape) if telling else None
-    if isinstance(module, _SECOND):
-        return "NCP"
+    if isinstance(module, (*_SECOND.get(axes, ()), nn.GroupNorm)):
+        return f"NC{spatial}"
+    if _last_axis(module) == shape[-1]:
+        return "N?C" if axes == 3 else f"N{spatial}C"
+    if axes > 3:
+        return None
     if isinstance(module, _SEQUENCE):
         return "NPC" if module.batch_first else "PNC"
     if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
         return shown_layout(module.self_attn, shape)
     if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
         return shown_layout(module.layers[-1], shape)
-    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-        return "N?C" if tuple(module.normalized_shape) == shape[2:] else None
-    if isinstance(module, nn.Linear):
-        return "N?C" if module.out_features == shape[2] else None
-    if isinstance(module, nn.Embedding):
-        return "N?C" if module.embedding_dim == shape[2] else None
     return None
 
 
+def _last_axis(module: nn.Module) -> int | None:
+    """The channels of a module that keeps them in the last axis."""
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and len(module.normalized_shape) == 1:
+        # A subclass with a forward of its own may norm another axis, as timm's LayerNorm2d does.
+        own = nn.LayerNorm if isinstance(module, nn.LayerNorm) else nn.RMSNorm
+        return module.normalized_shape[0] if type(module).forward is own.forward else None
+    return None
+
+
+def may_be_last(encoder: nn.Module, size: int) -> bool:
+    """Whether a layer of the encoder keeps so many channels in the last axis.
+
+    Example:
+        >>> may_be_last(nn.Sequential(nn.Linear(4, 6), nn.GELU()), 6)
+        True
+    """
+    return any(_last_axis(module) == size for module in encoder.modules())
+
+
 class Witness:
-    """Notes the modules of an encoder whose output has three axes, in the order in which they finish.
+    """Notes the modules of an encoder and the shapes of their outputs, in the order in which they finish.
 
     Args:
         encoder: any module.
@@ -67,6 +90,7 @@ class Witness:
         self._modules = set(encoder.modules())
         self._sequence_first = any(isinstance(m, _SEQUENCE) and not m.batch_first for m in self._modules)
         self._seen: list[tuple[nn.Module, tuple[int, ...]]] = []
+        self._thread = threading.get_ident()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -77,25 +101,35 @@ class Witness:
         finally:
             handle.remove()
 
-    def layout(self, module: nn.Module, examples: int) -> str | None:
-        """The layout of what a module returned; ``""`` if it has not three axes, None where nothing shows it.
+    def layout(self, module: nn.Module, shape: tuple[int, ...], examples: int) -> str | None:
+        """The layout of a tensor that a module returned, of three axes or more; None where nothing shows it.
 
-        Of the modules that finished no later and returned a tensor of the same shape, the last that shows its layout
-        decides. Where both axes after the first have one length, a transposition would not be seen, so only the
-        module itself counts.
+        Of the modules that finished no later and returned a tensor of that shape, the last that shows its layout
+        decides. Where all axes after the first have one length, a transposition would not be seen. There, only the
+        module itself counts for three axes, and for more axes all that show a layout must agree.
 
         Args:
             module: a module that ran once.
+            shape: of the tensor.
             examples: N, by which examples and tokens are told apart.
+
+        Raises:
+            ValueError: more than three axes of one length, and modules that disagree.
         """
-        ends = [number for number, (seen, _) in enumerate(self._seen) if seen is module]
-        if not ends:
-            return ""
-        shape = self._seen[ends[-1]][1]
         found = shown_layout(module, shape)
-        if found is None and shape[1] != shape[2]:
-            before = (shown_layout(seen, size) for seen, size in reversed(self._seen[: ends[-1]]) if size == shape)
-            found = next((layout for layout in before if layout is not None), None)
+        if found is None:
+            end = max((number for number, (seen, _) in enumerate(self._seen) if seen is module), default=0)
+            before = [shown_layout(seen, size) for seen, size in reversed(self._seen[:end]) if size == shape]
+            shown = [layout for layout in before if layout is not None]
+            if len(set(shape[1:])) > 1:
+                found = shown[0] if shown else None
+            elif len(shape) > 3 and len(set(shown)) > 1:
+                raise ValueError(
+                    f"local features have the shape {shape}, whose axes nothing tells apart; pass local_layout='NCHW' "
+                    "or 'NHWC'"
+                )
+            elif len(shape) > 3:
+                found = shown[0] if shown else None
         return self._examples(found, shape, examples) if found == "N?C" else found
 
     def _examples(self, found: str, shape: tuple[int, ...], examples: int) -> str | None:
@@ -105,7 +139,7 @@ class Witness:
         return "PNC" if second and not first else None
 
     def _note(self, module: nn.Module, _args: Any, output: Any) -> None:
-        if module in self._modules:
-            tensor = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(tensor, Tensor) and tensor.ndim == 3:
-                self._seen.append((module, tuple(tensor.shape)))
+        if threading.get_ident() == self._thread and module in self._modules:
+            while isinstance(output, (tuple, list, Mapping)) and output:
+                output = next(iter(output.values() if isinstance(output, Mapping) else output))
+            self._seen.append((module, tuple(output.shape) if isinstance(output, Tensor) else ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -42,8 +43,8 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
     Args:
         encoder: any module.
         spec: name of a submodule as `named_modules` gives it, empty for the encoder itself; then any number
-            of brackets with a number, slices or a key, which pick from the tuple, dict or tensor that it
-            returns.
+            of brackets with a number, slices or a key, which pick from the tuple, dict, dataclass or
+            tensor that it returns.
 
     Returns:
         The `Layer`.
@@ -68,28 +69,34 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
         close = difflib.get_close_matches(match["module"], names, n=5, cutoff=0.5)
         children = [name for name in names if name and "." not in name]
         hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"it has {', '.join(children)}"
-        raise ValueError(f"{type(encoder).__name__} has no submodule {match['module']!r}; {hint}")
+        raise ValueError(
+            f"a layer must be a submodule of the encoder, and {type(encoder).__name__} has no submodule "
+            f"{match['module']!r}; {hint}"
+        )
     indices = re.findall(r"\[([^\[\]]+)\]", match["indices"])
     return Layer(spec, match["module"], tuple(_index(text) for text in indices))
 
 
-def select(output: Any, layer: Layer) -> Tensor:
-    """The tensor that a layer names, out of what its submodule returned.
+def select(output: Any, layer: Layer) -> tuple[Tensor, tuple[int, ...]]:
+    """The tensor that a layer names, out of what its submodule returned, and the shape it had before any slices.
 
     Raises:
         ValueError: an index or key that is not there.
         TypeError: what remains is not a tensor.
     """
+    whole: tuple[int, ...] | None = None
     for index in layer.indices:
+        if whole is None and isinstance(output, Tensor):
+            whole = tuple(output.shape)
         output = _pick(output, index, layer)
     if not isinstance(output, Tensor):
         raise TypeError(f"{layer.title} must give a tensor, got {_describe(output)}{_how_to_pick(output, layer)}")
-    return output
+    return output, tuple(output.shape) if whole is None else whole
 
 
 def _pick(output: Any, index: Any, layer: Layer) -> Any:
     try:
-        if isinstance(index, str) and isinstance(output, tuple):  # a named one
+        if isinstance(index, str) and not isinstance(output, (Tensor, Mapping)):  # a named tuple, a dataclass
             return getattr(output, index)
         return output[index]
     except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -124,6 +131,8 @@ def _describe(output: Any) -> str:
         return f"a {type(output).__name__} with keys {', '.join(map(str, output))}"
     if isinstance(output, (tuple, list)):
         return f"a {type(output).__name__} of {len(output)}"
+    if is_dataclass(output) and not isinstance(output, type):
+        return f"a {type(output).__name__} with {', '.join(field.name for field in fields(output))}"
     return f"a {type(output).__name__}"
 
 
@@ -132,4 +141,6 @@ def _how_to_pick(output: Any, layer: Layer) -> str:
         return f"; pick one, as in '{layer.spec}[{next(iter(output))}]'"
     if isinstance(output, (tuple, list)) and output:
         return f"; pick one, as in '{layer.spec}[0]'"
+    if is_dataclass(output) and not isinstance(output, type) and fields(output):
+        return f"; pick one, as in '{layer.spec}[{fields(output)[0].name}]'"
     return ""

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.hooks import RemovableHandle
 
 from infomax.features.layer import Layer, find_layer, select
 
-__all__ = ["Recorder"]
+__all__ = ["Reading", "Recorder"]
+
+
+class Reading(NamedTuple):
+    """What a layer gave, and the shape of the tensor before its slices were taken."""
+
+    value: Tensor
+    whole: tuple[int, ...]
 
 
 class Recorder:
     """Forward hooks on chosen submodules, silent except while `run` is at work.
 
-    The hooks stay on the encoder so that `torch.compile` sees them, but record nothing unless `run` opened
-    the store; they go when the recorder does. Outputs leave the store before `run` returns or raises. Copies
-    and pickles of a module that holds both the encoder and its recorder work, and are independent of the
-    original.
+    The hooks stay on the encoder so that `torch.compile` sees them. Each call of `run` has a record of its own, which
+    the hooks find by the thread they run in: threads may share a recorder, as may the replicas of `nn.DataParallel`.
+    The hooks go when the recorder does. Copies and pickles of a module that holds both the encoder and its recorder
+    work, and are independent of the original.
 
     Args:
         encoder: any module.
@@ -34,6 +45,8 @@ class Recorder:
     """
 
     def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
         self.layers: dict[str, Layer] = {key: find_layer(encoder, spec) for key, spec in layers.items()}
         self._store = _Store()
         self._handles: list[RemovableHandle] = []
@@ -50,7 +63,7 @@ class Recorder:
         """Take the hooks off the encoder; the recorder is of no use afterwards."""
         _remove(self._handles)
 
-    def run(self, encoder: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def run(self, encoder: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Reading]:
         """Call the encoder and return the recorded outputs by key.
 
         Raises:
@@ -59,23 +72,21 @@ class Recorder:
             ValueError: an index that is not in a layer's output.
             TypeError: a layer whose output is not a tensor.
         """
-        store = self._store
-        store.outputs = {}
-        store.open = True
-        store.gradients = torch.is_grad_enabled() and _learns(encoder, args, kwargs)
+        run = _Run(torch.is_grad_enabled() and _learns(encoder, args, kwargs))
+        before, self._store.run = self._store.run, run
         try:
-            encoder(*args, **kwargs)
-            return {key: self._read(layer) for key, layer in self.layers.items()}
+            with _plain_transformers(encoder):
+                encoder(*args, **kwargs)
+            return {key: self._read(layer, run) for key, layer in self.layers.items()}
         finally:
-            store.open = False
-            store.outputs = {}
+            self._store.run = before
 
-    def _read(self, layer: Layer) -> Tensor:
-        calls = self._store.outputs.get(layer.module, [])
+    def _read(self, layer: Layer, run: _Run) -> Reading:
+        calls = run.outputs.get(layer.module, [])
         if not calls:
             raise RuntimeError(
                 f"{layer.title} was not called while the encoder ran, or its hooks are gone; tap a submodule "
-                "that its forward uses, and tap before torch.compile"
+                "that its forward uses, and tap before torch.compile or nn.DataParallel"
             )
         if len(calls) > 1:
             raise RuntimeError(
@@ -83,18 +94,18 @@ class Recorder:
                 "tap a submodule that runs once, such as the block around it"
             )
         call = calls[0]
-        output = select(call.output, layer)
-        if call.reentrant and self._store.gradients and not output.requires_grad:
+        output, whole = select(call.output, layer)
+        if call.reentrant and run.gradients and not output.requires_grad:
             raise RuntimeError(
                 f"{layer.title} ran inside torch.utils.checkpoint with use_reentrant=True, which gives it an output "
                 "without gradient, so that nothing before it would learn; pass use_reentrant=False to checkpoint"
             )
-        if not torch.compiler.is_compiling() and call.overwritten():
+        if call.overwritten():
             raise RuntimeError(
                 f"the output of {layer.title} was overwritten by a later layer, such as ReLU(inplace=True); "
                 "tap that layer, or make it work out of place"
             )
-        return output
+        return Reading(output, whole)
 
     def _watch(self) -> None:
         weakref.finalize(self, _remove, self._handles)
@@ -105,23 +116,42 @@ class _Call:
 
     def __init__(self, output: Any) -> None:
         self.output = output
-        traced = torch.compiler.is_compiling()
-        self.versions = () if traced else _versions(output)
-        self.copies = () if traced else tuple((value, value.clone()) for value in _uncounted(output))
-        self.reentrant = not traced and not torch.is_grad_enabled() and _in_reentrant_checkpoint()
+        self.traced = torch.compiler.is_compiling()
+        self.versions = () if self.traced else _versions(output)
+        self.copies = () if self.traced else tuple((value, value.clone()) for value in _uncounted(output))
+        self.reentrant = not self.traced and not torch.is_grad_enabled() and _in_reentrant_checkpoint()
 
     def overwritten(self) -> bool:
         """Whether a tensor that the submodule returned was written to afterwards; a write of equal values is none."""
+        if self.traced or torch.compiler.is_compiling():
+            return False
         return self.versions != _versions(self.output) or any(not _same(*pair) for pair in self.copies)
 
 
+class _Run:
+    """The record of one call of the encoder."""
+
+    def __init__(self, gradients: bool) -> None:
+        self.gradients = gradients
+        self.outputs: dict[str, list[_Call]] = {}
+
+
 class _Store:
-    """What the hooks share; no tensor outlives a run in it."""
+    """Where hooks find the record of the call they belong to: one per thread, and none between calls."""
 
     def __init__(self) -> None:
-        self.open = False
-        self.gradients = False
-        self.outputs: dict[str, list[_Call]] = {}
+        self._of_thread = threading.local()
+
+    def __reduce__(self) -> tuple[type[_Store], tuple[()]]:
+        return _Store, ()  # a copy starts empty
+
+    @property
+    def run(self) -> _Run | None:
+        return getattr(self._of_thread, "run", None)
+
+    @run.setter
+    def run(self, run: _Run | None) -> None:
+        self._of_thread.run = run
 
 
 class _Hook:
@@ -132,8 +162,29 @@ class _Hook:
         self.name = name
 
     def __call__(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        if self.store.open:
-            self.store.outputs.setdefault(self.name, []).append(_Call(output))
+        run = self.store.run
+        if run is not None:
+            run.outputs.setdefault(self.name, []).append(_Call(output))
+
+
+class _Plain(TorchFunctionMode):
+    """Changes nothing; while any mode is on, torch's transformers leave out their fused path."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def _plain_transformers(encoder: nn.Module) -> AbstractContextManager[Any]:
+    """Keep `nn.TransformerEncoder` from its fused path of evaluation, whose layers return nested tensors or do not run.
+
+    The switch in `torch.backends.mha` is one for all threads. A mode belongs to its thread.
+    """
+    fused = not torch.compiler.is_compiling() and any(
+        isinstance(module, (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention))
+        and not module.training
+        for module in encoder.modules()
+    )
+    return _Plain() if fused else nullcontext()
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
@@ -142,6 +193,9 @@ def _tensors(output: Any) -> Iterator[Tensor]:
     elif isinstance(output, (Mapping, tuple, list)):
         for value in output.values() if isinstance(output, Mapping) else output:
             yield from _tensors(value)
+    elif is_dataclass(output) and not isinstance(output, type):
+        for field in fields(output):
+            yield from _tensors(getattr(output, field.name))
 
 
 def _versions(output: Any) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import shape_of
-from infomax.features.axes import Witness, shown_layout
-from infomax.features.modes import evaluating
+from infomax._modes import feature_pair
+from infomax.features.axes import Witness, may_be_last, shown_layout
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
 
@@ -27,24 +27,30 @@ class Tap(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.local_layout = None if local_layout is None else _check_layout(local_layout)
-        self._seen_layout: str | None = None  # of three axes; empty for none to change
         self._recorder = Recorder(encoder, {"local": local, "global_": global_ or ""})
+        self._found = _Found()
 
     def forward(self, *args: Any, **kwargs: Any) -> Features:
         """Run the encoder on whatever it takes; local (N, c, *spatial) and global (N, d) come back."""
         witness = Witness(self.encoder) if self._needs_witness() else None
         with nullcontext() if witness is None else witness.watching():
             outputs = self._recorder.run(self.encoder, *args, **kwargs)
-        local, global_ = outputs["local"], outputs["global_"]
+        (local, whole), (global_, _) = outputs["local"], outputs["global_"]
+        layer = self._recorder.layers["local"]
+        if local.is_nested:
+            raise ValueError(
+                f"{layer.title} must give a plain tensor, got a nested one; pad it and pass mask= to the loss, or give "
+                "its rows and pass batch="
+            )
         layout = self.local_layout
-        if layout is None and local.ndim == 3:
-            layout = self._layout_of(local, global_, witness)
+        if layout is None and local.ndim > 2:
+            layout = self._layout_of(local, whole, len(global_) if global_.ndim else 0, witness)
         if layout is not None:
             local = _to_channels_second(local, layout)
-        if local.ndim < 3:
+        if local.ndim < 3 and self.local_layout is None:
             raise ValueError(
-                f"{self._recorder.layers['local'].title} must give local features (N, c, *spatial), with at "
-                f"least one spatial axis, got {shape_of(local)}; tap an earlier layer"
+                f"{layer.title} must give local features (N, c, *spatial), with at least one spatial axis, got "
+                f"{shape_of(local)}; tap an earlier layer, or pass local_layout='PC' for the rows of a ragged batch"
             )
         if global_.ndim < 2:
             raise ValueError(
@@ -53,27 +59,29 @@ class Tap(nn.Module):
         return Features(local, global_)
 
     def _needs_witness(self) -> bool:
-        return self.local_layout is None and self._seen_layout is None and not torch.compiler.is_compiling()
+        return self.local_layout is None and self._found.layout is None and not torch.compiler.is_compiling()
 
-    def _layout_of(self, local: Tensor, global_: Tensor, witness: Witness | None) -> str | None:
-        """The layout of local features of three axes, which is looked for at the first call and kept."""
-        if self._seen_layout is None:
+    def _layout_of(self, local: Tensor, whole: tuple[int, ...], examples: int, witness: Witness | None) -> str:
+        """The layout of the local features, which is looked for at the first call and kept."""
+        if self._found.layout is None:
             layer = self._recorder.layers["local"]
             module = self.encoder.get_submodule(layer.module)
-            shape = tuple(local.shape)
-            if witness is not None:
-                found = witness.layout(module, len(global_))
-            else:
-                found = shown_layout(module, shape)
+            found = None
+            if len(whole) == local.ndim:  # slices keep the order of the axes, numbers do not
+                found = shown_layout(module, whole) if witness is None else witness.layout(module, whole, examples)
                 found = None if found == "N?C" else found
+            unseen = witness is None and may_be_last(self.encoder, whole[-1])
+            if found is None and local.ndim == len(whole) > 3 and not unseen:
+                found = f"NC{'PQRSTUVW'[: local.ndim - 2]}"
             if found is None:
                 raise ValueError(
                     f"{layer.title} gives local features of shape {shape_of(local)}, and no module shows which axis "
-                    "holds the channels; pass local_layout='NPC' for (N, tokens, channels), or 'NCP' for (N, channels, "
-                    "locations)"
+                    "holds the channels; pass local_layout='NPC' for (N, tokens, channels), 'NCP' for (N, channels, "
+                    "locations), 'NHWC' or 'NCHW' for maps"
+                    + ("; or call the tap once before torch.compile" if witness is None else "")
                 )
-            self._seen_layout = found
-        return self._seen_layout or None
+            self._found.layout = found
+        return self._found.layout
 
     def remove(self) -> None:
         """Take the hooks off the encoder; the tap is of no use afterwards. Also done when it is collected."""
@@ -86,6 +94,13 @@ class Tap(nn.Module):
         return f"local={layers['local'].spec!r}, global_={layers['global_'].spec!r}{layout}"
 
 
+class _Found:
+    """The layout that was found, shared by the replicas of a tap."""
+
+    def __init__(self) -> None:
+        self.layout: str | None = None
+
+
 class Taps(nn.Module):
     """An encoder whose call returns the outputs of named layers; see `taps`, which documents the options."""
 
@@ -96,7 +111,7 @@ class Taps(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Run the encoder on whatever it takes; the layers' outputs come back by name."""
-        return self._recorder.run(self.encoder, *args, **kwargs)
+        return {name: read.value for name, read in self._recorder.run(self.encoder, *args, **kwargs).items()}
 
     def remove(self) -> None:
         """Take the hooks off the encoder; the taps are of no use afterwards. Also done when collected."""
@@ -111,8 +126,8 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
     """Make any encoder return its local and global features.
 
     A layer is the name of a submodule, as in ``dict(encoder.named_modules())``. Where a submodule returns a
-    tuple, a dict or more tokens than wanted, brackets pick: ``"attention[0]"``, ``"[pooler_output]"`` (of the
-    encoder's own output), ``"ln[:, 0]"`` (the class token), ``"ln[:, 1:]"`` (all others).
+    tuple, a dict, a dataclass or more tokens than wanted, brackets pick: ``"attention[0]"``, ``"[pooler_output]"`` (of
+    the encoder's own output), ``"ln[:, 0]"`` (the class token), ``"ln[:, 1:]"`` (all others).
 
     Args:
         encoder: any `nn.Module`. It is not copied: training the tap trains it.
@@ -121,10 +136,12 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
             output when None.
         local_layout: the axes of the local layer's output, one letter per axis: ``"NPC"`` for tokens, ``"PNC"``
             for tokens with the sequence first, ``"NHWC"`` for maps with channels last. ``N`` and ``C`` are the
-            examples and channels; any other letter is a spatial axis. The result is a view, not a copy. When None,
-            four axes and more are read as (N, c, *spatial). Three axes are read as the modules show that made them
-            (Conv1d and batch norm put channels second; Linear, LayerNorm, Embedding, attention and recurrent
-            layers put them last), which is found at the first call; where none shows it, the call raises.
+            examples and channels; any other letter is a spatial axis. ``"PC"``, without N, stands for the rows of all
+            examples, as in a batch of graphs: they come back as they are, for the loss's ``batch=``. The result is a
+            view, not a copy. When None, the axes are read as the modules show that made them (convolutions and batch
+            norm put channels second; Linear, LayerNorm, Embedding, attention and recurrent layers put them last),
+            which is found at the first call. Where none shows it, four axes and more are read as (N, c, *spatial),
+            and for three axes the call raises.
 
     Returns:
         An `nn.Module` that takes what the encoder takes and returns `Features`, part of the graph. Its state
@@ -132,8 +149,8 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
 
     Raises:
         ValueError: a submodule that the encoder does not have (close names are listed), a layout without N
-            and C; and when called: outputs that are no local map or no global vector, an index that is not
-            there, three axes whose order is not known.
+            and C; and when called: outputs that are no local map or no global vector, or nested tensors; an index that
+            is not there; axes whose order is not known.
         TypeError: when called: a layer that returns no tensor.
         RuntimeError: when called: a layer that did not run, ran several times in one forward, whose output was
             overwritten in place, or that ran inside ``torch.utils.checkpoint`` with ``use_reentrant=True``, which
@@ -142,9 +159,11 @@ def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_lay
     Numerics:
         None of its own: outputs are the encoder's, in its dtype. Values and gradients are those of the
         encoder. Works under `torch.compile(fullgraph=True)`, where in-place overwriting goes unnoticed, and
-        inside `DistributedDataParallel` (wrap the tap, not the encoder). Layers after the taps get no
-        gradient. Tensors of `torch.inference_mode` do not count their writes, so there a copy of each tapped output
-        is kept and compared at the end: one more copy in memory, and on a GPU one synchronisation per layer.
+        inside `DistributedDataParallel`, `fully_shard` and `nn.DataParallel` (wrap the tap, not the encoder). Threads
+        may share a tap. Layers after the taps get no gradient. Torch's transformers run without their fused path of
+        evaluation, which skips submodules and returns nested tensors, so padded tokens keep their place. Tensors of
+        `torch.inference_mode` do not count their writes, so there a copy of each tapped output is kept and compared at
+        the end: one more copy in memory, and on a GPU one synchronisation per layer.
 
     Example:
         >>> from torch import nn
@@ -181,6 +200,11 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
     """
     if isinstance(layers, str):
         layers = [layers]
+    if not isinstance(layers, Mapping | Sequence):
+        raise TypeError(f"layers must be names of layers, or a mapping to them, got {type(layers).__name__}")
+    wrong = [type(layer).__name__ for layer in layers if not isinstance(layer, str)]
+    if wrong:
+        raise TypeError(f"layers must hold names, got {', '.join(wrong)}")
     if not layers:
         raise ValueError("layers must name at least one layer, got none")
     return Taps(encoder, layers if isinstance(layers, Mapping) else {name: name for name in layers})
@@ -189,7 +213,8 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
 def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureShapes:
     """Measure what an encoder or a tap returns, so that an objective can be built for it.
 
-    It runs once in evaluation mode without gradients, and is left in the mode it was in.
+    It runs once in evaluation mode without gradients. Training modes, buffers such as batch-norm statistics, and
+    torch's random state are as before. `LocalDIMLoss.from_features` goes one step further.
 
     Args:
         features: a module that returns local and global features: a `Tap`, or one of `infomax.encoders`.
@@ -200,38 +225,45 @@ def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureSha
         `FeatureShapes`; pass it on with ``DIMLoss(**shapes._asdict())``.
 
     Raises:
-        TypeError: the module does not return two tensors.
+        TypeError: ``features`` is no module, or does not return two tensors.
+        ValueError: features without channels.
 
     Example:
         >>> from infomax import encoders
         >>> feature_shapes(encoders.conv32(), torch.rand(1, 3, 32, 32))
         FeatureShapes(local_dim=128, local_size=(8, 8), global_dim=64)
     """
-    with evaluating(features), torch.no_grad():
-        output = features(*args, **kwargs)
-    pair = isinstance(output, tuple) and len(output) == 2
-    if not pair or not all(isinstance(item, Tensor) for item in output):
-        raise TypeError(f"features must return local and global features, got {type(output).__name__}; use tap")
-    local, global_ = output
+    local, global_ = feature_pair(features, args, kwargs)
     return FeatureShapes(local.shape[1], tuple(local.shape[2:]), global_.shape[1])
 
 
 def _check_layout(layout: str) -> str:
+    if not isinstance(layout, str):
+        raise TypeError(f"local_layout must be a string such as 'NPC', got {type(layout).__name__}")
     if "B" in layout and "N" in layout:
         raise ValueError(
             f"local_layout must not hold both N and B, got {layout!r}: N stands for the examples, and 'BNC' (batch, "
             "tokens, channels) is written 'NPC'"
         )
+    if _of_rows(layout):
+        return layout
     if len(set(layout)) != len(layout) or not {"N", "C"} <= set(layout) or len(layout) < 3:
         raise ValueError(
             "local_layout must name each axis with a letter of its own, N, C and at least one spatial axis, "
-            f"as in 'NPC' or 'NHWC', got {layout!r}"
+            f"as in 'NPC' or 'NHWC', or read 'PC' for the rows of a ragged batch, got {layout!r}"
         )
     return layout
+
+
+def _of_rows(layout: str) -> bool:
+    """Whether a layout stands for the rows of a ragged batch."""
+    return len(layout) == 2 and layout[1] == "C" and layout[0] not in "NC"
 
 
 def _to_channels_second(local: Tensor, layout: str) -> Tensor:
     if local.ndim != len(layout):
         raise ValueError(f"local_layout {layout!r} does not fit local features of shape {shape_of(local)}")
+    if _of_rows(layout) or layout.startswith("NC"):
+        return local
     spatial = [axis for axis, letter in enumerate(layout) if letter not in "NC"]
     return local.permute(layout.index("N"), layout.index("C"), *spatial)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
-from infomax.losses.parts import build_parts
-from infomax.pairs.processes import pair_everywhere, several_processes
+from infomax.losses.parts import build_parts, check_may_learn
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
+from infomax.pairs.shares import exchange_shares
 from infomax.scores import PairScores, gather_scores
 
-__all__ = ["InformationLoss"]
+__all__ = ["Gather", "InformationLoss"]
+
+Gather: TypeAlias = bool | Literal["ring"]
+"""Whether, and how, negatives are taken from other processes."""
 
 
 class InformationLoss(nn.Module, ABC):
@@ -31,7 +37,8 @@ class InformationLoss(nn.Module, ABC):
         units: width of a critic given by name.
         in_batch: whether the other examples are negatives.
         sample_negatives: examples that each global is scored against; all when None.
-        gather: take negatives from other processes as well.
+        gather: take negatives from other processes as well; ``"ring"`` from one of them at a time.
+        process_group: which processes; those of the default group when None.
         reduction: ``"mean"`` or ``"none"``.
     """
 
@@ -45,14 +52,20 @@ class InformationLoss(nn.Module, ABC):
         units: int | None,
         in_batch: bool,
         sample_negatives: int | None,
-        gather: bool,
+        gather: Gather,
+        process_group: dist.ProcessGroup | None,
         reduction: Literal["mean", "none"],
     ) -> None:
         super().__init__()
+        if not isinstance(gather, bool):
+            check_choice("gather", gather, ("ring",))
+        self.processes = Processes(process_group)
         local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
-        self.critic, self.estimator = build_parts(critic, estimator, local_dim, global_dim, units, gather=gather)
+        self.critic, self.estimator = build_parts(
+            critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
+        )
         if sample_negatives is not None:
-            check_positive("sample_negatives", sample_negatives)
+            sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
         if gather and sample_negatives is not None:
             raise ValueError(
@@ -68,6 +81,9 @@ class InformationLoss(nn.Module, ABC):
         self.sample_negatives = sample_negatives
         self.gather = gather
         self.reduction = reduction
+
+    global_name: str = "global_"
+    """What messages call the global features."""
 
     @abstractmethod
     def pair(
@@ -103,12 +119,14 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
         rows, directions = self._score(
             local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
         )
+        check_may_learn(self.estimator, **{self.global_name: global_})
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
@@ -148,7 +166,7 @@ class InformationLoss(nn.Module, ABC):
         negatives: Tensor | None = None,
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
-        gather: bool = False,
+        gather: Gather = False,
     ) -> Tensor:
         """Return the estimate in nats, a scalar without gradient. No state changes, random state included.
 
@@ -160,11 +178,12 @@ class InformationLoss(nn.Module, ABC):
             mask: where the locations are real.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        with measuring(self, global_, gather=gather):
+        with measuring(self, global_, gather=bool(gather)):
             _, directions = self._score(
                 local, global_, gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
             )
@@ -174,24 +193,40 @@ class InformationLoss(nn.Module, ABC):
         """Score the rows; once, or once for either side as the global one."""
         return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
 
-    def _score(self, local: Tensor, global_: Tensor, gather: bool, **given: Any) -> tuple[Rows, list[PairScores]]:
-        if not (gather and several_processes()):
+    def _score(self, local: Tensor, global_: Tensor, gather: Gather, **given: Any) -> tuple[Rows, list[PairScores]]:
+        processes = self.processes
+        if not (gather and processes.several):
             rows = self.pair(local, global_, **given)
             return rows, self.directions(rows)
-
-        def pair() -> Rows:
-            if given["group"] is not None:
-                raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
-            return self.pair(local, global_, **given, at_least=0)
-
+        error, pairing = None, None
+        processes.begin()
+        try:
+            rows = self._share(local, global_, **given)
+            directions = self.directions(rows)
+            pairing = directions[0].pairing
+        except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
+            error = raised
+            processes.absent(lambda: self.directions(self._no_rows()))
         parameter = next(self.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
-        rows, shares = pair_everywhere(pair, device)
-        return rows, [gather_scores(scores, shares) for scores in self.directions(rows)]
+        shares = exchange_shares(pairing, error, processes, device)
+        ring = gather == "ring"
+        return rows, [gather_scores(scores, shares, processes, ring=ring) for scores in directions]
+
+    def _share(self, local: Tensor, global_: Tensor, **given: Any) -> Rows:
+        """The rows of this process, which may be none."""
+        if given["group"] is not None:
+            raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
+        return self.pair(local, global_, **given, at_least=0)
+
+    def _no_rows(self) -> Rows:
+        like = next(self.critic.parameters(), torch.zeros(()))
+        local, global_ = like.new_zeros(0, self.critic.local_dim), like.new_zeros(0, self.critic.global_dim)
+        return Rows(local, global_, Pairing(0, 1, torch.zeros(0, dtype=torch.int64, device=like.device)))
 
     def extra_repr(self) -> str:
         return (
-            f"in_batch={self.in_batch}, sample_negatives={self.sample_negatives}, gather={self.gather}, "
+            f"in_batch={self.in_batch}, sample_negatives={self.sample_negatives}, gather={self.gather!r}, "
             f"reduction={self.reduction!r}"
         )
 

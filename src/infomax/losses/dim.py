@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax._checks import check_number
+from infomax._checks import check_number, check_positive, check_sizes
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
+from infomax.losses.base import Gather
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.parts import check_not_shared
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -73,6 +77,7 @@ class DIMLoss(nn.Module):
         sample_locations: of the local term, as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        process_group: as in :class:`LocalDIMLoss`.
         device: where the parameters are.
         dtype: of the parameters.
 
@@ -114,21 +119,23 @@ class DIMLoss(nn.Module):
         sample_locations: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            check_number(name, weight, at_least=0)
+        alpha, beta = check_number("alpha", alpha, at_least=0), check_number("beta", beta, at_least=0)
+        gamma = check_number("gamma", gamma, at_least=0)
+        local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         if alpha == beta == gamma == 0:
             raise ValueError("alpha, beta and gamma must not all be 0: there would be nothing to train")
         if alpha and beta:
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        if local_size is not None and (not isinstance(local_size, Sequence) or isinstance(local_size, str)):
-            raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
+        if local_size is not None:
+            local_size = check_sizes("local_size", local_size, at_least=0)
         self.global_term: GlobalDIMLoss | None = None
         if alpha:
             if local_size is None:
@@ -143,6 +150,7 @@ class DIMLoss(nn.Module):
                 in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
+                process_group=process_group,
             )
         self.local_term: LocalDIMLoss | None = None
         if beta:
@@ -156,11 +164,25 @@ class DIMLoss(nn.Module):
                 in_batch=in_batch,
                 sample_negatives=sample_negatives,
                 gather=gather,
+                process_group=process_group,
             )
         self.prior_term: nn.Module | None = None
         if gamma:
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> DIMLoss:
+        """Build the objective for a module that returns both features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import DIMLoss, encoders
+            >>> objective = DIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), alpha=1.0)
+            >>> objective.global_term.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def forward(
         self,
@@ -219,7 +241,7 @@ class DIMLoss(nn.Module):
         negatives: Tensor | None = None,
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
-        gather: bool = False,
+        gather: Gather = False,
     ) -> DIMInformation:
         """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax._checks import check_positive, shape_of
-from infomax._precision import check_module_dtype
+from infomax._checks import check_floating, check_positive, check_sizes, shape_of
+from infomax._precision import check_module_dtype, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
-from infomax.pairs.checks import check_features
-from infomax.pairs.rows import Rows, pair_rows
+from infomax.losses.base import Gather, InformationLoss
+from infomax.losses.sizing import sized
+from infomax.pairs.checks import check_features, check_negatives
+from infomax.pairs.rows import Rows, has_location, pair_rows
 
 __all__ = ["GlobalDIMLoss", "MapEncoder"]
 
@@ -45,10 +47,8 @@ class MapEncoder(nn.Module):
 
     def __init__(self, local_dim: int, local_size: Sequence[int]) -> None:
         super().__init__()
-        check_positive("local_dim", local_dim)
-        if not isinstance(local_size, Sequence) or isinstance(local_size, str):
-            raise TypeError(f"local_size must be a sequence of sizes such as (8, 8), got {type(local_size).__name__}")
-        size = tuple(check_positive("local_size", axis) for axis in local_size)
+        local_dim = check_positive("local_dim", local_dim)
+        size = check_sizes("local_size", local_size, at_least=0)
         if len(size) > 3:
             raise ValueError(f"local_size must have at most 3 axes, got {size}")
         self.local_dim = local_dim
@@ -97,6 +97,7 @@ class GlobalDIMLoss(InformationLoss):
         in_batch: as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
+        process_group: as in :class:`LocalDIMLoss`.
         reduction: as in :class:`LocalDIMLoss`.
         device: where the parameters are.
         dtype: of the parameters.
@@ -134,7 +135,8 @@ class GlobalDIMLoss(InformationLoss):
         units: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -149,10 +151,24 @@ class GlobalDIMLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         self.map_encoder = map_encoder
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> GlobalDIMLoss:
+        """Build the loss for a module that returns local and global features, as :meth:`LocalDIMLoss.from_features`.
+
+        Example:
+            >>> import torch
+            >>> from infomax import GlobalDIMLoss, encoders
+            >>> loss_fn = GlobalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.map_encoder.local_size
+            (8, 8)
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim", "local_size"))
 
     def pair(
         self,
@@ -172,7 +188,14 @@ class GlobalDIMLoss(InformationLoss):
         present = None
         if mask is not None:
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
-            present = mask.reshape(mask.shape[0], -1).any(1)
+            present = has_location(mask)
+        if negatives is not None:
+            check_floating("negatives", negatives)
+            if negatives.shape[1:] != local.shape[1:]:
+                raise ValueError(
+                    f"negatives must be maps of the size of local {shape_of(local)}, got {shape_of(negatives)}"
+                )
+            check_negatives(negatives, local, in_batch=self.in_batch, sample_negatives=self.sample_negatives)
         encoded = self.map_encoder(local)
         rows = pair_rows(
             encoded,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from infomax._checks import check_floating, check_positive, shape_of
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
+from infomax.losses.base import Gather, InformationLoss
+from infomax.pairs.own import pair_own
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import Rows, pair_rows
-from infomax.scores import DenseScores, PairScores, StreamedScores
+from infomax.scores import DenseScores, PairedScores, PairScores, StreamedScores
 
 __all__ = ["InfoMaxLoss"]
 
@@ -40,6 +43,7 @@ class InfoMaxLoss(InformationLoss):
         in_batch: as in :class:`~infomax.LocalDIMLoss`.
         sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
         gather: as in :class:`~infomax.LocalDIMLoss`.
+        process_group: as in :class:`~infomax.LocalDIMLoss`.
         reduction: as in :class:`~infomax.LocalDIMLoss`; a value per example.
         device: where the parameters are.
         dtype: of the parameters.
@@ -47,8 +51,10 @@ class InfoMaxLoss(InformationLoss):
     Shapes:
         - x: (N, x_dim)
         - y: (N, y_dim)
-        - negatives: (L, x_dim), more x that are marginal for every y, such as a queue; with ``symmetric=False``
-        - group: (N,) integers; examples of one group are no negatives of each other
+        - negatives: (L, x_dim), more x that are marginal for every y, such as a queue; with ``symmetric=False``. Or
+          (N, M, x_dim), M of them for each y alone; with ``symmetric=False`` and ``in_batch=False``
+        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
+          groups, too; else they are negatives of every example
         - result: a scalar, float32 (float64 for float64 vectors), or (N,) with ``reduction="none"``
 
     Raises:
@@ -68,6 +74,8 @@ class InfoMaxLoss(InformationLoss):
         >>> nats = loss_fn.mutual_information(x, y)
     """
 
+    global_name = "y"
+
     def __init__(
         self,
         x_dim: int,
@@ -80,13 +88,13 @@ class InfoMaxLoss(InformationLoss):
         same_side: bool = False,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_positive("x_dim", x_dim)
-        check_positive("y_dim", y_dim)
+        x_dim, y_dim = check_positive("x_dim", x_dim), check_positive("y_dim", y_dim)
         super().__init__(
             x_dim,
             y_dim,
@@ -96,6 +104,7 @@ class InfoMaxLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         if same_side and x_dim != y_dim:
@@ -109,7 +118,7 @@ class InfoMaxLoss(InformationLoss):
             )
         self.symmetric = symmetric
         self.same_side = same_side
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def pair(
         self,
@@ -129,6 +138,8 @@ class InfoMaxLoss(InformationLoss):
         for name, vectors in (("x", local), ("y", global_)):
             if check_floating(name, vectors).ndim != 2:
                 raise ValueError(f"{name} must have shape (N, channels), got {shape_of(vectors)}")
+        if isinstance(negatives, Tensor) and negatives.ndim == 3:
+            return self._pair_own(local, global_, negatives, group)
         rows = pair_rows(
             local,
             global_,
@@ -140,7 +151,7 @@ class InfoMaxLoss(InformationLoss):
             at_least=at_least,
             names=("x", "y"),
         )
-        self.critic.check(local, global_)
+        self.critic.check(local, global_, names=("x", "y"))
         if not self.same_side:
             return rows
         pairing = rows.pairing
@@ -154,6 +165,18 @@ class InfoMaxLoss(InformationLoss):
             groups=pairing.groups,
         )
         return Rows(torch.cat([rows.local, rows.global_]), rows.global_, twice)
+
+    def _pair_own(self, x: Tensor, y: Tensor, negatives: Tensor, group: Tensor | None) -> Rows:
+        for reason, given in (
+            ("in_batch=True: each y has its own negatives or those of all; pass in_batch=False", self.in_batch),
+            ("gather=True: no other process has a part in them", self.gather),
+            ("group: they are no examples", group is not None),
+        ):
+            if given:
+                raise ValueError(f"negatives must not be (N, M, x_dim), got {shape_of(negatives)}, with {reason}")
+        rows = pair_own(x, y, negatives)
+        self.critic.check(x, y)
+        return rows
 
     def forward(  # type: ignore[override]  # vectors have no locations to mask
         self,
@@ -169,8 +192,9 @@ class InfoMaxLoss(InformationLoss):
         Args:
             x: one vector per example.
             y: the other vector of each.
-            negatives: more x that are marginal for every y, (L, x_dim).
-            group: an integer per example, (N,); examples of one group are no negatives of each other.
+            negatives: more x that are marginal for every y, (L, x_dim); or for each y its own, (N, M, x_dim).
+            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
+                the given negatives have groups, too.
             generator: where drawn negatives come from; torch's global one when None.
         """
         return super().forward(x, y, negatives=negatives, group=group, generator=generator)
@@ -195,13 +219,16 @@ class InfoMaxLoss(InformationLoss):
         negatives: Tensor | None = None,
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
-        gather: bool = False,
+        gather: Gather = False,
     ) -> Tensor:
         """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
         return super().mutual_information(x, y, negatives=negatives, group=group, generator=generator, gather=gather)
 
     def directions(self, rows: Rows) -> list[PairScores]:
         first = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+        if rows.own:
+            scores, examples = first.joint(), len(rows.local) // (1 + rows.own)
+            return [PairedScores(scores[:examples], scores[examples:].view(examples, rows.own))]
         if not (self.symmetric and (self.same_side or getattr(self.estimator, "directional", True))):
             return [first]
         other = first

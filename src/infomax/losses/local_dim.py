@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from infomax._checks import check_positive
+from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import InformationLoss
+from infomax.losses.base import Gather, InformationLoss
+from infomax.losses.sizing import sized
 from infomax.pairs.rows import Rows, pair_rows
 
 __all__ = ["LocalDIMLoss"]
@@ -39,8 +42,10 @@ class LocalDIMLoss(InformationLoss):
         sample_locations: draw this many locations of each example per call, before the projection, which then does
             less work; all of them when None.
         sample_negatives: score each global against the locations of this many other examples; of all when None.
-        gather: take negatives from the other processes of the default process group as well. The loss and, averaged
-            over processes, the gradients are then those of one process with the whole batch.
+        gather: take negatives from the other processes as well. The loss and, averaged over processes, the gradients
+            are then those of one process with the whole batch. ``True`` holds the projected locals of all processes at
+            once; ``"ring"`` those of one other process at a time, and sends them round twice per step.
+        process_group: which processes; those of the default process group when None.
         reduction: ``"mean"``, or ``"none"`` for a value per global, where the estimator has one.
         device: where the parameters are.
         dtype: of the parameters.
@@ -54,7 +59,8 @@ class LocalDIMLoss(InformationLoss):
           padded one with a mask
         - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may
           be 1 then
-        - group: (N,) integers; examples of one group are no negatives of each other
+        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
+          groups, too; else they are negatives of every example
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
 
@@ -92,7 +98,8 @@ class LocalDIMLoss(InformationLoss):
         sample_locations: int | None = None,
         in_batch: bool = True,
         sample_negatives: int | None = None,
-        gather: bool = False,
+        gather: Gather = False,
+        process_group: dist.ProcessGroup | None = None,
         reduction: Literal["mean", "none"] = "mean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -106,12 +113,39 @@ class LocalDIMLoss(InformationLoss):
             in_batch=in_batch,
             sample_negatives=sample_negatives,
             gather=gather,
+            process_group=process_group,
             reduction=reduction,
         )
         if sample_locations is not None:
-            check_positive("sample_locations", sample_locations)
+            sample_locations = check_positive("sample_locations", sample_locations)
         self.sample_locations = sample_locations
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
+
+    @classmethod
+    def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> LocalDIMLoss:
+        """Build the loss for a module that returns local and global features, after one forward pass.
+
+        The pass is in evaluation mode without gradients. Training modes, gradients, buffers such as batch-norm
+        statistics, and torch's random state are as before.
+
+        Args:
+            features: a `infomax.tap`, or any module that returns local and global features.
+            example_batch: what to call it with; one example is enough. A tuple holds several arguments, a dict keyword
+                arguments.
+            **options: those of the class but for the sizes. The device is that of the features, if not given.
+
+        Raises:
+            TypeError: ``features`` is no module, or does not return two tensors; a size is among the options.
+            ValueError: features without channels.
+
+        Example:
+            >>> import torch
+            >>> from infomax import LocalDIMLoss, encoders
+            >>> loss_fn = LocalDIMLoss.from_features(encoders.conv32(), torch.rand(1, 3, 32, 32), units=256)
+            >>> loss_fn.critic.local_projection.hidden.in_features
+            128
+        """
+        return cls(**sized(features, example_batch, options, "local_dim", "global_dim"))
 
     def pair(
         self,

@@ -28,12 +28,13 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
     tracking = [
         norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
     ]
-    together = [norm for norm in module.modules() if isinstance(norm, BatchNorm) and norm.over_processes]
+    together = {norm: norm.processes for norm in module.modules() if isinstance(norm, BatchNorm) and norm.processes}
     # With no statistics to track, training mode normalises by the batch and writes nothing.
     for norm in tracking:
         norm.track_running_stats = False
-    for norm in together:
-        norm.over_processes = gather
+    if not gather:
+        for norm in together:
+            norm.processes = None
     devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -41,5 +42,5 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
     finally:
         for norm in tracking:
             norm.track_running_stats = True
-        for norm in together:
-            norm.over_processes = True
+        for norm, processes in together.items():
+            norm.processes = processes

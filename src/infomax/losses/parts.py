@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax.critics import Critic, CriticLike, build_critic
 from infomax.critics.normalisation import BatchNorm
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
+from infomax.pairs.processes import Processes
 
-__all__ = ["build_parts", "check_not_shared"]
+__all__ = ["build_parts", "check_may_learn", "check_not_shared"]
+
+_RUN_AWAY = {
+    "rkl": (
+        "its loss E[e^-T] + E'[T - 1] falls without end as marginal scores T fall, in any finite batch",
+        (
+            "ScoreRegularised('rkl', weight=0.1, clip=10.0), which holds the scores, or the module FDivergence('rkl'), "
+            "which trains as it stands"
+        ),
+    ),
+}
+"""By short name: why an estimator runs away, and what to do."""
 
 
 def build_parts(
-    critic: CriticLike, estimator: EstimatorLike, local_dim: int, global_dim: int, units: int | None, *, gather: bool
+    critic: CriticLike,
+    estimator: EstimatorLike,
+    local_dim: int,
+    global_dim: int,
+    units: int | None,
+    *,
+    processes: Processes | None,
 ) -> tuple[Critic, Estimator]:
     """Build both, and refuse what cannot work together.
 
@@ -23,12 +42,15 @@ def build_parts(
         local_dim: channels of the local features.
         global_dim: channels of the global features.
         units: width of a critic given by name.
-        gather: whether batch norms take their statistics over the rows of all processes.
+        processes: over whose rows batch norms take their statistics; this one's alone when None.
 
     Raises:
         TypeError: one is none of these, or the estimator needs two critics.
         ValueError: a name is unknown, or the two do not fit together.
     """
+    if isinstance(estimator, str) and estimator in _RUN_AWAY:
+        reason, cure = _RUN_AWAY[estimator]
+        raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
     built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
     kind = type(made).__name__
     if getattr(made, "needs_two_critics", False):
@@ -46,16 +68,36 @@ def build_parts(
             f"critic must score each pair by itself and be Lipschitz for {kind}, got {type(built).__name__} with batch "
             "norm; use critic='lipschitz', or 'bilinear' with infomax.variants.gradient_penalty"
         )
-    if gather:
+    if processes is not None:
         for norm in norms:
             if isinstance(norm, BatchNorm):
-                norm.over_processes = True
+                norm.processes = processes
             elif not isinstance(norm, nn.SyncBatchNorm):  # synchronised on accelerators by torch itself
                 raise ValueError(  # noqa: TRY004 (the type of the critic is right)
                     f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "
                     "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
                 )
     return built, made
+
+
+def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
+    """Raise ``ValueError`` if globals with a gradient come to a loss that fits their density.
+
+    Args:
+        estimator: of the loss.
+        **globals_: the global features, by the name of the argument.
+    """
+    if not getattr(estimator, "fits_density", False) or not torch.is_grad_enabled():
+        return
+    for name, features in globals_.items():
+        if features.requires_grad:
+            kind = type(estimator).__name__
+            raise ValueError(
+                f"{name} must have no gradient where the estimator is {kind}: its loss fits the density of {name}, and "
+                f"an encoder that learns from that makes {name} constant. Pass {name}.detach() to fit the density, and "
+                f"lower the information by loss_fn.estimator.estimate(loss_fn.scores(...)); raise it with another "
+                "estimator, such as 'infonce'"
+            )
 
 
 def check_not_shared(name: str, module: object) -> None:

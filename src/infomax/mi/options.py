@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from functools import partial
 
-from infomax._checks import check_choice, check_integer, check_number, check_positive
+from infomax._checks import check_choice, check_integer, check_number, check_positive, check_sizes
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
 from infomax.mi.closed_forms.marginals import Marginals, Ranks, Standardised
 from infomax.mi.closed_forms.start import choose_start, no_start
@@ -44,10 +44,7 @@ class Options:
             raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
         if not 2 <= check_positive("folds", self.folds) <= MINIMUM_ROWS // 5:
             raise ValueError(f"folds must be between 2 and {MINIMUM_ROWS // 5}, got {self.folds}")
-        if not self.hidden:
-            raise ValueError(f"hidden must name the units of at least one layer, got {self.hidden}")
-        for units in self.hidden:
-            check_positive("hidden", units)
+        check_sizes("hidden", self.hidden)
         if self.max_steps is not None:
             check_integer("max_steps", self.max_steps, at_least=0)
         if self.permutations is not None:

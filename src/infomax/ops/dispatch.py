@@ -10,17 +10,25 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from infomax.ops.problem import Problem
+from infomax.ops.blockwise import plan
+from infomax.ops.blockwise.products import WIDE_PRODUCTS
+from infomax.ops.chunked import plan as chunked_plan
+from infomax.ops.problem import Problem, count_keys
 from infomax.ops.settings import forced_backend
 
-__all__ = ["Implementation", "choose", "implementation"]
+__all__ = ["Implementation", "choose", "implementation", "may_keep", "saved_size", "takes_map"]
 
 _MODULES = {
     "reference": "infomax.ops.reference",
     "chunked": "infomax.ops.chunked",
     "triton": "infomax.ops.triton",
+    "blockwise": "infomax.ops.blockwise.passes",
 }
 _TRITON_INSTALLED = find_spec("triton") is not None
+# By bytes of an element, the most features for which the streaming kernels do no more matrix products than fit their
+# accumulators: five. Beyond, each further chunk of a gradient costs two, and the blockwise backend's four are fewer.
+# The number of queries does not enter: both lose in proportion where they fill no tile.
+_NARROW = {2: 256, 4: 128}
 
 
 class Implementation(Protocol):
@@ -47,22 +55,33 @@ def implementation(name: str) -> Implementation:
     return cast("Implementation", import_module(_MODULES[name]))
 
 
-def choose(query: Tensor, reduction: str = "logsumexp") -> str:
+def choose(query: Tensor, reduction: str, space: int) -> str:
     """Return the forced backend, or the one that suits the tensors.
+
+    Args:
+        query: ``(M, d)``; the keys are like it.
+        reduction: One of `REDUCTIONS`.
+        space: Bytes of the workspace.
 
     Raises:
         RuntimeError: The forced backend cannot run on them.
     """
     forced = forced_backend()
     if forced is None:
-        return "triton" if query.device.type == "cuda" and _triton_obstacle(query, reduction) is None else "chunked"
-    obstacle = _triton_obstacle(query, reduction) if forced == "triton" else None
+        if query.device.type != "cuda" or _kernels_obstacle(query, reduction) is not None:
+            return "chunked"
+        # Rows of an odd length load a feature at a time, for which the streaming kernels lack registers.
+        wide = query.shape[1] > _NARROW[query.dtype.itemsize] or query.shape[1] % 16 != 0
+        return "blockwise" if wide and _blockwise_obstacle(query, space) is None else "triton"
+    obstacle = _kernels_obstacle(query, reduction) if forced in ("triton", "blockwise") else None
+    if obstacle is None and forced == "blockwise":
+        obstacle = _blockwise_obstacle(query, space)
     if obstacle is not None:
-        raise RuntimeError(f'use_backend("triton"): {obstacle}; use_backend(None) chooses by the tensors.')
+        raise RuntimeError(f'use_backend("{forced}"): {obstacle}; use_backend(None) chooses by the tensors.')
     return forced
 
 
-def _triton_obstacle(query: Tensor, reduction: str) -> str | None:
+def _kernels_obstacle(query: Tensor, reduction: str) -> str | None:
     if not _TRITON_INSTALLED:
         return "Triton is not installed"
     if query.dtype == torch.float64:
@@ -72,3 +91,30 @@ def _triton_obstacle(query: Tensor, reduction: str) -> str | None:
     if query.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"its kernels run on CUDA (elsewhere only interpreted, under TRITON_INTERPRET=1), got {query.device}"
     return None
+
+
+def _blockwise_obstacle(query: Tensor, space: int) -> str | None:
+    if query.device.type == "cuda" and query.dtype != torch.float32 and not WIDE_PRODUCTS:
+        return f"torch {torch.__version__} rounds products of halves to halves on CUDA, torch 2.8 does not"
+    return plan.obstacle(query, space)
+
+
+def may_keep(backend: str, query: Tensor, key: Tensor, reduction: str, space: int) -> bool:
+    """Say whether a backend saves its table of slopes: where it fits, and three products then do for four."""
+    if backend == "chunked":
+        return chunked_plan.may_keep(query, key, space)
+    sizes = (query.shape[0], count_keys(key))
+    return backend == "blockwise" and plan.may_keep(*sizes, reduction, query.dtype, space)
+
+
+def saved_size(backend: str, query: Tensor, key: Tensor, reduction: str) -> int:
+    """Return the elements of what a backend saves that may keep its table."""
+    rows, keys = query.shape[0], count_keys(key)
+    if backend == "blockwise":
+        return plan.kept_size(rows, keys, reduction, query.dtype)
+    return chunked_plan.kept_size(rows, keys)
+
+
+def takes_map(backend: str, key: Tensor) -> bool:
+    """Say whether a backend goes through a map ``(N, d, P)`` as it lies, or wants its locations as rows."""
+    return backend == "chunked" and chunked_plan.takes_map(key)

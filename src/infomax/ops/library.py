@@ -13,7 +13,6 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype, autocasting
 from infomax.ops import dispatch, reference
-from infomax.ops.chunked.plan import kept_size
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
@@ -85,12 +84,12 @@ def _pairwise_fake(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     dtype = accumulation_dtype(query.dtype)
-    rows, keys = query.shape[0], key.shape[0]
+    rows = query.shape[0]
     joints = 0 if joint_key is None else joint_key.shape[0]
     return (
         query.new_empty((rows,), dtype=dtype),
         query.new_empty((joints,), dtype=dtype),
-        query.new_empty((kept_size(rows, keys) if keep else 0,), dtype=dtype),
+        query.new_empty((dispatch.saved_size(backend, query, key, reduction) if keep else 0,), dtype=dtype),
     )
 
 
@@ -183,7 +182,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
     raise RuntimeError(
-        "infomax.ops: the chunked and triton backends have no second derivative. Run the forward pass under "
+        "infomax.ops: only the reference backend has a second derivative. Run the forward pass under "
         'infomax.ops.use_backend("reference"), which holds the whole table of scores and has one.'
     )
 

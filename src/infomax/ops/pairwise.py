@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product
-from infomax.ops.chunked.plan import may_keep
-from infomax.ops.dispatch import choose
+from infomax._transforms import transformed
+from infomax.ops import reference
+from infomax.ops.dispatch import choose, may_keep, takes_map
 from infomax.ops.library import pairwise
-from infomax.ops.problem import REDUCTIONS, Reduction
-from infomax.ops.settings import workspace
+from infomax.ops.problem import REDUCTIONS, Problem, Reduction, count_keys
+from infomax.ops.settings import forced_backend, workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
 __all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
@@ -58,7 +58,9 @@ def pairwise_logsumexp(
 
     Numerics:
         Scores, sums and gradients accumulate in float32 at least; scores of 1e4 in float32 and 3e4 in bfloat16 are
-        exact to rounding. Results repeat bitwise. Second derivatives need ``use_backend("reference")``.
+        exact to rounding. Results repeat bitwise. Second derivatives need ``use_backend("reference")``. Under the
+        transforms of `torch.func`, and on dual tensors, the table of scores is written out whole, in plain operations
+        that have every derivative.
 
     Example:
         >>> import torch
@@ -146,7 +148,8 @@ def pairwise_with_joint(
         reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores T,
             ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
-        key: ``(K, d)``, of the same dtype.
+        key: ``(K, d)``, of the same dtype; or a map ``(N, d, P)``, whose K = N P locations are the keys, example by
+            example. Nothing of it is copied where the backend can go through it as it lies.
         query_group: ``(M,)`` integers, or None to exclude nothing.
         key_group: ``(K,)`` integers; given with ``query_group``.
         joint_query: ``(J,)`` integers, rows of ``query``.
@@ -178,6 +181,10 @@ def pairwise_with_joint(
     return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
 
 
+def _rows_of(key: Tensor) -> Tensor:
+    return key.transpose(1, 2).reshape(-1, key.shape[1])
+
+
 def _call(
     reduction: str,
     query: Tensor,
@@ -193,29 +200,33 @@ def _call(
     check_choice("reduction", reduction, REDUCTIONS)
     check_options(scale, clip, soft_clip)
     query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
-    check_vectors(query, key)
-    _refuse_forward_mode(query, key)
-    check_groups(query, key, query_group, key_group)
+    if key.ndim == 3 and 0 in key.shape:
+        key = _rows_of(key)
+    check_vectors(query, key[:, :, 0] if key.ndim == 3 else key)
+    check_groups(query, count_keys(key), query_group, key_group)
     if joint_query is not None and joint_key is not None:
         check_joint(query, joint_query, joint_key)
-    backend, space = choose(query, reduction), workspace()
+    hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
+    if transformed(query, key):
+        key = _rows_of(key) if key.ndim == 3 else key
+        forced = forced_backend()
+        if forced not in (None, "reference"):
+            raise NotImplementedError(
+                f'use_backend("{forced}") cannot run under torch.func (grad, jvp, vmap, ...) or on dual tensors; '
+                'use_backend("reference"), or None, writes the table of scores out'
+            )
+        groups = (query_group, key_group, joint_query, joint_key)
+        problem = Problem(query, key, *groups, reduction, float(scale), hard, soft, workspace(query.device))
+        value, joint, _ = reference.forward(problem, keep=False)
+        return value, joint
+    space = workspace(query.device)
+    backend = choose(query, reduction, space)
+    if key.ndim == 3 and not takes_map(backend, key):
+        key = _rows_of(key)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    sizes = (query.shape[0], key.shape[0], query.shape[1])
-    keep = backend == "chunked" and differentiated and may_keep(*sizes, query.dtype, space)
+    keep = differentiated and may_keep(backend, query, key, reduction, space)
     indices = [
         None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
     ]
-    bounds = [None if bound is None else float(bound) for bound in (clip, soft_clip)]
-    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), *bounds, space, backend, keep)
+    value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), hard, soft, space, backend, keep)
     return value, joint
-
-
-def _refuse_forward_mode(*rows: Tensor) -> None:
-    """The ops have gradients, and no derivatives along a direction: those would silently be 0."""
-    if torch.compiler.is_compiling():
-        return
-    duals = [forward_ad.unpack_dual(tensor) for tensor in rows]  # type: ignore[no-untyped-call]
-    if any(dual.tangent is not None for dual in duals):
-        raise NotImplementedError(
-            "the pairwise ops have no forward-mode derivatives (torch.func.jvp, dual tensors); use backward-mode ones"
-        )

@@ -10,10 +10,15 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype
 
-__all__ = ["REDUCTIONS", "Problem", "Reduction"]
+__all__ = ["REDUCTIONS", "Problem", "Reduction", "count_keys"]
 
 Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum", "pearson"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+def count_keys(key: Tensor) -> int:
+    """Return the number of keys in rows ``(K, d)`` or a map ``(N, d, P)``."""
+    return key.shape[0] if key.ndim == 2 else key.shape[0] * key.shape[2]
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Problem:
 
     Attributes:
         query: ``(M, d)``.
-        key: ``(K, d)``.
+        key: ``(K, d)``; or for a backend that takes one, a map ``(N, d, P)`` whose K = N P locations are the keys.
         query_group: ``(M,)`` int64, or None with ``key_group``: nothing is excluded.
         key_group: ``(K,)`` int64, or None.
         joint_query: ``(J,)`` int64 rows of ``query``, or None.
@@ -50,6 +55,11 @@ class Problem:
     def dtype(self) -> torch.dtype:
         """The dtype of scores, sums and results."""
         return accumulation_dtype(self.query.dtype)
+
+    @property
+    def keys(self) -> int:
+        """The number of keys K."""
+        return count_keys(self.key)
 
     @property
     def joints(self) -> int:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
+
+import torch
 
 __all__ = ["BACKENDS", "DEFAULT_WORKSPACE", "forced_backend", "use_backend", "use_workspace", "workspace"]
 
-BACKENDS = ("reference", "chunked", "triton")
+BACKENDS = ("reference", "chunked", "triton", "blockwise")
 DEFAULT_WORKSPACE = 64 * 2**20
+GPU_SHARE = 32
+"""The default workspace on a GPU is its memory divided by this, and no less than elsewhere."""
 SMALLEST_WORKSPACE = 2**16
 
 
@@ -17,7 +22,7 @@ class _Settings(threading.local):
     # threading.local rather than a context variable: torch.compile traces through its assignment
     # and guards on what was read.
     backend: str | None = None
-    workspace: int = DEFAULT_WORKSPACE
+    workspace: int | None = None
 
 
 _settings = _Settings()
@@ -28,21 +33,27 @@ def forced_backend() -> str | None:
     return _settings.backend
 
 
-def workspace() -> int:
-    """Return the bytes that blocks of scores may take in this thread."""
-    return _settings.workspace
+def workspace(device: torch.device) -> int:
+    """Return the bytes that blocks of scores may take in this thread: as forced, or by the size of the device alone."""
+    if _settings.workspace is not None:
+        return _settings.workspace
+    if device.type != "cuda":
+        return DEFAULT_WORKSPACE
+    return max(DEFAULT_WORKSPACE, torch.cuda.get_device_properties(device).total_memory // GPU_SHARE)
 
 
 @contextmanager
 def use_backend(name: str | None) -> Iterator[None]:
     r"""Force the implementation of the pairwise ops inside a ``with``.
 
-    Without it the backend follows from the tensors: ``"triton"`` on CUDA, ``"chunked"`` elsewhere and for
-    float64. A forced backend runs, or the op raises with the reason why it cannot. Blocks nest; the choice
-    holds for the calling thread. Under `torch.compile` it is read while tracing, and a change recompiles.
+    Without it the backend follows from the tensors. On CUDA it is ``"triton"`` for narrow features and
+    ``"blockwise"`` for wide ones, of more than 256 in half precision or 128 in float32, and for numbers of features
+    that are no multiple of 16; ``"chunked"`` elsewhere and for float64. A forced backend runs, or the op raises with
+    the reason why it cannot. Blocks nest; the choice holds for the calling thread. Under `torch.compile` it is read
+    while tracing, and a change recompiles.
 
     Args:
-        name: ``"reference"``, ``"chunked"``, ``"triton"``, or None for the choice by tensors.
+        name: ``"reference"``, ``"chunked"``, ``"triton"``, ``"blockwise"``, or None for the choice by tensors.
 
     Raises:
         ValueError: The name is not a backend.
@@ -71,13 +82,15 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 @contextmanager
 def use_workspace(size: int) -> Iterator[None]:
-    r"""Bound the memory of the chunked backend's score blocks inside a ``with``.
+    r"""Bound the memory of blocks of scores inside a ``with``.
 
-    The whole table is kept for the backward pass when it fits (three matrix products in all), and
-    recomputed block by block when it does not (four). Results agree to rounding for any size.
+    The chunked and the blockwise backend keep the whole table for the backward pass when it fits (three matrix
+    products in all), and compute it again block by block when it does not (four). Results agree to rounding for any
+    size.
 
     Args:
-        size: Bytes, at least 65536. The default is 64 MiB.
+        size: Bytes, at least 65536. The default is 64 MiB, and on a GPU the 32nd part of its memory where that is more:
+            2.5 GiB of 80.
 
     Raises:
         ValueError: The size is not an integer of at least 65536.
@@ -90,13 +103,13 @@ def use_workspace(size: int) -> Iterator[None]:
         tensor([2.0794, 2.0794])
     """
     given: object = size
-    if not isinstance(given, int) or isinstance(given, bool) or given < SMALLEST_WORKSPACE:
+    if not isinstance(given, Integral) or isinstance(given, bool) or not SMALLEST_WORKSPACE <= int(given) < 2**63:
         raise ValueError(
             f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, "
             f"got {size!r}; the default is {DEFAULT_WORKSPACE}."
         )
     previous = _settings.workspace
-    _settings.workspace = size
+    _settings.workspace = int(size)
     try:
         yield
     finally:

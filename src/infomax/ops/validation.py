@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_number, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_integers, check_number, check_same_device, shape_of
+from infomax.ops.problem import count_keys
 
 __all__ = ["check_groups", "check_joint", "check_joint_values", "check_options", "check_vectors"]
 
@@ -35,9 +36,10 @@ def check_vectors(query: Tensor, key: Tensor) -> None:
             "convert one, or call under torch.autocast"
         )
     check_same_device(query=query, key=key)
+    check_differentiable({"query": query, "key": key})
 
 
-def check_groups(query: Tensor, key: Tensor, query_group: Tensor | None, key_group: Tensor | None) -> None:
+def check_groups(query: Tensor, keys: int, query_group: Tensor | None, key_group: Tensor | None) -> None:
     """Check the groups of queries and keys.
 
     Raises:
@@ -53,7 +55,7 @@ def check_groups(query: Tensor, key: Tensor, query_group: Tensor | None, key_gro
             "give both, or neither to exclude nothing"
         )
     _check_integers("query_group", query_group, "query", len(query))
-    _check_integers("key_group", key_group, "key", len(key))
+    _check_integers("key_group", key_group, "key", keys)
     check_same_device(query=query, query_group=query_group, key_group=key_group)
 
 
@@ -79,7 +81,7 @@ def check_joint_values(query: Tensor, key: Tensor, joint_query: Tensor, joint_ke
         return
     if bool((joint_key[1:] < joint_key[:-1]).any()):
         raise ValueError("joint_key must be non-decreasing, got keys out of order; sort the pairs by key")
-    for name, index, rows in (("joint_query", joint_query, len(query)), ("joint_key", joint_key, len(key))):
+    for name, index, rows in (("joint_query", joint_query, len(query)), ("joint_key", joint_key, count_keys(key))):
         lowest, highest = (int(extreme) for extreme in index.aminmax())
         if lowest < 0 or highest >= rows:
             raise ValueError(f"{name} must be within [0, {rows}), got values from {lowest} to {highest}")
@@ -101,10 +103,7 @@ def check_options(scale: float, clip: float | None, soft_clip: float | None) -> 
 
 
 def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be an integer torch.Tensor, got {type(value).__name__}")
-    if value.dtype.is_floating_point or value.dtype.is_complex or value.dtype == torch.bool:
-        raise TypeError(f"{name} must have an integer dtype, got {value.dtype}; convert it with .long()")
+    check_integers(name, value)
     if value.ndim != 1 or (length is not None and len(value) != length):
         wanted = "(J,)" if length is None else f"({length},), one for each row of {match}"
         raise ValueError(f"{name} must have shape {wanted}, got {shape_of(value)}")

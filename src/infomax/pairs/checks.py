@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
 
 __all__ = [
     "check_features",
     "check_group",
     "check_groups_left",
     "check_index",
+    "check_integers",
     "check_mask_dtype",
     "check_mask_shape",
     "check_negatives",
@@ -52,6 +53,7 @@ def check_features(
     if mask is not None and batch is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")
     check_same_device(**sides, mask=mask)
+    check_differentiable(sides)
     for name, tensor in sides.items():
         if tensor.ndim < 2:
             raise ValueError(f"{name} must have shape (N, channels, *spatial), got {shape_of(tensor)}")
@@ -72,13 +74,18 @@ def check_features(
         if 0 in tensor.shape[1:]:
             raise ValueError(f"{name} must have at least one channel and one location, got {shape_of(tensor)}")
     if mask is not None:
-        check_mask_shape(f"{first} {shape_of(local)}", mask, (local.shape[0], *local.shape[2:]))
+        check_mask_shape(first, local, mask, (local.shape[0], *local.shape[2:]))
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
     """Raise unless ``batch`` names an example for each row (K, c), and each example has a row."""
-    batch = _check_integers("batch", batch)
-    if local.ndim != 2 or tuple(batch.shape) != (len(local),):
+    batch = check_integers("batch", batch)
+    if local.ndim != 2:
+        raise ValueError(
+            f"local must be rows (K, c) with batch=, got {shape_of(local)}; a map of every example, (N, c, *spatial), "
+            "comes without batch"
+        )
+    if tuple(batch.shape) != (len(local),):
         raise ValueError(
             f"batch must have the shape (K,) of rows local (K, c), got {shape_of(batch)} for local {shape_of(local)}"
         )
@@ -97,7 +104,9 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
         )
 
 
-def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None) -> None:
+def check_negatives(
+    negatives: object, local: object, *, in_batch: bool, sample_negatives: int | None, name: str = "local"
+) -> None:
     """Raise unless given negatives are rows (L, c) or maps (L, c, \\*spatial) that fit the local features."""
     if negatives is None:
         raise ValueError("negatives must be given with in_batch=False, or no pair would be marginal: negatives=rows")
@@ -108,44 +117,45 @@ def check_negatives(negatives: object, local: object, *, in_batch: bool, sample_
         return  # refused already, or by the check of the features
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
+        maps = f" or (L, {width}, *spatial)" if name == "local" else ""
         raise ValueError(
-            f"negatives must have shape (L, {width}) or (L, {width}, *spatial), as wide as local {shape_of(local)}, "
-            f"got {shape_of(negatives)}"
+            f"negatives must have shape (L, {width}){maps}, as wide as {name} {shape_of(local)}, got "
+            f"{shape_of(negatives)}"
         )
-    check_same_device(local=local, negatives=negatives)
+    check_same_device(**{name: local}, negatives=negatives)
     if negatives.dtype != local.dtype:
-        raise TypeError(f"negatives must have the dtype of local, {local.dtype}, got {negatives.dtype}")
+        raise TypeError(f"negatives must have the dtype of {name}, {local.dtype}, got {negatives.dtype}")
 
 
-def check_group(group: object, global_: Tensor, *, sample_negatives: int | None) -> None:
-    """Raise unless ``group`` names a group for each example."""
-    group = _check_integers("group", group)
-    if tuple(group.shape) != (len(global_),):
-        raise ValueError(f"group must have one integer per example, ({len(global_)},), got {shape_of(group)}")
+def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sample_negatives: int | None) -> None:
+    """Raise unless ``group`` names a group for each example, and for each of the given negatives or for none."""
+    group = check_integers("group", group)
+    sizes = [len(global_)] if negatives is None else [len(global_), len(global_) + len(negatives)]
+    if tuple(group.shape) not in [(size,) for size in sizes]:
+        beside = "" if negatives is None else f", or one per example and then one per given negative, ({sizes[1]},)"
+        raise ValueError(f"group must have one integer per example, ({sizes[0]},){beside}, got {shape_of(group)}")
     check_same_device(global_=global_, group=group)
     if sample_negatives is not None:
         raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
 
 
-def check_groups_left(groups: Tensor, negatives: Tensor | None) -> None:
-    """Raise unless two groups are there, or negatives beside the batch.
+def check_groups_left(own: Tensor, negatives: Tensor | None, *, in_batch: bool) -> None:
+    """Raise unless every example has a negative of another group.
 
     Args:
-        groups: the different groups of the examples that have a location.
-        negatives: rows that are marginal for every global, or None.
+        own: groups of the examples that have a location.
+        negatives: groups of the given negatives, or None where these are negatives of every example, or not there.
+        in_batch: whether the other examples are negatives, too.
     """
-    if negatives is None and len(groups) == 1:
+    marginal = [own] if in_batch else []
+    found = torch.unique(torch.cat([*marginal, own[:0] if negatives is None else negatives]))
+    if len(found) == 1 and bool((own == found).any()):
+        which = "the examples with a real location and the given negatives" if in_batch else "the given negatives"
+        if negatives is None:
+            which = "the examples with a real location"
         raise ValueError(
-            f"group must hold at least two groups among the examples with a real location, got only {int(groups[0])}: "
-            "no pair would be marginal"
+            f"group must hold at least two groups among {which}, got only {int(found)}: no pair would be marginal"
         )
-
-
-def _check_integers(name: str, value: object) -> Tensor:
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor of integers, got {kind}")
-    return value
 
 
 def check_mask_dtype(mask: object) -> None:
@@ -153,12 +163,17 @@ def check_mask_dtype(mask: object) -> None:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True at real locations, got {kind}")
+    if mask.layout != torch.strided or mask.is_nested:
+        raise TypeError(f"mask must be a dense tensor, got layout {mask.layout}; convert it with .to_dense()")
+    check_differentiable({"mask": mask}, learns=True)
 
 
-def check_mask_shape(name: str, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the expected shape."""
+def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise unless ``mask`` has the shape expected of one for these features."""
     if tuple(mask.shape) != expected:
-        raise ValueError(f"mask must have the shape {shape_of(expected)} to fit {name}, got {shape_of(mask)}")
+        raise ValueError(
+            f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
+        )
 
 
 def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
@@ -169,7 +184,9 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         mask: the mask, for the message.
         at_least: how many there must be.
     """
-    if present < at_least:
+    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")  # noqa: SLF001
+    elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "
             "InfoMax objective needs other examples as negatives"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infomax._random import drawing_from
+
 __all__ = ["draw_examples", "draw_locations", "draw_rows"]
 
 
@@ -23,7 +25,7 @@ def draw_locations(
         Rows (N, locations, c), and which of them are real, (N, locations), or None where all are.
     """
     n, p, channels = rows.shape
-    order = torch.rand(n, p, device=rows.device, generator=generator)
+    order = torch.rand(n, p, device=rows.device, **drawing_from(generator))
     if present is not None:  # the missing go last
         order = order.masked_fill(~present, 2.0)
     drawn = order.topk(locations, dim=1, largest=False).indices
@@ -42,7 +44,7 @@ def draw_rows(example: Tensor, locations: int, generator: torch.Generator | None
     Returns:
         Indices of the rows drawn, example by example.
     """
-    draw = torch.rand(len(example), dtype=torch.float64, device=example.device, generator=generator)
+    draw = torch.rand(len(example), dtype=torch.float64, device=example.device, **drawing_from(generator))
     order = (example + draw).argsort()  # the rows of each example in random order
     first = torch.searchsorted(example, example)
     place = torch.arange(len(example), device=example.device) - first
@@ -73,7 +75,7 @@ def draw_examples(
         raise ValueError(
             f"sample_negatives must be between 1 and {examples - 1}, the other examples with a location, got {count}"
         )
-    drawn = torch.randperm(examples, generator=generator, device=device)[: count + 1]
-    left_out = drawn[torch.randint(count + 1, (examples,), generator=generator, device=device)]
+    drawn = torch.randperm(examples, device=device, **drawing_from(generator))[: count + 1]
+    left_out = drawn[torch.randint(count + 1, (examples,), device=device, **drawing_from(generator))]
     left_out[drawn] = drawn
     return left_out, torch.zeros(examples, dtype=torch.bool, device=device).index_fill_(0, drawn, True)

@@ -92,8 +92,11 @@ class Pairing:
         if self.locations is not None:
             return values.view(self.examples, self.locations, self.globals_).mean(1).reshape(-1)
         total = values.new_zeros(self.examples * self.globals_).index_add(0, self.joint_query, values)
-        count = torch.bincount(self.joint_query, minlength=len(total))
-        return total / count
+        return total / self.joint_count()
+
+    def joint_count(self) -> Tensor:
+        """Number of joint pairs of each global, shape (M,)."""
+        return _counts(self.joint_query, self.examples * self.globals_)
 
     def marginal_group(self) -> Tensor:
         """Group of each local row that serves as a marginal."""
@@ -105,5 +108,10 @@ class Pairing:
         if self.locations is not None and self.uniform:
             count = group.shape[0] - self.locations
             return torch.full_like(self.query_group, count, dtype=torch.float32)
-        own = torch.bincount(group, minlength=self.groups)[self.query_group]
+        own = _counts(group, self.groups)[self.query_group]
         return (group.shape[0] - own).float()
+
+
+def _counts(index: Tensor, size: int) -> Tensor:
+    """How often each of 0, ..., size - 1 occurs; `torch.bincount` has a size that the compiler does not know."""
+    return torch.zeros(size, dtype=torch.int64, device=index.device).index_add(0, index, torch.ones_like(index))

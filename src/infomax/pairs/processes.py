@@ -1,167 +1,164 @@
 """Rows of other processes, with gradients.
 
 Each process scores its own globals against the locals of all processes. Every process then computes the loss of the
-whole batch, so gradients are summed over processes on the way back; averaged, as DistributedDataParallel does, they
-are those of one process.
+whole batch, so gradients are summed over processes on the way back; averaged, as DistributedDataParallel and FSDP2 do,
+they are those of one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from infomax.pairs.pairing import Pairing
-from infomax.pairs.rows import Rows
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-__all__ = ["Shares", "all_gather_rows", "gather_equal", "gather_pairing", "pair_everywhere", "several_processes"]
+__all__ = ["Processes"]
 
 
-def several_processes() -> bool:
-    """Whether there is a process group of more than one process."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+class _Sum(torch.autograd.Function):
+    """The sum over processes, on each of them; backward likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        values = values.clone(memory_format=torch.contiguous_format)  # it may serve elsewhere in the graph as it is
+        dist.all_reduce(values, group=group)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        total: Tensor = _Sum.apply(grad, ctx.group)
+        return total, None
 
 
 class _AllGather(torch.autograd.Function):
     """Rows of all processes, in the order of ranks; backward sums each one's gradients over the processes."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
-        ctx.sizes = sizes
+    def forward(ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> Tensor:
+        ctx.sizes, ctx.group = sizes, group
         longest = max(sizes)
         padded = rows.new_zeros(longest, *rows.shape[1:])
         padded[: rows.shape[0]] = rows
         gathered = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(gathered, padded)
+        dist.all_gather(gathered, padded, group=group)
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        grad = grad.clone(memory_format=torch.contiguous_format)  # it may serve elsewhere in the graph as it is
-        dist.all_reduce(grad)
-        return torch.split(grad, ctx.sizes)[dist.get_rank()], None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        total: Tensor = _Sum.apply(grad, ctx.group)
+        return torch.split(total, ctx.sizes)[dist.get_rank(ctx.group)], None, None
 
 
-def all_gather_rows(rows: Tensor, sizes: list[int]) -> Tensor:
-    """Concatenate the rows of all processes in the order of ranks; differentiable.
-
-    Args:
-        rows: (n, \\*rest), the same rest everywhere.
-        sizes: how many rows each process has.
-    """
-    gathered: Tensor = _AllGather.apply(rows, sizes)
-    return gathered
-
-
-def gather_equal(values: Tensor) -> Tensor:
-    """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable."""
-    return all_gather_rows(values[None], [1] * dist.get_world_size())
-
-
-class Shares(NamedTuple):
-    """How the batch is spread over the processes, in the order of ranks."""
-
-    examples: list[int]
-    """Examples of each process."""
-    joint_keys: list[int]
-    """Local rows of each process that form joint pairs."""
-    keys: list[int]
-    """All local rows of each process."""
-    globals_: int
-    """Q, the same on every process that has an example."""
-    locations: int | None
-    """P if every example of every process has all its locations and nothing else is there, else None."""
-
-
-def pair_everywhere(pair: Callable[[], Rows], device: torch.device) -> tuple[Rows, Shares]:
-    """Pair the features of this process, and learn how many rows the others have; one collective.
-
-    A process whose features are wrong tells the others, so that all of them raise and none is left waiting.
+class Processes:
+    """The processes that share their rows.
 
     Args:
-        pair: pairs the features of this process, or raises.
-        device: where the process group exchanges tensors.
-
-    Raises:
-        RuntimeError: another process raised an error.
-        ValueError: the processes disagree on the globals per example, or hold fewer than two examples together.
+        group: a group of `torch.distributed`; the default one when None.
     """
-    error: Exception | None = None
-    ours = [-1, 0, 0, 0, 0, 0]
-    try:
-        rows = pair()
-    except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
-        error = raised
-    else:
-        pairing = rows.pairing
-        locations = pairing.locations if pairing.uniform else None
-        beside = pairing.groups > pairing.examples  # given negatives have a group of their own
-        ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0, beside]
-    shape = torch.tensor(ours, device=device)
-    shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
-    dist.all_gather(shapes, shape)
-    everybody: list[list[int]] = torch.stack(shapes).tolist()
-    if error is not None:
-        raise error
-    examples, globals_, joint_keys, keys, complete, beside_any = (
-        list(column) for column in zip(*everybody, strict=True)
-    )
-    failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
-    if failed:
-        raise RuntimeError(
-            f"gather=True needs the features of every process, and rank {', '.join(failed)} raised an error; its "
-            "message is in the log of that process"
-        )
-    globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
-    if len({count for count in globals_ if count}) > 1:
-        raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
-    if sum(examples) < 2 and not any(beside_any):
-        raise ValueError(
-            f"local must hold at least 2 examples over all processes, got {sum(examples)}: an InfoMax objective needs "
-            "other examples as negatives"
-        )
-    found = {count for count, present in zip(complete, examples, strict=True) if present}
-    q = max(globals_)
-    return rows, Shares(examples, joint_keys, keys, q, (found.pop() or None) if len(found) == 1 else None)
 
+    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+        # What `new_group` returns to a process outside is a number.
+        if isinstance(group, int) and group == dist.GroupMember.NON_GROUP_MEMBER:
+            raise ValueError("process_group must hold this process, got a group of others")
+        if group is not None and not isinstance(group, dist.ProcessGroup):
+            raise TypeError(
+                f"process_group must be a torch.distributed.ProcessGroup, got {type(group).__name__}; of a device mesh "
+                "it is mesh.get_group()"
+            )
+        self.group = group
+        self._met: list[Tensor] = []
+        self._again: list[Tensor] = []
 
-def gather_pairing(pairing: Pairing, shares: Shares) -> tuple[Pairing, Pairing]:
-    """Extend the marginal rows of a pairing to the local rows of all processes.
+    def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
+        return self  # groups cannot be copied, and a copy of a module belongs to the same
 
-    Args:
-        pairing: of the rows of this process.
-        shares: what :func:`pair_everywhere` returned.
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return dist.is_available() and dist.is_initialized() and self.size > 1
 
-    Returns:
-        The pairing of our globals with all rows, and that of all globals with all rows.
-    """
-    rank, q = dist.get_rank(), shares.globals_
-    offset, total = sum(shares.examples[:rank]), sum(shares.examples)
-    if shares.locations is not None:
-        example = torch.arange(total, device=pairing.key_group.device).repeat_interleave(shares.locations)
-        whole = Pairing(total, q, example, locations=shares.locations)
-        group, marginal = example, None
-    else:
-        # Given negatives have the group after the last example's. With in_batch=False they alone are marginal.
-        group = all_gather_rows(
-            torch.where(pairing.key_group < pairing.examples, pairing.key_group + offset, total), shares.keys
-        )
-        marginal = None if pairing.marginal_rows is None else (group == total).nonzero().squeeze(1)
-        parts = torch.split(group, shares.keys)
-        example = torch.cat([part[:joint] for part, joint in zip(parts, shares.joint_keys, strict=True)])
-        whole = Pairing(total, q, example, key_group=group, marginal_rows=marginal, groups=total + 1)
-    ours = Pairing(
-        pairing.examples,
-        q,
-        pairing.key_example,
-        locations=pairing.locations,
-        first=sum(shares.keys[:rank]),
-        key_group=group,
-        query_group=pairing.query_group + offset,
-        marginal_rows=marginal,
-        groups=total + 1,
-    )
-    return ours, whole
+    @property
+    def rank(self) -> int:
+        """The rank of this process in the group."""
+        return dist.get_rank(self.group)
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return dist.get_world_size(self.group)
+
+    def gather_rows(self, rows: Tensor, sizes: list[int]) -> Tensor:
+        """Concatenate the rows of all processes in the order of ranks; differentiable.
+
+        Args:
+            rows: (n, \\*rest), the same rest everywhere.
+            sizes: how many rows each process has.
+        """
+        gathered: Tensor = _AllGather.apply(rows, sizes, self.group)
+        return gathered
+
+    def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
+        """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.
+
+        For what a critic has to know of all rows while it scores.
+
+        Returns:
+            The stack, and whether it is new: False where :meth:`absent` goes through exchanges made before.
+        """
+        if self._again:
+            return self._again.pop(0), False
+        everybody = self.gather_rows(values[None], [1] * self.size)
+        self._met.append(everybody.detach())
+        return everybody, True
+
+    def begin(self) -> None:
+        """Begin a call: no statistics have been exchanged."""
+        self._met, self._again = [], []
+
+    def numbers(self, ours: list[int], device: torch.device) -> list[list[int]]:
+        """Return a list of as many integers of each process."""
+        shape = torch.tensor(ours, device=device)
+        shapes = [torch.empty_like(shape) for _ in range(self.size)]
+        dist.all_gather(shapes, shape, group=self.group)
+        everybody: list[list[int]] = torch.stack(shapes).tolist()
+        return everybody
+
+    def absent(self, score: Callable[[], object]) -> None:
+        """Take part in the exchanges that the others still make in a call, after an error in this process.
+
+        Args:
+            score: scores no rows, with the exchanges that a call has. Those that were made before the error are not
+                made again.
+        """
+        self._again, self._met = self._met, []
+        try:
+            with torch.no_grad():
+                score()
+        except Exception:  # noqa: BLE001 (the first error is the one to raise)
+            return
+        finally:
+            self._again = []
+
+    def pass_on(self, tensors: list[Tensor], source: int) -> list[Tensor]:
+        """Send tensors to the next process, and receive those of the one before, in a ring; not differentiable.
+
+        Args:
+            tensors: (n, \\*rest), the same rest everywhere; all of one n.
+            source: rows n of those that come.
+        """
+        group = self.group
+        after, before = ((self.rank + step) % self.size for step in (1, -1))
+        if group is not None:
+            after, before = dist.get_global_rank(group, after), dist.get_global_rank(group, before)
+        received = [tensor.new_empty(source, *tensor.shape[1:]) for tensor in tensors]
+        moves = [dist.P2POp(dist.isend, tensor.contiguous(), after, group) for tensor in tensors if len(tensor)]
+        moves += [dist.P2POp(dist.irecv, tensor, before, group) for tensor in received if source]
+        if moves:
+            for work in dist.batch_isend_irecv(moves):
+                work.wait()
+        return received

@@ -7,12 +7,14 @@ pairs of *rows*.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from infomax._checks import check_generator
 from infomax.pairs.checks import (
     check_features,
     check_group,
@@ -24,24 +26,32 @@ from infomax.pairs.checks import (
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
 
-__all__ = ["Rows", "pair_rows", "present_examples", "rows_of"]
+__all__ = ["Rows", "has_location", "pair_map", "pair_rows", "present_examples", "rows_of"]
 
 
 class Rows(NamedTuple):
     """Local and global features as rows, and which belong together."""
 
     local: Tensor
-    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last."""
+    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last. From
+    :func:`pair_map` the map itself, (N, c, P)."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing
     kept: Tensor | None = None
     """(N',), the examples that have a real location, in order; None where all N have one."""
+    own: int = 0
+    """M, where the rows are aligned: N joint pairs, then the M marginal ones of each global; see :func:`pair_own`."""
 
 
 def rows_of(features: Tensor) -> Tensor:
     """(N, c, \\*spatial) as (N, P, c): a view, whatever the memory format."""
     return rearrange(features, "n c -> n 1 c") if features.ndim == 2 else rearrange(features, "n c ... -> n (...) c")
+
+
+def has_location(mask: Tensor) -> Tensor:
+    """Whether each example has a real location, (N,) bool, of a mask (N, \\*spatial); N may be 0."""
+    return mask.reshape(mask.shape[0], math.prod(mask.shape[1:])).any(1)
 
 
 def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None:
@@ -56,9 +66,10 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
     """
     if mask is None:
         return None
-    kept = mask.reshape(mask.shape[0], -1).any(1).nonzero().squeeze(1)
+    kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
-    return None if len(kept) == len(mask) else kept
+    # A graph is the same whatever the mask holds.
+    return None if not torch.compiler.is_compiling() and len(kept) == len(mask) else kept
 
 
 class _Own(NamedTuple):
@@ -99,7 +110,8 @@ def pair_rows(
         mask: bool, shape (N, \\*spatial), True at a real location.
         batch: integers, shape (K,): the example of each row of ``local``, in any order.
         negatives: more marginal rows for every global, shape (L, c) or (L, c, \\*spatial).
-        group: integers, shape (N,): examples of one group are no negatives of each other.
+        group: integers, shape (N,): examples of one group are no negatives of each other. Shape (N + L,): those of the
+            given negatives come behind; without them given negatives are negatives of every example.
         in_batch: whether the other examples' rows are marginal; only ``negatives`` are when False.
         sample_locations: draw this many of each example's (real) locations, without replacement; all when None.
         sample_negatives: score each global against the locations of this many other examples; all when None.
@@ -112,9 +124,10 @@ def pair_rows(
         ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
     """
     if negatives is not None or not in_batch:
-        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives)
+        check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives, name=names[0])
         at_least = min(at_least, 1)
     check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
+    check_generator(generator)
     if batch is None:
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:
@@ -123,20 +136,29 @@ def pair_rows(
     globals_ = rows_of(global_ if own.kept is None else global_[own.kept])
     n, q = globals_.shape[:2]
     rows, key_group, query_group, groups = own.rows, own.example, None, n
+    beside_group = None
     if group is not None:
-        check_group(group, global_, sample_negatives=sample_negatives)
-        found, ids = torch.unique(group if own.kept is None else group[own.kept], return_inverse=True)
-        check_groups_left(found, negatives)
-        key_group, query_group = ids[own.example], ids.repeat_interleave(q)
+        check_group(group, global_, negatives, sample_negatives=sample_negatives)
+        own_group, given = group[: len(global_)], group[len(global_) :]
+        own_group = own_group if own.kept is None else own_group[own.kept]
+        beside_group = given if len(given) else None
+        if negatives is None or beside_group is not None:
+            check_groups_left(own_group, beside_group, in_batch=in_batch)
+        found, ids = torch.unique(torch.cat([own_group, given]), return_inverse=True)
+        groups, beside_group = len(found), None if beside_group is None else ids[n:]
+        key_group, query_group = ids[:n][own.example], ids[:n].repeat_interleave(q)
     marginal = None
     if sample_negatives is not None and sample_negatives != n - 1:
         left_out, drawn = draw_examples(n, sample_negatives, local.device, generator)
         query_group, marginal = left_out.repeat_interleave(q), drawn[own.example].nonzero().squeeze(1)
     if negatives is not None:
-        # A group of their own, which no global shares.
-        more = rearrange(rows_of(negatives), "l p c -> (l p) c")
-        beside = torch.arange(len(rows), len(rows) + len(more), device=local.device)
-        rows, key_group, groups = torch.cat([rows, more]), torch.cat([key_group, torch.full_like(beside, n)]), n + 1
+        more = rows_of(negatives)
+        if beside_group is None:  # a group of their own, which no global shares
+            beside_group, groups = torch.full((len(more),), groups, device=local.device), groups + 1
+        beside_group = beside_group.repeat_interleave(more.shape[1])
+        beside = torch.arange(len(rows), len(rows) + len(beside_group), device=local.device)
+        rows = torch.cat([rows, rearrange(more, "l p c -> (l p) c")])
+        key_group = torch.cat([key_group, beside_group])
         if not in_batch:
             marginal = beside
         elif marginal is not None:
@@ -154,6 +176,28 @@ def pair_rows(
     return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, own.kept)
 
 
+def pair_map(local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> Rows:
+    """Check the features and pair them as :func:`pair_rows` does, but leave the map as it lies: no row is copied.
+
+    Args:
+        local: local features, shape (N, c, \\*spatial).
+        global_: global features, shape (N, d) or (N, d, \\*spatial).
+        names: of both sides, for messages.
+
+    Returns:
+        Rows whose local ones are the map, (N, c, P).
+
+    Raises:
+        TypeError: a dtype is not floating.
+        ValueError: shapes, batch sizes or devices do not fit, or there are too few examples.
+    """
+    check_features(local, global_, None, batch=None, at_least=2, names=names)
+    map_, globals_ = local.flatten(2), rows_of(global_)
+    (n, q), p = globals_.shape[:2], map_.shape[2]
+    example = torch.arange(n, device=local.device).repeat_interleave(p)
+    return Rows(map_, rearrange(globals_, "n q d -> (n q) d"), Pairing(n, q, example, locations=p))
+
+
 def _map_rows(
     local: Tensor, mask: Tensor | None, sample: int | None, generator: torch.Generator | None, at_least: int
 ) -> _Own:
@@ -166,7 +210,8 @@ def _map_rows(
         rows, present = draw_locations(rows, present, sample, generator)
     n, p = rows.shape[:2]
     if present is not None:
-        return _Own(rows[present], present.nonzero()[:, 0], None, kept)
+        real = present.flatten().nonzero().squeeze(1)
+        return _Own(rearrange(rows, "n p c -> (n p) c")[real], real // p, None, kept)
     example = torch.arange(n, device=local.device).repeat_interleave(p)
     return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
 

@@ -1,6 +1,7 @@
-"""Matching the distribution of a representation to a prior, adversarially."""
+"""Matching the distribution of a representation to a prior: against a discriminator, or through noise."""
 
 from infomax.prior.discriminator import PriorDiscriminator
 from infomax.prior.matching import PriorMatchingLoss, PriorTerms
+from infomax.prior.noise import NoisePrior
 
-__all__ = ["PriorDiscriminator", "PriorMatchingLoss", "PriorTerms"]
+__all__ = ["NoisePrior", "PriorDiscriminator", "PriorMatchingLoss", "PriorTerms"]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as nnf
 
 from infomax._precision import widened
 
-__all__ = ["PriorDiscriminator", "slope_penalty"]
+__all__ = ["PriorDiscriminator", "judge", "slope_penalty"]
 
 
 class PriorDiscriminator(nn.Sequential):
-    """The paper's discriminator of prior samples from representations: linear 1000, 200, 1, with ReLU between.
+    r"""The paper's discriminator of prior samples from representations: linear 1000, 200, 1, with ReLU between.
 
     Args:
         dim: channels of the representation.
         hidden: widths of the hidden layers.
+
+    Shapes:
+        (K, dim) to (K, 1).
 
     Example:
         >>> import torch
@@ -27,9 +31,54 @@ class PriorDiscriminator(nn.Sequential):
     def __init__(self, dim: int, hidden: tuple[int, ...] = (1000, 200)) -> None:
         layers: list[nn.Module] = []
         for width in hidden:
-            layers += [nn.Linear(dim, width), nn.ReLU()]
+            layers += [_Layer(dim, width), nn.ReLU()]
             dim = width
-        super().__init__(*layers, nn.Linear(dim, 1))
+        super().__init__(*layers, _Layer(dim, 1))
+
+    # All that needs the weights happens in calls of the modules that own them: a module may have hooks that gather its
+    # weights for a call, as those of FSDP2 do, and a parameter swapped from outside would miss them.
+    def forward(self, rows: Tensor, *, frozen: int = 0, slope: bool = False) -> Tensor:
+        """Score the rows.
+
+        Args:
+            rows: (K, dim).
+            frozen: the last so many rows leave no gradient on the weights.
+            slope: return the gradient of each row's score with respect to the row, (K, dim), in place of the score. It
+                is computed without autograd, so it has itself a gradient for the weights, compiled or not.
+        """
+        layers, active = [layer for layer in self if isinstance(layer, _Layer)], []
+        for number, layer in enumerate(layers):
+            rows = layer(rows, frozen=frozen)
+            if number + 1 < len(layers):
+                active.append(rows.detach() > 0)
+                rows = rows.relu()
+        if not slope:
+            return rows
+        back = torch.ones_like(rows)
+        for layer, passes in zip(layers[:0:-1], active[::-1], strict=True):
+            back = torch.where(passes, layer(back, back=True), 0.0)
+        slopes: Tensor = layers[0](back, back=True)
+        return slopes
+
+
+class _Layer(nn.Linear):
+    def forward(self, rows: Tensor, *, frozen: int = 0, back: bool = False) -> Tensor:
+        if back:
+            return nnf.linear(rows, self.weight.T)
+        if not frozen:
+            return super().forward(rows)
+        free, fixed = rows.tensor_split([len(rows) - frozen])
+        return torch.cat([super().forward(free), nnf.linear(fixed, self.weight.detach(), self.bias.detach())])
+
+
+def judge(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
+    """Score rows (K, d); the last ``frozen`` of them leave no gradient on the discriminator's weights."""
+    if isinstance(discriminator, PriorDiscriminator):
+        scores: Tensor = discriminator(rows, frozen=frozen)
+        return scores
+    free, fixed = rows.tensor_split([len(rows) - frozen])
+    held = {name: value.detach() for name, value in discriminator.named_parameters()}
+    return torch.cat([discriminator(free), torch.func.functional_call(discriminator, held, (fixed,))])
 
 
 def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
@@ -43,24 +92,22 @@ def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Te
         centre: c; with 0 it is the mean square of the slope.
 
     Returns:
-        Scalar, float32 at least, with gradients for the discriminator's weights alone. `torch.compile` leaves it as it
-        is: compiled code has no second derivatives.
+        Scalar, float32 at least, with gradients for the discriminator's weights alone.
     """
-    if not torch.compiler.is_compiling():
-        return _slope_penalty(discriminator, points, centre)
-    uncompiled = torch.compiler.disable(_slope_penalty)  # type: ignore[no-untyped-call]  # here: it loads the compiler
-    penalty: Tensor = uncompiled(discriminator, points, centre)
-    return penalty
-
-
-def _slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        points = points.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=differentiable)
-    squares = widened(slope).square().sum(1)
+    squares = widened(_slopes(discriminator, points.detach())).square().sum(1)
     if centre == 0:
         return squares.mean()
     # The root has no derivative at 0, where a discriminator of constant score stands.
     norms = torch.where(squares > 0, squares, 1.0).sqrt().where(squares > 0, 0.0)
     return (norms - centre).square().mean()
+
+
+def _slopes(discriminator: nn.Module, points: Tensor) -> Tensor:
+    if isinstance(discriminator, PriorDiscriminator):
+        slopes: Tensor = discriminator(points, slope=True)
+        return slopes
+    differentiable = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        points = points.clone().requires_grad_()
+        (slopes,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=differentiable)
+    return slopes

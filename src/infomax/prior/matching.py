@@ -9,10 +9,19 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
-from infomax._precision import check_module_dtype, widened, without_autocast
+from infomax._checks import (
+    check_choice,
+    check_floating,
+    check_generator,
+    check_number,
+    check_positive,
+    check_sizes,
+    shape_of,
+)
+from infomax._precision import check_module_dtype, place, widened, without_autocast
+from infomax._random import drawing_from
 from infomax.pairs.rows import rows_of
-from infomax.prior.discriminator import PriorDiscriminator, slope_penalty
+from infomax.prior.discriminator import PriorDiscriminator, judge, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 from infomax.scores.reductions import bend
 
@@ -30,11 +39,11 @@ class PriorTerms(NamedTuple):
 
 
 def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.rand(like.shape, device=like.device, dtype=like.dtype, generator=generator)
+    return torch.rand(like.shape, device=like.device, dtype=like.dtype, **drawing_from(generator))
 
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(like.shape, device=like.device, dtype=like.dtype, generator=generator)
+    return torch.randn(like.shape, device=like.device, dtype=like.dtype, **drawing_from(generator))
 
 
 _PRIORS: dict[str, tuple[Callable[[Tensor, torch.Generator | None], Tensor], Callable[[Tensor], Tensor]]] = {
@@ -96,8 +105,8 @@ class PriorMatchingLoss(nn.Module):
         ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial. ``kl``,
         ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88. Their
         scores are therefore bent into [-20, 20] unless ``clip`` says otherwise; far beyond that bound a score has
-        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph; a penalty, which
-        differentiates D twice, breaks it.
+        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph, with a penalty
+        too. All of it is also computed under `torch.inference_mode`, in which Lightning validates.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
@@ -129,7 +138,7 @@ class PriorMatchingLoss(nn.Module):
         super().__init__()
         check_choice("prior", prior, _PRIORS)
         check_choice("measure", measure, MEASURES)
-        check_number("gradient_penalty", gradient_penalty, at_least=0)
+        gradient_penalty = check_number("gradient_penalty", gradient_penalty, at_least=0)
         if measure == "wasserstein" and not gradient_penalty:
             raise ValueError(
                 "gradient_penalty must be positive for measure 'wasserstein', which is unbounded without one, got "
@@ -141,10 +150,8 @@ class PriorMatchingLoss(nn.Module):
         self.gradient_penalty = gradient_penalty
         self.saturating = saturating
         self.clip = _clip_of(clip, measure)
-        if not isinstance(hidden, tuple | list):
-            raise TypeError(f"hidden must be a tuple of widths, got {type(hidden).__name__}")
-        self.discriminator = PriorDiscriminator(dim, tuple(check_positive("hidden", width) for width in hidden))
-        self.to(device=device, dtype=dtype)
+        self.discriminator = PriorDiscriminator(self.dim, check_sizes("hidden", hidden, at_least=0))
+        place(self, device, dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the sum of both players' losses, a scalar."""
@@ -159,31 +166,32 @@ class PriorMatchingLoss(nn.Module):
             generator: where the prior's samples come from; torch's global one when None.
         """
         check_floating("y", y)
+        check_generator(generator)
         if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
             raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
         sample, squash = _PRIORS[self.prior]
         check_module_dtype(self, y=y)
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
-        # One pass of D over its two batches; its weights detached for the encoder's.
+        # One pass of D over its two batches and the encoder's, for which its weights are constants.
         with without_autocast(y):  # it refuses to join float16 rows where it casts to bfloat16
-            both = torch.cat([real, data])
-        on_prior, on_data = self._bent(self.discriminator(both)).chunk(2)
-        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        judged = self._bent(torch.func.functional_call(self.discriminator, frozen, (y,)))
+            rows = torch.cat([real, data, y])
+        on_prior, on_data, judged = self._bent(judge(self.discriminator, rows, len(y))).chunk(3)
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
         if self.gradient_penalty:
-            discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, both, generator)
+            discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)
         return PriorTerms(encoder_loss(judged, self.measure, saturating=self.saturating), discriminator)
 
     def _bent(self, scores: Tensor) -> Tensor:
         scores = widened(scores)
         return scores if self.clip is None else bend(scores, self.clip)
 
-    def _steepness(self, real: Tensor, data: Tensor, both: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _steepness(self, real: Tensor, data: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.measure != "wasserstein":
+            with without_autocast(real):
+                both = torch.cat([real, data])
             return slope_penalty(self.discriminator, both, 0.0)
-        share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, generator=generator)
+        share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, **drawing_from(generator))
         return slope_penalty(self.discriminator, real + share * (data - real), 1.0)
 
     def extra_repr(self) -> str:

@@ -6,6 +6,7 @@ from infomax.scores.clipped import ClippedScores
 from infomax.scores.dense import DenseScores, RowScore, TableScores
 from infomax.scores.gathered import GatheredScores, gather_scores
 from infomax.scores.paired import PairedScores
+from infomax.scores.ring import RingScores
 from infomax.scores.streamed import StreamedScores
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PairedScores",
     "Reduced",
     "Reduction",
+    "RingScores",
     "RowScore",
     "StreamedScores",
     "TableScores",

@@ -8,7 +8,7 @@ from torch import Tensor
 from infomax._checks import check_floating, check_number, check_same_device, shape_of
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.rows import pair_rows, present_examples
+from infomax.pairs.rows import pair_map, pair_rows, present_examples
 from infomax.scores.dense import TableScores
 from infomax.scores.paired import PairedScores
 from infomax.scores.streamed import StreamedScores
@@ -42,7 +42,8 @@ def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale
         >>> loss.shape
         torch.Size([])
     """
-    rows = pair_rows(local, global_, mask)
+    whole = mask is None and isinstance(local, Tensor) and local.ndim > 2 and local.is_contiguous()
+    rows = pair_map(local, global_) if whole else pair_rows(local, global_, mask)
     if local.shape[1] != global_.shape[1]:
         raise ValueError(
             "local and global_ must have the same channels to be multiplied, got "
@@ -89,7 +90,7 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
     rows = table.reshape(n * q, n * p)
     if mask is None:
         return TableScores(rows, Pairing(n, q, torch.arange(n, device=table.device).repeat_interleave(p), locations=p))
-    check_mask_shape("table " + shape_of(table), mask, (n, p))
+    check_mask_shape("table", table, mask, (n, p))
     kept = present_examples(mask)
     if kept is not None:
         rows, mask = full[kept][:, :, kept].reshape(len(kept) * q, -1), mask[kept]

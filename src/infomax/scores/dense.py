@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from infomax._precision import accumulation_dtype, widened
+from infomax._transforms import transformed
 from infomax.ops.settings import workspace
 from infomax.pairs.pairing import Pairing
 from infomax.scores.base import PairScores, Reduced, Reduction
@@ -35,6 +36,7 @@ class DenseScores(PairScores):
         floats_per_pair: numbers that ``score`` keeps for one pair; it sets the size of a tile.
         scale: factor of every score.
         shift: added to every score after that.
+        parameters: what ``score`` reads that is trained. They are needed where rows go round the processes of a ring.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class DenseScores(PairScores):
         floats_per_pair: int,
         scale: float = 1.0,
         shift: float = 0.0,
+        parameters: Iterable[Tensor] = (),
     ) -> None:
         super().__init__(pairing)
         self.score = score
@@ -55,17 +58,23 @@ class DenseScores(PairScores):
         self.scale = scale
         self.shift = shift
         self.floats_per_pair = floats_per_pair
+        self.parameters = tuple(value for value in parameters if value.requires_grad)
 
-    def _replace(self, key: Tensor, pairing: Pairing, scale: float, shift: float) -> DenseScores:
-        return DenseScores(
-            self.score, self.query, key, pairing, floats_per_pair=self.floats_per_pair, scale=scale, shift=shift
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "floats_per_pair": self.floats_per_pair,
+            "scale": self.scale,
+            "shift": self.shift,
+            "parameters": self.parameters,
+        }
 
     def scaled(self, factor: float) -> DenseScores:
-        return self._replace(self.key, self.pairing, self.scale * factor, self.shift * factor)
+        options = self._options() | {"scale": self.scale * factor, "shift": self.shift * factor}
+        return DenseScores(self.score, self.query, self.key, self.pairing, **options)
 
     def shifted(self, constant: float) -> DenseScores:
-        return self._replace(self.key, self.pairing, self.scale, self.shift + constant)
+        options = self._options() | {"shift": self.shift + constant}
+        return DenseScores(self.score, self.query, self.key, self.pairing, **options)
 
     def transposed(self, pairing: Pairing) -> DenseScores:
         """Return the scores with queries and keys in each other's place."""
@@ -73,15 +82,14 @@ class DenseScores(PairScores):
         def score(query: Tensor, key: Tensor) -> Tensor:
             return self.score(key, query)
 
-        options = {"scale": self.scale, "shift": self.shift}
-        return DenseScores(score, self.key, self.query, pairing, floats_per_pair=self.floats_per_pair, **options)
+        return DenseScores(score, self.key, self.query, pairing, **self._options())
 
-    def with_keys(self, key: Tensor, pairing: Pairing) -> DenseScores:
-        """Return the scores of the same queries with other keys."""
-        return self._replace(key, pairing, self.scale, self.shift)
+    def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> DenseScores:
+        """Return the scores of other rows."""
+        return DenseScores(self.score, query, key, pairing, **self._options())
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        return Reduced(self.joint(), self._marginal(reduction, clip, soft_clip))
+        return Reduced(self.joint(), self.marginal(reduction, clip, soft_clip))
 
     def joint(self) -> Tensor:
         return self._once("joint", self._joint_scores)
@@ -90,11 +98,13 @@ class DenseScores(PairScores):
         return self.scale * widened(self.score(query, key)) + self.shift
 
     def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        if transformed(*tensors):  # they do not go through a checkpoint
+            return function(*tensors)
         return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
 
     def _pairs_a_tile(self) -> int:
         size = accumulation_dtype(self.key.dtype).itemsize
-        return max(1, workspace() // (size * self.floats_per_pair))
+        return max(1, workspace(self.key.device) // (size * self.floats_per_pair))
 
     def _joint_scores(self) -> Tensor:
         pairing = self.pairing
@@ -107,7 +117,8 @@ class DenseScores(PairScores):
             ]
         )
 
-    def _marginal(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Tensor:
+    def marginal(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Tensor:
+        """Return the reduction of :meth:`reduce_clipped` without the joint scores, (M,)."""
         pairing = self.pairing
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
         pairs = self._pairs_a_tile()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from infomax import ops
 from infomax._precision import accumulation_dtype, cast_for_product, widened, without_autocast
 from infomax.pairs.pairing import Pairing
+from infomax.pairs.rows import rows_of
 from infomax.scores.base import PairScores, Reduced, Reduction
 
 __all__ = ["StreamedScores"]
@@ -25,7 +27,7 @@ class StreamedScores(PairScores):
 
     Args:
         query: global rows, (M, d).
-        key: local rows, (K, d).
+        key: local rows, (K, d); or a map (N, d, P), whose locations are the rows. The ops leave it as it lies.
         pairing: which rows belong together.
         scale: factor of every score.
         autocast: let autocast cast the rows. False for scores that are small differences of large numbers.
@@ -36,11 +38,19 @@ class StreamedScores(PairScores):
     ) -> None:
         super().__init__(pairing)
         self.query = cast_for_product(query) if autocast else query
-        self.key = cast_for_product(key) if autocast else key
+        self._key = cast_for_product(key) if autocast else key
         self.scale = scale
 
+    @property
+    def key(self) -> Tensor:
+        """Local rows, (K, d)."""
+        return self._key if self._key.ndim == 2 else self._once("rows", self._rows)
+
+    def _rows(self) -> Tensor:
+        return rearrange(rows_of(self._key), "n p d -> (n p) d")
+
     def scaled(self, factor: float) -> StreamedScores:
-        return StreamedScores(self.query, self.key, self.pairing, self.scale * factor, autocast=False)
+        return StreamedScores(self.query, self._key, self.pairing, self.scale * factor, autocast=False)
 
     def shifted(self, constant: float) -> StreamedScores:
         # One more feature, in a dtype that holds the constant: ones beside the keys, the constant beside the queries.
@@ -52,12 +62,12 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys in each other's place."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
-    def with_keys(self, key: Tensor, pairing: Pairing) -> StreamedScores:
-        """Return the scores of the same queries with other keys."""
-        return StreamedScores(self.query, key, pairing, self.scale, autocast=False)
+    def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> StreamedScores:
+        """Return the scores of other rows."""
+        return StreamedScores(query, key, pairing, self.scale, autocast=False)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        with without_autocast(self.key):
+        with without_autocast(self.query):
             return self._reduce_pairs(reduction, clip, soft_clip)
 
     def _reduce_pairs(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
@@ -69,7 +79,7 @@ class StreamedScores(PairScores):
             marginal, joint = ops.pairwise_with_joint(
                 reduction,
                 self.query,
-                self.key,
+                self._key,
                 pairing.query_group,
                 pairing.key_group,
                 pairing.joint_query,

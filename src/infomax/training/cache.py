@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_positive, shape_of
+from infomax._checks import check_differentiable, check_positive, shape_of
+from infomax._random import random_state, replayed
 
 __all__ = ["cached_backward"]
 
@@ -36,12 +37,13 @@ def cached_backward(
 
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
-    any backward pass, so accumulation works. An encoder in DistributedDataParallel communicates in the last chunk
-    alone.
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
+    last chunk alone. FSDP2 gathers weights for every chunk, so each process needs as many chunks as the others, or they
+    wait for each other without end; DistributedDataParallel does not mind.
 
     Args:
-        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it in
-            DistributedDataParallel, if anything.
+        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
+            and not a part of it, in DistributedDataParallel or FSDP2.
         loss_fn: called with those features of the whole batch: ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
             ``loss_fn(tensor)``. It returns a scalar, or something with a scalar ``loss``, as :class:`~infomax.DIMLoss`.
         inputs: what the encoder takes: a tensor, or a tuple (its arguments) or dict (its keyword arguments), whose
@@ -77,7 +79,11 @@ def cached_backward(
         >>> encoder[0].weight.grad.shape
         torch.Size([8, 3, 3, 3])
     """
-    check_positive("chunk_size", chunk_size)
+    chunk_size = check_positive("chunk_size", chunk_size)
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be a loss or a function of features, got {type(loss_fn).__name__}")
+    if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
+        raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
     if not isinstance(features, nn.Module):
         raise TypeError(f"features must be a torch.nn.Module, got {type(features).__name__}")
     for name, module in features.named_modules():
@@ -90,7 +96,7 @@ def cached_backward(
     kept, states = [], []
     with torch.no_grad():
         for chunk in chunks:
-            states.append(_random_state(chunk))
+            states.append(random_state(value for _, value in _named(chunk)))
             kept.append(_run(features, chunk))
     whole = _join(kept, [_length(chunk) for chunk in chunks])
     leaves = {name: value.requires_grad_(value.is_floating_point()) for name, value in whole.items()}
@@ -103,7 +109,7 @@ def cached_backward(
     start = 0
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         stop = start + _length(chunk)
-        with _waiting(features, last=number + 1 == len(chunks)), _replayed(state):
+        with _waiting(features, last=number + 1 == len(chunks)), replayed(state):
             again = dict(_named(_run(features, chunk)))
             parts = [
                 (again[name], leaf.grad[start:stop])
@@ -119,6 +125,8 @@ def cached_backward(
 
 def _cut(inputs: Any, size: int) -> list[Any]:
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
+    for value in tensors:
+        check_differentiable({"inputs": value}, learns=True)
     lengths = {len(value) for value in tensors if value.ndim}
     if len(lengths) != 1 or not all(value.ndim for value in tensors):
         raise ValueError(
@@ -177,23 +185,12 @@ def _call(loss_fn: Callable[..., Any], leaves: dict[Any, Tensor], like: Any, opt
     return loss_fn(**leaves, **options) if isinstance(like, Mapping) else loss_fn(*leaves.values(), **options)
 
 
-def _waiting(features: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-    """Gradients are exchanged after the last chunk alone."""
-    wait = getattr(features, "no_sync", None)
-    return nullcontext() if last or wait is None else wait()
-
-
-def _random_state(chunk: Any) -> tuple[Tensor, dict[int, Tensor]]:
-    devices = {value.get_device() for _, value in _named(chunk) if isinstance(value, Tensor) and value.is_cuda}
-    return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
-
-
 @contextmanager
-def _replayed(state: tuple[Tensor, dict[int, Tensor]]) -> Iterator[None]:
-    """Draw the numbers of a first pass once more, and leave the generators as they are."""
-    on_cpu, on_devices = state
-    with torch.random.fork_rng(devices=list(on_devices)):
-        torch.set_rng_state(on_cpu)
-        for device, values in on_devices.items():
-            torch.cuda.set_rng_state(values, device)
+def _waiting(features: nn.Module, *, last: bool) -> Iterator[None]:
+    """Gradients are exchanged after the last chunk alone."""
+    exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
+    wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
+    if exchange is not None:
+        exchange(last)
+    with nullcontext() if last or wait is None else wait():
         yield

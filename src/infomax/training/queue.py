@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_positive, shape_of
+from infomax._precision import check_dtype
 
 __all__ = ["FeatureQueue"]
 
@@ -55,7 +56,8 @@ class FeatureQueue(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.size = check_positive("dim", dim), check_positive("size", size)
-        self.register_buffer("rows", torch.zeros(size, dim, device=device, dtype=dtype))
+        check_dtype(dtype)
+        self.register_buffer("rows", torch.zeros(self.size, self.dim, device=device, dtype=dtype))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def __len__(self) -> int:
@@ -74,6 +76,8 @@ class FeatureQueue(nn.Module):
             raise ValueError(
                 f"features must have shape (n, {self.dim}) or (n, {self.dim}, *spatial), got {shape_of(features)}"
             )
+        if features.is_meta and not self.rows.is_meta:
+            raise ValueError("features must hold values, got a tensor on the meta device")
         rows = features.detach().movedim(1, -1).reshape(-1, self.dim)[-self.size :]
         skipped = features.numel() // self.dim - len(rows)
         start = int(self.pushed) + skipped

@@ -57,7 +57,7 @@ def activation_penalty(features: Tensor, mask: Tensor | None = None) -> Tensor:
         return _squares(features).mean()
     check_mask_dtype(mask)
     check_same_device(features=features, mask=mask)
-    check_mask_shape("features " + shape_of(features), mask, (features.shape[0], *features.shape[2:]))
+    check_mask_shape("features", features, mask, (features.shape[0], *features.shape[2:]))
     count = mask.sum()
     if not count:
         raise ValueError("mask must leave at least one real location, got none")

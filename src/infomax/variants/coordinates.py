@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 from torch.utils.checkpoint import checkpoint
 
-from infomax._checks import check_floating, check_positive, check_same_device, shape_of
-from infomax._precision import check_module_dtype, widened
+from infomax._checks import check_floating, check_generator, check_positive, check_same_device, check_sizes, shape_of
+from infomax._precision import check_dtype, check_module_dtype, widened
+from infomax._random import drawing_from
 from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.rows import rows_of
@@ -61,8 +62,8 @@ class CoordinateLoss(nn.Module):
     Numerics:
         Logits become float32 at least before the softmax, under autocast too. The hidden units of all pairs of a
         location and a global are N Q P vectors; they are computed in chunks that fit into the workspace of the pairwise
-        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default), and again in the backward pass where one chunk does
-        not hold them all.
+        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default on a CPU), and again in the backward pass where one
+        chunk does not hold them all.
 
     Source:
         Hjelm et al. 2019, section 4.3. The classifier, which the paper leaves open, is one hidden layer on the
@@ -91,9 +92,8 @@ class CoordinateLoss(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(size, Sequence) or isinstance(size, str):
-            raise TypeError(f"size must be a sequence of sizes such as (8, 8), got {type(size).__name__}")
-        self.size = tuple(check_positive("size", axis) for axis in size)
+        check_dtype(dtype)
+        self.size = check_sizes("size", size, at_least=0)
         if math.prod(self.size) < 2:
             raise ValueError(f"size must hold at least 2 locations, or there is nothing to predict, got {self.size}")
         self.local_dim = check_positive("local_dim", local_dim)
@@ -140,6 +140,7 @@ class CoordinateLoss(nn.Module):
             generator: where the partners of the relative task come from; torch's global one when None.
         """
         self._check(local, global_, mask)
+        check_generator(generator)
         rows, globals_ = rows_of(local), rows_of(global_)
         n, p = rows.shape[:2]
         if mask is None:
@@ -175,7 +176,7 @@ class CoordinateLoss(nn.Module):
         weight = widened(hidden[:0]).new_tensor(1.0) / (q * present.sum())
         # A pair holds: hidden units and their gradient, twice for the ReLU; logits, probabilities and their gradient.
         a_pair = 4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
-        size = max(1, workspace() // a_pair)
+        size = max(1, workspace(hidden.device) // a_pair)
         totals: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(place), size):
             chunk = (place[start : start + size], which[start : start + size])
@@ -218,7 +219,7 @@ class CoordinateLoss(nn.Module):
                 f"*spatial), got {shape_of(global_)}"
             )
         if mask is not None:
-            check_mask_shape("local " + shape_of(local), mask, (len(local), *self.size))
+            check_mask_shape("local", local, mask, (len(local), *self.size))
 
     def extra_repr(self) -> str:
         """The options, for `repr`."""
@@ -232,7 +233,7 @@ def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
     The real locations in a random cyclic order: the partner of one is the next. A lone or missing one gets itself.
     """
     count = present.sum(1, keepdim=True)
-    draw = torch.rand(present.shape, device=present.device, generator=generator)
+    draw = torch.rand(present.shape, device=present.device, **drawing_from(generator))
     order = draw.masked_fill(~present, 2.0).argsort(1)  # the missing go last
     turn = torch.arange(present.shape[1], device=present.device).expand_as(order)
     following = torch.where(turn + 1 < count, turn + 1, torch.where(turn + 1 == count, 0, turn))

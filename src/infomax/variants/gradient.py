@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_number
+from infomax._checks import check_floating, check_generator, check_number
+from infomax._random import drawing_from
 from infomax.critics import Critic
 from infomax.pairs import Pairing, pair_rows
 
@@ -47,7 +48,8 @@ def gradient_penalty(
         ValueError: a shape, a batch size or a device does not fit, or the critic holds batch norm.
 
     Numerics:
-        Differentiates twice. The root of a squared gradient of 0 has the gradient 0.
+        Differentiates twice. The root of a squared gradient of 0 has the gradient 0. It is also computed under
+        `torch.no_grad` and `torch.inference_mode`, in which Lightning validates.
 
     Source:
         Gulrajani et al. 2017 (WGAN-GP), eq. 3; Ozair et al. 2019, section 4.
@@ -61,7 +63,12 @@ def gradient_penalty(
         >>> loss = F.wasserstein_loss(critic(local, global_)) + 10 * gradient_penalty(critic, local, global_)
         >>> loss.backward()
     """
-    check_number("target", target)
+    if not isinstance(critic, Critic):
+        raise TypeError(f"critic must be an infomax.Critic, got {type(critic).__name__}; PairwiseCritic makes one")
+    target = check_number("target", target)
+    check_generator(generator)
+    check_floating("local", local)
+    check_floating("global_", global_)
     if any(isinstance(module, _BatchNorm) for module in critic.modules()):
         raise ValueError(
             f"critic must score each pair by itself, got {type(critic).__name__} with batch norm, which mixes pairs; "
@@ -74,7 +81,7 @@ def gradient_penalty(
     size = torch.bincount(pairing.key_example, minlength=pairing.examples)
     last, size = size.cumsum(0)[example], size[example]
 
-    draw = torch.rand(3, len(y), generator=generator, device=y.device)
+    draw = torch.rand(3, len(y), device=y.device, **drawing_from(generator))
     # Rows are sorted by example: those of the others begin where the own ones end, and go around.
     total = len(rows.local)
     own = last - size + _index(draw[0], size)
@@ -82,8 +89,8 @@ def gradient_penalty(
     weight = draw[2].to(rows.local.dtype)[:, None]
     x = weight * rows.local[own] + (1 - weight) * rows.local[other]
 
-    with torch.enable_grad():
-        x, y = x.requires_grad_(), y.clone().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
         pairs = Pairing(len(y), 1, torch.arange(len(y), device=y.device), locations=1)
         score = critic.score_rows(x, y, pairs).joint()
         by_x, by_y = torch.autograd.grad(score.sum(), (x, y), create_graph=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_number, shape_of
+from infomax._checks import check_floating, check_generator, check_number, shape_of
+from infomax._random import drawing_from
 
 __all__ = ["occlude"]
 
@@ -49,14 +50,18 @@ def occlude(
         raise ValueError(f"images must have shape (N, C, *spatial), got {shape_of(images)}")
     if 0 in images.shape[2:]:
         raise ValueError(f"images must have at least one pixel along each spatial axis, got {shape_of(images)}")
+    check_generator(generator)
     fill = check_number("fill", fill)
-    if not 0 < check_number("size", size) < 1:
+    if abs(fill) > torch.finfo(images.dtype).max:
+        raise ValueError(f"fill must fit into the dtype of the images, {images.dtype}, got {fill}")
+    size = check_number("size", size)
+    if not 0 < size < 1:
         raise ValueError(f"size must be a share of the image's side, above 0 and below 1, got {size}")
     n, axes = images.shape[0], images.shape[2:]
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for number, length in enumerate(axes):
         block = max(1, round(size * length))
-        start = torch.randint(length - block + 1, (n, 1), device=images.device, generator=generator)
+        start = torch.randint(length - block + 1, (n, 1), device=images.device, **drawing_from(generator))
         place = torch.arange(length, device=images.device) - start
         along = [1] * len(axes)
         along[number] = length

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax import functional as F
-from infomax._checks import check_positive
+from infomax._checks import check_floating, check_positive, check_sizes, shape_of
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_frozen
 from infomax.evaluation.extract import Progress
@@ -81,7 +81,8 @@ def neural_dependency(
         True
     """
     train, test = check_frozen(train_features, test_features, at_least=4)
-    check_positive("shuffles", shuffles)
+    shuffles = check_positive("shuffles", shuffles)
+    hidden = check_sizes("hidden", hidden, at_least=0)
     generator = as_generator(random_state)
     device = train.device
     standardise = Standardise(train)
@@ -123,6 +124,9 @@ def shuffled_units(features: Tensor) -> Tensor:
         >>> torch.equal(shuffled_units(rows).sort(0).values, rows)
         True
     """
+    check_floating("features", features)
+    if features.ndim != 2:
+        raise ValueError(f"features must have shape (N, D), got {shape_of(features)}")
     order = torch.rand(features.shape, device=features.device).argsort(0)
     return features.gather(0, order)
 
@@ -131,7 +135,7 @@ def _critic(width: int, hidden: tuple[int, ...]) -> nn.Sequential:
     """A network whose scores are all 0 at the start: the constant critic, which knows nothing."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, units in enumerate(hidden, start=1):
-        layers[f"hidden{number}"] = nn.Linear(width, check_positive("hidden", units))
+        layers[f"hidden{number}"] = nn.Linear(width, units)
         layers[f"activation{number}"] = nn.ReLU()
         width = units
     layers["output"] = output = nn.Linear(width, 1)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
+from infomax._modes import evaluating
 from infomax.estimators import MINE
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import learning_rate
-from infomax.features.modes import evaluating
 from infomax.scores import PairScores
 
 __all__ = ["HeldOut", "parts", "train_critic"]

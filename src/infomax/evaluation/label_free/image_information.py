@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from infomax import functional as F
 from infomax._checks import check_positive, shape_of
+from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.encoders import Conv, ConvEncoder
 from infomax.evaluation.checks import check_frozen, check_images
@@ -17,7 +18,6 @@ from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import seeded
 from infomax.evaluation.label_free.held_out import HeldOut, parts, train_critic
 from infomax.evaluation.standardise import Standardise
-from infomax.features.modes import evaluating
 from infomax.scores import PairScores
 
 __all__ = ["ImageCritic", "image_information"]
@@ -124,7 +124,7 @@ def image_information(
     train, test = check_frozen(train_features, test_features, at_least=4)
     check_images("train_images", train_images, train, transform)
     check_images("test_images", test_images, test, transform)
-    check_positive("units", units)
+    units = check_positive("units", units)
     generator = as_generator(random_state)
     device = train.device
     fitted, held = parts(len(train), 0.1, generator)

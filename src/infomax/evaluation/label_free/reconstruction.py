@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from infomax._checks import check_number, check_positive, shape_of
 from infomax._extras import require
+from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_frozen, check_images
 from infomax.evaluation.extract import Progress
@@ -18,7 +19,6 @@ from infomax.evaluation.fit import fit, seeded
 from infomax.evaluation.label_free.decoder import Decoder
 from infomax.evaluation.label_free.similarity import ms_ssim, scales_of
 from infomax.evaluation.standardise import Standardise
-from infomax.features.modes import evaluating
 
 __all__ = ["Reconstruction", "reconstruction"]
 
@@ -109,7 +109,7 @@ def reconstruction(
     train, test = check_frozen(train_features, test_features, at_least=2)
     check_images("train_images", train_images, train, transform)
     check_images("test_images", test_images, test, transform)
-    check_positive("keep", keep)
+    keep = check_positive("keep", keep)
     low, high = (check_number("value_range", bound) for bound in value_range)
     if not low < high:
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")

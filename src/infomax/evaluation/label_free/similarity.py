@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from infomax._checks import check_floating, shape_of
+from infomax._checks import check_floating, check_same_device, shape_of
 from infomax._extras import require
+from infomax.evaluation.checks import check_values
 
 __all__ = ["ms_ssim", "scales_of"]
 
@@ -49,9 +50,11 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
     """
     for name, values in (("images", images), ("reference", reference)):
         check_floating(name, values)
-    if images.ndim != 4 or images.shape != reference.shape:
+    check_same_device(images=images, reference=reference)
+    check_values(images=images, reference=reference)
+    if images.ndim != 4 or images.shape != reference.shape or 0 in images.shape:
         raise ValueError(
-            "images and reference must have the same shape (N, C, H, W), got "
+            "images and reference must have the same shape (N, C, H, W), none of them 0, got "
             f"{shape_of(images)} and {shape_of(reference)}"
         )
     scales = scales_of(tuple(images.shape[2:]))

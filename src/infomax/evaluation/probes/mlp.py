@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_number, check_positive
 from infomax._random import RandomState
 from infomax.evaluation.checks import check_labelled
 from infomax.evaluation.extract import Progress
@@ -27,6 +28,9 @@ class MLPProbe(nn.Sequential):
     """
 
     def __init__(self, width: int, classes: int, *, hidden: int = 200, dropout: float = 0.1) -> None:
+        hidden, dropout = check_positive("hidden", hidden), check_number("dropout", dropout, at_least=0)
+        if dropout > 1:
+            raise ValueError(f"dropout must be a share from 0 to 1, got {dropout}")
         super().__init__(
             OrderedDict[str, nn.Module](
                 hidden=nn.Linear(width, hidden),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from infomax.ops.chunked.blocks import slice_keys
 from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import Plan
+from infomax.ops.chunked.products import add_to_keys, add_to_queries
 from infomax.ops.chunked.weights import Weights
 from infomax.ops.problem import Problem
 
@@ -54,11 +55,10 @@ def _sweep_queries(weights: Weights, grad_query: Tensor | None, grad_key: Tensor
             keys = blocks.keys(part)
             weight = weights.block(index, rows, keys, queries)
             if total is not None:
-                torch.addmm(total, weight.T, keys, beta=0.0 if index == 0 else 1.0, out=total)
+                add_to_queries(total, weight, keys, first=index == 0)
             if grad_key is not None:
-                target = blocks.sum_into("grad_key", grad_key[part])
-                first = rows.start == 0
-                torch.addmm(target, weight, queries, beta=0.0 if first else 1.0, out=target)
+                target = blocks.sum_into("grad_key", slice_keys(grad_key, part))
+                add_to_keys(target, weight, queries, first=rows.start == 0)
                 if target.dtype != grad_key.dtype:
                     grad_key[part] = target
         if total is not None and grad_query is not None and plan.keys:
@@ -74,5 +74,5 @@ def _sweep_keys(weights: Weights, grad_key: Tensor) -> None:
         for rows in plan.rows:
             queries = blocks.queries(rows)
             weight = weights.block(index, rows, keys, queries)
-            torch.addmm(total, weight, queries, beta=0.0 if rows.start == 0 else 1.0, out=total)
+            add_to_keys(total, weight, queries, first=rows.start == 0)
         grad_key[part] = total

@@ -8,7 +8,7 @@ from torch import Tensor
 from infomax.ops.chunked.plan import Plan
 from infomax.ops.problem import Problem
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "slice_keys"]
 
 
 class Blocks:
@@ -37,8 +37,8 @@ class Blocks:
         return self.buffer("queries", self._rows, source.shape).copy_(source).mul_(self.factor)
 
     def keys(self, keys: slice) -> Tensor:
-        """Return keys ``(B, d)`` in the dtype of the scores."""
-        source = self._key[keys]
+        """Return keys ``(B, d)``, or the map ``(n, d, P)`` of them, in the dtype of the scores."""
+        source = slice_keys(self._key, keys)
         if source.dtype == self._dtype:
             return source
         return self.buffer("keys", self._keys, source.shape).copy_(source)
@@ -61,6 +61,14 @@ class Blocks:
             buffer = self._query.new_empty(longest * shape[1], dtype=self._dtype)
             self._buffers[name] = buffer
         return buffer[: shape.numel()].view(shape)
+
+
+def slice_keys(key: Tensor, keys: slice) -> Tensor:
+    """Return rows ``(B, d)`` of ``(K, d)``, or the examples ``(n, d, P)`` of a map that hold those keys."""
+    if key.ndim == 2:
+        return key[keys]
+    locations = key.shape[2]
+    return key[keys.start // locations : keys.stop // locations]
 
 
 def _longest(slices: tuple[slice, ...]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import isfinite
 
-import torch
 from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
@@ -13,6 +12,7 @@ from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.joint import JointPairs
 from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import LEAST_KEYS, Plan, kept_size
+from infomax.ops.chunked.products import scores_into
 from infomax.ops.chunked.reductions import reduction_of
 from infomax.ops.problem import Problem
 
@@ -27,7 +27,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     blocks = Blocks(problem, plan, clipping.unit)
     exclusion = Exclusion(problem, plan.keys)
     pairs = JointPairs(problem, plan.keys)
-    queries, keys = problem.query.shape[0], problem.key.shape[0]
+    queries, keys = problem.query.shape[0], problem.keys
     value = problem.query.new_empty(queries, dtype=problem.dtype)
     joint = value.new_empty(problem.joints)
     kept = new_empty(value, (kept_size(queries, keys) if keep else 0,), value.dtype)
@@ -43,7 +43,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
             block = blocks.scores("scores", *size) if table is None else table[part]
             absorbed = False
             while not absorbed:
-                torch.mm(blocks.keys(part), scaled.T, out=block)
+                scores_into(block, blocks.keys(part), scaled)
                 found = pairs.find(index, part, rows)
                 if found is not None:
                     positions, where = found

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from infomax._precision import accumulation_dtype
-from infomax.ops.problem import Problem
+from infomax.ops.problem import Problem, count_keys
 
-__all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep"]
+__all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep", "takes_map"]
 
 # Fewer keys than this in a block leave the matrix products short of work.
 LEAST_KEYS = 256
@@ -23,12 +24,37 @@ def kept_size(rows: int, keys: int) -> int:
     return rows * (keys + (keys + LEAST_KEYS - 1) // LEAST_KEYS)
 
 
-def may_keep(rows: int, keys: int, dim: int, dtype: torch.dtype, workspace: int) -> bool:
+def may_keep(query: Tensor, key: Tensor, workspace: int) -> bool:
     """Say whether the whole table fits in half the workspace, and one block spans all queries."""
-    budget = workspace // accumulation_dtype(dtype).itemsize
+    rows, dim = query.shape
+    budget = workspace // accumulation_dtype(query.dtype).itemsize
     share = budget // 16
-    fits = kept_size(rows, keys) <= budget // 2
-    return fits and rows * LEAST_KEYS <= share and rows * dim <= share and LEAST_KEYS * dim <= share
+    fits = _known(kept_size(rows, count_keys(key)) <= budget // 2)
+    return fits and rows * _least(key) <= share and rows * dim <= share and LEAST_KEYS * dim <= share
+
+
+def _least(key: Tensor) -> int:
+    """Return the keys that the smallest block may come to hold: whole examples of a map may be almost twice as many."""
+    return LEAST_KEYS if key.ndim == 2 else 2 * LEAST_KEYS
+
+
+def takes_map(key: Tensor) -> bool:
+    """Say whether a map ``(N, d, P)`` is gone through example by example: blocks then hold whole examples.
+
+    So one must be no more than a block has, and enough for a product of its own.
+    """
+    wide = key.dtype in (torch.float32, torch.float64)
+    return wide and key.device.type == "cpu" and key.is_contiguous() and _ALIGNMENT // 4 <= key.shape[2] <= LEAST_KEYS
+
+
+def _known(condition: bool) -> bool:
+    """False while compiling where the condition depends on what a tensor holds, as the rows that a mask leaves do."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental import symbolic_shapes  # here: it loads sympy
+
+        if hasattr(symbolic_shapes, "guard_or_false"):  # from torch 2.8
+            return bool(symbolic_shapes.guard_or_false(condition))
+    return condition
 
 
 @dataclass(frozen=True)
@@ -51,13 +77,16 @@ class Plan:
     def of(cls, problem: Problem, keep: bool) -> Plan:
         """Cut a problem; the same problem is always cut alike."""
         rows, dim = problem.query.shape
-        keys = problem.key.shape[0]
+        keys, locations = problem.keys, problem.key.shape[2] if problem.key.ndim == 3 else 1
         share = problem.workspace // problem.dtype.itemsize // (16 if keep else 8)
-        row_block = min(rows, max(1, share // max(dim, LEAST_KEYS)))
+        row_block = min(rows, max(1, share // max(dim, _least(problem.key))))
         key_block = max(LEAST_KEYS, min(_BLOCK_SCORES, share) // max(1, row_block))
         if problem.query.dtype != problem.dtype:
             # Keys are widened a block at a time.
             key_block = min(key_block, max(share // max(1, dim), LEAST_KEYS if keep else 1))
+        if problem.key.ndim == 3:
+            examples = max(-(-LEAST_KEYS // locations), key_block // locations)
+            return cls(_slices(rows, row_block), _runs(keys, examples * locations))
         return cls(_slices(rows, row_block), _slices(keys, key_block))
 
 
@@ -67,4 +96,8 @@ def _slices(total: int, most: int) -> tuple[slice, ...]:
         return ()
     size = -(-total // -(-total // most))
     size = min(most, -(-size // _ALIGNMENT) * _ALIGNMENT)
+    return _runs(total, size)
+
+
+def _runs(total: int, size: int) -> tuple[slice, ...]:
     return tuple(slice(start, min(start + size, total)) for start in range(0, total, size))

@@ -13,6 +13,7 @@ from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.forward import split_kept
 from infomax.ops.chunked.joint import JointPairs, add_at
 from infomax.ops.chunked.plan import Plan
+from infomax.ops.chunked.products import scores_into
 from infomax.ops.chunked.reductions import reduction_of
 from infomax.ops.problem import Problem
 
@@ -44,7 +45,7 @@ class Weights:
         self._grad_value = None if grad_value is None else grad_value * unit
         self._grad_joint = None if grad_joint is None else grad_joint * unit
         self._value = value
-        self._kept = split_kept(saved, value.shape[0], problem.key.shape[0]) if saved.numel() else None
+        self._kept = split_kept(saved, value.shape[0], problem.keys) if saved.numel() else None
         self._exclusion = None if self._kept is not None else Exclusion(problem, plan.keys)
         self._pairs = None if grad_joint is None else JointPairs(problem, plan.keys)
 
@@ -54,11 +55,11 @@ class Weights:
         Args:
             index: Which block of keys.
             rows: Which queries.
-            keys: Those keys ``(B, d)``.
+            keys: Those keys, ``(B, d)`` or a map ``(n, d, P)``.
             queries: Those queries ``(M, d)``, from `Blocks.queries`.
         """
         part = self.plan.keys[index]
-        block = self.blocks.scores("weights", keys.shape[0], queries.shape[0])
+        block = self.blocks.scores("weights", part.stop - part.start, queries.shape[0])
         if self._grad_value is None:
             block.zero_()
         elif self._kept is None:
@@ -75,7 +76,7 @@ class Weights:
         return block
 
     def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor) -> None:
-        torch.mm(keys, queries.T, out=block)
+        scores_into(block, keys, queries)
         self._clipping.apply(block, self.blocks, True)
         if self._exclusion is not None:
             self._exclusion.fill(block, index, self.plan.keys[index], rows, self._reduction.excluded)

@@ -53,7 +53,7 @@ _TABLE = {
     ("reduce", 2): Tiles(128, 128, 64, 64, 8, 3),
     ("reduce", 4): Tiles(64, 64, 32, 32, 4, 3),
     ("gradient", 2): Tiles(64, 64, 64, 256, 8, 2),
-    ("gradient", 4): Tiles(32, 64, 32, 128, 4, 2),
+    ("gradient", 4): Tiles(32, 32, 32, 128, 8, 2),
 }
 
 

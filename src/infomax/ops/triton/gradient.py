@@ -35,7 +35,7 @@ def _add_joint(
 def grad_key_kernel(
     query, key, query_group, key_group, value, grad_value, grad_key, joint_query, grad_joint, starts,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step,
-    scale, clip, soft_clip, lift,
+    scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
@@ -55,7 +55,7 @@ def grad_key_kernel(
         weight = slope * grad[:, None]
         vectors = load_rows(query, rows, chunk, row_count, dim, query_stride, query_step)
         total = product(tl.trans(weight.to(vectors.dtype)), vectors, total, PRECISION)
-    total *= tl.load(lift) * scale
+    total *= tl.load(drop) * scale
     if JOINT:
         total = _add_joint(
             total, query, joint_query, grad_joint, starts, keys, chunk,
@@ -70,7 +70,7 @@ def grad_key_kernel(
 def grad_query_kernel(
     query, key, query_group, key_group, value, grad_value, partial, joint_key, grad_joint, starts,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part,
-    scale, clip, soft_clip, lift,
+    scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
 ):  # fmt: skip
@@ -93,7 +93,7 @@ def grad_query_kernel(
         weight = slope * grad[:, None]
         vectors = load_rows(key, keys, chunk, last, dim, key_stride, key_step)
         total = product(weight.to(vectors.dtype), vectors, total, PRECISION)
-    total *= tl.load(lift) * scale
+    total *= tl.load(drop) * scale
     if JOINT:
         total = _add_joint(
             total, key, joint_key, grad_joint, starts, rows, chunk,

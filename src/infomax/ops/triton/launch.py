@@ -10,6 +10,7 @@ import torch
 import triton
 from torch import Tensor
 
+from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
 from infomax.ops.triton.config import Tiles, tiles_for
 from infomax.ops.triton.gradient import grad_key_kernel, grad_query_kernel
@@ -20,8 +21,6 @@ __all__ = ["backward", "forward"]
 # Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
 _PROGRAMS = 512
 _JOINT_TILE = 32
-# Half precision weights are lifted by this, so that the smallest that matter stay normal numbers.
-_LIFT = 2.0**14
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,7 +70,10 @@ def backward(
     tiles = tiles_for("gradient", query.dtype, dim)
     value = value.masked_fill(value == -torch.inf, 0.0)
     weight = torch.zeros_like(value) if grad_value is None else grad_value.contiguous()
-    weight, lift = _lifted(weight, query.dtype)
+    lift = lift_of(query.dtype, weight)
+    drop = value.new_ones(())
+    if lift is not None:
+        weight, drop = weight * lift, 1.0 / lift
     chunks = triton.cdiv(dim, tiles.out)
     common: dict[str, Any] = {
         **_flags(problem), "JOINT": grad_joint is not None and problem.joints > 0,
@@ -83,7 +85,7 @@ def backward(
         joints = _by_key(problem, grad_joint)
         grad_key_kernel[(triton.cdiv(keys, tiles.keys), chunks)](
             query, key, *_groups(problem), value, weight, grad_key, *joints, *sizes,
-            problem.scale, *_bounds(problem), lift, **common,
+            problem.scale, *_bounds(problem), drop, **common,
         )  # fmt: skip
     if need_query:
         joints = _by_query(problem, grad_joint)
@@ -91,7 +93,7 @@ def backward(
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
         grad_query_kernel[(triton.cdiv(queries, tiles.rows), chunks, parts)](
             query, key, *_groups(problem), value, weight, partial, *joints, *sizes, length,
-            problem.scale, *_bounds(problem), lift, **common,
+            problem.scale, *_bounds(problem), drop, **common,
         )  # fmt: skip
         grad_query = partial.sum(0).to(query.dtype)
     return grad_query, grad_key
@@ -103,14 +105,6 @@ def _split(queries: int, keys: int, tiles: Tiles, chunks: int, most: int) -> tup
     parts = max(1, min(_PROGRAMS // programs, triton.cdiv(keys, tiles.keys), most))
     length = triton.cdiv(triton.cdiv(keys, parts), tiles.keys) * tiles.keys
     return triton.cdiv(keys, length), length
-
-
-def _lifted(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Scale the rows' gradients so that weights fit a float16; return them and the factor that undoes it."""
-    if dtype != torch.float16:
-        return weight, weight.new_ones(())
-    largest = weight.abs().amax().clamp_min(1e-30)
-    return weight * (_LIFT / largest), largest / _LIFT
 
 
 def _by_key(problem: Problem, grad_joint: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import clip_tile, load_rows, log1p, score_tile
+from infomax.ops.triton.tiles import absorb_tile, clip_tile, load_rows, score_tile
 
 __all__ = ["joint_kernel", "reduce_kernel"]
 
@@ -34,20 +34,7 @@ def reduce_kernel(
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
         )  # fmt: skip
         scores = clip_tile(scores, clip, soft_clip, CLIPPED, SOFT)
-        if REDUCTION == "softplus":
-            terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
-            total += tl.sum(tl.where(admissible, terms, 0.0), 1)
-        elif REDUCTION == "sum":
-            total += tl.sum(tl.where(admissible, scores, 0.0), 1)
-        elif REDUCTION == "square_sum":
-            total += tl.sum(tl.where(admissible, scores * scores, 0.0), 1)
-        elif REDUCTION == "pearson":
-            total += tl.sum(tl.where(admissible, scores + 0.25 * scores * scores, 0.0), 1)
-        else:
-            scores = tl.where(admissible, scores, float("-inf"))
-            higher = tl.maximum(peak, tl.max(scores, 1))
-            total = total * tl.exp(peak - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
-            peak = higher
+        peak, total = absorb_tile(scores, admissible, peak, total, REDUCTION)
     if REDUCTION == "logsumexp":
         empty = total == 0
         total = tl.where(empty, float("-inf"), peak + tl.log(tl.where(empty, 1.0, total)))

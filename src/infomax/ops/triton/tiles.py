@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile", "tanh"]
+__all__ = ["absorb_tile", "clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile", "tanh"]
 
 
 @triton.jit
@@ -89,6 +89,26 @@ def clip_tile(scores, clip, soft_clip, CLIPPED: tl.constexpr, SOFT: tl.constexpr
     if CLIPPED:
         scores = tl.where(scores > clip, clip, tl.where(scores < -clip, -clip, scores))
     return scores
+
+
+@triton.jit
+def absorb_tile(scores, admissible, peak, total, REDUCTION: tl.constexpr):
+    """Add a tile of clipped scores to each query's running sum; for a log-sum-exp the sum is relative to ``peak``."""
+    if REDUCTION == "softplus":
+        terms = tl.maximum(scores, 0.0) + log1p(tl.exp(-tl.abs(scores)))
+        total += tl.sum(tl.where(admissible, terms, 0.0), 1)
+    elif REDUCTION == "sum":
+        total += tl.sum(tl.where(admissible, scores, 0.0), 1)
+    elif REDUCTION == "square_sum":
+        total += tl.sum(tl.where(admissible, scores * scores, 0.0), 1)
+    elif REDUCTION == "pearson":
+        total += tl.sum(tl.where(admissible, scores + 0.25 * scores * scores, 0.0), 1)
+    else:
+        scores = tl.where(admissible, scores, float("-inf"))
+        higher = tl.maximum(peak, tl.max(scores, 1))
+        total = total * tl.exp(peak - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
+        peak = higher
+    return peak, total
 
 
 @triton.jit

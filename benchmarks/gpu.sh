@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in eight minutes: do the kernels agree, how fast are they, and the paper's row.
+#
+#     benchmarks/gpu.sh [--data DIR] [--out DIR] [--wheels DIR] [--dry-run]
+#
+# Each step has a time limit, writes its results at once, and is followed by the next whether it succeeded or not.
+#   --data DIR    where CIFAR-10 is, as torchvision keeps it (default: data)
+#   --out DIR     where results go (default: runs/gpu)
+#   --wheels DIR  wheels to install first, without a network: einops pytest numpy, and the peers (inf-cl, memeff)
+#   --dry-run     the same steps at the smallest sizes, on whatever there is; taken where there is no GPU
+# Needs Python with torch, Triton, torchvision; installs nothing that is not in --wheels. PYTHON names the interpreter.
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3} data=data out=runs/gpu wheels='' dry=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --data) data=$2; shift 2 ;;
+        --out) out=$2; shift 2 ;;
+        --wheels) wheels=$2; shift 2 ;;
+        --dry-run) dry=yes; shift ;;
+        *) sed -n '2,12p' "$0"; exit 2 ;;
+    esac
+done
+mkdir -p "$out"
+data=$(realpath -m "$data") out=$(realpath "$out")
+[ -z "$wheels" ] || wheels=$(realpath "$wheels")
+cd "$root"
+export PYTHONPATH="$root/src:$root${PYTHONPATH:+:$PYTHONPATH}"
+started=$(date +%s)
+
+# step NAME SECONDS COMMAND...: run it under the limit, keep what it says, go on.
+step() {
+    local name=$1 limit=$2 begun code
+    shift 2
+    begun=$(date +%s)
+    echo "== $name (at most $limit s): $*"
+    timeout --kill-after=5 "$limit" "$@" > "$out/$name.txt" 2>&1
+    code=$?
+    echo "$name,$code,$(($(date +%s) - begun)),$*" >> "$out/steps.csv"
+    tail -n 4 "$out/$name.txt"
+    echo "== $name: exit $code after $(($(date +%s) - begun)) s"
+}
+
+has() { "$python" -c "import $1" 2> /dev/null; }
+
+echo 'step,exit,seconds,command' > "$out/steps.csv"
+if [ -n "$wheels" ]; then
+    step wheels 40 "$python" -m pip install --no-index --find-links "$wheels" --no-deps "$wheels"/*.whl
+fi
+if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
+    echo 'no GPU: a dry run'
+    dry=yes
+fi
+step conditions 90 "$python" - << 'PY'
+import platform
+import torch
+
+print(platform.python_version(), "torch", torch.__version__)
+try:
+    import triton
+
+    print("triton", triton.__version__)
+except ImportError:
+    print("no triton")
+if torch.cuda.is_available():
+    print(torch.cuda.get_device_properties(0), "CUDA", torch.version.cuda)
+PY
+git rev-parse HEAD > "$out/commit.txt" 2> /dev/null || true
+
+# 1. The kernels against float64 on real hardware.
+if ! has pytest; then
+    echo 'tests: skipped, pytest is not installed' | tee "$out/tests.txt"
+elif [ -n "$dry" ]; then
+    step tests 600 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
+else
+    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda -x --maxfail=20 --durations=10 \
+        --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
+fi
+
+# 2. Beside bare products at the three widths, then beside the fused losses of others.
+if [ -n "$dry" ]; then
+    step widths 600 "$python" -m benchmarks widths --smoke
+    step peers 600 "$python" -m benchmarks peers --smoke
+else
+    step widths 120 "$python" -m benchmarks widths --rounds 7
+    step peers 70 "$python" -m benchmarks peers --rounds 3
+    cp "$root"/benchmarks/results/{widths,peers}-cuda.* "$out" 2> /dev/null || true
+fi
+
+# 3. The paper's row in what remains of eight minutes. The same command again goes on where it was stopped.
+row() {
+    "$python" examples/reproduction/reproduce.py cifar10/dim-local-infonce --data-root "$data" --out "$out/row" "$@"
+}
+export -f row
+export python data out
+if [ -n "$dry" ]; then
+    step row 600 bash -c 'row --smoke --device cpu'
+else
+    left=$((480 - ($(date +%s) - started)))
+    [ "$left" -gt 60 ] || left=60
+    step row "$left" bash -c "row --budget $((left * 2 / 3))s --bf16 --compile --device cuda"
+fi
+echo "results: $out"
+cat "$out/steps.csv"

@@ -1,0 +1,99 @@
+"""The pairwise log-sum-exp on a GPU at three widths, each path beside bare products; rows are written at once."""
+
+from __future__ import annotations
+
+import csv
+
+import torch
+
+from benchmarks.baselines import bare_products
+from benchmarks.harness import DEVICE, RESULTS, Run, conditions, measure
+from benchmarks.memory import peak_bytes
+from infomax.ops import pairwise_with_joint, use_backend, use_workspace
+
+__all__ = ["run"]
+
+LOCATIONS = 64
+SIZES = [(n, d) for n in (256, 1024) for d in (128, 512, 2048)]
+LARGE = [(8192, 512)]
+SMOKE = [(8, 16)]
+RECOMPUTE = 2**26
+"""A workspace in which none of the tables of `SIZES` is kept but the smallest."""
+
+
+def run(rounds: int, smoke: bool) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    path = None if smoke else RESULTS / f"widths-{DEVICE}.csv"
+    started = False
+    sizes = SMOKE if smoke or DEVICE == "cpu" else SIZES + LARGE
+    for examples, dim in sizes:
+        for dtype in (torch.bfloat16, torch.float32):
+            if examples == LARGE[0][0] and dtype == torch.float32:
+                continue
+            for row in _case(examples, dim, dtype, rounds):
+                print(*(f"{name}={value}" for name, value in row.items()), flush=True)
+                if path is None:
+                    continue
+                with path.open("a" if started else "w", newline="") as file:
+                    writer = csv.DictWriter(file, [*row, "conditions"])
+                    if not started:
+                        writer.writeheader()
+                    writer.writerow({**row, "conditions": conditions()})
+                started = True
+
+
+def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict]:
+    keys = examples * LOCATIONS
+    query = (torch.randn(examples, dim, device=DEVICE) * dim**-0.5).to(dtype).requires_grad_()
+    key = torch.randn(keys, dim, device=DEVICE).to(dtype).requires_grad_()
+    group = torch.arange(examples, device=DEVICE)
+    key_group, every = group.repeat_interleave(LOCATIONS), torch.arange(keys, device=DEVICE)
+
+    def ours(backend: str | None, space: int | None = None) -> Run:
+        def step() -> object:
+            with use_backend(backend):
+                value, joint = pairwise_with_joint(
+                    "logsumexp", query, key, group, key_group, key_group, every, scale=0.5
+                )
+            return torch.autograd.grad(value.sum() - joint.sum(), [query, key])
+
+        if space is None:
+            return step
+
+        def bounded() -> object:
+            with use_workspace(space):
+                return step()
+
+        return bounded
+
+    candidates = {
+        "3 bare products": bare_products(query.detach(), key.detach(), 3),
+        "4 bare products": bare_products(query.detach(), key.detach(), 4),
+        "chosen": ours(None),
+    }
+    if DEVICE == "cuda":
+        candidates["blockwise"] = ours("blockwise")
+        candidates["blockwise, 64 MiB"] = ours("blockwise", RECOMPUTE)
+        if examples < LARGE[0][0] or dim <= 512:
+            candidates["streaming"] = ours("triton")
+    failed = {}
+    for name in list(candidates):
+        try:
+            candidates[name]()
+        except Exception as error:  # noqa: BLE001 (what cannot run is a result, and the others go on)
+            failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            del candidates[name]
+    timings = measure(candidates, rounds, warm_up=1)
+    where = {"N": examples, "P": LOCATIONS, "d": dim, "dtype": str(dtype).removeprefix("torch.")}
+    rows: list[dict] = []
+    for name, candidate in candidates.items():
+        rows.append({
+            **where,
+            "what": name,
+            "ms": f"{timings[name].milliseconds:.3f}",
+            "over 4 products": f"{timings[name].over(timings['4 bare products']):.3f}",
+            "peak MiB": f"{peak_bytes(candidate, DEVICE) / 2**20:.0f}",
+            "note": "",
+        })  # fmt: skip
+    empty = {"ms": "", "over 4 products": "", "peak MiB": ""}
+    return rows + [{**where, "what": name, **empty, "note": why} for name, why in failed.items()]

@@ -1,0 +1,45 @@
+"""What one must know to use an encoder's weights elsewhere: encoder.json beside them, and lines that load both."""
+
+from typing import Any
+
+from .options import Options
+
+
+def card(options: Options, channels: int, side: int) -> dict[str, Any]:
+    """Name, sizes and input of the encoder that encoder.pt holds the weights of."""
+    return {
+        "encoder": options.encoder,
+        "input_channels": channels,
+        "input_size": side,
+        "global_dim": options.dim,
+        "globals": options.globals,
+        "input": "(N, channels, height, width), float; bytes 0 to 255 scaled to [-1, 1]: bytes / 127.5 - 1",
+        "objective": options.objective,
+        "trained_on": options.data,
+    }
+
+
+def snippet(options: dict[str, Any]) -> str:
+    """Python that loads the encoder in a run folder, to be copied out of its report."""
+    cpc = options["objective"] == "cpc"  # trains nothing above the crops
+    lines = [
+        "import json",
+        "from pathlib import Path",
+        "",
+        "import torch",
+        "from infomax import encoders",
+        "",
+        'card = json.loads(Path("encoder.json").read_text())',
+        "encoder = encoders.build(",
+        '    card["encoder"], input_channels=card["input_channels"],',
+        '    global_dim=card["global_dim"], globals_=card["globals"],',
+        ")",
+        f'encoder.load_state_dict(torch.load("encoder.pt", weights_only=True){", strict=False" if cpc else ""})',
+        "encoder.eval()",
+        "",
+        'images = torch.randint(0, 256, (2, card["input_channels"], card["input_size"], card["input_size"]))  # yours',
+        "with torch.no_grad():",
+        "    x = images / 127.5 - 1  # bytes to [-1, 1], as in training",
+        "    local = encoder.local(x)" if cpc else "    local, y = encoder(x)",
+    ]
+    return "\n".join([*lines, "    y = local.mean((2, 3))"] if cpc else lines)

@@ -1,0 +1,94 @@
+"""Where image files lie: a folder or a zip. Their names, their bytes, and what tells whether they have changed."""
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from .errors import BadInput
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+LARGEST = 2**30  # bytes of one file, unpacked: beyond it lies a mistake or a bomb
+
+
+class Directory:
+    """A folder and those below it, through links too, except those that lead back."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> Iterator[str]:
+        """Paths below the root."""
+        for folder, inner, names in os.walk(self.root, followlinks=True):
+            here = os.path.realpath(folder)
+            inner[:] = [name for name in inner if not _leads_back(f"{folder}/{name}", here)]
+            for name in names:
+                yield (Path(folder) / name).relative_to(self.root).as_posix()
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        path = self.root / name
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # reading a pipe would wait for ever
+            raise ValueError("not a regular file")
+        _check_size(about.st_size)
+        return path.read_bytes()
+
+    def stamp(self, name: str) -> str:
+        """Changes with the file."""
+        try:
+            about = (self.root / name).stat()
+        except OSError:  # `read` will say so
+            return f"{name}:missing"
+        return f"{name}:{about.st_size}:{about.st_mtime_ns}"
+
+    def where(self, name: str) -> str:
+        """A path to show."""
+        return str(self.root / name)
+
+
+class Zip:
+    """A zip file, never unpacked on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except Exception as error:  # a damaged directory of the zip raises many kinds
+            raise BadInput(f"{path}: expected a folder of images or a .zip of one; got: {error}") from error
+
+    def names(self) -> Iterator[str]:
+        """Paths in the zip."""
+        return (name for name in dict.fromkeys(self.archive.namelist()) if not name.endswith("/"))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        _check_size(self.archive.getinfo(name).file_size)
+        return self.archive.read(name)
+
+    def stamp(self, name: str) -> str:
+        """Changes with the file."""
+        info = self.archive.getinfo(name)
+        return f"{name}:{info.file_size}:{info.CRC}"
+
+    def where(self, name: str) -> str:
+        """A path to show."""
+        return f"{self.path}/{name}"
+
+
+def is_image(name: str) -> bool:
+    """Whether it looks like one from outside."""
+    path = PurePosixPath(name)
+    hidden = path.name.startswith(".") or "__MACOSX" in path.parts
+    return not hidden and path.suffix.lower() in EXTENSIONS
+
+
+def _leads_back(folder: str, here: str) -> bool:
+    real = os.path.realpath(folder)
+    return here == real or here.startswith(real.rstrip(os.sep) + os.sep)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"{size:,} bytes, more than the {LARGEST:,} that an image may have")

@@ -1,0 +1,109 @@
+"""What a run tells while it trains: the progress bar, metrics.csv and TensorBoard."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .objective import Step
+from .run_folder import RunFolder, Table
+from .trainer import Trainer
+
+
+class Events:
+    """TensorBoard's writer, without which a run goes on: a missing package or a full disk costs the events only."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.writer: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            print("  (no TensorBoard events: the package is not installed)")
+            return
+        with self._expendable():
+            self.writer = SummaryWriter(str(path), purge_step=step + 1)
+
+    def add(self, group: str, values: dict[str, float], step: int) -> None:
+        """Write down numbers."""
+        with self._expendable():
+            for name, value in values.items() if self.writer else ():
+                self.writer.add_scalar(f"{group}/{name}", value, step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        with self._expendable():
+            if self.writer:
+                self.writer.close()
+
+    @contextlib.contextmanager
+    def _expendable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.writer = None
+            print(f"train_dim: no more TensorBoard events: {error}", file=sys.stderr)
+
+
+class Log:
+    """Between two rows nothing waits for the device."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, events: Events) -> None:
+        self.trainer, self.events = trainer, events
+        columns = ("step", "epoch", "seconds", "lr", "loss", *trainer.model.columns, "images_per_second")
+        self.table = Table(folder.metrics, columns, trainer.step)
+        self.last = (trainer.step, trainer.seconds)
+        by_time, limit = bool(trainer.options.minutes), trainer.options.max_steps or trainer.steps
+        self.bar = tqdm(
+            total=round(60 * trainer.options.minutes) if by_time else min(trainer.steps, limit),
+            initial=round(trainer.seconds) if by_time else trainer.step,
+            desc="training",
+            unit="s" if by_time else "steps",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit}, {remaining} left{postfix}",
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+
+    def close(self) -> None:
+        """Let go of the bar."""
+        self.bar.close()
+
+    def advance(self) -> None:
+        """Move the bar to where training is."""
+        now = self.trainer.seconds if self.trainer.options.minutes else self.trainer.step
+        self.bar.update(min(now, self.bar.total) - self.bar.n)
+
+    def row(self, found: dict[str, float]) -> None:
+        """Write down what `found` gives."""
+        trainer = self.trainer
+        (step, seconds), self.last = self.last, (trainer.step, trainer.seconds)
+        images = (trainer.step - step) * trainer.options.batch
+        row = found | {
+            "images_per_second": round(images / max(trainer.seconds - seconds, 1e-9), 1),
+            "step": trainer.step,
+            "epoch": round(trainer.step / trainer.steps_an_epoch, 4),
+            "seconds": round(trainer.seconds, 2),
+            "lr": trainer.optimizer.param_groups[0]["lr"],
+        }
+        self.table.add(row)
+        self.bar.set_postfix_str(_summary(row), refresh=False)
+        self.events.add("train", {name: value for name, value in row.items() if name != "step"}, trainer.step)
+
+
+def found(trainer: Trainer, result: Step) -> dict[str, float]:
+    """Means since the last row, and the MI on the last batch; all processes ask."""
+    row = trainer.means()
+    if result.features is not None:
+        with trainer.precision():
+            row |= trainer.model.information(result.features)
+    return row
+
+
+def _summary(row: dict[str, float]) -> str:
+    shown = [f"loss {row['loss']:.4f}"]
+    if "mi" in row:
+        shown.append(f"MI {row['mi']:.2f}" + (f"/{row['mi_ceiling']:.2f}" if "mi_ceiling" in row else "") + " nats")
+    if "accuracy" in row:
+        shown.append(f"accuracy {row['accuracy']:.1%}")
+    return ", ".join([*shown, f"{row['images_per_second']:.0f} images/s"])

@@ -1,0 +1,38 @@
+"""What a run's options leave open until its images are known: which encoder, and how many images a step."""
+
+from dataclasses import replace
+
+from .data import Images
+from .errors import BadInput
+from .objective import encoder_name
+from .options import Options
+
+
+def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool = False) -> Options:
+    """The options with the name of the encoder in place of ``auto``, and a batch that the images can fill.
+
+    Args:
+        options: as they were asked for.
+        images: to learn from.
+        processes: that share each batch.
+        shrink: whether the size of the batch is a default, which gives way to few images, or was asked for.
+    """
+    count = len(images.train.pixels)
+    if shrink and options.batch > count >= 4:
+        # Two batches an epoch at least: each is drawn anew, so the images left over are others every time.
+        batch = 2 ** ((count // 2).bit_length() - 1) // processes * processes
+        options = replace(options, batch=max(batch, 2))
+    if count < options.batch:
+        raise BadInput(
+            f"--batch: expected at most the number of training images ({count} in {options.data}); got {options.batch}"
+        )
+    if options.batch % processes or options.batch < 2 * processes:
+        raise BadInput(
+            f"--batch: expected a multiple of the number of processes ({processes}), two images each at least; got "
+            f"{options.batch}"
+        )
+    if options.negatives >= options.batch:
+        raise BadInput(
+            f"--negatives: expected at most the other images of a batch ({options.batch - 1}); got {options.negatives}"
+        )
+    return replace(options, encoder=encoder_name(options, options.crop or images.train.pixels.shape[1]))

@@ -1,0 +1,116 @@
+"""The processes that train one model together, as torchrun starts them; most often there is one."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .errors import BadInput
+
+PATIENCE = timedelta(hours=12)  # the others wait while the first decodes images or probes
+WIDTH = 4
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):  # noqa: N818
+    """Another process has said why."""
+
+
+class Team:
+    """Rank and size, and the few ways in which the processes speak to each other. All calls are made by all of them.
+
+    Args:
+        device: as ``--device`` says it, or ``"auto"``.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.rank, self.size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if self.size > 1:
+            on_gpu = torch.cuda.is_available() and device in ("auto", "cuda")
+            if on_gpu:
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+
+    def leave(self) -> None:
+        """End the conversation: what follows, the first process does alone."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def say(self, text: str) -> None:
+        """Print a line once, not once a process."""
+        if self.rank == 0:
+            print(text)
+
+    def complain(self, text: str) -> None:
+        """Print an error."""
+        print(f"train_dim: {f'rank {self.rank}: ' if self.rank else ''}{text}", file=sys.stderr)
+
+    def exchange(self, *values: float, failed: bool = False) -> list[list[float]]:
+        """A few numbers of every process, by rank. Where some failed, all but the first of them raise `Stopped`."""
+        if self.size == 1:
+            return [list(values)]
+        ours = torch.tensor([float(failed), *values, *[0.0] * (WIDTH - len(values))], dtype=torch.float64)
+        theirs = [torch.empty_like(ours) for _ in range(self.size)]
+        dist.all_gather(theirs, ours)
+        failures = [bool(each[0]) for each in theirs]
+        if any(failures) and failures.index(True) != self.rank:
+            raise Stopped
+        return [each[1 : 1 + len(values)].tolist() for each in theirs]
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do ``work``, after which all have done it, or none goes on."""
+        try:
+            result = work()
+        except (BadInput, OSError):
+            self.exchange(failed=True)
+            raise
+        self.exchange()
+        return result
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """``work``, first in the first process, for what the others then find done: a download, a cache."""
+        if self.rank == 0:
+            result = self.together(work)
+            self.exchange()
+            return result
+        self.exchange()
+        return self.together(work)
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives in the first process, which alone does it."""
+        given: list[Any] = [self.together(work) if self.rank == 0 else self.exchange() and None]
+        if self.size > 1:
+            dist.broadcast_object_list(given)
+        return given[0]
+
+    def of_all(self, value: T) -> list[T]:
+        """A value of every process, by rank."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def share(self, index: Tensor) -> Tensor:
+        """This process's part of a batch."""
+        return index.chunk(self.size)[self.rank]
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The model whose gradients are means over the processes."""
+        if self.size == 1:
+            return model
+        if device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model.encoder)
+        return nn.parallel.DistributedDataParallel(model)

@@ -1,0 +1,212 @@
+"""All that changes while a run goes on: weights, optimizer, averages, random generators, step and clock."""
+
+import contextlib
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from infomax import occlude
+
+from . import checkpoint
+from .augment import Augment
+from .data import Images
+from .errors import BadInput
+from .finite import Watch
+from .models import build_model
+from .objective import Batch, Step, build_encoder
+from .options import Options
+from .schedule import factor, set_rate
+from .team import Team
+
+
+class Trainer:
+    """``state_dict`` holds every bit of it, ``load_state_dict`` puts it back. Its calls are made by the whole team."""
+
+    def __init__(self, options: Options, images: Images, device: torch.device, team: Team | None = None) -> None:
+        self.options, self.images, self.device = options, images, device
+        self.team = team = team or Team()
+        torch.manual_seed(options.seed)
+        side, channels = options.crop or images.train.pixels.shape[1], images.train.pixels.shape[3]
+        encoder = build_encoder(options, channels, side)
+        self.model = build_model(options, encoder, images, team.size)
+        self.model.to(device, memory_format=torch.channels_last)
+        self.optimizer = _optimizer(self.model, options, device)
+        self.average = None
+        if options.ema:
+            self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+        self.augment = Augment(
+            images.train.pixels.to(device),
+            crop=options.crop,
+            shift=options.pad,
+            flip=options.flip,
+            area=options.area,
+            jitter=options.jitter,
+            grey=options.grey,
+        )
+        self.labels = images.train.labels.to(device)
+        self.fingerprint = images.fingerprint()
+        self.steps_an_epoch = len(images.train.pixels) // options.batch
+        self.steps = round(options.epochs * self.steps_an_epoch) if not options.minutes else 0
+        self.step = 0
+        self.seconds = 0.0  # of training: probes and reports are not counted
+        self.sums: dict[str, Tensor] = {}  # of the steps since the last row of metrics.csv
+        self.summed = 0  # how many these are
+        self.watch = Watch(device)
+        self._epoch = (-1, torch.empty(0))
+        self._lap = time.perf_counter()
+        if options.compile:
+            self.model.compile()
+        self.parallel = team.wrap(self.model, device)
+        if team.rank:  # the first one's random numbers are those of a run in one process
+            torch.manual_seed(options.seed + 7_919 * team.rank)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder to keep: the averaged one where there is an average."""
+        return self.average.module if self.average else self.model.encoder
+
+    @property
+    def share(self) -> float:
+        """How much of the run is behind us, 0 to 1: of the minutes if they were given, else of the steps."""
+        return self.share_at(self.step, self.seconds)
+
+    def share_at(self, step: int, seconds: float) -> float:
+        """How much of the run was behind us at a step, after so many seconds of training."""
+        limit = self.options.max_steps
+        if limit and step >= limit:
+            return 1.0
+        if self.options.minutes:
+            return min(1.0, seconds / (60 * self.options.minutes))
+        return min(1.0, step / self.steps) if self.steps else 1.0
+
+    def start_clock(self) -> None:
+        """Forget the time since the last `lap`: it was not training."""
+        self._lap = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds of training since it was last asked."""
+        before, self._lap = self._lap, time.perf_counter()
+        return self._lap - before
+
+    def order(self, epoch: int) -> Tensor:
+        """The batches of an epoch, (steps, batch): a function of seed and epoch, so nothing of it need be saved."""
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + epoch)
+        shuffled = torch.randperm(len(self.labels), generator=generator)
+        return shuffled[: self.steps_an_epoch * self.options.batch].view(self.steps_an_epoch, -1)
+
+    def batch(self, step: int) -> Tensor:
+        """Which images a step is made on, over all processes."""
+        epoch, position = divmod(step, self.steps_an_epoch)
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self.order(epoch).to(self.device))
+        return self._epoch[1][position]
+
+    def train_step(self, index: Tensor) -> Step:
+        """One step on the images at ``index``, of which every process takes its share."""
+        options = self.options
+        index = self.team.share(index)
+        set_rate(self.optimizer, options.lr * factor(self.share, options.warmup, options.schedule))
+        images, other = self.augment(index), None
+        if options.objective == "dim" and (options.views == 2 or options.occlusion):
+            other = self.augment(index) if options.views == 2 else images
+            other = occlude(other, options.occlusion) if options.occlusion else other
+        with self.precision():
+            result = self.parallel(Batch(images, other, self.labels[index], index))
+        self.watch.see(self.step, result)
+        self.optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.model.encoder)
+        for name, value in (("loss", result.loss.detach()), *result.parts.items()):
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.summed += 1
+        self.step += 1
+        return result
+
+    def means(self) -> dict[str, float]:
+        """Loss and parts since this was last asked, over all processes."""
+        means = self.team.mean(torch.stack(list(self.sums.values())) / self.summed)
+        found = dict(zip(self.sums, means.tolist(), strict=True))
+        self.sums, self.summed = {}, 0
+        return found
+
+    def diverged(self) -> str:
+        """What was not finite, and in which batch; empty if all was. It waits for the device."""
+        step = int(self.watch.step)
+        if step < 0:
+            return ""
+        epoch, position = divmod(step, self.steps_an_epoch)
+        index = self.batch(step).tolist()
+        return (
+            f"training diverged: the loss of step {step + 1} is not finite; {self.watch.cause()}. It was batch "
+            f"{position + 1} of epoch {epoch + 1}, training images {', '.join(map(str, index[:6]))}"
+            + (", ..." if len(index) > 6 else "")
+        )
+
+    def precision(self) -> contextlib.AbstractContextManager:
+        """Autocast to bfloat16 if asked."""
+        if self.options.bf16:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on."""
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise BadInput(
+                f"training diverged: weights are not finite after step {self.step}, though its loss was: the last "
+                "checkpoint is kept; try a lower --lr"
+            )
+        return {
+            "options": vars(self.options),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "images": self.fingerprint,
+            "ranks": self.team.of_all(
+                {"random": checkpoint.random_state(self.device), "sums": self.sums, "summed": self.summed}
+            ),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        if state["images"] != self.fingerprint:
+            raise BadInput(
+                f"--resume: expected the images the run was begun with ({state['images']}); "
+                f"got others ({self.fingerprint}): check --root"
+            )
+        self.step, self.seconds = state["step"], state["seconds"]
+        ranks = len(state["ranks"])
+        if ranks != self.team.size and self.share < 1:
+            raise BadInput(
+                f"--resume: expected as many processes as the run was begun with ({ranks}), so that it goes on as if "
+                f"never stopped; got {self.team.size}: " + (f"torchrun --nproc-per-node {ranks}" if ranks > 1 else "")
+            )
+        own = state["ranks"][min(self.team.rank, ranks - 1)]
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.sums = {name: value.to(self.device) for name, value in own["sums"].items()}
+            self.summed = own["summed"]
+            checkpoint.set_random_state(own["random"], self.device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadInput(f"--resume: expected a checkpoint of this model; got: {said}") from error
+
+
+def _optimizer(model: nn.Module, options: Options, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices and kernels only; one fused kernel where the device has it."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, options.lr, betas=(0.9, options.beta2), fused=fused)

@@ -1,0 +1,183 @@
+"""Text with padding: learn vectors of short texts without labels, then tell where each comes from.
+
+    python examples/text_tokens.py
+
+The texts are docstrings of five installed packages: real prose that needs no download. A text is at most 48 words,
+padded at the end. The local features are the words in the context of their neighbours, the global one is the text.
+Words of the other texts of a batch are the negatives, and padding is neither. Ten labelled texts of each package train
+a classifier on the frozen vectors. A figure is written to runs/text_tokens/.
+"""
+
+import argparse
+import ast
+import importlib.util
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from infomax import LocalDIMLoss, tap
+from infomax.evaluation import extract_features
+
+PACKAGES = ("matplotlib", "numpy", "scipy", "sklearn", "torch")
+LENGTH, WIDTH, LABELS = 48, 64, 10
+
+
+def main() -> None:
+    """Train an encoder, compare its vectors with the usual ones, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=400, help="texts of each package (default: 400)")
+    parser.add_argument("--steps", type=int, default=500, help="training steps (default: 500)")
+    parser.add_argument("--seed", type=int, default=0, help="of texts, weights and order (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("runs/text_tokens"), help="where the figure goes")
+    parser.add_argument("--smoke", action="store_true", help="few texts and steps, to see that it runs")
+    options = parser.parse_args()
+    if options.smoke:
+        options.texts, options.steps = 40, 10
+    torch.manual_seed(options.seed)
+
+    texts, label = [], []
+    for number, package in enumerate(PACKAGES):
+        found = docstrings(package, options.texts, random.Random(options.seed))
+        texts += found
+        label += [number] * len(found)
+    order = np.random.default_rng(options.seed).permutation(len(texts))
+    texts, label = [texts[i] for i in order], np.array(label)[order]
+    test = len(texts) // 4  # the first quarter; its texts are not trained on, with labels or without
+    vocabulary = {
+        word: i for i, (word, _) in enumerate(Counter(w for t in texts[test:] for w in t).most_common(3000), 2)
+    }
+    ids = torch.tensor([[vocabulary.get(word, 1) for word in text] + [0] * (LENGTH - len(text)) for text in texts])
+
+    joined = [" ".join(text) for text in texts]
+    counts = CountVectorizer(max_features=3000).fit(joined[test:])
+    weighted = TfidfVectorizer(sublinear_tf=True, min_df=2).fit(joined[test:])
+    topics = make_pipeline(weighted, TruncatedSVD(min(WIDTH, test), random_state=0)).fit(joined[test:])
+    encoder = Encoder(len(vocabulary) + 2)
+    vectors = {"raw word counts": counts.transform(joined).toarray(), "untrained encoder": embed(encoder, ids)}
+    nats = fit(encoder, ids[test:], options.steps)
+    vectors["trained encoder"] = embed(encoder, ids)
+    vectors["TF-IDF"] = weighted.transform(joined).toarray()
+    vectors["TF-IDF and SVD"] = topics.transform(joined)
+
+    accuracies = {name: classify(values, label, test, scaled=name != "TF-IDF") for name, values in vectors.items()}
+    print(f"\nAccuracy in % with {LABELS} labelled texts per package, mean and standard deviation over 10 draws\n")
+    for name, values in accuracies.items():
+        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    draw(vectors["trained encoder"][:test], label[:test], nats, accuracies).savefig(options.out / "texts.png")
+    print(f"\nFigure: {options.out / 'texts.png'}")
+
+
+def docstrings(package: str, number: int, chance: random.Random) -> list[list[str]]:
+    """The first words of that many docstrings of a package, without the package's name."""
+    files = sorted(Path(importlib.util.find_spec(package).origin).parent.rglob("*.py"))
+    chance.shuffle(files)
+    found: dict[str, list[str]] = {}
+    for file in files:
+        if "test" in str(file) or len(found) >= number:
+            continue
+        for text in documented(ast.parse(file.read_text(encoding="utf-8"))):
+            words = [word for word in re.findall(r"[a-z]+", text.lower()) if word != package]
+            if len(words) >= 12:
+                found[" ".join(words)] = words[:LENGTH]
+    return list(found.values())[:number]
+
+
+def documented(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
+    """The docstring of a module, a class or a function, and of the classes and methods in it."""
+    yield ast.get_docstring(node) or ""
+    if not isinstance(node, ast.FunctionDef):
+        for child in node.body:
+            if isinstance(child, ast.ClassDef | ast.FunctionDef):
+                yield from documented(child)
+
+
+class Encoder(nn.Module):
+    """Words with their neighbours, a transformer over the text, and the mean of what it says."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(words, WIDTH, padding_idx=0)
+        self.words = nn.Conv1d(WIDTH, WIDTH, 3, padding=1)
+        layer = nn.TransformerEncoderLayer(WIDTH, 4, 2 * WIDTH, dropout=0.1, batch_first=True)
+        self.text = nn.TransformerEncoder(layer, 1)
+        self.head = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        real = ids > 0
+        words = self.words(self.embed(ids).transpose(1, 2)).transpose(1, 2)
+        states = self.text(words, src_key_padding_mask=~real) * real[:, :, None]
+        return self.head(states.sum(1) / real.sum(1, keepdim=True))
+
+
+def fit(encoder: Encoder, ids: Tensor, steps: int, size: int = 64) -> list[float]:
+    """Train the encoder on batches of texts: no labels come in here. Returns the information in nats, step by step."""
+    features = tap(encoder, local="words", global_="head")
+    loss_fn = LocalDIMLoss.from_features(features, ids[:2], units=128)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
+    encoder.train()
+    nats = []
+    for step in range(steps):
+        batch = ids[torch.randperm(len(ids))[:size]]
+        scores = loss_fn.scores(*features(batch), mask=batch > 0)
+        loss = loss_fn.estimator(scores)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        nats.append(float(loss_fn.estimator.mutual_information(scores)))
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1}: {np.mean(nats[-100:]):.2f} nats", flush=True)
+    return nats
+
+
+def embed(encoder: Encoder, ids: Tensor) -> np.ndarray:
+    return extract_features(encoder, {"ids": ids}, {"text": "head"}).features["text"].numpy()
+
+
+def classify(vectors: np.ndarray, label: np.ndarray, test: int, *, scaled: bool) -> list[float]:
+    """Accuracies in % on the first texts, of classifiers trained on a few of the others."""
+    correct = []
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        train = np.concatenate(
+            [test + draw.permutation(np.flatnonzero(label[test:] == c))[:LABELS] for c in range(len(PACKAGES))]
+        )
+        machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.01)) if scaled else LogisticRegression(C=10)
+        correct.append(100 * machine.fit(vectors[train], label[train]).score(vectors[:test], label[:test]))
+    return correct
+
+
+def draw(vectors: np.ndarray, label: np.ndarray, nats: list[float], accuracies: dict[str, list[float]]) -> Figure:
+    """The information during training, the trained vectors of the test texts in two dimensions, and the accuracies."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    left.plot(nats, linewidth=0.5)
+    left.set(title="information between words and text", xlabel="step", ylabel="nats")
+    values = torch.from_numpy(vectors)
+    flat, _, _ = torch.pca_lowrank((values - values.mean(0)) / (values.std(0) + 1e-6), q=2, niter=8)
+    for number, package in enumerate(PACKAGES):
+        middle.scatter(*flat[label == number].T, s=8, label=package)
+    middle.set(title="trained vectors", xlabel="two principal components", xticks=[], yticks=[])
+    middle.legend(fontsize="small")
+    right.barh(
+        list(accuracies), [np.mean(v) for v in accuracies.values()], xerr=[np.std(v) for v in accuracies.values()]
+    )
+    right.invert_yaxis()
+    right.set(title=f"accuracy with {LABELS} labels per package", xlabel="%", xlim=(0, 100))
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Two towers: learn which left half and which right half of a picture belong together.
+
+    python examples/two_towers.py
+
+The data are pictures of clothes (Fashion-MNIST), cut in two. One network reads left halves, another one right halves.
+They meet in a common space, where the two halves of a picture shall be close and all other pairs apart: CLIP's loss,
+with a learned temperature. Images and captions, sound and video, or two kinds of sensors take the place of the halves.
+The number is how often the right half of a test picture is among the ten nearest of 1,000. A figure is written to
+runs/two_towers/.
+"""
+
+import argparse
+import gzip
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from infomax import CosineCritic, InfoMaxLoss
+
+DATA = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist, or torchvision's raw folder
+CANDIDATES, NEAREST, UNITS = 1000, 10, 64
+
+
+def main() -> None:
+    """Train both towers, retrieve right halves, compare, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the pictures (default: 10)")
+    parser.add_argument("--images", type=int, default=20_000, help="pictures to train on (default: 20000)")
+    parser.add_argument("--batch", type=int, default=500, help="pictures per step (default: 500)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the .gz files (default: {DATA})")
+    parser.add_argument("--out", type=Path, default=Path("runs/two_towers"), help="where the figure goes")
+    parser.add_argument("--smoke", action="store_true", help="an epoch on few pictures, to see that it runs")
+    options = parser.parse_args()
+    if options.smoke:
+        options.epochs, options.images = 1, 2_000
+    train, test = (load(options.data, part) for part in ("train", "t10k"))
+    train, test = train[: options.images], test[:CANDIDATES]
+
+    torch.manual_seed(options.seed)
+    towers = nn.ModuleList([build_tower(), build_tower()])
+    with torch.no_grad():
+        untrained = [tower(half) for tower, half in zip(towers, halves(test), strict=True)]
+    losses = fit(towers, train, options.epochs, options.batch)
+    towers.eval()
+    with torch.no_grad():
+        trained = [tower(half) for tower, half in zip(towers, halves(test), strict=True)]
+
+    left, right = halves(test)
+    recalls = {
+        "chance": 100 * NEAREST / len(test),
+        "untrained towers": recall(*untrained),
+        "pixels, mirrored": recall(left, test[:, :, 14:].flip(2).flatten(1)),
+        "canonical correlations": recall(*canonical(halves(train), (left, right))),
+        "trained towers": recall(*trained),
+    }
+    print(f"\nThe right half is among the {NEAREST} nearest of {len(test)} right halves, in % of the test pictures\n")
+    for name, value in recalls.items():
+        print(f"{name:<24}{value:>6.1f}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    draw(losses, recalls, test, trained).savefig(options.out / "figure.png", dpi=150)
+    print(f"\nFigure: {options.out / 'figure.png'}")
+
+
+def load(folder: Path, part: str) -> Tensor:
+    """Pictures (N, 28, 28) in [0, 1]."""
+    path = folder / f"{part}-images-idx3-ubyte.gz"
+    if not path.exists():
+        sys.exit(f"{path} is missing: give the folder that holds it with --data")
+    with gzip.open(path) as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+    return torch.tensor(pixels.reshape(-1, 28, 28)).float() / 255
+
+
+def halves(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    return pictures[:, :, :14].flatten(1), pictures[:, :, 14:].flatten(1)
+
+
+def build_tower() -> nn.Module:
+    """Any network that gives a vector will do, and the two may differ."""
+    return nn.Sequential(
+        nn.Linear(14 * 28, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, UNITS)
+    )
+
+
+def fit(towers: nn.ModuleList, pictures: Tensor, epochs: int, batch: int) -> list[float]:
+    """Train both towers: no labels come in here. Return the mean loss of each epoch."""
+    # CLIP's loss. SigLIP's: estimator="logistic", and bias=-10.0 in the critic.
+    loss_fn = InfoMaxLoss(UNITS, UNITS, critic=partial(CosineCritic, units=None, temperature="learned"))
+    optimizer = torch.optim.AdamW([*towers.parameters(), *loss_fn.parameters()], lr=1e-3, weight_decay=1e-2)
+    losses = []
+    for epoch in range(1, epochs + 1):
+        towers.train()
+        steps = []
+        for drawn in torch.randperm(len(pictures)).split(batch):
+            left, right = (tower(half) for tower, half in zip(towers, halves(pictures[drawn]), strict=True))
+            loss = loss_fn(left, right)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            steps.append(loss.item())
+        losses.append(float(np.mean(steps)))
+        print(f"epoch {epoch}: loss {losses[-1]:.3f} nats", flush=True)
+    return losses
+
+
+def recall(left: Tensor, right: Tensor) -> float:
+    """How often a right half is among the nearest, by cosine, of its left half; in %."""
+    nearest = similarity(left, right).topk(NEAREST, dim=1).indices
+    return 100 * (nearest == torch.arange(len(left))[:, None]).any(1).float().mean().item()
+
+
+def similarity(left: Tensor, right: Tensor) -> Tensor:
+    return nn.functional.normalize(left) @ nn.functional.normalize(right).T
+
+
+def canonical(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], ridge: float = 1e-2) -> tuple[Tensor, Tensor]:
+    """Canonical correlation analysis, in as many dimensions as the towers give: the linear way to do the same."""
+    means = [side.mean(0) for side in train]
+    whitened, whiten = [], []
+    for side, mean in zip(train, means, strict=True):
+        centred = (side - mean).double()
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(side) + ridge * torch.eye(side.shape[1]))
+        whiten.append(vectors * values.rsqrt())
+        whitened.append(centred @ whiten[-1])
+    u, strength, v = torch.linalg.svd(whitened[0].T @ whitened[1] / len(train[0]))
+    sides = zip(test, means, whiten, (u, v.T), strict=True)
+    left, right = (
+        (side - mean).double() @ w @ axes[:, :UNITS] * strength[:UNITS].sqrt() for side, mean, w, axes in sides
+    )
+    return left, right
+
+
+def draw(losses: list[float], recalls: dict[str, float], pictures: Tensor, trained: list[Tensor]) -> Figure:
+    """The loss, how often the right half was found, and what was found for eight left halves."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
+    left, right = above.subplots(1, 2)
+    left.plot(range(1, len(losses) + 1), losses, marker=".")
+    left.set(title="Training", xlabel="epoch", ylabel="loss, nats")
+    right.bar_label(right.barh(list(recalls), list(recalls.values()), color=["C7"] * 4 + ["C0"]), fmt="%.1f", padding=3)
+    right.set(title=f"Right half among the {NEAREST} nearest, %", xlim=(0, 1.2 * max(recalls.values()) + 5))
+    best = similarity(*trained).argmax(1)
+    panels = below.subplots(1, 8)
+    below.suptitle("left halves, each completed by the right half that the towers take for its own")
+    for place, axes in enumerate(panels):
+        axes.imshow(torch.cat([pictures[place, :, :14], pictures[best[place], :, 14:]], 1).numpy(), cmap="gray_r")
+        axes.set(xticks=[], yticks=[], title="its own" if best[place] == place else "another's")
+    return figure
+
+
+if __name__ == "__main__":
+    main()

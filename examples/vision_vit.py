@@ -1,0 +1,179 @@
+"""A vision transformer of timm: learn from images without labels, then classify with ten labels per class.
+
+    python examples/vision_vit.py
+
+The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the 49 patch tokens before
+the first block, the global one is the class token after the last, each of another random view of the image. Class and
+register tokens are no locations: brackets leave them out. A linear classifier gets 100 labelled images. It is compared
+on raw pixels, on the untrained encoder and on the trained one, and with what 100 labels alone give: the same network
+trained on them. A figure is written to runs/vision_vit/.
+"""
+
+import argparse
+import gzip
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import timm
+import torch
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+
+from infomax import LocalDIMLoss, tap
+from infomax.evaluation import extract_features
+
+DATA = Path("/usr/share/datasets/fashion-mnist")
+NAMES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+LABELS = 10
+
+
+def main() -> None:
+    """Train without labels, compare four classifiers, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=150, help="training steps (default: 150)")
+    parser.add_argument("--images", type=int, default=6000, help="images without labels (default: 6000)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, views and order (default: 0)")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the four idx files, gzipped")
+    parser.add_argument("--out", type=Path, default=Path("runs/vision_vit"), help="where the figure goes")
+    parser.add_argument("--smoke", action="store_true", help="few images and steps, to see that it runs")
+    options = parser.parse_args()
+    tests, epochs = 2000, 40
+    if options.smoke:
+        options.steps, options.images, tests, epochs = 2, 400, 100, 1
+    torch.manual_seed(options.seed)
+    images, label = read(options.data, "train", options.images)
+    test_images, test_label = read(options.data, "t10k", tests)
+    draws = [few(label, seed) for seed in range(5)]
+
+    def score(vectors: Tensor, test_vectors: Tensor) -> list[float]:
+        return [classify(vectors[rows], label[rows], test_vectors, test_label) for rows in draws]
+
+    encoder = build()
+    accuracies = {"raw pixels": score(images.flatten(1), test_images.flatten(1))}
+    accuracies["untrained encoder"] = score(embed(encoder, images), embed(encoder, test_images))
+    supervised = fit_with_labels(images[draws[0]], label[draws[0]], epochs)
+    with torch.no_grad():
+        correct = [supervised(part).argmax(1) == labels for part, labels in batches(test_images, test_label)]
+    accuracies["labels alone"] = [100 * float(torch.cat(correct).float().mean())]
+    nats = fit(encoder, images, options.steps)
+    vectors = embed(encoder, test_images)
+    accuracies["trained encoder"] = score(embed(encoder, images), vectors)
+
+    print(
+        f"\nFashion-MNIST, test accuracy in % with {LABELS} labels per class, mean and deviation over draws of labels\n"
+    )
+    for name, values in accuracies.items():
+        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}  ({len(values)} draws)")
+    options.out.mkdir(parents=True, exist_ok=True)
+    figure = draw(vectors, test_label, nats, {name: float(np.mean(values)) for name, values in accuracies.items()})
+    figure.savefig(options.out / "fashion.png")
+    print(f"\nFigure: {options.out / 'fashion.png'}")
+
+
+def read(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
+    """The first images (N, 1, 28, 28) in [0, 1], and their labels."""
+    if not (folder / f"{name}-images-idx3-ubyte.gz").exists():
+        sys.exit(f"{folder / name}-images-idx3-ubyte.gz is missing: give the folder that holds it with --data")
+    with gzip.open(folder / f"{name}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(16 + 784 * number), np.uint8, offset=16)
+    with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz") as file:
+        label = np.frombuffer(file.read(8 + number), np.uint8, offset=8)
+    return torch.tensor(pixels).view(-1, 1, 28, 28).float() / 255, torch.tensor(label).long()
+
+
+def build(classes: int = 0) -> nn.Module:
+    """A small ViT with a class token and four register tokens before the 7 x 7 patches."""
+    return timm.models.VisionTransformer(
+        img_size=28, patch_size=4, in_chans=1, num_classes=classes, embed_dim=64, depth=3, num_heads=4, reg_tokens=4
+    )
+
+
+def view(images: Tensor) -> Tensor:
+    """The images, each moved, turned, stretched and brightened at random."""
+    maps = torch.eye(2, 3) + 0.12 * torch.randn(len(images), 2, 3)
+    moved = grid_sample(images, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False)
+    gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1)
+    return (1 + gain) * moved + shift
+
+
+def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list[float]:
+    """Train the encoder: no labels come in here. Returns the information in nats, step by step."""
+    first = encoder.num_prefix_tokens  # of the class and register tokens
+    features = tap(encoder, local=f"norm_pre[:, {first}:]", global_="norm[:, 0]", local_layout="NPC")
+    loss_fn = LocalDIMLoss.from_features(features, images[:1], units=256)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
+    encoder.train()
+    nats = []
+    for step in range(steps):
+        batch = images[torch.randperm(len(images))[:size]]
+        local, _ = features(view(batch))
+        _, global_ = features(view(batch))
+        scores = loss_fn.scores(local, global_)
+        loss = loss_fn.estimator(scores)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        nats.append(float(loss_fn.estimator.mutual_information(scores)))
+        if (step + 1) % 50 == 0:
+            print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)
+    return nats
+
+
+def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
+    """The same network, trained on a few labelled images and their views."""
+    network = build(classes=10)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    network.train()
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images)).split(50):
+            optimizer.zero_grad()
+            cross_entropy(network(view(images[rows])), label[rows]).backward()
+            optimizer.step()
+    return network.eval()
+
+
+def batches(*tensors: Tensor) -> zip:
+    return zip(*(tensor.split(500) for tensor in tensors), strict=True)
+
+
+def embed(encoder: nn.Module, images: Tensor) -> Tensor:
+    """The class token of the frozen encoder."""
+    return extract_features(encoder, images, {"vector": "norm[:, 0]"}).features["vector"]
+
+
+def few(label: Tensor, seed: int) -> Tensor:
+    """The rows of a few labelled images of each class."""
+    order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
+    return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
+
+
+def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
+    """Test accuracy in % of a linear classifier."""
+    machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    return 100 * machine.fit(vectors.numpy(), label.numpy()).score(test_vectors.numpy(), test_label.numpy())
+
+
+def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
+    """The information during training, the trained vectors in two dimensions, and the accuracies."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    left.plot(nats)
+    left.set(title="information between patches and class token", xlabel="step", ylabel="nats")
+    flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
+    for number, name in enumerate(NAMES):
+        middle.scatter(*flat[label == number].T, s=6, label=name)
+    middle.set(title="trained vectors of the test images", xlabel="two principal components", xticks=[], yticks=[])
+    middle.legend(fontsize="x-small", ncols=2)
+    right.bar_label(right.barh(list(accuracies), list(accuracies.values())), fmt="%.1f", padding=3)
+    right.invert_yaxis()
+    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Volumes: learn from stacks of slices without labels, then classify with three labels per class.
+
+    python examples/volumes.py
+
+No package at hand ships a set of volumes, so these are made of real images: a volume is a stack of 8 pictures of
+Fashion-MNIST (Debian's package dataset-fashion-mnist) of one class, each 14 x 14 pixels, in any order. No slice tells
+more than one garment, as no slice of a scan tells more than one cut. The encoder is a 3-d convolutional network. The
+local features are its map of one half of the slices, the global one is its vector of the other half: what the halves
+share is learnt. A linear classifier on frozen vectors is compared on raw voxels, on their principal components, and on
+the untrained and the trained encoder. A figure is written to runs/volumes/.
+"""
+
+import argparse
+import gzip
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from infomax import LocalDIMLoss, tap
+from infomax.evaluation import extract_features
+
+DATA = Path("/usr/share/datasets/fashion-mnist")
+SLICES, LABELS, WIDTH = 8, 3, 64
+
+
+def main() -> None:
+    """Train without labels, compare four kinds of features, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=200, help="training steps (default: 200)")
+    parser.add_argument("--volumes", type=int, default=2000, help="volumes without labels (default: 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="of volumes, weights and order (default: 0)")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the four idx files, gzipped")
+    parser.add_argument("--out", type=Path, default=Path("runs/volumes"), help="where the figure goes")
+    parser.add_argument("--smoke", action="store_true", help="few volumes and steps, to see that it runs")
+    options = parser.parse_args()
+    tests = 1000
+    if options.smoke:
+        options.steps, options.volumes, tests = 2, 100, 50
+    torch.manual_seed(options.seed)
+    volumes, label = stacks(options.data, "train", options.volumes)
+    test_volumes, test_label = stacks(options.data, "t10k", tests)
+
+    encoder = Encoder()
+    voxels, test_voxels = volumes.flatten(1), test_volumes.flatten(1)
+    parts = PCA(min(WIDTH, len(voxels)), random_state=0).fit(voxels.numpy())
+    features = {
+        "raw voxels": (voxels, test_voxels),
+        "principal components": tuple(torch.tensor(parts.transform(v.numpy())) for v in (voxels, test_voxels)),
+        "untrained encoder": (embed(encoder, volumes), embed(encoder, test_volumes)),
+    }
+    nats = fit(encoder, volumes, options.steps)
+    features["trained encoder"] = embed(encoder, volumes), embed(encoder, test_volumes)
+
+    accuracies = {name: classify(*vectors, label, test_label) for name, vectors in features.items()}
+    print(f"\nTest accuracy in % with {LABELS} labels per class, mean and deviation over 5 draws of labels\n")
+    for name, values in accuracies.items():
+        print(f"{name:<22}{np.mean(values):>6.1f} ± {np.std(values):.1f}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    draw(test_volumes, test_label, nats, accuracies).savefig(options.out / "volumes.png")
+    print(f"\nFigure: {options.out / 'volumes.png'}")
+
+
+def stacks(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
+    """Volumes (N, 1, 8, 14, 14) of pictures of one class each, none used twice, and the classes."""
+    if not (folder / f"{name}-images-idx3-ubyte.gz").exists():
+        sys.exit(f"{folder / name}-images-idx3-ubyte.gz is missing: give the folder that holds it with --data")
+    with gzip.open(folder / f"{name}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+    with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz") as file:
+        label = torch.tensor(np.frombuffer(file.read(), np.uint8, offset=8)).long()
+    images = avg_pool2d(torch.tensor(pixels).view(-1, 28, 28).float() / 255, 2)
+    volumes, classes = [], []
+    for garment in range(10):
+        rows = (label == garment).nonzero().squeeze(1)
+        rows = rows[torch.randperm(len(rows))][: number // 10 * SLICES]
+        volumes.append(images[rows].view(-1, 1, SLICES, 14, 14))
+        classes += [garment] * len(volumes[-1])
+    return torch.cat(volumes), torch.tensor(classes)
+
+
+class Encoder(nn.Module):
+    """Three 3-d convolutions; the second halves each axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(block(1, 16, stride=1), block(16, 32, stride=2))
+        self.top = block(32, WIDTH, stride=2)
+        self.head = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        return self.head(self.top(self.body(volumes)).mean((2, 3, 4)))
+
+
+def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm3d(outputs), nn.ReLU())
+
+
+def fit(encoder: Encoder, volumes: Tensor, steps: int, size: int = 64) -> list[float]:
+    """Train the encoder: no labels come in here. Returns the information in nats, step by step."""
+    features = tap(encoder, local="body", global_="head")
+    loss_fn = LocalDIMLoss.from_features(features, volumes[:1], units=256)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
+    encoder.train()
+    nats = []
+    for step in range(steps):
+        batch = volumes[torch.randperm(len(volumes))[:size]]
+        seen, hidden = batch.split(SLICES // 2, 2)  # the vector of four slices tells what the other four show
+        scores = loss_fn.scores(features(hidden).local, features(seen).global_)
+        loss = loss_fn.estimator(scores)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        nats.append(float(loss_fn.estimator.mutual_information(scores)))
+        if (step + 1) % 50 == 0:
+            print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)
+    return nats
+
+
+def embed(encoder: Encoder, volumes: Tensor) -> Tensor:
+    """The vectors of the frozen encoder."""
+    return extract_features(encoder, volumes, {"vector": "head"}, batch_size=100).features["vector"]
+
+
+def classify(vectors: Tensor, test_vectors: Tensor, label: Tensor, test_label: Tensor) -> list[float]:
+    """Test accuracies in % of linear classifiers, each trained on another few labelled volumes."""
+    correct = []
+    for seed in range(5):
+        order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
+        rows = torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
+        machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        machine.fit(vectors[rows].numpy(), label[rows].numpy())
+        correct.append(100 * machine.score(test_vectors.numpy(), test_label.numpy()))
+    return correct
+
+
+def draw(volumes: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, list[float]]) -> Figure:
+    """A volume of some classes, the information during training, and the accuracies."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    shown = [torch.cat(list(volumes[label == number][0, 0]), 1) for number in (0, 1, 5, 8, 9)]
+    left.imshow(torch.cat(shown), cmap="gray")
+    left.set(title="five volumes, slice by slice", xticks=[], yticks=[])
+    middle.plot(nats)
+    middle.set(title="information between locations and vector", xlabel="step", ylabel="nats")
+    means, deviations = zip(*[(np.mean(values), np.std(values)) for values in accuracies.values()], strict=True)
+    right.barh(list(accuracies), means, xerr=deviations)
+    right.invert_yaxis()
+    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 100))
+    return figure
+
+
+if __name__ == "__main__":
+    main()

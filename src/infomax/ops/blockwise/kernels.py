@@ -1,0 +1,132 @@
+"""What happens to a block of scores between two matrix products, each in one kernel.
+
+Blocks are query-major: a row a query, a column a key.
+"""
+
+# mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from infomax.ops.triton.tiles import absorb_tile, clip_tile, slope_tile
+
+__all__ = ["add_joint_kernel", "read_joint_kernel", "reduce_block_kernel", "weigh_block_kernel"]
+
+
+@triton.jit
+def _admissible(query_group, key_group, rows, keys, row_count, key_count, GROUPED: tl.constexpr):
+    admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
+    if GROUPED:
+        of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
+        of_key = tl.load(key_group + keys, mask=keys < key_count, other=0)
+        admissible = admissible & (of_query[:, None] != of_key[None, :])
+    return admissible
+
+
+@triton.jit
+def _offsets(rows, keys, stride):
+    return rows[:, None].to(tl.int64) * stride + keys[None, :]
+
+
+@triton.jit
+def reduce_block_kernel(
+    scores, query_group, key_group, peaks, totals, slopes, references,
+    row_count, key_count, keys_per_part, score_stride, state_stride, slope_stride, reference_stride,
+    scale, clip, soft_clip, lift,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEEP: tl.constexpr,
+    BM: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """Program (i, p) adds the p-th range of a block's keys to what queries of tile i have summed up so far.
+
+    With ``KEEP`` it writes the slopes, for a log-sum-exp relative to the running peak, which is then the reference.
+    """
+    rows = tl.program_id(0) * BM + tl.arange(0, BM)
+    inside = rows < row_count
+    part = tl.program_id(1)
+    first = part * keys_per_part
+    last = tl.minimum(first + keys_per_part, key_count)
+    state = part * state_stride + rows
+    peak = tl.load(peaks + state, mask=inside, other=0.0)
+    total = tl.load(totals + state, mask=inside, other=0.0)
+    for start in range(first, last, BK):
+        keys = start + tl.arange(0, BK)
+        present = inside[:, None] & (keys[None, :] < last)
+        block = tl.load(scores + _offsets(rows, keys, score_stride), mask=present, other=0.0) * scale
+        admissible = _admissible(query_group, key_group, rows, keys, row_count, last, GROUPED)
+        clipped = clip_tile(block, clip, soft_clip, CLIPPED, SOFT)
+        peak, total = absorb_tile(clipped, admissible, peak, total, REDUCTION)
+        if KEEP:
+            slope = slope_tile(block, admissible, peak, clip, soft_clip, REDUCTION, CLIPPED, SOFT) * lift
+            target = slopes + _offsets(rows, keys, slope_stride)
+            tl.store(target, slope.to(slopes.dtype.element_ty), mask=present)
+            if REDUCTION == "logsumexp":
+                tl.store(references + tl.cast(start // BK, tl.int64) * reference_stride + rows, peak, mask=inside)
+    tl.store(peaks + state, peak, mask=inside)
+    tl.store(totals + state, total, mask=inside)
+
+
+@triton.jit
+def weigh_block_kernel(
+    source, query_group, key_group, value, grad_value, references, weights,
+    row_count, key_count, source_stride, weight_stride, reference_stride, scale, clip, soft_clip, drop,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEPT: tl.constexpr,
+    BM: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """Program (j, i) turns keys of tile j and queries of tile i, scores or kept slopes, into weights."""
+    tile = tl.program_id(0)
+    keys = tile * BK + tl.arange(0, BK)
+    rows = tl.program_id(1) * BM + tl.arange(0, BM)
+    inside = rows < row_count
+    present = inside[:, None] & (keys[None, :] < key_count)
+    block = tl.load(source + _offsets(rows, keys, source_stride), mask=present, other=0.0).to(tl.float32)
+    grad = tl.load(grad_value + rows, mask=inside, other=0.0)
+    if REDUCTION == "logsumexp" or not KEPT:
+        reduced = tl.load(value + rows, mask=inside, other=0.0)
+    if KEPT:
+        factor = grad * drop
+        if REDUCTION == "logsumexp":
+            reference = tl.load(references + tile.to(tl.int64) * reference_stride + rows, mask=inside, other=0.0)
+            # The peak is at most the log-sum-exp, but for rounding; a row without admissible keys has neither.
+            factor *= tl.exp(tl.minimum(reference - reduced, 1.0))
+        weight = block * factor[:, None]
+    else:
+        admissible = _admissible(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
+        slope = slope_tile(block * scale, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
+        weight = slope * grad[:, None]
+    tl.store(weights + _offsets(rows, keys, weight_stride), weight.to(weights.dtype.element_ty), mask=present)
+
+
+@triton.jit
+def read_joint_kernel(
+    scores, joint_query, starts, joint, first_row, row_count, key_count, score_stride, scale, BJ: tl.constexpr
+):
+    """Program j reads the joint scores of the j-th tile of a block's keys; ``starts`` begins at its first key."""
+    keys = tl.program_id(0) * BJ + tl.arange(0, BJ)
+    first = tl.load(starts + keys, mask=keys < key_count, other=0)
+    last = tl.load(starts + keys + 1, mask=keys < key_count, other=0)
+    for turn in range(tl.max(last - first, 0)):
+        pair = first + turn
+        row = tl.load(joint_query + pair, mask=pair < last, other=-1) - first_row
+        here = (row >= 0) & (row < row_count)
+        score = tl.load(scores + row * score_stride + keys, mask=here, other=0.0)
+        tl.store(joint + pair, score * scale, mask=here)
+
+
+@triton.jit
+def add_joint_kernel(weights, joint_query, starts, grad_joint, row_count, key_count, weight_stride, BJ: tl.constexpr):
+    """Program j adds the gradients of the joint pairs of the j-th tile of keys to their weights, pair after pair."""
+    keys = tl.program_id(0) * BJ + tl.arange(0, BJ)
+    first = tl.load(starts + keys, mask=keys < key_count, other=0)
+    last = tl.load(starts + keys + 1, mask=keys < key_count, other=0)
+    for turn in range(tl.max(last - first, 0)):
+        pair = first + turn
+        row = tl.load(joint_query + pair, mask=pair < last, other=-1)
+        here = (row >= 0) & (row < row_count)
+        grad = tl.load(grad_joint + pair, mask=here, other=0.0)
+        target = weights + row * weight_stride + keys
+        sum_ = tl.load(target, mask=here, other=0.0).to(tl.float32) + grad
+        tl.debug_barrier()  # A pair may be listed twice: every thread has read before one writes, and the reverse.
+        tl.store(target, sum_.to(weights.dtype.element_ty), mask=here)
+        tl.debug_barrier()

@@ -1,0 +1,101 @@
+"""How a problem is cut for torch's products: blocks of scores, panels of weights, chunks of results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from infomax.ops.problem import Problem
+
+__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_dtype", "kept_size", "may_keep", "obstacle", "padded"]
+
+ROW_TILE, KEY_TILE = 16, 128
+"""Scores that a program of the kernels holds at a time."""
+
+# 16 MiB of float32: the kernels read a block that the product before them left in a cache of 40 MiB or more.
+_BLOCK_SCORES = 2**22
+_MOST_ROWS = 4096
+# Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
+_PROGRAMS = 1024
+_ALIGNMENT = 64
+
+
+def padded(keys: int) -> int:
+    """Return the length of a row of a table, at which rows start aligned."""
+    return -(-keys // _ALIGNMENT) * _ALIGNMENT
+
+
+def kept_dtype(reduction: str, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of kept slopes: for halves the finer one, unless slopes can pass what it holds."""
+    bounded = reduction in ("logsumexp", "softplus", "sum")
+    return torch.float16 if bounded and dtype == torch.bfloat16 else dtype
+
+
+def kept_size(rows: int, keys: int, reduction: str, dtype: torch.dtype) -> int:
+    """Return the float32 elements that hold the slopes and, for a log-sum-exp, a reference per query and tile."""
+    slopes = (rows * padded(keys) * dtype.itemsize + 3) // 4
+    return slopes + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
+
+
+def may_keep(rows: int, keys: int, reduction: str, dtype: torch.dtype, workspace: int) -> bool:
+    """Say whether the slopes fit in half the workspace."""
+    return 8 * kept_size(rows, keys, reduction, dtype) <= workspace
+
+
+def obstacle(query: torch.Tensor, workspace: int) -> str | None:
+    """Say why the queries do not fit the workspace: a panel of weights holds them all, and so does a wide sum."""
+    rows, dim = query.shape
+    least = 8 * rows * max(KEY_TILE * query.dtype.itemsize // 2, 4 * dim)
+    if least <= workspace:
+        return None
+    return f"{rows} queries of {dim} features need a workspace of {least} bytes, got {workspace}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cuts of one problem.
+
+    Half of the workspace is for kept slopes. Of the rest, a quarter of the workspace holds a block of scores in the
+    forward pass; in the backward pass a quarter holds a panel of weights, an eighth a wide sum of the queries'
+    gradient, and sixteenths a block of scores and a chunk of a wide result.
+
+    Attributes:
+        rows: Query slices of the blocks.
+        panels: Key slices for which weights exist at a time.
+        block: Keys in a block of scores, at most.
+        chunk: Rows of a gradient that are summed in float32 at a time, at most.
+        parts: Ranges into which programs split the keys of a block.
+    """
+
+    rows: tuple[slice, ...]
+    panels: tuple[slice, ...]
+    block: int
+    chunk: int
+    parts: int
+
+    @classmethod
+    def of(cls, problem: Problem) -> Plan:
+        """Cut a problem; the same problem is always cut alike."""
+        (rows, dim), keys = problem.query.shape, problem.key.shape[0]
+        share = problem.workspace // 16
+        scores = min(_BLOCK_SCORES, share // 4)
+        row_block = min(rows, _MOST_ROWS, max(ROW_TILE, scores // KEY_TILE // ROW_TILE * ROW_TILE))
+        block = max(1, scores // max(1, row_block) // KEY_TILE) * KEY_TILE
+        panel = max(1, 4 * share // (max(1, rows) * problem.query.dtype.itemsize) // KEY_TILE) * KEY_TILE
+        chunk = max(1, min(4 * _BLOCK_SCORES, share) // (4 * max(1, dim)))
+        tiles = -(-min(block, max(1, keys)) // KEY_TILE)
+        parts = max(1, min(tiles, _PROGRAMS // max(1, -(-row_block // ROW_TILE))))
+        return cls(_slices(0, rows, row_block), _slices(0, keys, panel), block, chunk, parts)
+
+    def blocks(self, panel: slice) -> tuple[slice, ...]:
+        """Cut a panel, or all keys, into the blocks of scores."""
+        return _slices(panel.start, panel.stop, self.block)
+
+    def chunks(self, part: slice) -> tuple[slice, ...]:
+        """Cut the rows of a gradient."""
+        return _slices(part.start, part.stop, self.chunk)
+
+
+def _slices(first: int, last: int, most: int) -> tuple[slice, ...]:
+    return tuple(slice(start, min(start + most, last)) for start in range(first, last, max(1, most)))

@@ -1,0 +1,44 @@
+"""Negatives that belong to one global each: a corrupted node in the place of its own, hard negatives of a query."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_same_device, shape_of
+from infomax.pairs.checks import check_features
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.rows import Rows
+
+__all__ = ["pair_own"]
+
+
+def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
+    """Align each y with its x and with the negatives that it alone has.
+
+    Args:
+        x: (N, c).
+        y: (N, d).
+        negatives: (N, M, c), the M marginal rows of each y.
+
+    Returns:
+        Aligned rows: first the N pairs of x and y, then the M negatives of the first y, those of the second, and so on.
+
+    Raises:
+        TypeError: a dtype is not floating, or negatives have another one than x.
+        ValueError: shapes or devices do not fit.
+    """
+    check_features(x, y, at_least=1, names=("x", "y"))
+    check_floating("negatives", negatives)
+    if negatives.shape[0] != len(y) or negatives.shape[1] == 0 or negatives.shape[2] != x.shape[1]:
+        raise ValueError(
+            f"negatives with three axes must have shape ({len(y)}, M, {x.shape[1]}), M rows of x for each y, got "
+            f"{shape_of(negatives)}; rows that all y share have shape (L, {x.shape[1]})"
+        )
+    check_same_device(x=x, negatives=negatives)
+    if negatives.dtype != x.dtype:
+        raise TypeError(f"negatives must have the dtype of x, {x.dtype}, got {negatives.dtype}")
+    own = negatives.shape[1]
+    local, global_ = torch.cat([x, negatives.flatten(0, 1)]), torch.cat([y, y.repeat_interleave(own, 0)])
+    aligned = torch.arange(len(local), device=x.device)
+    return Rows(local, global_, Pairing(len(local), 1, aligned, locations=1), own=own)

@@ -1,0 +1,143 @@
+"""A prior without a discriminator: through noise, a representation that is distributed as the prior says most."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.distributed as dist
+from einops import rearrange
+from torch import Tensor, nn
+
+from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
+from infomax._precision import accumulation_dtype
+from infomax.critics.normalisation import BatchNorm
+from infomax.pairs.processes import Processes
+from infomax.pairs.rows import rows_of
+
+__all__ = ["NoisePrior"]
+
+_NOISE = {"normal": 0.5, "uniform": 0.05}
+
+
+class NoisePrior(nn.Module):
+    r"""Normalise a representation and add noise, so that an InfoMax objective shapes its distribution.
+
+    .. math::
+        \tilde y = \frac{y - \mathbb{E}\, y}{\sqrt{\mathrm{Var}\, y}} + \sigma \varepsilon, \quad
+        \varepsilon \sim \mathcal{N}(0, I)
+        \qquad \text{or} \qquad
+        \tilde y = \mathrm{sigmoid}(y) + \varepsilon, \quad \varepsilon \sim \mathcal{U}[-\sigma, \sigma]^d
+
+    What passes through the noise is at most :meth:`ceiling`, and of all representations of unit variance the standard
+    normal one passes most; of all in the unit cube the uniform one does, in the limit of little noise. So the objective
+    stays what it is, maximal information about the noisy global, and needs no discriminator. A larger noise presses
+    harder and leaves less information. Put it between the encoder and the loss; in evaluation mode it adds no noise.
+
+    Args:
+        dim: channels d of the representation.
+        prior: ``"normal"``, standard, or ``"uniform"`` on [0, 1]^d.
+        noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None for 0.5
+            and 0.05. Uniform noise must be small: under a larger one separate clusters say more than the uniform prior.
+        gather: take mean and variance over the rows of all processes, for the normal prior.
+        process_group: which processes those are; the default group when None.
+        device: where the running statistics are.
+        dtype: of the running statistics.
+
+    Shapes:
+        y (N, d) or (N, d, \*spatial), every location a sample, to the same shape and dtype.
+
+    Raises:
+        TypeError: an option or y has the wrong type, or y is not of the statistics' dtype and no half.
+        ValueError: an option is out of range, y has another shape, or holds a single sample in training mode.
+
+    Numerics:
+        Noise is drawn in float32 at least. A unit that is constant stays 0. Half precision y are normalised with
+        float32 statistics.
+
+    Source:
+        Butakov et al. 2025 (Efficient Distribution Matching of Representations via Noise-Injected Deep InfoMax). The
+        paper bounds a representation for the uniform prior; the sigmoid is that of :class:`~infomax.PriorMatchingLoss`.
+
+    Example:
+        >>> import torch
+        >>> from infomax import LocalDIMLoss
+        >>> from infomax.prior import NoisePrior
+        >>> noisy, loss_fn = NoisePrior(64, noise=0.5), LocalDIMLoss(local_dim=32, global_dim=64, units=64)
+        >>> local, y = torch.randn(16, 32, 4, 4), torch.randn(16, 64, requires_grad=True)
+        >>> loss_fn(local, noisy(y)).backward()
+        >>> f"{noisy.ceiling():.1f} nats at most"
+        '51.5 nats at most'
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        prior: str = "normal",
+        *,
+        noise: float | None = None,
+        gather: bool = False,
+        process_group: dist.ProcessGroup | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_choice("prior", prior, _NOISE)
+        self.dim = check_positive("dim", dim)
+        self.prior = prior
+        self.noise = _NOISE[prior] if noise is None else check_number("noise", noise, above=0)
+        self.norm: BatchNorm | None = None
+        if prior == "normal":
+            self.norm = BatchNorm(dim, affine=False)
+            self.norm.processes = Processes(process_group) if gather else None
+        self.to(device=device, dtype=dtype)
+
+    def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the normalised representation, with noise in training mode.
+
+        Args:
+            y: the representation, (N, d) or (N, d, \\*spatial).
+            generator: where the noise comes from; torch's global one when None.
+        """
+        check_floating("y", y)
+        if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
+            raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
+        shaped = y.sigmoid() if self.norm is None else self._normalised(y, self.norm)
+        if not self.training:
+            return shaped
+        dtype = accumulation_dtype(y.dtype)
+        if self.prior == "normal":
+            noise = torch.randn(y.shape, device=y.device, dtype=dtype, generator=generator)
+        else:
+            noise = 2.0 * torch.rand(y.shape, device=y.device, dtype=dtype, generator=generator) - 1.0
+        return shaped + (self.noise * noise).to(shaped.dtype)
+
+    def ceiling(self) -> float:
+        r"""Return the nats that can pass: no objective of the noisy representation can tell of more.
+
+        .. math::
+            I(X; \tilde y) \le \tfrac{d}{2} \log\Big(1 + \frac{1}{\sigma^2}\Big)
+            \qquad \text{or} \qquad d \log\Big(1 + \frac{1}{2 \sigma}\Big)
+        """
+        if self.prior == "normal":
+            return 0.5 * self.dim * math.log1p(self.noise**-2)
+        return self.dim * math.log1p(0.5 / self.noise)
+
+    def _normalised(self, y: Tensor, norm: BatchNorm) -> Tensor:
+        statistics = norm.running_mean
+        halved = y.dtype in (torch.bfloat16, torch.float16)
+        if statistics is not None and statistics.dtype not in ((y.dtype, torch.float32) if halved else (y.dtype,)):
+            raise TypeError(
+                f"y must have the dtype of the running statistics, {statistics.dtype}, got {y.dtype}; convert y, or "
+                f"this module with .to({y.dtype})"
+            )
+        if norm.processes is not None:
+            norm.processes.begin()
+        rows = rearrange(rows_of(y), "n p d -> (n p) d")
+        if self.training and len(rows) == 1 and norm.processes is None:
+            raise ValueError("y must hold at least 2 samples in training mode, which the variance is taken over, got 1")
+        normalised: Tensor = rearrange(norm(rows), "(n p) d -> n d p", n=len(y))
+        return normalised.reshape(y.shape)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, prior={self.prior!r}, noise={self.noise}"

@@ -1,0 +1,173 @@
+"""Scores with the locals of all processes, one process after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from infomax._precision import accumulation_dtype, autocasting, widened
+from infomax._random import random_state, replayed
+from infomax.pairs.pairing import Pairing
+from infomax.pairs.processes import Processes
+from infomax.scores.base import PairScores, Reduced, Reduction
+from infomax.scores.dense import DenseScores
+from infomax.scores.reductions import logsumexp
+from infomax.scores.streamed import StreamedScores
+
+__all__ = ["RingScores"]
+
+
+class RingScores(PairScores):
+    """Scores of the globals of this process with the locals of all, which go round from process to process.
+
+    Each process holds the locals of one other at a time (of two during an exchange), in the backward pass too: there
+    they go round once more, with their gradients. So the memory does not grow with the number of processes.
+
+    Args:
+        own: scores of the globals of this process with its own locals.
+        sizes: how many of the local rows of each process are marginal for the globals of the others.
+        processes: which share their rows.
+    """
+
+    def __init__(self, own: StreamedScores | DenseScores, sizes: list[int], processes: Processes) -> None:
+        super().__init__(own.pairing)
+        self.own = own
+        self.sizes = sizes
+        self.processes = processes
+
+    def scaled(self, factor: float) -> RingScores:
+        return RingScores(self.own.scaled(factor), self.sizes, self.processes)
+
+    def shifted(self, constant: float) -> RingScores:
+        return RingScores(self.own.shifted(constant), self.sizes, self.processes)
+
+    def joint(self) -> Tensor:
+        return self.own.joint()
+
+    def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
+        trip = _Trip(self.own, self.sizes, self.processes, reduction, clip, soft_clip)
+        rows = self.pairing.marginal_rows
+        travelling = self.own.key if rows is None else self.own.key[rows]
+        parameters = self.own.parameters if isinstance(self.own, DenseScores) else ()
+        try:
+            joint, marginal = self.own.reduce_clipped(reduction, clip, soft_clip)
+        except Exception:  # the others need the rows all the same
+            trip.go_round(travelling.detach())
+            raise
+        others: Tensor = _Ring.apply(trip, self.own.query, travelling, *parameters)
+        return Reduced(joint, _joined(reduction, marginal, others))
+
+
+class _Trip(NamedTuple):
+    """What is computed at each stop."""
+
+    scores: StreamedScores | DenseScores
+    sizes: list[int]
+    processes: Processes
+    reduction: Reduction
+    clip: float | None
+    soft_clip: float | None
+
+    def sources(self) -> list[int]:
+        """The processes whose rows come by, in order."""
+        rank, size = self.processes.rank, self.processes.size
+        return [(rank - step) % size for step in range(1, size)]
+
+    def go_round(self, key: Tensor, visit: Callable[[Tensor], object] | None = None) -> None:
+        """Let the rows of all processes go round. An error on the way is raised at the end: others need the rows."""
+        error: Exception | None = None
+        for source in self.sources():
+            (key,) = self.processes.pass_on([key], self.sizes[source])
+            try:
+                if error is None and visit is not None:
+                    visit(key)
+            except Exception as raised:  # noqa: BLE001
+                error = raised
+        if error is not None:
+            raise error
+
+    def stop(self, query: Tensor, key: Tensor) -> Tensor:
+        """Reduce the scores of our globals with the locals of another process, all of them marginal."""
+        nobody = torch.zeros(0, dtype=torch.int64, device=key.device)
+        pairing = Pairing(
+            len(query),
+            1,
+            nobody,
+            key_group=torch.zeros(len(key), dtype=torch.int64, device=key.device),
+            query_group=torch.ones(len(query), dtype=torch.int64, device=key.device),
+            groups=2,
+        )
+        scores = self.scores.with_rows(query, key, pairing)
+        if isinstance(scores, DenseScores):
+            return scores.marginal(self.reduction, self.clip, self.soft_clip)
+        return scores.reduce_clipped(self.reduction, self.clip, self.soft_clip).marginal
+
+
+def _joined(reduction: Reduction, one: Tensor, other: Tensor) -> Tensor:
+    return logsumexp(torch.stack([one, other], -1)) if reduction == "logsumexp" else one + other
+
+
+class _Ring(torch.autograd.Function):
+    """The reduction over the locals of all other processes."""
+
+    @staticmethod
+    def forward(ctx: Any, trip: _Trip, query: Tensor, key: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.states = []
+        start = -torch.inf if trip.reduction == "logsumexp" else 0.0
+        total = torch.full((len(query),), start, dtype=accumulation_dtype(query.dtype), device=query.device)
+
+        def visit(held: Tensor) -> None:
+            nonlocal total
+            ctx.states.append(random_state([held]))
+            total = _joined(trip.reduction, total, trip.stop(query, held))
+
+        trip.go_round(key, visit)
+        device = key.device.type
+        ctx.autocast = torch.get_autocast_dtype(device) if autocasting(device) else None
+        ctx.trip, ctx.parameters = trip, parameters
+        ctx.save_for_backward(query, key, total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "gather='ring' has no second derivative; gather=True has one, under "
+                'infomax.ops.use_backend("reference")'
+            )
+        query, key, total = ctx.saved_tensors
+        trip: _Trip = ctx.trip
+        held, travelled = key, key.new_zeros(0)
+        grads: list[Tensor | None] = [None] * (1 + len(ctx.parameters))
+        for number, (source, state) in enumerate(zip(trip.sources(), ctx.states, strict=True)):
+            load = [held, travelled] if number else [held]
+            held, *rest = trip.processes.pass_on(load, trip.sizes[source])
+            travelled = rest[0] if rest else widened(torch.zeros_like(held))
+            found = _at_stop(ctx, grad, query, held, total, state)
+            travelled += found[1]
+            for place, value in enumerate((found[0], *found[2:])):
+                before = grads[place]
+                grads[place] = value if before is None else before + value
+        (home,) = trip.processes.pass_on([travelled], len(key))
+        return None, None if grads[0] is None else grads[0].to(query.dtype), home.to(key.dtype), *grads[1:]
+
+
+def _at_stop(ctx: Any, grad: Tensor, query: Tensor, held: Tensor, total: Tensor, state: Any) -> tuple[Tensor, ...]:
+    """The gradients of query, key and parameters at one stop; the first two are widened."""
+    query, held = query.detach().requires_grad_(), held.detach().requires_grad_()
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(replayed(state))
+        if ctx.autocast is not None:
+            stack.enter_context(torch.autocast(held.device.type, dtype=ctx.autocast))
+        part = ctx.trip.stop(query, held)
+    if ctx.trip.reduction == "logsumexp":
+        share = (part.detach() - total).exp()
+        grad = grad * torch.where(total == -torch.inf, 0.0, share)
+    inputs = [query, held, *ctx.parameters]
+    by_query, by_key, *rest = torch.autograd.grad(part, inputs, grad, materialize_grads=True)
+    return widened(by_query), widened(by_key), *rest

@@ -1,0 +1,128 @@
+"""What the trainer's command line says: defaults in force, near misses, numbers that are none."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def helped(train_dim, capsys, *arguments):
+    with pytest.raises(SystemExit):
+        train_dim.main([*arguments, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_help_shows_the_defaults_in_force(train_dim, capsys):
+    fast, paper = helped(train_dim, capsys), helped(train_dim, capsys, "--recipe", "paper")
+    assert "random horizontal flips (default: on)" in fast
+    assert "random horizontal flips (default: off)" in paper
+    assert "--batch INT images a step (default: 256)" in fast
+    assert "--batch INT images a step (default: 64)" in paper
+
+
+def test_help_begins_with_the_seven_most_used(train_dim, capsys):
+    with pytest.raises(SystemExit):
+        train_dim.main(["--help"])
+    first = capsys.readouterr().out.split("most used:")[1].split("\nrun:")[0]
+    flags = re.findall(r"^  (--\w+)", first, re.MULTILINE)
+    assert flags == ["--data", "--root", "--size", "--minutes", "--batch", "--out", "--resume"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--estimater", "jsd"], "did you mean --estimator?"),
+        (["--estimator", "infonec"], "did you mean infonce?"),
+        (["--data", "./photos"], "pass --data folder --root ./photos"),
+        (["--batch", "many"], "invalid int value: 'many'"),
+        (["--recipe", "paprika"], "did you mean paper?"),
+    ],
+)
+def test_a_near_miss_is_one_line(train_dim, one_line, arguments, said):
+    with pytest.raises(SystemExit) as error:
+        train_dim.main(arguments)
+    assert error.value.code == 2
+    assert said in one_line()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--train-images", "-3"], "--train-images"),
+        (["--seed", str(10**20)], "--seed"),
+        (["--units", str(10**20)], "--units"),
+        (["--epochs", "inf"], "--epochs"),
+        (["--lr", "nan"], "--lr"),
+        (["--minutes", "-1"], "--minutes"),
+    ],
+)
+def test_numbers_that_are_none(train_dim, tmp_path, one_line, arguments, named):
+    assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
+    assert f"{named}: expected a number from 0 to" in one_line()
+
+
+def test_numbers_of_numpy(train_dim):
+    from dim_training import options
+    from dim_training.errors import BadInput
+
+    given = {"batch": np.int64(32), "lr": np.float32(0.5), "flip": np.bool_(False), "epochs": 1, "minutes": 0}
+    made = options.resolve(given)
+    assert json.loads(json.dumps(vars(made)))["batch"] == 32
+    assert (type(made.batch), type(made.lr), type(made.flip), type(made.epochs)) == (int, float, bool, float)
+    for name, value in (("batch", 32.5), ("lr", True), ("flip", 1), ("root", 3)):
+        with pytest.raises(BadInput, match=f"--{name}: expected"):
+            options.resolve({name: value})
+
+
+@pytest.mark.parametrize("data", ["cifar10", "fashion-mnist"])
+def test_pictures_of_ones_own_are_noticed(train_dim, tmp_path, one_line, data):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "a.jpg")
+    root = str(tmp_path / "photos")
+    assert train_dim.main(["--data", data, "--root", root, "--out", str(tmp_path / "run")]) == 2
+    assert f"For the images in {root} pass --data folder" in one_line()
+
+
+class TestBatch:
+    @pytest.fixture
+    def settled(self, train_dim):
+        from types import SimpleNamespace
+
+        import torch
+        from dim_training import options, settle
+
+        def run(count, **how):
+            images = SimpleNamespace(train=SimpleNamespace(pixels=torch.zeros(count, 32, 32, 1)))
+            return settle.settle(options.resolve({"data": "digits", "out": "unused"}), images, **how)
+
+        return run
+
+    @pytest.mark.parametrize(("count", "batch"), [(256, 256), (255, 64), (180, 64), (10, 4), (4, 2)])
+    def test_a_default_shrinks_to_few_images(self, settled, count, batch):
+        assert settled(count, shrink=True).batch == batch
+
+    def test_one_that_was_asked_for_does_not(self, settled):
+        from dim_training.errors import BadInput
+
+        with pytest.raises(BadInput, match="--batch: expected at most the number of training images"):
+            settled(255)
+
+    def test_several_processes_share_it_evenly(self, settled):
+        from dim_training.errors import BadInput
+
+        assert settled(200, shrink=True, processes=3).batch == 63
+        with pytest.raises(BadInput, match=r"--batch: expected a multiple of the number of processes \(3\)"):
+            settled(1000, processes=3)
+
+    def test_the_encoder_gets_its_name(self, settled):
+        assert settled(300).encoder == "conv32"
+
+
+def test_few_test_images_make_a_large_error(train_dim):
+    from dim_training.report import with_error
+
+    assert with_error(50.0, 100) == "50.00 ± 4.95"
+    assert with_error(100.0, 20) == "100.00 ± 4.44"
+    assert with_error(75.2, None) == "75.20"

@@ -1,0 +1,104 @@
+"""The examples on images, text and volumes run as pasted files do, and end in a figure and in numbers side by side."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+EXAMPLES = {
+    "vision_resnet": ("timm", "labels alone", True),
+    "vision_vit": ("timm", "labels alone", True),
+    "volumes": ("sklearn", "principal components", True),
+    "text_tokens": ("sklearn", "TF-IDF", False),
+    "huggingface_trainer": ("transformers", "labels alone", False),
+}
+
+pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch):
+    """A script as a module."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_smoke(name, example, tmp_path, monkeypatch, capsys):
+    package, peer, fashion = EXAMPLES[name]
+    pytest.importorskip(package)
+    if fashion and not FASHION.exists():
+        pytest.skip(f"the images are not there: {FASHION}")
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--smoke", "--out", str(tmp_path)])
+    example(name).main()
+    said = capsys.readouterr().out
+    raw = next(word for word in ("raw pixels", "raw voxels", "raw word counts") if word in said)
+    for row in (raw, "untrained encoder", "trained encoder", peer):
+        (line,) = (line for line in said.splitlines() if line.startswith(f"{row}  "))
+        assert 0 <= float(line.removeprefix(row).split("±")[0]) <= 100
+    (figure,) = tmp_path.glob("*.png")
+    assert f"Figure: {figure}" in said
+    assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, fashion) in EXAMPLES.items() if fashion])
+def test_missing_images_are_named(name, example, tmp_path, monkeypatch):
+    pytest.importorskip(EXAMPLES[name][0])
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"idx3-ubyte.gz is missing: .*--data"):
+        example(name).main()
+
+
+def test_prefix_tokens_of_the_vit_are_no_locations(example):
+    pytest.importorskip("timm")
+    script = example("vision_vit")
+    encoder, seen = script.build(), []
+    assert encoder.num_prefix_tokens == 5
+    build = script.LocalDIMLoss.from_features
+
+    def spy(features, images, **options):
+        seen.append(features(images))
+        return build(features, images, **options)
+
+    script.LocalDIMLoss.from_features, kept = spy, build
+    try:
+        script.fit(encoder, torch.rand(8, 1, 28, 28), 1, size=4)
+    finally:
+        script.LocalDIMLoss.from_features = kept
+    assert tuple(seen[0].local.shape[1:]) == (64, 49)
+
+
+@pytest.mark.skipif(not FASHION.exists(), reason=f"the images are not there: {FASHION}")
+def test_a_volume_is_a_stack_of_pictures_of_one_class(example):
+    script = example("volumes")
+    volumes, label = script.stacks(FASHION, "t10k", 20)
+    assert tuple(volumes.shape) == (20, 1, 8, 14, 14)
+    assert label.tolist() == sorted([*range(10), *range(10)])
+    slices = volumes.flatten(0, 2).flatten(1)
+    assert len(np.unique(slices.numpy(), axis=0)) == len(slices)
+
+
+def test_texts_come_without_the_name_of_their_package(example):
+    import random
+
+    script = example("text_tokens")
+    texts = script.docstrings("matplotlib", 20, random.Random(0))
+    assert len(texts) == 20
+    assert all(12 <= len(text) <= script.LENGTH and "matplotlib" not in text for text in texts)
+
+
+def test_padding_does_not_move_the_vector_of_a_text(example):
+    script = example("text_tokens")
+    encoder = script.Encoder(30).eval()
+    ids = torch.randint(1, 30, (3, 9))
+    padded = torch.cat([ids, torch.zeros(3, 4, dtype=torch.long)], 1)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(ids), encoder(padded), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,234 @@
+"""What a run folder survives: damaged and missing files, a full disk, two runs at once, a loss that is not finite."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    """The finished run, to be damaged."""
+    return shutil.copytree(whole, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def stopped(train_dim, short_run, tmp_path_factory):
+    """A run that stopped after its checkpoint of step 4; that of step 2 is kept beside it. Nothing is measured."""
+    out = tmp_path_factory.mktemp("runs") / "half"
+    arguments = [*short_run, "--measures", "", "--max-steps", "4", "--checkpoint-every", "2", "--out", str(out)]
+    assert train_dim.main(arguments) == 0
+    (out / "results.json").unlink()
+    return out
+
+
+@pytest.fixture
+def half(stopped, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(stopped, tmp_path / "half")
+
+
+def flip(path, at):
+    raw = bytearray(path.read_bytes())
+    raw[int(at * (len(raw) - 1))] ^= 4
+    path.write_bytes(raw)
+
+
+def test_no_flipped_bit_and_no_cut_gets_through(train_dim, tmp_path):
+    from dim_training.errors import BadInput
+    from dim_training.files import load_sealed, save_sealed
+
+    path = tmp_path / "x.pt"
+    save_sealed(path, {"weights": torch.arange(500.0), "step": 3})
+    whole = path.read_bytes()
+    assert torch.load(path, weights_only=True)["step"] == 3  # torch reads it too, seal and all
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(BadInput, match=r"x\.pt: expected a whole file"):
+            load_sealed(path)
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BadInput, match=r"x\.pt: expected a whole file"):
+            load_sealed(path)
+    path.write_bytes(whole)
+    assert torch.equal(load_sealed(path)["weights"], torch.arange(500.0))
+
+
+class TestCheckpoint:
+    @pytest.fixture
+    def read(self, train_dim, half):
+        from dim_training import checkpoint
+        from dim_training.run_folder import RunFolder
+
+        return lambda: checkpoint.read(RunFolder(half))
+
+    def test_the_one_before_takes_the_place_of_a_damaged_one(self, half, read, capsys):
+        assert read()["step"] == 4
+        assert capsys.readouterr().err == ""
+        flip(half / "checkpoint.pt", 0.6)
+        assert read()["step"] == 2
+        said = capsys.readouterr().err
+        assert "checkpoint.pt: expected a whole file; its checksum does not hold" in said
+        assert "of step 2" in said
+        assert not (half / "checkpoint.pt").exists()  # or the next would put it in the place of the good one
+        assert read()["step"] == 2
+
+    def test_stopped_while_they_change_places(self, half, read):
+        (half / "checkpoint.pt").rename(half / "checkpoint.new.pt")
+        assert read()["step"] == 4
+
+    def test_none_that_is_whole_is_refused(self, train_dim, half, one_line):
+        for path in half.glob("checkpoint*"):
+            path.write_bytes(path.read_bytes()[:1000])
+        assert train_dim.main(["--out", str(half), "--resume"]) == 2
+        said = one_line()
+        assert "checkpoint.pt" in said
+        assert "another --out" in said
+
+    def test_one_without_its_keys_is_refused(self, train_dim, half, one_line):
+        from dim_training.files import save_sealed
+
+        (half / "checkpoint.before.pt").unlink()
+        save_sealed(half / "checkpoint.pt", {"version": 2, "model": {}})
+        assert train_dim.main(["--out", str(half), "--resume"]) == 2
+        assert "it lacks options, average" in one_line()
+
+    def test_one_of_another_model_is_refused(self, train_dim, half, one_line):
+        from dim_training.files import load_sealed, save_sealed
+
+        save_sealed(half / "checkpoint.pt", load_sealed(half / "checkpoint.pt") | {"model": {}})
+        assert train_dim.main(["--out", str(half), "--resume"]) == 2
+        assert "a checkpoint of this model" in one_line()
+
+
+class TestSmallFiles:
+    def test_damaged_ones_are_made_again(self, train_dim, whole, copy, losses, capsys):
+        """No config, no results, a row that is no UTF-8: the settings are in the checkpoint, the rest is measured."""
+        (copy / "config.json").write_bytes(b"")
+        (copy / "results.json").write_bytes(b"\xff\xfe{")
+        lines = (copy / "metrics.csv").read_bytes().splitlines(keepends=True)
+        (copy / "metrics.csv").write_bytes(b"".join([*lines[:4], b"4,\xff\xfe,\x00\n", *lines[5:], b"16,0.1"]))
+        assert train_dim.main(["--out", str(copy), "--resume", "--measures", "neighbours"]) == 0
+        said = capsys.readouterr().err
+        assert "config.json: expected what a run wrote there; got an empty file" in said
+        assert "results.json is damaged" in said
+        assert "1 damaged rows are left out" in said
+        assert losses(copy) == [row for row in losses(whole) if row[0] != "4"]
+        config, before = (json.loads((out / "config.json").read_text()) for out in (copy, whole))
+        assert config == before | {"out": str(copy), "measures": "neighbours"}
+
+    def test_a_probe_that_was_cut_short_is_taken_again(self, train_dim, whole, rows, copy):
+        lines = (copy / "probes.csv").read_text().splitlines(keepends=True)
+        (copy / "probes.csv").write_text("".join(lines[:-2]))
+        assert train_dim.main(["--out", str(copy), "--resume"]) == 0
+
+        def accuracies(out):
+            return [(row["step"], row["layer"], row["accuracy"]) for row in rows(out / "probes.csv")]
+
+        assert accuracies(copy) == accuracies(whole)
+
+    def test_the_last_row_is_written_and_counts_its_steps(self, train_dim, short_run, rows, tmp_path):
+        run = [*short_run, "--measures", "", "--max-steps", "5"]
+        for every in ("1", "3"):
+            assert train_dim.main([*run, "--log-every", every, "--out", str(tmp_path / every)]) == 0
+        each, some = (rows(tmp_path / every / "metrics.csv") for every in ("1", "3"))
+        assert [row["step"] for row in some] == ["3", "5"]
+        assert float(some[1]["loss"]) == pytest.approx((float(each[3]["loss"]) + float(each[4]["loss"])) / 2)
+
+
+class TestDisk:
+    @pytest.mark.parametrize("begins", ["checkpoint.new.pt", "metrics.csv", "config.json"])
+    def test_a_full_one_loses_no_checkpoint(self, train_dim, half, full_disk, one_line, monkeypatch, begins):
+        from dim_training import checkpoint
+        from dim_training.run_folder import RunFolder
+
+        saved = json.loads((half / "config.json").read_text())
+        (half / "config.json").write_text(json.dumps(saved | {"max_steps": 6}))
+        full_disk(begins)
+        assert train_dim.main(["--out", str(half), "--resume"]) == 2
+        said = one_line()
+        assert begins in said
+        assert "No space left on device: make room, then go on with --resume" in said
+        monkeypatch.undo()
+        assert checkpoint.read(RunFolder(half))["step"] == 4
+        assert not list(half.glob("*.partial"))
+
+    def test_out_below_a_file(self, train_dim, short_run, tmp_path, one_line):
+        (tmp_path / "file").touch()
+        assert train_dim.main([*short_run, "--out", str(tmp_path / "file" / "run")]) == 2
+        assert "--out" in one_line()
+
+    def test_a_folder_that_cannot_be_written(self, train_dim, short_run, tmp_path, one_line, monkeypatch):
+        def read_only(path, *_):
+            raise OSError(30, os.strerror(30), str(path))
+
+        monkeypatch.setattr(os, "open", read_only)
+        assert train_dim.main([*short_run, "--out", str(tmp_path)]) == 2
+        assert "Read-only file system: pass a folder on a disk that can be written" in one_line()
+
+
+def test_two_runs_in_one_folder(train_dim, short_run, tmp_path, one_line):
+    """The second is refused; when the first dies, however it does, its hold is gone."""
+    code = f"""if True:
+        import os, sys
+        sys.path.insert(0, {str(Path(train_dim.__file__).parent)!r})
+        from pathlib import Path
+        from dim_training.lock import locked
+        with locked(Path({str(tmp_path)!r})):
+            print("held", flush=True)
+            sys.stdin.read()
+    """
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    assert train_dim.main([*short_run, "--out", str(tmp_path)]) == 2
+    assert f"process {holder.pid} on" in one_line()
+    holder.kill()
+    holder.communicate()
+    from dim_training.lock import locked
+
+    with locked(tmp_path):
+        pass
+
+
+class TestDivergence:
+    def test_a_loss_that_is_not_finite_names_batch_and_cause(self, train_dim, short_run, tmp_path, one_line):
+        from dim_training.objective import DeepInfoMax
+
+        whole, steps = DeepInfoMax.forward, []
+
+        def forward(model, batch):
+            steps.append(batch)
+            step = whole(model, batch)
+            if len(steps) == 4:
+                step.parts["prior"].fill_(float("nan"))
+                step = step._replace(loss=step.loss * float("inf"))
+            return step
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DeepInfoMax, "forward", forward)
+            arguments = ["--checkpoint-every", "2", "--measures", "", "--out", str(tmp_path)]
+            assert train_dim.main([*short_run, *arguments]) == 2
+        said = one_line()
+        assert "the loss of step 4 is not finite" in said
+        assert "the part prior" in said
+        assert "batch 4 of epoch 1, training images " in said
+        assert "the checkpoint of step 2 is kept" in said
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
+
+    def test_weights_that_are_not_finite_are_not_saved(self, train_dim, half):
+        from dim_training import data, options, trainer
+        from dim_training.errors import BadInput
+
+        chosen = options.Options(**json.loads((half / "config.json").read_text()))
+        built = trainer.Trainer(chosen, data.load(chosen), torch.device("cpu"))
+        with torch.no_grad():
+            next(built.model.parameters())[0] = float("inf")
+        with pytest.raises(BadInput, match="weights are not finite"):
+            built.state_dict()

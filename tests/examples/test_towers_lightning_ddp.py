@@ -1,0 +1,110 @@
+"""The examples of two towers, Lightning and several processes run, and their parts do what they say."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NAMES = ("two_towers", "lightning_module", "ddp")
+
+pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, scikit-learn and lightning
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch):
+    """A script as a module."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files in the layout of Fashion-MNIST: a bright bar that crosses the cut, at a height of its own."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 600), ("t10k", 200)):
+        images = draw.integers(0, 50, (count, 28, 28))
+        heights = draw.integers(2, 26, count)
+        for image, height in zip(images, heights, strict=True):
+            image[height - 1 : height + 1] += 200
+        header = np.array([2051, count, 28, 28], ">i4").tobytes()
+        with gzip.open(folder / f"{part}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(header + images.astype(np.uint8).tobytes())
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_imports_nothing_from_a_neighbour(name: str) -> None:
+    tree = ast.parse((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    neighbours = {path.stem for path in EXAMPLES.rglob("*.py")}
+    assert "infomax" in imported
+    assert not {str(module).split(".")[0] for module in imported} & neighbours
+
+
+def test_two_towers(example, pictures, tmp_path, monkeypatch, capsys) -> None:
+    script = example("two_towers")
+    monkeypatch.setattr(sys, "argv", ["two_towers.py", "--smoke", "--data", str(pictures), "--out", str(tmp_path)])
+    script.main()
+    said = capsys.readouterr().out
+    for row in ("chance", "untrained towers", "canonical correlations", "trained towers", "Figure:"):
+        assert row in said
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    monkeypatch.setattr(sys, "argv", ["two_towers.py", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"idx3-ubyte.gz is missing: .*--data"):
+        script.main()
+
+
+def test_recall_and_canonical_correlations(example) -> None:
+    script = example("two_towers")
+    torch.manual_seed(0)
+    shared = torch.randn(500, 3)
+    left, right = (torch.cat([shared, torch.randn(500, 80)], 1) @ torch.randn(83, 83) for _ in range(2))
+    assert script.recall(left, left) == 100
+    by_chance = script.recall(left, torch.randn(500, 83))
+    assert by_chance < 6
+    found = script.recall(*script.canonical((left, right), (left, right), ridge=1e-3))
+    assert found > max(50, script.recall(left, right) + 30), "what is shared is linear here"
+
+
+def test_lightning_module(example, tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("lightning")
+    script = example("lightning_module")
+    monkeypatch.setattr(sys, "argv", ["lightning_module.py", "--smoke", "--out", str(tmp_path)])
+    script.main()
+    said = capsys.readouterr().out
+    for row in ("raw pixels", "PCA", "untrained encoder", "trained encoder", "Figure:"):
+        assert row in said
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_processes(tmp_path) -> None:
+    called = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *(str(EXAMPLES / "ddp.py"), "--smoke", "--out", str(tmp_path)),
+        ],
+        env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert called.returncode == 0, called.stderr[-2000:]
+    for row in ("raw pixels", "untrained encoder", "split, gathered negatives", "whole batch, one process"):
+        assert row in called.stdout
+    difference = float(called.stdout.split("gathered loss is within")[1].split()[0])
+    assert difference < 1e-4
+    assert (tmp_path / "figure.png").stat().st_size > 10_000

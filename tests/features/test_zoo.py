@@ -1,0 +1,31 @@
+"""Every encoder of the table trains through a tap, and the table on the page is what the run gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("encoder_zoo", Path(__file__).parent / "zoo.py")
+assert _spec is not None
+assert _spec.loader is not None
+zoo = importlib.util.module_from_spec(_spec)
+sys.modules["encoder_zoo"] = zoo
+_spec.loader.exec_module(zoo)
+
+pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
+
+
+@pytest.mark.parametrize("case", zoo.CASES, ids=lambda case: f"{case.library} {case.name}")
+def test_an_encoder_of_the_table(case) -> None:
+    if case.library != "torch":
+        pytest.importorskip(case.library)
+    row = zoo.run(case)
+    assert row.loss.isfinite()
+    assert row.first.grad is not None
+    assert row.first.grad.any()
+    lines = zoo.written().splitlines()
+    assert zoo.table({case: row}).splitlines()[-1] in lines, "run python tests/features/zoo.py"
+    assert len(lines) == len(zoo.CASES) + 2

@@ -1,0 +1,194 @@
+"""The losses of other libraries, as `docs/migrating.md` writes them: values and gradients, in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
+
+import pytest
+import torch
+from contracts import randn
+from tolerances import assert_close
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from infomax import CosineCritic, InfoMaxLoss, LocalDIMLoss
+from infomax import functional as F
+
+N, D = 9, 6
+TEMPERATURE = 0.2
+cosine = partial(CosineCritic, units=None, temperature=TEMPERATURE)
+learned = partial(CosineCritic, units=None, temperature="learned")
+
+pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries, on import
+
+
+def peer(name: str) -> ModuleType:
+    return pytest.importorskip(name, reason=f"{name.split('.', maxsplit=1)[0]} is not installed")
+
+
+def leaf(*shape: int, seed: int) -> Tensor:
+    return randn(*shape, seed=seed).requires_grad_()
+
+
+def check_equal(ours: Tensor, theirs: Tensor, *leaves: Tensor | tuple[Tensor, Tensor], off: float = 1e-11) -> None:
+    """Compare values, and gradients of each leaf; a pair is our parameter and theirs."""
+    assert_close(ours, theirs, off, "the loss")
+    pairs: Sequence[tuple[Tensor, Tensor]] = [one if isinstance(one, tuple) else (one, one) for one in leaves]
+    mine = torch.autograd.grad(ours, [pair[0] for pair in pairs], retain_graph=True)  # both may share the encoder
+    other = torch.autograd.grad(theirs, [pair[1] for pair in pairs])
+    for number, (one, two) in enumerate(zip(mine, other, strict=True)):
+        assert float(two.abs().max()) > 0, f"leaf {number} has no part in the loss: nothing is compared"
+        assert_close(one / two.abs().max(), two / two.abs().max(), off, f"gradient of leaf {number}")
+
+
+def set_(parameter: Tensor, value: float) -> Tensor:
+    with torch.no_grad():
+        parameter.fill_(value)
+    return parameter
+
+
+class TestCrossEntropy:
+    def test_of_cosines(self) -> None:
+        query, key = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        logits = nnf.normalize(query) @ nnf.normalize(key).T / TEMPERATURE
+        theirs = nnf.cross_entropy(logits, torch.arange(N))
+        check_equal(InfoMaxLoss(D, D, critic=cosine, symmetric=False)(key, query), theirs, query, key)
+
+    def test_of_inner_products(self) -> None:
+        query, key = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        theirs = nnf.cross_entropy(query @ key.T / math.sqrt(D), torch.arange(N))
+        check_equal(F.infonce_loss(F.dot_scores(key, query, scale=D**-0.5)), theirs, query, key)
+
+    def test_with_label_of_a_row_of_maps(self) -> None:
+        """Every location against its image's global, all locations of the other images as negatives."""
+        local, global_ = leaf(4, D, 3, seed=0), leaf(4, D, seed=1)
+        table = torch.einsum("id,jdp->ijp", global_, local) * D**-0.5
+        terms = []
+        for i in range(4):
+            others = torch.cat([table[i, j] for j in range(4) if j != i])
+            rows = torch.cat([table[i, i][:, None], others.expand(3, -1)], 1)
+            terms.append(nnf.cross_entropy(rows, torch.zeros(3, dtype=torch.long)))
+        ours = F.infonce_loss(F.dot_scores(local, global_, scale=D**-0.5))
+        check_equal(ours, torch.stack(terms).mean(), local, global_)
+
+
+class TestTwoViews:
+    """NT-Xent over 2N views, of three libraries."""
+
+    @pytest.fixture
+    def ours(self) -> InfoMaxLoss:
+        return InfoMaxLoss(D, D, critic=cosine, same_side=True)
+
+    def test_written_out(self, ours: InfoMaxLoss) -> None:
+        u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        views = nnf.normalize(torch.cat([u, v]))
+        logits = (views @ views.T / TEMPERATURE).fill_diagonal_(-math.inf)
+        check_equal(ours(u, v), nnf.cross_entropy(logits, torch.arange(2 * N).roll(N)), u, v)
+
+    def test_lightly(self, ours: InfoMaxLoss) -> None:
+        u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        check_equal(ours(u, v), peer("lightly.loss").NTXentLoss(temperature=TEMPERATURE)(u, v), u, v)
+
+    def test_pytorch_metric_learning(self, ours: InfoMaxLoss) -> None:
+        losses = peer("pytorch_metric_learning.losses")
+        u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        theirs = losses.NTXentLoss(temperature=TEMPERATURE)
+        check_equal(ours(u, v), losses.SelfSupervisedLoss(theirs)(u, v), u, v)
+        labels = torch.arange(N).repeat(2)
+        check_equal(ours(u, v), theirs(torch.cat([u, v]), labels), u, v)
+        one_way = InfoMaxLoss(D, D, critic=cosine, symmetric=False)
+        check_equal(one_way(v, u), losses.SelfSupervisedLoss(theirs, symmetric=False)(u, v), u, v)
+
+    def test_grouped_rows_of_pytorch_metric_learning(self) -> None:
+        """Their negatives are those of another label; ours too, by ``group``."""
+        losses = peer("pytorch_metric_learning.losses")
+        u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        label = torch.arange(N) % 4
+        own = torch.arange(N)
+        a, n = (label[:, None] != label[None]).nonzero(as_tuple=True)
+        theirs = losses.NTXentLoss(temperature=TEMPERATURE)(u, indices_tuple=(own, own, a, n), ref_emb=v)
+        check_equal(InfoMaxLoss(D, D, critic=cosine, symmetric=False)(v, u, group=label), theirs, u, v)
+
+    def test_a_memory_bank_of_lightly(self) -> None:
+        loss = peer("lightly.loss").NTXentLoss(temperature=TEMPERATURE, memory_bank_size=(32, D))
+        loss = loss.double()
+        query, key = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        bank = loss.memory_bank.bank.clone()
+        ours = InfoMaxLoss(D, D, critic=cosine, symmetric=False, in_batch=False)
+        check_equal(
+            ours(key, query, negatives=bank), loss(query, key), query, key, off=1e-6
+        )  # they divide the bank by lengths of float32
+
+
+class TestTwoTowers:
+    """Their towers give rows of unit length; ours take them as they come."""
+
+    def test_clip(self) -> None:
+        theirs = peer("open_clip.loss").ClipLoss()
+        x, y = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        scale = torch.tensor(math.log(1 / 0.05), dtype=torch.float64, requires_grad=True)
+        ours = InfoMaxLoss(D, D, critic=learned, dtype=torch.float64)
+        log_value = set_(ours.critic.learned_scale.log_value, scale.item())
+        expected = theirs(nnf.normalize(x), nnf.normalize(y), scale.exp())
+        check_equal(ours(x, y), expected, x, y, (log_value, scale))
+
+    def test_siglip(self) -> None:
+        theirs = peer("open_clip.loss").SigLipLoss()
+        x, y = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        scale = torch.tensor(math.log(10.0), dtype=torch.float64, requires_grad=True)
+        bias = torch.tensor(-10.0, dtype=torch.float64, requires_grad=True)
+        ours = InfoMaxLoss(D, D, critic=partial(learned, bias=-10.0), estimator="logistic", dtype=torch.float64)
+        log_value = set_(ours.critic.learned_scale.log_value, scale.item())
+        expected = theirs(nnf.normalize(x), nnf.normalize(y), scale.exp(), bias)
+        check_equal(ours(x, y), expected, x, y, (log_value, scale), (ours.critic.bias, bias))
+
+
+class TestInfoNCEPytorch:
+    @pytest.fixture
+    def ours(self) -> InfoMaxLoss:
+        return InfoMaxLoss(D, D, critic=cosine, symmetric=False, in_batch=False)
+
+    def test_without_negatives(self) -> None:
+        query, positive = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        theirs = peer("info_nce").InfoNCE(temperature=TEMPERATURE)(query, positive)
+        check_equal(InfoMaxLoss(D, D, critic=cosine, symmetric=False)(positive, query), theirs, query, positive)
+
+    def test_negatives_of_all(self, ours: InfoMaxLoss) -> None:
+        query, positive, negatives = leaf(N, D, seed=0), leaf(N, D, seed=1), leaf(5, D, seed=2)
+        theirs = peer("info_nce").InfoNCE(temperature=TEMPERATURE, negative_mode="unpaired")
+        found = ours(positive, query, negatives=negatives)
+        check_equal(found, theirs(query, positive, negatives), query, positive, negatives)
+
+    def test_negatives_of_each(self, ours: InfoMaxLoss) -> None:
+        query, positive, negatives = leaf(N, D, seed=0), leaf(N, D, seed=1), leaf(N, 5, D, seed=2)
+        theirs = peer("info_nce").InfoNCE(temperature=TEMPERATURE, negative_mode="paired")
+        found = ours(positive, query, negatives=negatives)
+        check_equal(found, theirs(query, positive, negatives), query, positive, negatives)
+
+
+def test_deep_graph_infomax_of_torch_geometric() -> None:
+    pyg = peer("torch_geometric.nn")
+    theirs = pyg.DeepGraphInfomax(D, nn.Identity(), lambda z, *_: z.mean(0).sigmoid(), lambda z: z.flip(0)).double()
+    ours = LocalDIMLoss(D, D, critic="bilinear", estimator="jsd", in_batch=False, dtype=torch.float64)
+    with torch.no_grad():
+        ours.critic.weight.weight.copy_(theirs.weight)
+    nodes, corrupted = leaf(30, D, seed=0), leaf(30, D, seed=1)
+    summary = nodes.mean(0).sigmoid()
+    found = ours(nodes, summary[None], batch=torch.zeros(30, dtype=torch.long), negatives=corrupted)
+    expected = theirs.loss(nodes, corrupted, summary)  # its logarithms hold 1e-15
+    check_equal(found, expected, nodes, corrupted, (ours.critic.weight.weight, theirs.weight))
+
+
+def test_the_comparison_sees_a_wrong_loss() -> None:
+    u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
+    w = leaf(2, 2, seed=3)
+    one_way, both = InfoMaxLoss(D, D, critic=cosine, symmetric=False), InfoMaxLoss(D, D, critic=cosine)
+    with pytest.raises(AssertionError, match="the loss"):
+        check_equal(one_way(u, v), both(u, v), u, v)
+    with pytest.raises(AssertionError, match="gradient of leaf 0"):
+        check_equal(one_way(u, v), one_way(2 * u.detach() - u, v), u, v)  # of one value
+    with pytest.raises(AssertionError, match="nothing is compared"):
+        check_equal(one_way(u, v) + 0 * w.sum(), one_way(u, v) + 0 * w.sum(), w)
