@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 
 from infomax import estimate_mi
+from infomax.mi.reading.best import _at_none
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 from infomax.mi.tasks import additive_noise, dense_gaussian, independent, student_t
 
@@ -64,6 +65,19 @@ class TestNeighbours:
         assert float(terms(levels, levels, 5, nothing).mean()) == pytest.approx(entropy, abs=0.02)
         other = torch.randint(5, (1000, 1), generator=generator(1)).double()
         assert float(terms(levels, other, 5, nothing).mean()) == pytest.approx(0.0, abs=0.02)
+
+
+class TestAtNone:
+    @pytest.mark.parametrize("dims", [1, 2, 3, 6])
+    def test_what_is_missed_in_small_boxes_is_added(self, dims: int) -> None:
+        of_20, of_5 = (torch.full((3,), 1 - 0.03 * k ** (2 / dims)) for k in (20, 5))
+        torch.testing.assert_close(_at_none((20, 5), (of_20, of_5), dims), torch.ones(3))
+
+    def test_many_coordinates_go_on_by_twice_the_difference_at_most(self) -> None:
+        assert _at_none((20, 5), (torch.tensor([0.1]), torch.tensor([0.2])), 200).item() == pytest.approx(0.4)
+
+    def test_labels_on_both_sides_have_no_box_that_shrinks(self) -> None:
+        assert _at_none((20, 5), (torch.tensor([0.1]), torch.tensor([0.2])), 0).item() == pytest.approx(0.2)
 
 
 class TestBestEstimate:

@@ -112,7 +112,7 @@ def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: in
     more, less = terms
     if dims == 0:
         return less
-    further = 1 / ((neighbours[0] / neighbours[1]) ** (2 / dims) - 1)
+    further: float = 1 / ((neighbours[0] / neighbours[1]) ** (2 / dims) - 1)
     return less + min(further, _FARTHEST) * (less - more)
 
 
