@@ -12,6 +12,10 @@ import torch
 
 SEED = 0
 
+# Read by Triton when kernels are defined, so it is set before any test, of ours or of another library, imports them.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 # Two workers with all the cores each are slower than two workers with their share.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -44,6 +44,7 @@ SHOWN: dict[str, tuple[tuple[Any, ...], dict[str, Any], list[str]]] = {
         {"prior": "normal", "measure": "kl", "gradient_penalty": 0.5, "saturating": True, "clip": 3.0},
         ["prior='normal'", "measure='kl'", "gradient_penalty=0.5", "saturating=True", "clip=3.0"],
     ),
+    "InfoNCE": ((), {"anchor": 2.5}, ["anchor=2.5"]),
     "MINE": ((), {"rate": 0.25}, ["rate=0.25"]),
     "TUBA": ((), {"alpha": 0.25, "baseline": "learned", "rate": 0.5}, ["alpha=0.25", "'learned'", "rate=0.5"]),
     "SMILE": ((), {"clip": 2.5}, ["clip=2.5"]),

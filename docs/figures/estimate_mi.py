@@ -19,7 +19,7 @@ def main() -> None:
     estimate = estimate_mi(x, y, random_state=0)
     print(estimate)
     print(repr(estimate))
-    print(estimate_mi(x, x, random_state=0, max_steps=0))
+    print(estimate_mi(x[:, 0], x[:, 0], random_state=0, max_steps=0))
     estimate.plot().figure.savefig(Path(__file__).with_name("estimate-mi.png"), dpi=110)
 
 

@@ -26,6 +26,7 @@ def check(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_few_compile_for_an_a100() -> None:
     result = check("--smoke", "--check", "--chips", "80")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow  # each needs two processes, which import torch anew
+
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "examples" / "reproduction" / "train_dim.py"
 

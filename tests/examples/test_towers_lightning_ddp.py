@@ -89,6 +89,7 @@ def test_lightning_module(example, tmp_path, monkeypatch, capsys) -> None:
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_processes(tmp_path) -> None:
     called = subprocess.run(

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from infomax import (
+    MINE,
+    TUBA,
     BilinearCritic,
     CoordinateLoss,
     DIMLoss,
@@ -139,6 +141,16 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: gradient_penalty(BilinearCritic(3, 2), 2.5, Y), TypeError, "local must be a torch.Tensor, got float"),
     (lambda: F.mine_loss(F.dense_scores(torch.eye(4)), "1"), TypeError, "log_average must be a torch.Tensor, got str"),
     (lambda: F.mine_loss(F.dense_scores(torch.eye(4)), X), ValueError, r"log_average must be a scalar, got \(4, 3\)"),
+    (
+        lambda: MINE()(F.dense_scores(torch.zeros(4, 4, device="meta"))),
+        ValueError,
+        "scores and average must be on the same device, got scores on meta, average on cpu",
+    ),
+    (
+        lambda: TUBA().eval()(F.dense_scores(torch.zeros(4, 4, device="meta"))),
+        ValueError,
+        "scores and log_baseline must be on the same device",
+    ),
     (lambda: conv_encoder(local="conv"), TypeError, "local must be a sequence of Conv, got 'conv'"),
     (lambda: conv_encoder(local=[Conv(2, pool=(2,))]), ValueError, "local: pool must hold at least 2 sizes, got 1"),
     (lambda: conv_encoder(local=[Conv(0)]), ValueError, "local: channels must be at least 1, got 0"),

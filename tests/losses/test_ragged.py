@@ -153,7 +153,7 @@ def test_the_global_objective_encodes_given_maps() -> None:
     with pytest.raises(ValueError, match="batch must be None: the global objective encodes maps of one size"):
         loss(local, global_, batch=torch.zeros(2).long(), negatives=more)
     with pytest.raises(ValueError, match=r"negatives must be maps of the size of local .*got \(3, 3, 4, 4\)"):
-        loss(local, global_, negatives=torch.zeros(3, C, 4, 4))
+        loss(local, global_, negatives=torch.zeros(3, C, 4, 4, dtype=torch.float64))
     with pytest.raises(TypeError, match=r"negatives must be a torch\.Tensor, got list"):
         loss(local, global_, negatives=[1.0])
 

@@ -11,8 +11,9 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 
 from infomax import estimate_mi
+from infomax.mi.reading.best import _at_none
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
-from infomax.mi.tasks import additive_noise, dense_gaussian, independent, student_t
+from infomax.mi.tasks import additive_noise, correlated_normal, dense_gaussian, independent, student_t
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -64,6 +65,26 @@ class TestNeighbours:
         assert float(terms(levels, levels, 5, nothing).mean()) == pytest.approx(entropy, abs=0.02)
         other = torch.randint(5, (1000, 1), generator=generator(1)).double()
         assert float(terms(levels, other, 5, nothing).mean()) == pytest.approx(0.0, abs=0.02)
+
+
+class TestAtNone:
+    @pytest.mark.parametrize("dims", [1, 2, 3, 6])
+    def test_what_is_missed_in_small_boxes_is_added(self, dims: int) -> None:
+        of_20, of_5 = (torch.full((3,), 1 - 0.03 * k ** (2 / dims)) for k in (20, 5))
+        torch.testing.assert_close(_at_none((20, 5), (of_20, of_5), dims), torch.ones(3))
+
+    def test_many_coordinates_go_on_by_twice_the_difference_at_most(self) -> None:
+        assert _at_none((20, 5), (torch.tensor([0.1]), torch.tensor([0.2])), 200).item() == pytest.approx(0.4)
+
+    def test_labels_on_both_sides_have_no_box_that_shrinks(self) -> None:
+        assert _at_none((20, 5), (torch.tensor([0.1]), torch.tensor([0.2])), 0).item() == pytest.approx(0.2)
+
+
+def test_what_hides_among_many_coordinates_is_within_the_interval() -> None:
+    """0.1 nats in 20 + 20 coordinates are not found by 1,000 rows; the interval ended at 0.008."""
+    x, y = correlated_normal(*[0.1 / 20] * 20).sample(1000, seed=0)
+    found = estimate_mi(x, y, random_state=0, max_steps=0, folds=2)
+    assert found.low <= 0.1 <= found.high
 
 
 class TestBestEstimate:

@@ -171,7 +171,7 @@ class TestInputs:
             ({"objective": "best"}, "one of"),
             ({"estimator": "club"}, "estimator must have a linear function of the log density ratio.*CLUB"),
             ({"max_steps": -1}, "max_steps must be"),
-            ({"hidden": ()}, "hidden must name"),
+            ({"hidden": ()}, "hidden must hold at least 1 size"),
         ],
     )
     def test_options_out_of_range_are_refused(self, options: dict[str, object], match: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from infomax import NWJ, Estimator, ScoreRegularised
+from infomax import NWJ, Estimator, ScoreRegularised, estimate_mi
 from infomax.estimators import build_estimator
 from infomax.mi.closed_forms.canonical import Canonical
 from infomax.mi.closed_forms.elliptical import elliptical_offset, elliptical_rows, elliptical_score
@@ -17,8 +17,10 @@ from infomax.mi.closed_forms.lift import LIFTS, Lift
 from infomax.mi.closed_forms.marginals import Ranks, Standardised
 from infomax.mi.closed_forms.student import student_cdf, student_quantile
 from infomax.mi.input.folds import make_folds
+from infomax.mi.networks.network import StackedCritic
 from infomax.mi.reading.held_out import interval_of
 from infomax.mi.reading.mixing import mix
+from infomax.mi.tasks import dense_gaussian
 from infomax.scores.paired import PairedScores
 
 
@@ -165,3 +167,19 @@ def test_few_rows_are_validated_by_a_third_of_them() -> None:
     """With 15 % of a few hundred rows the choice of a start is chance."""
     sizes = {rows: [len(part) for part in make_folds(rows, 5, torch.Generator())[0]] for rows in (200, 500, 10_000)}
     assert sizes == {200: [107, 53, 40], 500: [280, 120, 100], 10_000: [6800, 1200, 2000]}
+
+
+class TestTimeSaved:
+    def test_training_ends_where_it_is_worth_nothing(self) -> None:
+        x, y = dense_gaussian(1, 1, 0.5).sample(60, seed=0)
+        found = estimate_mi(x, y, random_state=0, max_steps=1000, folds=2, hidden=(4,))
+        assert 200 <= found.curve_steps[-1] < 1000
+
+    def test_networks_that_learnt_nothing_are_not_scored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise AssertionError("scored")
+
+        monkeypatch.setattr(StackedCritic, "pairs", refuse)
+        x, y = dense_gaussian(1, 1, 0.5).sample(60, seed=0)
+        found = estimate_mi(x, y, random_state=0, max_steps=0, folds=2)
+        assert all(len(weights) == 3 and weights[2] == 0.0 for weights in found.weights)

@@ -49,12 +49,12 @@ def test_a_script_runs_on_two_processes(name: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     losses: dict[str, list[str]] = {}
-    for rank, step, loss in re.findall(r"rank (\d) (\w+ \d+) loss (\S+)", done.stdout):
+    for rank, step, loss in re.findall(r"rank (\d) (\w+ \d+) loss (-?\d+\.\d{4})", done.stdout):
         losses.setdefault(step, []).append(loss)
         assert rank in "01"
     assert len(losses) >= 2

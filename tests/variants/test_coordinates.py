@@ -314,7 +314,7 @@ class TestWorkspace:
             return [*terms, *gradients]
 
         dense = run()
-        monkeypatch.setattr("infomax.variants.coordinates.workspace", lambda: 1500)  # a few pairs at a time
+        monkeypatch.setattr("infomax.variants.coordinates.workspace", lambda device: 1500)  # a few pairs at a time
         for ours, theirs in zip(run(), dense, strict=True):
             assert_close(ours, theirs, 1e-12)
 

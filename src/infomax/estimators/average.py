@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_number
+from infomax._checks import check_number, check_same_device
 
 __all__ = ["LogAverage"]
 
@@ -39,6 +39,7 @@ class LogAverage(nn.Module):
 
         A value that is not finite is left out, as an optimizer's step is skipped after an overflow.
         """
+        check_same_device(scores=log_newest, average=self.value)
         log_newest = log_newest.to(self.value.dtype)
         log_rate = self.value.new_tensor(self.rate).log()
         older = self.value + torch.log1p(-log_rate.exp())

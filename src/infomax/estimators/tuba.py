@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_number, shape_of
+from infomax._checks import check_floating, check_number, check_same_device, shape_of
 from infomax.estimators.base import Estimator
 from infomax.estimators.baseline import Baseline, check_alpha, log_weights, means_with_joint
 from infomax.estimators.means import log_mean_exp_marginal
@@ -163,6 +163,7 @@ def _per_global(log_baseline: float | Tensor, like: Tensor) -> Tensor:
     if not isinstance(log_baseline, Tensor):
         return torch.full_like(like, check_number("log_baseline", log_baseline))
     values = check_floating("log_baseline", log_baseline).to(like.dtype)
+    check_same_device(scores=like, log_baseline=values)
     if values.numel() == 1:
         return values.reshape(1).expand_as(like)
     if values.shape != like.shape:

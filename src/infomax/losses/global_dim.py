@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax._checks import check_positive, check_sizes, shape_of
+from infomax._checks import check_floating, check_positive, check_sizes, shape_of
 from infomax._precision import check_module_dtype, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
@@ -190,11 +190,12 @@ class GlobalDIMLoss(InformationLoss):
             local = torch.where(mask.view(mask.shape[0], 1, *local.shape[2:]), local, 0.0)
             present = has_location(mask)
         if negatives is not None:
-            check_negatives(negatives, local, in_batch=self.in_batch, sample_negatives=self.sample_negatives)
+            check_floating("negatives", negatives)
             if negatives.shape[1:] != local.shape[1:]:
                 raise ValueError(
                     f"negatives must be maps of the size of local {shape_of(local)}, got {shape_of(negatives)}"
                 )
+            check_negatives(negatives, local, in_batch=self.in_batch, sample_negatives=self.sample_negatives)
         encoded = self.map_encoder(local)
         rows = pair_rows(
             encoded,

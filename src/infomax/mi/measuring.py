@@ -80,7 +80,7 @@ def measure(
         p_value=p_value,
         fold_nats=reading.fold_nats,
         starts=fitted.starts,
-        weights=[mixture.weights.tolist() for mixture in mixtures],
+        weights=[critic.weights.tolist() for critic in fitted.critics],
         curve_steps=fitted.curve.steps,
         curve_nats=fitted.curve.validation,
         seconds=time.perf_counter() - begun,

@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
     local: Tensor
     """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last. From
-    :func:`pair_map` the map itself, (N, c, P)."""
+    ``pair_map`` the map itself, (N, c, P)."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing

@@ -17,7 +17,7 @@ from infomax.scores import ClippedScores, PairScores
 
 _MEASURES = ("kl", "rkl", "hellinger", "chi2", "gan", "jsd", None, 3)
 _PER_GLOBAL = ("infonce_loss", "jsd_loss", "logistic_loss", "nwj_loss", "fdivergence_loss", "likelihood_loss")
-_EXPONENTIAL = ("nwj", "fdivergence", "tuba", "mean_square", "logistic")
+_EXPONENTIAL = ("nwj", "fdivergence", "tuba", "alpha_tuba", "mean_square", "logistic")
 
 
 def run(source: Source) -> None:
@@ -62,7 +62,7 @@ def _function(source: Source) -> tuple[str, Any]:
         options["measure"] = option(source, _MEASURES[:5], _MEASURES)
     if name == "smile_estimate":
         options["clip"] = number(source, (5.0, 0.5))
-    if name.startswith(("tuba", "alpha_tuba")):
+    if name.startswith(("tuba", "alpha_tuba", "alpha_tuba")):
         options["log_baseline"] = option(
             source, [0.0, 1.0, torch.zeros(()), torch.zeros(1)], [*NUMBERS, torch.zeros(7)]
         )

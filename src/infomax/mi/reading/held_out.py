@@ -77,6 +77,9 @@ class FoldCritic:
         met = self._blocks(validation, WIDE_BLOCK)
         tables = self._candidates.tables(*met)
         self.mixture = mix(tables, rows)
+        self.weights = torch.zeros(2 + stack.kinds, dtype=torch.float64)
+        """Of no critic, the start and each kind of network; 0 for one that learnt nothing."""
+        self.weights[[0, 1, *(2 + kind for kind in self._candidates.kinds)]] = self.mixture.weights.double().cpu()
         size = met[1].shape[1]
         of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
         self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
