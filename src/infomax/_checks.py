@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "check_choice",
+    "check_dense",
     "check_differentiable",
     "check_floating",
     "check_generator",
@@ -47,11 +48,18 @@ def check_floating(name: str, value: object) -> Tensor:
         raise TypeError(
             f"{name} must have a floating dtype of at least 16 bits, got {value.dtype}; convert it with .bfloat16()"
         )
-    if value.layout != torch.strided or value.is_nested:
-        kind = "a nested tensor" if value.is_nested else f"layout {value.layout}"
-        convert = ".to_padded_tensor(0.0), with a mask" if value.is_nested else ".to_dense()"
-        raise TypeError(f"{name} must be a dense tensor, got {kind}; convert it with {convert}")
+    check_dense(name, value)
     return value
+
+
+def check_dense(name: str, value: Tensor, kind: str = "a dense tensor") -> None:
+    """Raise ``TypeError`` if a tensor is sparse, nested or of another layout that torch computes little in."""
+    if value.is_nested:
+        raise TypeError(
+            f"{name} must be {kind}, got a nested tensor; convert it with .to_padded_tensor(0.0), with a mask"
+        )
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} must be {kind}, got layout {value.layout}; convert it with .to_dense()")
 
 
 def check_differentiable(tensors: Mapping[str, Tensor], *, learns: bool = False) -> None:
@@ -97,11 +105,10 @@ def check_integers(name: str, value: object) -> Tensor:
     """Return ``value`` if it is a dense tensor of integers, else raise ``TypeError``."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor of integers, got {type(value).__name__}")
-    number = value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.is_quantized
-    if number or value.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch computes hardly anything in these
+    other = value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.is_quantized
+    if other or value.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch computes hardly anything in these
         raise TypeError(f"{name} must be a tensor of integers, got {value.dtype}; convert it with .long()")
-    if value.layout != torch.strided or value.is_nested:
-        raise TypeError(f"{name} must be a dense tensor of integers, got layout {value.layout}")
+    check_dense(name, value, "a dense tensor of integers")
     check_differentiable({name: value}, learns=True)
     return value
 

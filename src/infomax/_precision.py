@@ -1,4 +1,4 @@
-"""The one rule for the precision of scores, sums and losses: float32 at least."""
+"""The one rule for precision, scores, sums and losses in float32 at least; and the dtype and device of parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "cast_for_product",
     "check_device",
     "check_dtype",
-    "check_module_dtype",
+    "check_fits_module",
     "place",
     "widened",
     "without_autocast",
@@ -91,7 +91,7 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
     module.to(device=None if device is None else check_device(device), dtype=dtype)
 
 
-def check_module_dtype(module: nn.Module, **features: Tensor) -> None:
+def check_fits_module(module: nn.Module, **features: Tensor) -> None:
     """Raise unless the features have the dtype and the device of a module's parameters, or autocast casts them.
 
     A module without parameters, or with parameters of several dtypes or devices, takes care of this itself.
@@ -110,8 +110,8 @@ def check_module_dtype(module: nn.Module, **features: Tensor) -> None:
     for name, tensor in features.items():
         if len(devices) == 1 and tensor.device not in devices:
             raise ValueError(
-                f"{name} must be on the device of the parameters, {devices.pop()}, got {tensor.device}; move the "
-                f"features with .to(device), or the parameters with loss_fn.to({str(tensor.device)!r})"
+                f"{name} must be on the device of the parameters, {parameters[0].device}, got {tensor.device}; move "
+                f"the features with .to(device), or the parameters with loss_fn.to({str(tensor.device)!r})"
             )
     dtypes = {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
     if len(dtypes) != 1:

@@ -85,6 +85,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: loss_fn(dtype=torch.float8_e5m2), TypeError, "dtype must be .*at least 16 bits.*float8_e5m2"),
     (lambda: loss_fn(device="gpu"), ValueError, "device must be a torch.device or the name of one, got 'gpu'"),
     (lambda: FeatureQueue(3, 4, dtype=torch.int64), TypeError, "dtype must be a real floating"),
+    (lambda: FeatureQueue(3, 4, device="gpu"), ValueError, "device must be a torch.device or the name of one"),
+    (lambda: CoordinateLoss(3, (2,), 2, device="gpu"), ValueError, "device must be a torch.device or the name of one"),
     (lambda: PriorMatchingLoss(2, hidden={3}), TypeError, "hidden must be a sequence of sizes.*got set"),
     (lambda: MLPProbe(3, 2, dropout=2.0), ValueError, "dropout must be a share from 0 to 1, got 2.0"),
     (lambda: estimate_mi(np.zeros(60), np.zeros(60), hidden=4), TypeError, "hidden must be a sequence.*got int"),
@@ -114,6 +116,11 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         "group must be a tensor of integers, got torch.ui",
     ),
     (lambda: loss_fn()(X, Y, group=LABELS.to_sparse()), TypeError, "group must be a dense tensor of integers"),
+    (
+        lambda: loss_fn()(X, Y, group=torch.nested.nested_tensor([LABELS[:2], LABELS[2:]], layout=torch.jagged)),
+        TypeError,
+        "group must be a dense tensor of integers, got a nested tensor",
+    ),
     (lambda: loss_fn()(X, Y, (LABELS >= 0).to_sparse()), TypeError, "mask must be a dense tensor, got layout"),
     (
         lambda: ops.pairwise_logsumexp(X, X, in_inference_mode(LABELS), LABELS),

@@ -168,6 +168,15 @@ def test_the_distribution_becomes_the_prior(prior: str, noise: float) -> None:
         (lambda: NoisePrior(4)(torch.zeros(3, 4, dtype=torch.int64)), TypeError, "y must have a real floating dtype"),
         (lambda: NoisePrior(4)(torch.zeros(3, 4, dtype=torch.float64)), TypeError, r"torch.float32, got torch.float64"),
         (lambda: NoisePrior(4)(torch.zeros(1, 4)), ValueError, "at least 2 samples in training mode"),
+        (lambda: NoisePrior(4, dtype=torch.complex64), TypeError, "dtype must be a real floating"),
+        (lambda: NoisePrior(4, "uniform", dtype=torch.int64), TypeError, "dtype must be a real floating"),
+        (lambda: NoisePrior(4, device="gpu"), ValueError, "device must be a torch.device or the name of one"),
+        (lambda: NoisePrior(4)(torch.zeros(3, 4), generator=3), TypeError, "generator must be a torch.Generator"),
+        (
+            lambda: NoisePrior(4)(torch.zeros(3, 4, device="meta")),
+            ValueError,
+            "y and statistics must be on the same device",
+        ),
     ],
 )
 def test_what_is_refused(call: object, error: type[Exception], match: str) -> None:

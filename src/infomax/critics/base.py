@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_positive, shape_of
-from infomax._precision import check_module_dtype
+from infomax._precision import check_fits_module
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import pair_rows
 from infomax.scores import DenseScores, PairScores
@@ -32,7 +32,7 @@ class Critic(nn.Module, ABC):
     is_density: bool = False
     """Whether the scores are log densities of a global given a local, which bounds from above need."""
     checks_dtype: bool = True
-    """Whether features must have the dtype of the parameters; a module of yours may convert them itself."""
+    """Whether features must have the dtype and device of the parameters; a module of yours may convert them itself."""
 
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Critic(nn.Module, ABC):
                     f"{shape_of(features)}{hint}"
                 )
         if self.checks_dtype:
-            check_module_dtype(self, **dict(zip(names, (local, global_), strict=True)))
+            check_fits_module(self, **dict(zip(names, (local, global_), strict=True)))
 
     @abstractmethod
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:

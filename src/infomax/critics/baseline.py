@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_positive, shape_of
-from infomax._precision import check_module_dtype
+from infomax._precision import check_fits_module
 from infomax.pairs.rows import rows_of
 
 __all__ = ["GlobalBaseline"]
@@ -47,6 +47,6 @@ class GlobalBaseline(nn.Module):
         check_floating("global_", global_)
         if global_.ndim < 2 or global_.shape[1] != self.global_dim:
             raise ValueError(f"global_ must have the shape (N, {self.global_dim}, ...), got {shape_of(global_)}")
-        check_module_dtype(self, global_=global_)
+        check_fits_module(self, global_=global_)
         values: Tensor = self.layers(rows_of(global_).reshape(-1, self.global_dim))
         return values.squeeze(-1)

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_positive, check_sizes, shape_of
-from infomax._precision import check_module_dtype, place
+from infomax._precision import check_fits_module, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather, InformationLoss
@@ -74,7 +74,7 @@ class MapEncoder(nn.Module):
                 f"local must have the shape {shape_of(('N', self.local_dim, *self.local_size))} of local_dim and "
                 f"local_size, got {shape_of(local)}{hint}"
             )
-        check_module_dtype(self, local=local)
+        check_fits_module(self, local=local)
         encoded: Tensor = self.layers(local)
         return encoded
 

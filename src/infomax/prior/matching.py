@@ -9,18 +9,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import (
-    check_choice,
-    check_floating,
-    check_generator,
-    check_number,
-    check_positive,
-    check_sizes,
-    shape_of,
-)
-from infomax._precision import check_module_dtype, place, widened, without_autocast
+from infomax._checks import check_choice, check_number, check_positive, check_sizes
+from infomax._precision import check_fits_module, place, widened, without_autocast
 from infomax._random import drawing_from
 from infomax.pairs.rows import rows_of
+from infomax.prior.checks import check_representation
 from infomax.prior.discriminator import PriorDiscriminator, judge, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 from infomax.scores.reductions import bend
@@ -165,12 +158,9 @@ class PriorMatchingLoss(nn.Module):
             y: the representation, (N, d) or (N, d, \\*spatial).
             generator: where the prior's samples come from; torch's global one when None.
         """
-        check_floating("y", y)
-        check_generator(generator)
-        if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
-            raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
+        check_representation(y, self.dim, generator)
         sample, squash = _PRIORS[self.prior]
-        check_module_dtype(self, y=y)
+        check_fits_module(self, y=y)
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
         # One pass of D over its two batches and the encoder's, for which its weights are constants.

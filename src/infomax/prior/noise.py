@@ -9,11 +9,13 @@ import torch.distributed as dist
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_floating, check_number, check_positive, shape_of
-from infomax._precision import accumulation_dtype
+from infomax._checks import check_choice, check_number, check_positive, check_same_device
+from infomax._precision import accumulation_dtype, place
+from infomax._random import drawing_from
 from infomax.critics.normalisation import BatchNorm
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import rows_of
+from infomax.prior.checks import check_representation
 
 __all__ = ["NoisePrior"]
 
@@ -49,7 +51,7 @@ class NoisePrior(nn.Module):
 
     Raises:
         TypeError: an option or y has the wrong type, or y is not of the statistics' dtype and no half.
-        ValueError: an option is out of range, y has another shape, or holds a single sample in training mode.
+        ValueError: an option is out of range, y has another shape or device, or holds a single sample in training mode.
 
     Numerics:
         Noise is drawn in float32 at least. A unit that is constant stays 0. Half precision y are normalised with
@@ -90,7 +92,7 @@ class NoisePrior(nn.Module):
         if prior == "normal":
             self.norm = BatchNorm(dim, affine=False)
             self.norm.processes = Processes(process_group) if gather else None
-        self.to(device=device, dtype=dtype)
+        place(self, device, dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the normalised representation, with noise in training mode.
@@ -99,17 +101,15 @@ class NoisePrior(nn.Module):
             y: the representation, (N, d) or (N, d, \\*spatial).
             generator: where the noise comes from; torch's global one when None.
         """
-        check_floating("y", y)
-        if y.ndim < 2 or y.shape[1] != self.dim or 0 in y.shape:
-            raise ValueError(f"y must have shape (N, {self.dim}) or (N, {self.dim}, *spatial), got {shape_of(y)}")
+        check_representation(y, self.dim, generator)
         shaped = y.sigmoid() if self.norm is None else self._normalised(y, self.norm)
         if not self.training:
             return shaped
         dtype = accumulation_dtype(y.dtype)
         if self.prior == "normal":
-            noise = torch.randn(y.shape, device=y.device, dtype=dtype, generator=generator)
+            noise = torch.randn(y.shape, device=y.device, dtype=dtype, **drawing_from(generator))
         else:
-            noise = 2.0 * torch.rand(y.shape, device=y.device, dtype=dtype, generator=generator) - 1.0
+            noise = 2.0 * torch.rand(y.shape, device=y.device, dtype=dtype, **drawing_from(generator)) - 1.0
         return shaped + (self.noise * noise).to(shaped.dtype)
 
     def ceiling(self) -> float:
@@ -125,6 +125,7 @@ class NoisePrior(nn.Module):
 
     def _normalised(self, y: Tensor, norm: BatchNorm) -> Tensor:
         statistics = norm.running_mean
+        check_same_device(y=y, statistics=statistics)
         halved = y.dtype in (torch.bfloat16, torch.float16)
         if statistics is not None and statistics.dtype not in ((y.dtype, torch.float32) if halved else (y.dtype,)):
             raise TypeError(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_positive, shape_of
-from infomax._precision import check_dtype
+from infomax._precision import check_device, check_dtype
 
 __all__ = ["FeatureQueue"]
 
@@ -57,6 +57,7 @@ class FeatureQueue(nn.Module):
         super().__init__()
         self.dim, self.size = check_positive("dim", dim), check_positive("size", size)
         check_dtype(dtype)
+        device = None if device is None else check_device(device)
         self.register_buffer("rows", torch.zeros(self.size, self.dim, device=device, dtype=dtype))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64, device="cpu"))
 

@@ -13,7 +13,7 @@ from torch.nn import functional as nnf
 from torch.utils.checkpoint import checkpoint
 
 from infomax._checks import check_floating, check_generator, check_positive, check_same_device, check_sizes, shape_of
-from infomax._precision import check_dtype, check_module_dtype, widened
+from infomax._precision import check_device, check_dtype, check_fits_module, widened
 from infomax._random import drawing_from
 from infomax.ops.settings import workspace
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
@@ -93,6 +93,7 @@ class CoordinateLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_dtype(dtype)
+        device = None if device is None else check_device(device)
         self.size = check_sizes("size", size, at_least=0)
         if math.prod(self.size) < 2:
             raise ValueError(f"size must hold at least 2 locations, or there is nothing to predict, got {self.size}")
@@ -209,7 +210,7 @@ class CoordinateLoss(nn.Module):
         if mask is not None:
             check_mask_dtype(mask)
         check_same_device(local=local, global_=global_, mask=mask)
-        check_module_dtype(self, local=local, global_=global_)
+        check_fits_module(self, local=local, global_=global_)
         if tuple(local.shape[1:]) != (self.local_dim, *self.size) or not len(local):
             expected = shape_of(("N", self.local_dim, *self.size))
             raise ValueError(f"local must have the shape {expected} of local_dim and size, got {shape_of(local)}")

@@ -1,0 +1,18 @@
+"""What a representation must be before it meets a prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax._checks import check_floating, check_generator, shape_of
+
+__all__ = ["check_representation"]
+
+
+def check_representation(y: Tensor, dim: int, generator: torch.Generator | None) -> None:
+    """Raise unless y is (N, dim) or (N, dim, \\*spatial) with a sample at least, and the draws have a generator."""
+    check_floating("y", y)
+    check_generator(generator)
+    if y.ndim < 2 or y.shape[1] != dim or 0 in y.shape:
+        raise ValueError(f"y must have shape (N, {dim}) or (N, {dim}, *spatial), got {shape_of(y)}")
