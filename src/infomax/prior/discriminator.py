@@ -46,19 +46,21 @@ class PriorDiscriminator(nn.Sequential):
             slope: return the gradient of each row's score with respect to the row, (K, dim), in place of the score. It
                 is computed without autograd, so it has itself a gradient for the weights, compiled or not.
         """
-        layers, active = [layer for layer in self if isinstance(layer, _Layer)], []
-        for number, layer in enumerate(layers):
+        *hidden, last = [layer for layer in self if isinstance(layer, _Layer)]
+        active: list[Tensor] = []
+        for layer in hidden:
             rows = layer(rows, frozen=frozen)
-            if number + 1 < len(layers):
+            if slope:
                 active.append(rows.detach() > 0)
-                rows = rows.relu()
+            rows = rows.relu()
+        result: Tensor
         if not slope:
-            return rows
-        back = torch.ones_like(rows)
-        for layer, passes in zip(layers[:0:-1], active[::-1], strict=True):
-            back = torch.where(passes, layer(back, back=True), 0.0)
-        slopes: Tensor = layers[0](back, back=True)
-        return slopes
+            result = last(rows, frozen=frozen)
+            return result
+        result = last(rows.new_ones(len(rows), 1), back=True)
+        for layer, passes in zip(hidden[::-1], active[::-1], strict=True):
+            result = layer(torch.where(passes, result, 0.0), back=True)
+        return result
 
 
 class _Layer(nn.Linear):
