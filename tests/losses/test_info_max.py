@@ -218,6 +218,12 @@ def test_a_value_per_example() -> None:
         (OWN, {"negatives": torch.zeros(3, 2, D)}, ValueError, r"\(7, M, 5\).*got \(3, 2, 5\); rows that all y share"),
         (OWN, {"negatives": torch.zeros(N, 0, D)}, ValueError, r"\(7, M, 5\).*got \(7, 0, 5\)"),
         (OWN, {"negatives": torch.zeros(N, 2, D).double()}, TypeError, "negatives must have the dtype of x, .*float64"),
+        (
+            {**OWN, "x_dim": 3},
+            {"negatives": torch.zeros(N, 2, D)},
+            ValueError,
+            "x must have 3 channels, the local_dim of this critic, got 5",
+        ),
         (OWN, {"negatives": torch.zeros(N, 2, D).long()}, TypeError, "negatives must have a real floating dtype"),
         (
             OWN,

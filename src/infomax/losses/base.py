@@ -42,6 +42,9 @@ class InformationLoss(nn.Module, ABC):
         reduction: ``"mean"`` or ``"none"``.
     """
 
+    global_name: str = "global_"
+    """What messages call the global features."""
+
     def __init__(
         self,
         local_dim: int,
@@ -81,9 +84,6 @@ class InformationLoss(nn.Module, ABC):
         self.sample_negatives = sample_negatives
         self.gather = gather
         self.reduction = reduction
-
-    global_name: str = "global_"
-    """What messages call the global features."""
 
     @abstractmethod
     def pair(

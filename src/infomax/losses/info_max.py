@@ -175,7 +175,7 @@ class InfoMaxLoss(InformationLoss):
             if given:
                 raise ValueError(f"negatives must not be (N, M, x_dim), got {shape_of(negatives)}, with {reason}")
         rows = pair_own(x, y, negatives)
-        self.critic.check(x, y)
+        self.critic.check(x, y, names=("x", "y"))
         return rows
 
     def forward(  # type: ignore[override]  # vectors have no locations to mask
