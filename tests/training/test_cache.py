@@ -174,3 +174,33 @@ def test_batch_norm_in_evaluation_mode_is_fine() -> None:
     assert cached_backward(
         encoder, LocalDIMLoss(3, 4, critic="bilinear"), torch.randn(6, 2, 5), chunk_size=4
     ).isfinite()
+
+
+def test_an_exchange_of_gradients_is_put_off_to_the_last_chunk_and_never_left_off() -> None:
+    """As FSDP2 has it; after an error in a chunk a plain backward pass must exchange gradients again."""
+
+    class Sharded(Encoder):
+        fails = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.exchanging, self.seen = True, list[bool]()
+
+        def set_requires_gradient_sync(self, exchanging: bool) -> None:
+            self.exchanging = exchanging
+
+        def forward(self, images: Tensor) -> Pair:
+            if torch.is_grad_enabled():
+                self.seen.append(self.exchanging)
+                if self.fails:
+                    raise ArithmeticError("in a chunk")
+            return super().forward(images)
+
+    encoder, loss_fn = Sharded().double(), LOSSES["local"]()
+    cached_backward(encoder, loss_fn, randn(N, 2, 5), chunk_size=4)
+    assert encoder.seen == [False, False, True]
+    assert encoder.exchanging
+    encoder.fails = True
+    with pytest.raises(ArithmeticError, match="in a chunk"):
+        cached_backward(encoder, loss_fn, randn(N, 2, 5), chunk_size=4)
+    assert encoder.exchanging

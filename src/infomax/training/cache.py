@@ -192,5 +192,9 @@ def _waiting(features: nn.Module, *, last: bool) -> Iterator[None]:
     wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
     if exchange is not None:
         exchange(last)
-    with nullcontext() if last or wait is None else wait():
-        yield
+    try:
+        with nullcontext() if last or wait is None else wait():
+            yield
+    finally:
+        if exchange is not None:  # after an error, too: later backward passes exchange
+            exchange(True)
