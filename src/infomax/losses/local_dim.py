@@ -32,7 +32,7 @@ class LocalDIMLoss(InformationLoss):
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
-            ``"alpha_tuba"``, ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``, ``"rkl"``,
+            ``"alpha_tuba"``, ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
             ``"hellinger"``, ``"chi2"``, ``"gan"``), a module, or a callable that makes one, such as ``MINE``.
         critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a module: a
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
