@@ -7,15 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Record", "stored"]
+__all__ = ["FOUND", "Record", "stored"]
 
-FOLDER = Path(__file__).parent / "found"
+_FOLDER = Path(__file__).parent / "found"
 _SECONDS = 5.0
+FOUND = sorted(path.stem for path in _FOLDER.glob("*.txt"))
+"""The targets that have stored inputs."""
 
 
 def stored(name: str) -> list[bytes]:
     """Return the inputs of a target: one per line, in hexadecimal digits, then ``#`` and what it found."""
-    lines = [line.split("#")[0].strip() for line in (FOLDER / f"{name}.txt").read_text().splitlines()]
+    if name not in FOUND:
+        return []
+    lines = [line.split("#")[0].strip() for line in (_FOLDER / f"{name}.txt").read_text().splitlines()]
     return [bytes.fromhex(line) for line in lines if line]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from fuzz import NAMES
-from fuzz.corpus import Record, stored
+from fuzz.corpus import FOUND, Record, stored
 from fuzz.laws import check_laws
 from fuzz.oracle import Finding, Refused, attempt, check_gradients
 from fuzz.source import Source
@@ -25,9 +25,11 @@ from infomax import LocalDIMLoss, functional
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOUND)
 def test_corpus(name: str) -> None:
-    for data in stored(name):
+    inputs = stored(name)
+    assert inputs
+    for data in inputs:
         run(name, data)
 
 

@@ -62,7 +62,7 @@ def _function(source: Source) -> tuple[str, Any]:
         options["measure"] = option(source, _MEASURES[:5], _MEASURES)
     if name == "smile_estimate":
         options["clip"] = number(source, (5.0, 0.5))
-    if name.startswith(("tuba", "alpha_tuba", "alpha_tuba")):
+    if name.startswith(("tuba", "alpha_tuba")):
         options["log_baseline"] = option(
             source, [0.0, 1.0, torch.zeros(()), torch.zeros(1)], [*NUMBERS, torch.zeros(7)]
         )

@@ -114,11 +114,12 @@ def _cached(source: Source) -> None:
         output = features(x)
         plain_loss = loss_fn(**output, **names) if isinstance(output, dict) else loss_fn(*output, **names)
         plain_loss.backward()
+        if not torch.allclose(loss, plain_loss, atol=1e-3, rtol=1e-3):
+            raise Finding("another value than that of the plain loss")
         for ours, parameter in zip(found, features.parameters(), strict=True):
             scale = max(1.0, float(parameter.grad.abs().max()))
             if not torch.allclose(ours, parameter.grad, atol=1e-3 * scale, rtol=1e-3):
                 raise Finding("another gradient than that of the plain loss")
-        del loss
 
 
 def _queue(source: Source) -> None:
