@@ -21,6 +21,7 @@ from tolerances import RELATIVE, assert_close
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from infomax import FDivergence
 from infomax import functional as F
 from infomax.ops import use_workspace
 from infomax.scores import DenseScores, PairScores
@@ -62,6 +63,11 @@ def features(layout: Layout, seed: int = 0, dtype: torch.dtype = torch.float64) 
     """Leaves that require gradients."""
     local, global_ = randn(*layout.local, seed=seed), randn(*layout.global_, seed=seed + 1000)
     return local.to(dtype).requires_grad_(), global_.to(dtype).requires_grad_()
+
+
+def for_a_loss(name: str) -> str | FDivergence:
+    """An estimator as a loss of features takes it: ``"rkl"`` is refused by its name."""
+    return FDivergence(name) if name == "rkl" else name
 
 
 def some_mask(layout: Layout, seed: int = 0) -> Tensor:

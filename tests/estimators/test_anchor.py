@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tolerances import assert_close
 from torch import Tensor
 
-from infomax import InfoNCE, JensenShannon, LocalDIMLoss
+from infomax import InfoNCE, LocalDIMLoss
 from infomax import functional as F
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
@@ -159,4 +159,3 @@ def test_what_is_refused(anchor: object) -> None:
         InfoNCE(anchor=anchor)  # type: ignore[arg-type]
     with pytest.raises((ValueError, TypeError), match="anchor must be"):
         F.infonce_loss(F.dense_scores(torch.zeros(3, 3)), anchor=anchor)  # type: ignore[arg-type]
-    assert JensenShannon().bound == "asymptotic"

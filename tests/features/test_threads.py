@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -136,4 +135,4 @@ def test_a_tap_inside_a_tapped_encoder() -> None:
 
 def test_the_count_sees_mixed_features() -> None:
     encoder, other = Net(), Net()
-    assert in_threads([partial(tap(other, "body"))] * THREADS, encoder) == Counter(wrong=CALLS * THREADS)
+    assert in_threads([tap(other, "body")] * THREADS, encoder) == Counter(wrong=CALLS * THREADS)

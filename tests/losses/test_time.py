@@ -219,7 +219,7 @@ def test_amdim_over_views_and_scales() -> None:
     views = [[randn(n, u, side, side, seed=10 * view + side).requires_grad_() for side in (1, 2, 3)] for view in (0, 1)]
     estimator = ScoreRegularised("infonce", clip=clip, weight=weight)
     found, expected = [], []
-    for (one, two, three), (other_one, _, other_three) in (views, views[::-1]):
+    for (_, two, three), (other_one, _, other_three) in (views, views[::-1]):
         for local, global_ in ((three, other_one), (two, other_one), (three, other_three)):
             found.append(estimator(F.dot_scores(local, global_, scale=u**-0.5)))
             keys, queries = rows_of(local), rows_of(global_)
@@ -231,6 +231,5 @@ def test_amdim_over_views_and_scales() -> None:
                 others = [score for j in range(n) if j != i for score in bent[j]]
                 terms += [infonce(joint, others) for joint in bent[i]]
             expected.append(torch.stack(terms).mean() + weight * torch.stack(squares).mean())
-        del one
     leaves = [feature for view in views for feature in view]
     agree(gradients(torch.stack(found).mean(), *leaves), gradients(torch.stack(expected).mean(), *leaves))

@@ -187,7 +187,7 @@ def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
 
 def check_labels(images: Tensor, labels: Tensor) -> None:
     """Raise unless there is one integer label per image."""
-    if labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
+    if not _whole(labels):
         raise TypeError(f"labels must be integer class numbers, got {labels.dtype}; convert them with .long()")
     check_values(images=images, labels=labels)
     if labels.ndim != 1 or images.ndim == 0 or len(labels) != len(images):
@@ -196,6 +196,10 @@ def check_labels(images: Tensor, labels: Tensor) -> None:
             f"labels must have one entry per image, got labels of shape {shape_of(labels)} for images of shape "
             f"{shape_of(images)}" + ("; one-hot labels become class numbers with .argmax(1)" if one_hot else "")
         )
+
+
+def _whole(labels: Tensor) -> bool:
+    return not (labels.is_floating_point() or labels.is_complex() or labels.is_quantized)
 
 
 def _finite(values: Tensor) -> bool:
@@ -215,7 +219,7 @@ def _check_pair(train: Tensor, test: Tensor) -> None:
 
 def _labelled(name: str, features: object, labels: object, dtype: torch.dtype | None) -> Labelled:
     given = check_floating(f"{name}_features", features)
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex() or labels.is_quantized:
+    if not isinstance(labels, Tensor) or not _whole(labels):
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"{name}_labels must be a tensor of integer class numbers, got {kind}")
     check_values(**{f"{name}_labels": labels})

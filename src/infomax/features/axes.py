@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-__all__ = ["Witness", "may_be_last", "shown_layout"]
+__all__ = ["SPATIAL", "Witness", "may_be_last", "shown_layout"]
 
 _SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of an output
     3: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
@@ -22,7 +22,8 @@ _SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of 
 }  # fmt: skip
 _VALUE_BY_VALUE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 _SEQUENCE = (nn.MultiheadAttention, nn.RNNBase)
-_SPATIAL = "PQRSTUVW"
+SPATIAL = "PQRSTUVW"
+"""The letters of spatial axes in a layout, in order."""
 
 
 def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
@@ -37,7 +38,7 @@ def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
         'NPQC'
     """
     axes = len(shape)
-    spatial = _SPATIAL[: axes - 2]
+    spatial = SPATIAL[: axes - 2]
     if isinstance(module, nn.Sequential):  # its last module, but for what works value by value
         telling = [m for m in module if isinstance(m, _SEQUENCE) or type(m).__module__ not in _VALUE_BY_VALUE]
         return shown_layout(telling[-1], shape) if telling else None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import shape_of
 from infomax._modes import feature_pair
-from infomax.features.axes import Witness, may_be_last, shown_layout
+from infomax.features.axes import SPATIAL, Witness, may_be_last, shown_layout
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
 
@@ -72,7 +72,7 @@ class Tap(nn.Module):
                 found = None if found == "N?C" else found
             unseen = witness is None and may_be_last(self.encoder, whole[-1])
             if found is None and local.ndim == len(whole) > 3 and not unseen:
-                found = f"NC{'PQRSTUVW'[: local.ndim - 2]}"
+                found = f"NC{SPATIAL[: local.ndim - 2]}"
             if found is None:
                 raise ValueError(
                     f"{layer.title} gives local features of shape {shape_of(local)}, and no module shows which axis "
