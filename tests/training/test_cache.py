@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -176,18 +178,15 @@ def test_batch_norm_in_evaluation_mode_is_fine() -> None:
     ).isfinite()
 
 
-def test_an_exchange_of_gradients_is_put_off_to_the_last_chunk_and_never_left_off() -> None:
-    """As FSDP2 has it; after an error in a chunk a plain backward pass must exchange gradients again."""
+@pytest.mark.parametrize("kind", ["FSDP2", "DDP"])
+def test_gradients_are_exchanged_in_the_last_chunk_alone_and_after_an_error_again(kind: str) -> None:
 
-    class Sharded(Encoder):
+    class Shared(Encoder):
         fails = False
 
         def __init__(self) -> None:
             super().__init__()
             self.exchanging, self.seen = True, list[bool]()
-
-        def set_requires_gradient_sync(self, exchanging: bool) -> None:
-            self.exchanging = exchanging
 
         def forward(self, images: Tensor) -> Pair:
             if torch.is_grad_enabled():
@@ -196,7 +195,20 @@ def test_an_exchange_of_gradients_is_put_off_to_the_last_chunk_and_never_left_of
                     raise ArithmeticError("in a chunk")
             return super().forward(images)
 
-    encoder, loss_fn = Sharded().double(), LOSSES["local"]()
+    class Sharded(Shared):
+        def set_requires_gradient_sync(self, exchanging: bool) -> None:
+            self.exchanging = exchanging
+
+    class Replicated(Shared):
+        @contextmanager
+        def no_sync(self) -> Iterator[None]:
+            self.exchanging = False
+            try:
+                yield
+            finally:
+                self.exchanging = True
+
+    encoder, loss_fn = {"FSDP2": Sharded, "DDP": Replicated}[kind]().double(), LOSSES["local"]()
     cached_backward(encoder, loss_fn, randn(N, 2, 5), chunk_size=4)
     assert encoder.seen == [False, False, True]
     assert encoder.exchanging
