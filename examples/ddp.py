@@ -89,8 +89,8 @@ def fit(training: nn.Module, images: Tensor, options: argparse.Namespace, share:
     drawn = torch.Generator().manual_seed(options.seed)  # every process draws the same batch, and takes its share of it
     losses = []
     for _ in range(options.steps):
-        batch = torch.randperm(len(images), generator=drawn)[:BATCH]
-        views = moved(images[batch.to(images.device)], drawn), moved(images[batch.to(images.device)], drawn)
+        batch = images[torch.randperm(len(images), generator=drawn)[:BATCH].to(images.device)]
+        views = moved(batch, drawn), moved(batch, drawn)
         if share is not None:
             views = tuple(view.tensor_split(dist.get_world_size())[share] for view in views)
         loss = training(*views)

@@ -37,7 +37,6 @@ def main() -> None:
     """Train an encoder per seed, compare three kinds of features, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train (default: 3)")
-    parser.add_argument("--first-seed", type=int, default=0, help="the seed of the first encoder (default: 0)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of mutag.npz")
     parser.add_argument("--out", type=Path, default=Path("runs/graph_sets"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="an epoch and two folds only, to see that it runs")
@@ -54,7 +53,7 @@ def main() -> None:
     graph, edges = torch.from_numpy(data["graph"]).long(), torch.from_numpy(data["edge_index"]).long()
     label, fold = data["label"], data["fold"]
     accuracies: dict[str, list[float]] = {"counts of atoms": [classify([add_up(atoms, graph)], label, fold, folds)]}
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
+    for seed in range(options.seeds):
         torch.manual_seed(seed)
         encoder = Encoder(atoms.shape[1])
         accuracies.setdefault("untrained encoder", []).append(

@@ -68,13 +68,14 @@ def main() -> None:
 def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     """Images (n, 1, h, w) from 0 to 1, and their classes."""
     prefix = {"train": "train", "test": "t10k"}[part]
-    if not (folder / f"{prefix}-images-idx3-ubyte.gz").exists():
+    path = folder / f"{prefix}-images-idx3-ubyte.gz"
+    if not path.exists():
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         chosen = slice(None, 1200) if part == "train" else slice(1200, None)
         return torch.tensor(digits.images[chosen]).float()[:, None] / 16, torch.tensor(digits.target[chosen])
-    with gzip.open(folder / f"{prefix}-images-idx3-ubyte.gz") as file:
+    with gzip.open(path) as file:
         images = torch.frombuffer(bytearray(file.read()[16:]), dtype=torch.uint8).view(-1, 1, 28, 28) / 255
     with gzip.open(folder / f"{prefix}-labels-idx1-ubyte.gz") as file:
         return images, torch.frombuffer(bytearray(file.read()[8:]), dtype=torch.uint8).long()

@@ -44,12 +44,9 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     towers = nn.ModuleList([build_tower(), build_tower()])
-    with torch.no_grad():
-        untrained = [tower(half) for tower, half in zip(towers, halves(test), strict=True)]
+    untrained = embed(towers, test)
     losses = fit(towers, train, options.epochs, options.batch)
-    towers.eval()
-    with torch.no_grad():
-        trained = [tower(half) for tower, half in zip(towers, halves(test), strict=True)]
+    trained = embed(towers, test)
 
     left, right = halves(test)
     recalls = {
@@ -107,6 +104,13 @@ def fit(towers: nn.ModuleList, pictures: Tensor, epochs: int, batch: int) -> lis
         losses.append(float(np.mean(steps)))
         print(f"epoch {epoch}: loss {losses[-1]:.3f} nats", flush=True)
     return losses
+
+
+@torch.no_grad()
+def embed(towers: nn.ModuleList, pictures: Tensor) -> list[Tensor]:
+    """The vectors of both halves."""
+    towers.eval()
+    return [tower(half) for tower, half in zip(towers, halves(pictures), strict=True)]
 
 
 def recall(left: Tensor, right: Tensor) -> float:

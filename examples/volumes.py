@@ -72,9 +72,10 @@ def main() -> None:
 
 def stacks(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
     """Volumes (N, 1, 8, 14, 14) of pictures of one class each, none used twice, and the classes."""
-    if not (folder / f"{name}-images-idx3-ubyte.gz").exists():
-        sys.exit(f"{folder / name}-images-idx3-ubyte.gz is missing: give the folder that holds it with --data")
-    with gzip.open(folder / f"{name}-images-idx3-ubyte.gz") as file:
+    path = folder / f"{name}-images-idx3-ubyte.gz"
+    if not path.exists():
+        sys.exit(f"{path} is missing: give the folder that holds it with --data")
+    with gzip.open(path) as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16)
     with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz") as file:
         label = torch.tensor(np.frombuffer(file.read(), np.uint8, offset=8)).long()

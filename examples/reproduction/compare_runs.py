@@ -6,7 +6,6 @@ It prints Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.pn
 own, taken from the first run that probed it.
 """
 
-import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 from dim_training import figures, report
 from dim_training.command_line import Parser
 from dim_training.errors import BadInput
-from dim_training.files import read_json
+from dim_training.files import read_json, write_text
+from dim_training.run_folder import write_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,10 +52,8 @@ def compare(runs: list[Path], out: Path | None) -> None:
     table = report.markdown_table([head, *cells])
     print(table)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_name(out.name + ".md").write_text(table + "\n")
-        with out.with_name(out.name + ".csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([head, *cells])
+        write_text(out.with_name(out.name + ".md"), table + "\n")
+        write_table(out.with_name(out.name + ".csv"), tuple(head), [dict(zip(head, row, strict=True)) for row in cells])
         figures.accuracies(
             {row["encoder"]: row["probes"] for row in rows if row["probes"]}, out.with_name(out.name + ".png")
         )

@@ -82,9 +82,10 @@ def parser(arguments: list[str] | None) -> Parser:
     with contextlib.suppress(argparse.ArgumentError):  # the whole parser says what is wrong
         recipe = first.parse_known_args(arguments)[0].recipe
     made = Parser("train_dim", __doc__)
-    opts.add_arguments(made, RECIPES[recipe])
-    run = next(group for group in made._action_groups if group.title == "most used")  # noqa: SLF001
-    run.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
+    most_used = opts.add_arguments(made, RECIPES[recipe])["most used"]
+    most_used.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, exactly where it stopped"
+    )
     made.add_argument("--smoke", action="store_true", help="a run of seconds on a few digits, to try things out")
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,14 @@ from types import ModuleType
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """A script of `examples` as a module, by its name."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.syspath_prepend(str(EXAMPLES.parent))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -21,14 +20,6 @@ EXAMPLES = {
 }
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch):
-    """A script as a module."""
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return importlib.import_module
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -57,7 +48,7 @@ def test_missing_images_are_named(name, example, tmp_path, monkeypatch):
         example(name).main()
 
 
-def test_prefix_tokens_of_the_vit_are_no_locations(example):
+def test_prefix_tokens_of_the_vit_are_no_locations(example, monkeypatch):
     pytest.importorskip("timm")
     script = example("vision_vit")
     encoder, seen = script.build(), []
@@ -68,11 +59,8 @@ def test_prefix_tokens_of_the_vit_are_no_locations(example):
         seen.append(features(images))
         return build(features, images, **options)
 
-    script.LocalDIMLoss.from_features, kept = spy, build
-    try:
-        script.fit(encoder, torch.rand(8, 1, 8, 8), 2, size=4)
-    finally:
-        script.LocalDIMLoss.from_features = kept
+    monkeypatch.setattr(script.LocalDIMLoss, "from_features", spy)
+    script.fit(encoder, torch.rand(8, 1, 8, 8), 2, size=4)
     assert tuple(seen[0].local.shape[1:]) == (64, 16)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,6 @@ DATA = ROOT.parent / "shared" / "data"
 NAMES = ("graph_nodes", "graph_sets", "graph_views")
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch):
-    """A script as a module."""
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return importlib.import_module
 
 
 def call(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

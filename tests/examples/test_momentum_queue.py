@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
 
 
-def test_smoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    module = importlib.import_module("momentum_queue")
+def test_smoke(example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("momentum_queue")
     monkeypatch.setattr(sys, "argv", ["momentum_queue.py", "--smoke", "--out", str(tmp_path)])
     module.main()
     assert (tmp_path / "digits.png").stat().st_size > 10_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import sys
 from pathlib import Path
 
@@ -14,17 +12,7 @@ from torch import Tensor
 
 from infomax import InfoMaxLoss
 
-ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch):
-    """A script as a module."""
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -92,15 +80,6 @@ class TestCPC:
                             (one[a] - other[b]).norm()
                         )
                 assert float(found[i, j]) == pytest.approx(best[-1, -1], rel=1e-4)
-
-
-@pytest.mark.parametrize("name", ["time_cpc", "time_frames", "two_views"])
-def test_what_users_paste_imports_nothing_from_a_neighbour(name: str) -> None:
-    tree = ast.parse((ROOT / "examples" / f"{name}.py").read_text())
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert "infomax" in imported
-    assert not imported & {path.stem for path in (ROOT / "examples").rglob("*.py")}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,6 @@ def test_where_the_first_cannot_write_all_end(seen, folder):
     assert (folder / "said").read_text().count("No space left on device") == 1
 
 
-@pytest.mark.slow
 def test_torchrun_itself(tmp_path, losses):
     """Its SIGTERM reaches all processes; they save once, and the same command with --resume ends as one run."""
     run = ["--smoke", "--train-images", "48", "--batch", "8", "--threads", "1", "--measures", "", "--device", "cpu"]

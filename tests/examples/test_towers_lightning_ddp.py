@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
-import importlib
 import os
 import subprocess
 import sys
@@ -15,17 +13,8 @@ import pytest
 import torch
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = ("two_towers", "lightning_module", "ddp")
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, scikit-learn and lightning
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch):
-    """A script as a module."""
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    return importlib.import_module
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +31,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with gzip.open(folder / f"{part}-images-idx3-ubyte.gz", "wb") as file:
             file.write(header + images.astype(np.uint8).tobytes())
     return folder
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_each_imports_nothing_from_a_neighbour(name: str) -> None:
-    tree = ast.parse((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    neighbours = {path.stem for path in EXAMPLES.rglob("*.py")}
-    assert "infomax" in imported
-    assert not {str(module).split(".")[0] for module in imported} & neighbours
 
 
 def test_two_towers(example, pictures, tmp_path, monkeypatch, capsys) -> None:

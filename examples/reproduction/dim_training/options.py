@@ -144,13 +144,16 @@ class Options:
 
 def add_arguments(
     parser: argparse.ArgumentParser, defaults: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()
-) -> None:
+) -> dict[str, Any]:
     """An argument for every field but some, without defaults: what the user did not say stays absent.
 
     Args:
         parser: to add them to.
         defaults: what is in force where nothing is said; None if it is not known here, and not shown.
         leave_out: fields without an argument.
+
+    Returns:
+        The groups of arguments by name, for arguments that are no fields.
     """
     groups: dict[str, Any] = {}
     for f in fields(Options):
@@ -173,6 +176,7 @@ def add_arguments(
                 default=argparse.SUPPRESS,
                 help=text,
             )
+    return groups
 
 
 def resolve(given: dict[str, Any]) -> Options:

@@ -52,7 +52,7 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
         if first:
             checkpoint.write(folder, first)
 
-    team.together(begin if team.rank == 0 else lambda: None)
+    team.from_first(begin)
     loop.run(trainer, folder)
     team.leave()
     if team.rank == 0:

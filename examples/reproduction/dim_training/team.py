@@ -84,7 +84,7 @@ class Team:
 
     def from_first(self, work: Callable[[], T]) -> T:
         """What ``work`` gives in the first process, which alone does it."""
-        given: list[Any] = [self.together(work) if self.rank == 0 else self.exchange() and None]
+        given: list[Any] = [self.together(work if self.rank == 0 else lambda: None)]
         if self.size > 1:
             dist.broadcast_object_list(given)
         return given[0]
