@@ -12,7 +12,7 @@ __all__ = ["add_options", "run"]
 def add_options(command: argparse.ArgumentParser) -> None:
     """Take what ``python -m benchmarks mi`` takes."""
     mi.add_options(command)
-    command.set_defaults(suite="coverage", name="coverage")
+    command.set_defaults(suite="coverage")
 
 
 def run(options: argparse.Namespace) -> None:

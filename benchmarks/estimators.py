@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.harness import DEVICE, RESULTS, write
+from benchmarks.harness import DEVICE, RESULTS, pyplot, write
 from benchmarks.staircase import DIM, correlation, draw_means, draw_spreads, gaussian_pairs
 from infomax import functional as F
 from infomax.estimators import build_estimator
@@ -61,14 +61,9 @@ def _exact_scores(nats: float, batch: int, generator: torch.Generator) -> Tensor
 
 
 def _draw(rows: list[dict[str, object]], batch: int, file: Path) -> None:
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no plot: it needs matplotlib")
+    plt = pyplot()
+    if plt is None:
         return
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     figure, (means, spreads) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     draw_means(means, rows, batch)
     draw_spreads(spreads, rows)

@@ -10,10 +10,11 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["DEVICE", "Run", "Timing", "conditions", "measure", "table", "write"]
+__all__ = ["DEVICE", "Run", "Timing", "conditions", "measure", "pyplot", "table", "write"]
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RESULTS = Path(__file__).parent / "results"
@@ -147,3 +148,16 @@ def write(name: str, title: str, rows: Sequence[Mapping[str, object]], *, keep: 
         writer = csv.DictWriter(file, [*rows[0], "conditions"])
         writer.writeheader()
         writer.writerows({**row, "conditions": conditions()} for row in rows)
+
+
+def pyplot() -> Any:
+    """Return matplotlib's ``pyplot``, which draws into files, or None after saying that there is no plot."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        print("no plot: it needs matplotlib")
+        return None
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    return plt

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import pyplot
+
 __all__ = ["draw"]
 
 _SHOWN = 0.6  # nats; errors beyond lie on the edge
@@ -19,14 +21,9 @@ def draw(rows: Sequence[Row], file: Path) -> None:
 
     Where some truth is infinite or not known, the estimates are drawn instead, with a mark at each truth.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no plot: it needs matplotlib")
+    plt = pyplot()
+    if plt is None:
         return
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     known = all(row["truth"] is not None and math.isfinite(row["truth"]) for row in rows)
     low, high = (-_SHOWN, _SHOWN) if known else (0.0, _highest(rows))
     cases = list(dict.fromkeys(_case(row) for row in rows))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import pyplot
 from infomax.mi.tasks import Task, correlated_normal, smoothed_uniform
 
 __all__ = ["ROWS", "draw_sizes", "sized_tasks"]
@@ -24,14 +25,9 @@ def sized_tasks() -> dict[str, list[Task]]:
 
 def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Draw the mean error against the rows, a panel for each group, a line for each information."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no plot: it needs matplotlib")
+    plt = pyplot()
+    if plt is None:
         return
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     groups = list(dict.fromkeys(row["group"] for row in rows))
     figure, axes = plt.subplots(
         1, len(groups), figsize=(2.6 * len(groups), 3), sharey=True, layout="constrained", squeeze=False

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.harness import pyplot
 from benchmarks.staircase import draw_means, draw_spreads
 
 if TYPE_CHECKING:
@@ -27,14 +28,9 @@ Rows = Sequence[Mapping[str, object]]
 
 def draw(fresh: Rows, finite: Rows, batch: int, file: Path) -> None:
     """Draw means and spreads by family, and bars of the finite sample, or say why not."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no plot: it needs matplotlib")
+    plt = pyplot()
+    if plt is None:
         return
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     figure = plt.figure(figsize=(13, 10), layout="constrained")
     grid = figure.add_gridspec(3, len(FAMILIES), height_ratios=(1.15, 1, 1))
     for column, (title, names) in enumerate(FAMILIES.items()):

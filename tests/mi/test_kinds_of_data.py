@@ -149,6 +149,10 @@ class TestGiven:
         assert found.low < math.log(2) < found.high
         assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
 
+    def test_constant_coordinates_are_left_out(self) -> None:
+        x = np.stack([NOISE, np.ones(600)], 1)[:100]
+        assert quick(x, NOISE[100:200], given=NOISE[200:300], folds=2).dims == (1, 1)
+
     def test_what_does_not_fit(self) -> None:
         with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 10"):
             quick(LABELS, NOISE, given=NOISE[:10])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -167,6 +168,14 @@ def test_few_rows_are_validated_by_a_third_of_them() -> None:
     """With 15 % of a few hundred rows the choice of a start is chance."""
     sizes = {rows: [len(part) for part in make_folds(rows, 5, torch.Generator())[0]] for rows in (200, 500, 10_000)}
     assert sizes == {200: [107, 53, 40], 500: [280, 120, 100], 10_000: [6800, 1200, 2000]}
+
+
+def test_ranks_take_only_what_they_learnt_into_a_file() -> None:
+    """An estimate holds the ranks of every fold; with the last rows looked up it was more than twice as large."""
+    ranks = Ranks(torch.randn(50, 2, dtype=torch.float64))
+    new = len(pickle.dumps(ranks))
+    ranks.scores(torch.randn(5000, 2, dtype=torch.float64))
+    assert len(pickle.dumps(ranks)) == new
 
 
 class TestTimeSaved:

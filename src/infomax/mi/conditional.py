@@ -54,6 +54,7 @@ def measure_given(
     raw = whole.nats - part.nats
     nats = max(0.0, raw)
     away = max(away, 2 * error)
+    side = as_side("x", x)
     doubts = tuple(dict.fromkeys((*whole.doubts, *part.doubts)))
     if raw < -away:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, which no information can be")
@@ -68,8 +69,8 @@ def measure_given(
         bound_kind="none",
         method=f"{whole.method}, the difference of two estimates",
         doubts=doubts,
-        dims=(len(x), y.dims),
-        entropies=(as_side("x", x).entropy, y.entropy),
+        dims=(side.dims, y.dims),
+        entropies=(side.entropy, y.entropy),
         pointwise=pointwise,
         fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],
         seconds=whole.seconds + part.seconds,

@@ -68,8 +68,8 @@ def estimate_mi(
         folds: parts into which the rows are split; each is reported on by critics of the others.
         confidence: of the interval.
         hidden: units of the networks' hidden layers.
-        max_steps: training steps; 700, or three passes over the rows where those are more, when None. 0 trains no
-            network.
+        max_steps: training steps at most; 700, or three passes over the rows where those are more, when None. 0 trains
+            no network.
         random_state: decides folds, weights and batches: an integer repeats the estimate; a torch or numpy
             generator, or None for torch's global one.
         progress: show a progress bar with the phases (needs tqdm).
@@ -88,8 +88,7 @@ def estimate_mi(
         Ranks make heavy tails harmless; with ``"standardise"`` they are not. A fold's critic is bounded from both sides
         before its test rows are seen: T becomes log((1 - eps) e^min(T - z, c) + eps), with c = log(m / 10) for m
         marginal validation pairs and eps = 1 / n. So no bound overflows, and strong dependence reads as what n rows can
-        certify, flagged. The best estimate never exceeds the larger of log n and
-        the bound.
+        certify, flagged. The best estimate never exceeds the larger of log n and the bound.
 
     Source:
         Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;

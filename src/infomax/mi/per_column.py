@@ -39,7 +39,7 @@ def mutual_info(
         y: (n,) or (n, dy).
         discrete: as in :func:`~infomax.estimate_mi`; ``"x"`` takes all columns of X for labels.
         groups: (n,), rows that depend on each other.
-        max_steps: training steps of networks for each column.
+        max_steps: training steps of networks for each column, at most.
         random_state: decides the folds, which are the same for all columns.
         n_jobs: columns at a time, each in a thread; -1 takes as many as there are processors, None one. It changes no
             result.
@@ -48,8 +48,8 @@ def mutual_info(
         (d,), float64, not below 0; 0 for a constant column.
 
     Raises:
-        TypeError: as :func:`~infomax.estimate_mi`.
-        ValueError: as :func:`~infomax.estimate_mi`.
+        TypeError: as :func:`~infomax.estimate_mi`; n_jobs that is no integer.
+        ValueError: as :func:`~infomax.estimate_mi`; n_jobs of 0 or below -1.
 
     Source:
         Ross 2014 and Kraskov, Stögbauer & Grassberger 2004 are what scikit-learn's functions take.

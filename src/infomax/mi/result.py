@@ -89,10 +89,8 @@ class MIEstimate(float):
     @property
     def bits(self) -> Bits:
         """The estimate in bits, a float with ``low``, ``high``, ``bound``, ``bound_low`` and ``bound_high`` in bits."""
-        return Bits(
-            self.nats, low=self.low, high=self.high, bound=self.bound, bound_low=self.bound_low,
-            bound_high=self.bound_high,
-        )  # fmt: skip
+        ends = {name: getattr(self, name) / math.log(2) for name in ("low", "high", "bound", "bound_low", "bound_high")}
+        return Bits(self.nats / math.log(2), **ends)
 
     @property
     def correlation(self) -> float:

@@ -50,7 +50,9 @@ class Scorer:
         stack = Stack(of_x, of_y, self.views)
         rows = torch.arange(len(of_x), device=of_x.device)
         scores = [
-            mixture.scores(Candidates(stack, self.network, k).tables(rows, rows[:, None])).squeeze(1)
+            mixture.scores(
+                Candidates(stack, self.network, k).tables(rows, rows[:, None], networks=mixture.networks)
+            ).squeeze(1)
             for k, mixture in enumerate(self.mixtures)
         ]
         return torch.stack(scores).mean(0)

@@ -46,13 +46,18 @@ class Ranks(Marginals):
     def __init__(self, train: Tensor) -> None:
         super().__init__(train)
         self._sorted = train.T.contiguous().sort(dim=1).values
-        self._last: tuple[Tensor, Tensor] = (train, self._counted(train))
+        self._last: tuple[Tensor, Tensor] | None = None
 
     def _places(self, values: Tensor) -> Tensor:
         """(n, d), how many training values lie below and how many not above, added up: 0 to twice their number."""
-        if self._last[0] is not values:  # the same rows are asked for on several scales, one after the other
-            self._last = (values, self._counted(values))
-        return self._last[1]
+        last = self._last  # the same rows are asked for on several scales, one after the other
+        if last is None or last[0] is not values:
+            last = self._last = (values, self._counted(values))
+        return last[1]  # not self._last, which another thread may have set since
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the rows last looked up: they are no part of the map."""
+        return {**vars(self), "_last": None}
 
     def _counted(self, values: Tensor) -> Tensor:
         columns = values.T.contiguous()

@@ -33,11 +33,6 @@ class Candidates:
         with torch.no_grad():
             self._of_x, self._of_y = self._critic.rows(*(side[list(self.kinds)] for side in stack.features(fold)))
 
-    @property
-    def count(self) -> int:
-        """Candidates C."""
-        return 2 + len(self.kinds)
-
     @torch.no_grad()
     def tables(self, x_rows: Tensor, y_rows: Tensor, *, networks: bool = True) -> Tensor:
         """Score pairs.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from infomax.mi.input.sides import row_codes
-from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of
+from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of, unseen
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 
 __all__ = ["Best", "best_estimate"]
@@ -99,19 +99,8 @@ def best_estimate(
     away = _MISSED * added + max(_UNLEARNT * learnt, by_heart / 2) + doubt
     method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
     high = around.high + (away if nats > 0 else 0.0)
-    high = max(high, _unseen(x.shape[1] * y.shape[1], confidence, n))
+    high = max(high, unseen(x.shape[1] * y.shape[1], confidence, n))
     return Best(max(0.0, nats), min(around.low, max(0.0, nats)), high, method, len(alone))
-
-
-def _unseen(pairs: int, confidence: float, rows: int) -> float:
-    r"""Return nats that rows may hide among so many pairs of coordinates, even where nothing is found.
-
-    Under independence, 2 n times what canonical correlations find is about chi-squared with as many degrees of freedom
-    as pairs d, so it varies by :math:`\sqrt{2 d}`; what is hidden is :math:`z \sqrt{2 d} / n`, taken twice because
-    critics are chosen on a part of the rows.
-    """
-    z = float(torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64)))
-    return 2 * (z**2 + z * math.sqrt(2 * pairs)) / rows
 
 
 def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: int) -> Tensor:

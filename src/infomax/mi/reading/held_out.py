@@ -18,8 +18,7 @@ from infomax.mi.networks.stack import Stack
 from infomax.mi.reading.mixing import mix
 from infomax.scores import paired_scores
 
-__all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read"]
-
+__all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read", "unseen"]
 
 _LEARNT_ROWS = 1000  # training rows that are read beside the validation rows
 _LEARNT_BLOCK = 50
@@ -90,9 +89,7 @@ class FoldCritic:
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
-        networks = bool(self.mixture.weights[2:].any())
-        tables = self._candidates.tables(x_rows, y_rows, networks=networks)
-        return self.mixture.scores(tables)
+        return self.mixture.scores(self._candidates.tables(x_rows, y_rows, networks=self.mixture.networks))
 
     def block_scores(self, rows: Tensor) -> Tensor:
         """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
@@ -176,6 +173,24 @@ def interval_of(nats: float, standard_error: float, blocks: int, confidence: flo
         Interval(low=0.0, high=0.0076...)
     """
     probability = torch.tensor(0.5 + confidence / 2, dtype=torch.float64)
-    least = 2 * float(torch.special.ndtri(probability)) ** 2 / rows
+    least = unseen(0, confidence, rows)
     away = float(student_quantile(probability, blocks - 1)) * standard_error
     return Interval(0.0 if nats < least else max(0.0, nats - away), max(nats + away, least))
+
+
+def unseen(pairs: int, confidence: float, rows: int) -> float:
+    r"""Return nats that rows may hide among so many pairs of coordinates, even where nothing is found.
+
+    .. math:: 2 \, \frac{z^2 + z \sqrt{2 d}}{n}
+
+    Under independence, 2 n times what canonical correlations find is about chi-squared with as many degrees of freedom
+    as pairs d, so it varies by :math:`\sqrt{2 d}`; what is hidden is :math:`z \sqrt{2 d} / n`, taken twice because
+    critics are chosen on a part of the rows.
+
+    Args:
+        pairs: d; 0 leaves what :func:`interval_of` says of any critic.
+        confidence: in (0, 1); z is the normal quantile of that interval's upper end.
+        rows: n.
+    """
+    z = float(torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64)))
+    return 2 * (z**2 + z * math.sqrt(2 * pairs)) / rows

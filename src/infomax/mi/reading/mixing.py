@@ -37,6 +37,11 @@ class Mixture(NamedTuple):
     floor: float
     """epsilon."""
 
+    @property
+    def networks(self) -> bool:
+        """Whether any network has a weight; the scores of those that have none need not be asked for."""
+        return bool(self.weights[2:].any())
+
     def scores(self, tables: Tensor) -> Tensor:
         """Scores of pairs from those of the candidates, (C, ...); (...), near the log density ratio."""
         weights = self.weights[: len(tables)].to(tables.dtype)  # candidates of no weight need not be scored
