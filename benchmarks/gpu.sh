@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
         --out) out=$2; shift 2 ;;
         --wheels) wheels=$2; shift 2 ;;
         --dry-run) dry=yes; shift ;;
-        *) sed -n '2,12p' "$0"; exit 2 ;;
+        *) sed -n '2,11p' "$0"; exit 2 ;;
     esac
 done
 mkdir -p "$out"
@@ -74,7 +74,7 @@ if ! has pytest; then
 elif [ -n "$dry" ]; then
     step tests 600 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
 else
-    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda -x --maxfail=20 --durations=10 \
+    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda --maxfail=20 --durations=10 \
         --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
 fi
 

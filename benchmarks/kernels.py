@@ -7,6 +7,7 @@ compiled with the specialisation that its arguments would have: aligned pointers
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import subprocess
@@ -172,8 +173,6 @@ class _Recorder:
 
 def _launches(entry: Entry) -> list[_Launch]:
     """Run a forward and a backward pass on tensors without data."""
-    import importlib
-
     from infomax.ops.dispatch import implementation
     from infomax.ops.problem import Problem
 

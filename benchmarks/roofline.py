@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.harness import RESULTS, table
-from infomax.ops.blockwise.plan import Plan, may_keep
+from infomax.ops.blockwise.plan import Plan, kept_dtype, may_keep
 from infomax.ops.problem import Problem
 from infomax.ops.settings import GPU_SHARE
 
@@ -124,7 +124,7 @@ def _blockwise(examples: int, dim: int, dtype: torch.dtype, *, keep: bool) -> Co
     plan = Plan.of(Problem(query, key, None, None, None, None, "logsumexp", 1.0, None, None, MEMORY // GPU_SHARE))
     scores, blocks = float(examples) * keys, len(plan.rows) * len(plan.blocks(slice(0, keys)))
     passes = 1 if keep else 2
-    kept = 2 if dtype == torch.bfloat16 else 4
+    kept = kept_dtype("logsumexp", dtype).itemsize
     # A pass over the scores: written by a product, read by a kernel, in the L2 cache. Operands of each block's product.
     cached = passes * 8 * scores
     operands = passes * len(plan.rows) * keys * dim * size + passes * blocks * _longest(plan.rows) * dim * size

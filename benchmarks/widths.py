@@ -74,8 +74,7 @@ def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict
     if DEVICE == "cuda":
         candidates["blockwise"] = ours("blockwise")
         candidates["blockwise, 64 MiB"] = ours("blockwise", RECOMPUTE)
-        if examples < LARGE[0][0] or dim <= 512:
-            candidates["streaming"] = ours("triton")
+        candidates["streaming"] = ours("triton")
     failed = {}
     for name in list(candidates):
         try:

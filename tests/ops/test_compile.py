@@ -63,6 +63,24 @@ def test_whole_graph_for_every_batch_size(backend: str) -> None:
     assert seen == [1, 2, 2, 2, 2][: len(seen)]
 
 
+@pytest.mark.skipif(TORCH < (2, 8), reason="an older torch cannot say what a trace does not know")
+def test_rows_that_a_mask_leaves(backend: str) -> None:
+    """Their numbers are not known while tracing; no choice may ask for them."""
+
+    def masked(query: Tensor, key: Tensor, present: Tensor) -> Tensor:
+        rows = present.nonzero().squeeze(1)
+        return pairwise_softplus(query[rows], key[rows]).sum()
+
+    compiled = torch.compile(masked, fullgraph=True, backend="aot_eager")
+    for examples in (8, 6):  # of a batch of one size they would be bounded
+        args = *inputs(examples, 1)[:2], torch.arange(examples) % 3 > 0
+        actual, expected = compiled(*args), masked(*args)
+        torch.testing.assert_close(actual, expected)
+        gradients = [torch.autograd.grad(value, args[:2]) for value in (actual, expected)]
+        torch.testing.assert_close(*gradients)
+    assert graphs() == 2
+
+
 @old_torch
 def test_a_table_too_large_to_keep_is_another_graph() -> None:
     """The count of graphs can rise: it does where the ops take the other way."""
@@ -118,7 +136,7 @@ def test_opcheck(backend: str, reduction: str, keep: bool, clip: float | None, s
     case = make(reduction, (3, 12, 4), clip=clip, soft_clip=soft_clip, dtype=torch.float32)
     query, key = case.query.requires_grad_(), case.key.requires_grad_()
     options = (reduction, case.scale, clip, soft_clip, 2**26)
-    keep = keep and backend == "chunked"
+    keep = keep and backend in ("chunked", "blockwise")
     opcheck(torch.ops.infomax.pairwise.default, (query, key, *case.tensors(), *options, backend, keep))
     value, joint, saved = torch.ops.infomax.pairwise(query, key, *case.tensors(), *options, backend, keep)
     arguments = (

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -342,7 +343,7 @@ def main() -> None:
         if rank == 0:
             results["group", gather] = error_of(lambda gather=gather: build(CASES[0], gather=gather, group=group))
         else:
-            loss = build(CASES[0], gather=gather, group=group)
+            loss = copy.deepcopy(build(CASES[0], gather=gather, group=group))  # a group itself cannot be copied
             found = outcome(loss, share(rank, whole_batch(CASES[0])), CASES[0], gather=gather)
             for name, _ in loss.named_parameters():
                 dist.all_reduce(found[name], group=group)

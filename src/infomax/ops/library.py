@@ -5,13 +5,12 @@ Both ops carry the backend's name as an argument, so that a trace holds the choi
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from infomax._precision import accumulation_dtype, autocasting
+from infomax._precision import accumulation_dtype, without_autocast
 from infomax.ops import dispatch, reference
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
@@ -64,7 +63,7 @@ def _pairwise(
     problem = Problem(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
-    with _without_autocast(query.device.type):
+    with without_autocast(query):  # it has lowered the inputs, and must not lower the sums inside
         return dispatch.implementation(backend).forward(problem, keep)
 
 
@@ -118,7 +117,7 @@ def _pairwise_backward(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
     run = dispatch.implementation(backend).backward
-    with _without_autocast(query.device.type):
+    with without_autocast(query):  # it has lowered the inputs, and must not lower the sums inside
         return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
 
 
@@ -148,13 +147,6 @@ def _pairwise_backward_fake(
     )
 
 
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Keep autocast, which has lowered the inputs, from lowering the sums inside too."""
-    if autocasting(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
-
-
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     value, _, saved = output
     ctx.save_for_backward(*inputs[:6], value, saved)
@@ -170,7 +162,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     if backend == "reference" and torch.is_grad_enabled():
         # Not through the op: these are differentiable operations, so second derivatives exist.
         problem = Problem(*tensors, *options)
-        with _without_autocast(problem.query.device.type):
+        with without_autocast(problem.query):
             grads = reference.backward(problem, grad_value, grad_joint, value, saved, need_query, need_key)
     else:
         grads = pairwise_backward(

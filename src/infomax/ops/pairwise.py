@@ -40,7 +40,7 @@ def pairwise_logsumexp(
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
-        key: ``(K, d)``, of the same dtype.
+        key: ``(K, d)``, of the same dtype; or a map, as in :func:`pairwise_with_joint`.
         query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.
@@ -94,7 +94,7 @@ def pairwise_softplus(
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
-        key: ``(K, d)``, of the same dtype.
+        key: ``(K, d)``, of the same dtype; or a map, as in :func:`pairwise_with_joint`.
         query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.

@@ -12,7 +12,6 @@ __all__ = [
     "check_group",
     "check_groups_left",
     "check_index",
-    "check_integers",
     "check_mask_dtype",
     "check_mask_shape",
     "check_negatives",

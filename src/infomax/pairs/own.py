@@ -30,7 +30,8 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
     """
     check_features(x, y, at_least=1, names=("x", "y"))
     check_floating("negatives", negatives)
-    if negatives.shape[0] != len(y) or negatives.shape[1] == 0 or negatives.shape[2] != x.shape[1]:
+    fits = negatives.ndim == 3 and negatives.shape[0] == len(y) and negatives.shape[2] == x.shape[1]
+    if not fits or negatives.shape[1] == 0:
         raise ValueError(
             f"negatives with three axes must have shape ({len(y)}, M, {x.shape[1]}), M rows of x for each y, got "
             f"{shape_of(negatives)}; rows that all y share have shape (L, {x.shape[1]})"

@@ -176,13 +176,12 @@ def pair_rows(
     return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, own.kept)
 
 
-def pair_map(local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> Rows:
+def pair_map(local: Tensor, global_: Tensor) -> Rows:
     """Check the features and pair them as :func:`pair_rows` does, but leave the map as it lies: no row is copied.
 
     Args:
         local: local features, shape (N, c, \\*spatial).
         global_: global features, shape (N, d) or (N, d, \\*spatial).
-        names: of both sides, for messages.
 
     Returns:
         Rows whose local ones are the map, (N, c, P).
@@ -191,7 +190,7 @@ def pair_map(local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", 
         TypeError: a dtype is not floating.
         ValueError: shapes, batch sizes or devices do not fit, or there are too few examples.
     """
-    check_features(local, global_, None, batch=None, at_least=2, names=names)
+    check_features(local, global_)
     map_, globals_ = local.flatten(2), rows_of(global_)
     (n, q), p = globals_.shape[:2], map_.shape[2]
     example = torch.arange(n, device=local.device).repeat_interleave(p)

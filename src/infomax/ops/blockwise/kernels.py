@@ -10,19 +10,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import absorb_tile, clip_tile, slope_tile
+from infomax.ops.triton.tiles import absorb_tile, admissible_tile, clip_tile, slope_tile
 
 __all__ = ["add_joint_kernel", "read_joint_kernel", "reduce_block_kernel", "weigh_block_kernel"]
-
-
-@triton.jit
-def _admissible(query_group, key_group, rows, keys, row_count, key_count, GROUPED: tl.constexpr):
-    admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
-    if GROUPED:
-        of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
-        of_key = tl.load(key_group + keys, mask=keys < key_count, other=0)
-        admissible = admissible & (of_query[:, None] != of_key[None, :])
-    return admissible
 
 
 @triton.jit
@@ -54,7 +44,7 @@ def reduce_block_kernel(
         keys = start + tl.arange(0, BK)
         present = inside[:, None] & (keys[None, :] < last)
         block = tl.load(scores + _offsets(rows, keys, score_stride), mask=present, other=0.0) * scale
-        admissible = _admissible(query_group, key_group, rows, keys, row_count, last, GROUPED)
+        admissible = admissible_tile(query_group, key_group, rows, keys, row_count, last, GROUPED)
         clipped = clip_tile(block, clip, soft_clip, CLIPPED, SOFT)
         peak, total = absorb_tile(clipped, admissible, peak, total, REDUCTION)
         if KEEP:
@@ -92,7 +82,7 @@ def weigh_block_kernel(
             factor *= tl.exp(tl.minimum(reference - reduced, 1.0))
         weight = block * factor[:, None]
     else:
-        admissible = _admissible(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
+        admissible = admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
         slope = slope_tile(block * scale, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
         weight = slope * grad[:, None]
     tl.store(weights + _offsets(rows, keys, weight_stride), weight.to(weights.dtype.element_ty), mask=present)

@@ -12,10 +12,11 @@ import triton
 from torch import Tensor
 
 from infomax.ops.blockwise.kernels import add_joint_kernel, read_joint_kernel, reduce_block_kernel, weigh_block_kernel
-from infomax.ops.blockwise.plan import KEY_TILE, ROW_TILE, Plan, kept_dtype, kept_size, padded
+from infomax.ops.blockwise.plan import KEY_TILE, ROW_TILE, Plan, kept_dtype, kept_size, padded, slopes_size
 from infomax.ops.blockwise.products import product
 from infomax.ops.lift import LIFT, lift_of
 from infomax.ops.problem import Problem
+from infomax.ops.triton.arguments import bounds_of, flags_of, groups_of, run_starts
 
 __all__ = ["backward", "forward"]
 
@@ -144,8 +145,8 @@ def _reduce(
     reduce_block_kernel[(triton.cdiv(_length(rows), ROW_TILE), plan.parts)](
         scores, *_groups(problem, rows, part), peaks, totals, slopes, references, *scores.shape, length,
         scores.stride(0), peaks.stride(0), 0 if slopes is None else slopes.stride(0),
-        0 if references is None else references.stride(0), problem.scale, problem.clip or 0.0,
-        problem.soft_clip or 0.0, 1.0 if kept is None else kept.lift, **_flags(problem), KEEP=kept is not None,
+        0 if references is None else references.stride(0), problem.scale, *bounds_of(problem),
+        1.0 if kept is None else kept.lift, **_flags(problem), KEEP=kept is not None,
     )  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def _weigh(
     weigh_block_kernel[(triton.cdiv(_length(part), KEY_TILE), triton.cdiv(_length(rows), ROW_TILE))](
         source, *_groups(problem, rows, part), value[rows], grad[rows], references, weights, *source.shape,
         source.stride(0), weights.stride(0), 0 if references is None else references.stride(0), problem.scale,
-        problem.clip or 0.0, problem.soft_clip or 0.0, 1.0 if kept is None else 1.0 / kept.lift, **_flags(problem),
+        *bounds_of(problem), 1.0 if kept is None else 1.0 / kept.lift, **_flags(problem),
         KEPT=kept is not None,
     )  # fmt: skip
 
@@ -183,7 +184,7 @@ class _Kept:
             return None
         rows, keys = problem.query.shape[0], problem.key.shape[0]
         dtype = kept_dtype(problem.reduction, problem.query.dtype)
-        length = (rows * padded(keys) * dtype.itemsize + 3) // 4
+        length = slopes_size(rows, keys, dtype)
         slopes = saved[:length].view(dtype)[: rows * padded(keys)].view(rows, padded(keys))[:, :keys]
         references = saved[length:].view(-1, rows) if problem.reduction == "logsumexp" else None
         return cls(slopes, references, LIFT if dtype == torch.float16 else 1.0)
@@ -210,25 +211,16 @@ def _starts(problem: Problem) -> Tensor | None:
     """Return where the run of joint pairs of each key starts, ``(K + 1,)``."""
     if not problem.joints or problem.joint_key is None:
         return None
-    every = torch.arange(problem.key.shape[0] + 1, device=problem.key.device)
-    return torch.searchsorted(problem.joint_key, every)
+    return run_starts(problem.joint_key, problem.key.shape[0])
 
 
 def _groups(problem: Problem, rows: slice, part: slice) -> tuple[Tensor | None, Tensor | None]:
-    if problem.query_group is None or problem.key_group is None:
-        return None, None
-    return problem.query_group.contiguous()[rows], problem.key_group.contiguous()[part]
+    query_group, key_group = groups_of(problem)
+    return None if query_group is None else query_group[rows], None if key_group is None else key_group[part]
 
 
 def _flags(problem: Problem) -> dict[str, Any]:
-    return {
-        "REDUCTION": problem.reduction,
-        "GROUPED": problem.query_group is not None,
-        "CLIPPED": problem.clip is not None,
-        "SOFT": problem.soft_clip is not None,
-        "BM": ROW_TILE,
-        "BK": KEY_TILE,
-    }
+    return {**flags_of(problem), "BM": ROW_TILE, "BK": KEY_TILE}
 
 
 def _length(part: slice) -> int:

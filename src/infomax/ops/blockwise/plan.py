@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from infomax.ops.problem import Problem
+from infomax.ops.traced import surely
 
-__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_dtype", "kept_size", "may_keep", "obstacle", "padded"]
+__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_dtype", "kept_size", "may_keep", "obstacle", "padded", "slopes_size"]
 
 ROW_TILE, KEY_TILE = 16, 128
 """Scores that a program of the kernels holds at a time."""
@@ -32,22 +33,26 @@ def kept_dtype(reduction: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float16 if bounded and dtype == torch.bfloat16 else dtype
 
 
+def slopes_size(rows: int, keys: int, dtype: torch.dtype) -> int:
+    """Return the float32 elements that hold the slopes."""
+    return (rows * padded(keys) * dtype.itemsize + 3) // 4
+
+
 def kept_size(rows: int, keys: int, reduction: str, dtype: torch.dtype) -> int:
     """Return the float32 elements that hold the slopes and, for a log-sum-exp, a reference per query and tile."""
-    slopes = (rows * padded(keys) * dtype.itemsize + 3) // 4
-    return slopes + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
+    return slopes_size(rows, keys, dtype) + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
 
 
 def may_keep(rows: int, keys: int, reduction: str, dtype: torch.dtype, workspace: int) -> bool:
     """Say whether the slopes fit in half the workspace."""
-    return 8 * kept_size(rows, keys, reduction, dtype) <= workspace
+    return surely(8 * kept_size(rows, keys, reduction, dtype) <= workspace)
 
 
 def obstacle(query: torch.Tensor, workspace: int) -> str | None:
     """Say why the queries do not fit the workspace: a panel of weights holds them all, and so does a wide sum."""
     rows, dim = query.shape
     least = 8 * rows * max(KEY_TILE * query.dtype.itemsize // 2, 4 * dim)
-    if least <= workspace:
+    if not surely(least > workspace):
         return None
     return f"{rows} queries of {dim} features need a workspace of {least} bytes, got {workspace}"
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype
 from infomax.ops.problem import Problem, count_keys
+from infomax.ops.traced import surely
 
 __all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep", "takes_map"]
 
@@ -29,7 +30,7 @@ def may_keep(query: Tensor, key: Tensor, workspace: int) -> bool:
     rows, dim = query.shape
     budget = workspace // accumulation_dtype(query.dtype).itemsize
     share = budget // 16
-    fits = _known(kept_size(rows, count_keys(key)) <= budget // 2)
+    fits = surely(kept_size(rows, count_keys(key)) <= budget // 2)
     return fits and rows * _least(key) <= share and rows * dim <= share and LEAST_KEYS * dim <= share
 
 
@@ -45,16 +46,6 @@ def takes_map(key: Tensor) -> bool:
     """
     wide = key.dtype in (torch.float32, torch.float64)
     return wide and key.device.type == "cpu" and key.is_contiguous() and _ALIGNMENT // 4 <= key.shape[2] <= LEAST_KEYS
-
-
-def _known(condition: bool) -> bool:
-    """False while compiling where the condition depends on what a tensor holds, as the rows that a mask leaves do."""
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental import symbolic_shapes  # here: it loads sympy
-
-        if hasattr(symbolic_shapes, "guard_or_false"):  # from torch 2.8
-            return bool(symbolic_shapes.guard_or_false(condition))
-    return condition
 
 
 @dataclass(frozen=True)

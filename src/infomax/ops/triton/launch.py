@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
+from infomax.ops.triton.arguments import bounds_of, flags_of, groups_of, run_starts
 from infomax.ops.triton.config import Tiles, tiles_for
 from infomax.ops.triton.gradient import grad_key_kernel, grad_query_kernel
 from infomax.ops.triton.reduce import joint_kernel, reduce_kernel
@@ -34,8 +35,8 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         partial = query.new_empty((parts, queries), dtype=torch.float32)
         grid = (triton.cdiv(queries, tiles.rows), parts)
         reduce_kernel[grid](
-            query, key, *_groups(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
-            length, problem.scale, *_bounds(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
+            query, key, *groups_of(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
+            length, problem.scale, *bounds_of(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
             num_warps=tiles.warps, num_stages=tiles.stages,
         )  # fmt: skip
         value = partial.logsumexp(0) if problem.reduction == "logsumexp" else partial.sum(0)
@@ -84,16 +85,16 @@ def backward(
     if need_key:
         joints = _by_key(problem, grad_joint)
         grad_key_kernel[(triton.cdiv(keys, tiles.keys), chunks)](
-            query, key, *_groups(problem), value, weight, grad_key, *joints, *sizes,
-            problem.scale, *_bounds(problem), drop, **common,
+            query, key, *groups_of(problem), value, weight, grad_key, *joints, *sizes,
+            problem.scale, *bounds_of(problem), drop, **common,
         )  # fmt: skip
     if need_query:
         joints = _by_query(problem, grad_joint)
         parts, length = _split(queries, keys, tiles, chunks, problem.workspace // (4 * queries * dim))
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
         grad_query_kernel[(triton.cdiv(queries, tiles.rows), chunks, parts)](
-            query, key, *_groups(problem), value, weight, partial, *joints, *sizes, length,
-            problem.scale, *_bounds(problem), drop, **common,
+            query, key, *groups_of(problem), value, weight, partial, *joints, *sizes, length,
+            problem.scale, *bounds_of(problem), drop, **common,
         )  # fmt: skip
         grad_query = partial.sum(0).to(query.dtype)
     return grad_query, grad_key
@@ -111,8 +112,7 @@ def _by_key(problem: Problem, grad_joint: Tensor | None) -> tuple[Tensor | None,
     """Return the pairs' queries, their gradients, and where the run of each key starts."""
     if grad_joint is None or problem.joint_key is None:
         return None, None, None
-    every = torch.arange(problem.key.shape[0] + 1, device=grad_joint.device)
-    return problem.joint_query, grad_joint.contiguous(), torch.searchsorted(problem.joint_key, every)
+    return problem.joint_query, grad_joint.contiguous(), run_starts(problem.joint_key, problem.key.shape[0])
 
 
 def _by_query(problem: Problem, grad_joint: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -120,28 +120,11 @@ def _by_query(problem: Problem, grad_joint: Tensor | None) -> tuple[Tensor | Non
     if grad_joint is None or problem.joint_query is None or problem.joint_key is None:
         return None, None, None
     ordered, order = problem.joint_query.sort(stable=True)
-    every = torch.arange(problem.query.shape[0] + 1, device=grad_joint.device)
-    return problem.joint_key[order], grad_joint[order], torch.searchsorted(ordered, every)
-
-
-def _groups(problem: Problem) -> tuple[Tensor | None, Tensor | None]:
-    if problem.query_group is None or problem.key_group is None:
-        return None, None
-    return problem.query_group.contiguous(), problem.key_group.contiguous()
-
-
-def _bounds(problem: Problem) -> tuple[float, float]:
-    return problem.clip or 0.0, problem.soft_clip or 0.0
+    return problem.joint_key[order], grad_joint[order], run_starts(ordered, problem.query.shape[0])
 
 
 def _flags(problem: Problem) -> dict[str, Any]:
-    return {
-        "REDUCTION": problem.reduction,
-        "GROUPED": problem.query_group is not None,
-        "CLIPPED": problem.clip is not None,
-        "SOFT": problem.soft_clip is not None,
-        "PRECISION": _precision(problem.query),
-    }
+    return {**flags_of(problem), "PRECISION": _precision(problem.query)}
 
 
 def _precision(query: Tensor) -> str:

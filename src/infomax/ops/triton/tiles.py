@@ -7,7 +7,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["absorb_tile", "clip_tile", "load_rows", "log1p", "product", "score_tile", "slope_tile", "tanh"]
+__all__ = [
+    "absorb_tile",
+    "admissible_tile",
+    "clip_tile",
+    "load_rows",
+    "log1p",
+    "product",
+    "score_tile",
+    "slope_tile",
+    "tanh",
+]
 
 
 @triton.jit
@@ -46,6 +56,17 @@ def log1p(z):
 
 
 @triton.jit
+def admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED: tl.constexpr):
+    """Say which pairs of a tile are within bounds and of different groups."""
+    admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
+    if GROUPED:
+        of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
+        of_key = tl.load(key_group + keys, mask=keys < key_count, other=0)
+        admissible = admissible & (of_query[:, None] != of_key[None, :])
+    return admissible
+
+
+@triton.jit
 def score_tile(
     query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
     query_stride, query_step, key_stride, key_step, scale,
@@ -58,12 +79,7 @@ def score_tile(
         left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
         right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
         scores = product(left, tl.trans(right), scores, PRECISION)
-    admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
-    if GROUPED:
-        of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
-        of_key = tl.load(key_group + keys, mask=keys < key_count, other=0)
-        admissible = admissible & (of_query[:, None] != of_key[None, :])
-    return scores * scale, admissible
+    return scores * scale, admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
 
 
 @triton.jit
