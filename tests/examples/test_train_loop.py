@@ -47,6 +47,7 @@ def folder_of_images(path, classes, per_class=20):
     return path
 
 
+@pytest.mark.slow
 def test_smoke_as_a_user_calls_it(tmp_path):
     shutil.copy(SCRIPT, tmp_path)  # pasted elsewhere
     done = subprocess.run(
