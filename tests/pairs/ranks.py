@@ -20,7 +20,17 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
-from infomax import NWJ, DIMLoss, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised, ops
+from infomax import (
+    NWJ,
+    DIMLoss,
+    FDivergence,
+    GlobalDIMLoss,
+    InfoMaxLoss,
+    LocalDIMLoss,
+    PriorMatchingLoss,
+    ScoreRegularised,
+    ops,
+)
 from infomax.losses.base import InformationLoss
 from infomax.ops import use_backend
 from infomax.pairs.processes import Processes
@@ -402,6 +412,34 @@ def sharded(rank: int, whole_batch_: dict[str, Tensor], case: Case, gather: bool
     return outcome(loss, share(rank, whole_batch_), case, gather=gather)
 
 
+def own_discriminator() -> dict[str, Any]:
+    """The prior term with a discriminator of one's own under FSDP2: sharded by itself, and as a part of the term."""
+
+    def build_prior() -> PriorMatchingLoss:
+        torch.manual_seed(0)
+        prior = PriorMatchingLoss(D)
+        prior.discriminator = nn.Sequential(nn.Linear(D, 4), nn.Tanh(), nn.Linear(4, 1))
+        return prior
+
+    y = torch.randn(8, D, generator=torch.Generator().manual_seed(2))
+    found: dict[str, Any] = {}
+    mesh = init_device_mesh("cpu", (len(SHARES),))
+    for name in ("plain", "as a part", "by itself"):
+        prior = build_prior()
+        if name == "by itself":
+            fully_shard(prior.discriminator, mesh=mesh)
+        if name != "plain":
+            fully_shard(prior, mesh=mesh)
+
+        def step(prior: nn.Module = prior) -> None:
+            prior(y, generator=torch.Generator().manual_seed(3)).backward()
+
+        found[name] = error_of(step)
+        if name != "by itself":
+            found[name] = [whole(parameter.grad) for parameter in prior.parameters()]
+    return found
+
+
 def main() -> None:
     rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
@@ -461,6 +499,7 @@ def main() -> None:
     if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
         results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local
     results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None, Processes()))
+    results["own discriminator"] = own_discriminator()
     results["second derivative"] = second_derivative(rank)
     torch.save(results, out)
     dist.barrier()

@@ -109,6 +109,12 @@ def test_three_processes_are_one(tmp_path: Path) -> None:
             "ValueError: group must hold at least two groups among the rows of all processes, got only"
         )
         assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")
+        own = found["own discriminator"]
+        assert own["by itself"].startswith(
+            "NotImplementedError: discriminator must not be sharded by itself where it is"
+        )
+        for sharded, plain in zip(own["as a part"], own["plain"], strict=True):
+            assert torch.allclose(sharded, plain, rtol=1e-5, atol=1e-8)
         second = found["second derivative"]
         # Each process's loss is that of all, so its gradients are summed three times, and squared.
         assert torch.allclose(second["gathered"], 9 * second["expected"], rtol=1e-9)
