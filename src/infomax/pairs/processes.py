@@ -16,6 +16,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infomax.pairs.guard import Guard
+
 __all__ = ["Processes"]
 
 
@@ -39,8 +41,10 @@ class _AllGather(torch.autograd.Function):
     """Rows of all processes, in the order of ranks; backward sums each one's gradients over the processes."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> Tensor:
-        ctx.sizes, ctx.group = sizes, group
+    def forward(
+        ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None, guard: Guard | None
+    ) -> Tensor:
+        ctx.sizes, ctx.group, ctx.guard = sizes, group, guard
         longest = max(sizes)
         padded = rows.new_zeros(longest, *rows.shape[1:])
         padded[: rows.shape[0]] = rows
@@ -49,9 +53,34 @@ class _AllGather(torch.autograd.Function):
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        total: Tensor = _Sum.apply(grad, ctx.group)
-        return torch.split(total, ctx.sizes)[dist.get_rank(ctx.group)], None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        guard: Guard | None = ctx.guard
+        rank = dist.get_rank(ctx.group)
+        if guard is None:
+            total: Tensor = _Sum.apply(grad, ctx.group)
+        else:  # who has failed comes with the gradients: a number for each process
+            ours = grad.new_zeros(len(ctx.sizes))
+            ours[rank] = float(guard.error is not None)
+            flat: Tensor = _Sum.apply(torch.cat([grad.flatten(), ours]), ctx.group)
+            guard.tell(flat[grad.numel() :].detach().nonzero().flatten().tolist(), rank)
+            total = flat[: grad.numel()].view_as(grad)
+        return torch.split(total, ctx.sizes)[rank], None, None, None
+
+
+class _Told(torch.autograd.Function):
+    """Tensors as they are; in the backward pass all raise where one process has failed."""
+
+    @staticmethod
+    def forward(ctx: Any, processes: Processes, guard: Guard, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.processes, ctx.guard = processes, guard
+        return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        guard: Guard = ctx.guard
+        everybody = ctx.processes.numbers([guard.error is not None], grads[0].device)
+        guard.tell([rank for rank, (failed,) in enumerate(everybody) if failed], ctx.processes.rank)
+        return None, None, *grads
 
 
 class Processes:
@@ -92,15 +121,25 @@ class Processes:
         """How many there are."""
         return dist.get_world_size(self.group)
 
-    def gather_rows(self, rows: Tensor, sizes: list[int]) -> Tensor:
+    def gather_rows(self, rows: Tensor, sizes: list[int], guard: Guard | None = None) -> Tensor:
         """Concatenate the rows of all processes in the order of ranks; differentiable.
 
         Args:
             rows: (n, \\*rest), the same rest everywhere.
             sizes: how many rows each process has.
+            guard: of what is computed from the rows. Where it holds an error back, all raise in the backward pass.
         """
-        gathered: Tensor = _AllGather.apply(rows, sizes, self.group)
+        gathered: Tensor = _AllGather.apply(rows, sizes, self.group, guard)
         return gathered
+
+    def told(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
+        """Return the tensors. In the backward pass all processes raise where the guard of one holds an error back.
+
+        Args:
+            tensors: of which at least one has a gradient, on all processes or on none.
+            guard: of what is computed from them.
+        """
+        return list(_Told.apply(self, guard, *tensors))
 
     def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
         """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.
