@@ -146,8 +146,8 @@ def _notice(name: str) -> str:
         return ".. note::\n\n   The output and the figure below come from a full run of this file.\n"
     if mode == "smoke":
         return (
-            ".. warning::\n\n   The output and the figure below come from ``--smoke``, a few steps on little data: they "
-            "show that the file\n   runs, not what it learns. The numbers in the text come from full runs; "
+            ".. warning::\n\n   The output and the figure below come from ``--smoke``, a few steps on little data: "
+            "they show that the file\n   runs, not what it learns. The numbers in the text come from full runs; "
             "``make gallery`` runs every example\n   in full.\n"
         )
     why = missing(name)
