@@ -102,7 +102,7 @@ def train(gamma: float) -> Run:
     return run._replace(y=u)
 
 
-PLAIN, MATCHED = train(0.0), train(0.1)
+PLAIN, MATCHED = train(0.0), train(1.0)
 PIXELS = probe(IMAGES.flatten(1))
 
 
@@ -135,6 +135,7 @@ def learning(figure: Figure, palette: Palette) -> None:
     for value, text in ((PIXELS, "raw pixels"), (PLAIN.accuracy[0], "untrained")):
         below.axhline(value, color=palette.quiet, lw=1, ls="--")
         below.text(STEPS, value - 0.4, f"{text}, {value:.0f} %", ha="right", va="top", color=palette.quiet)
+    below.set_ylim(min(PLAIN.accuracy) - 5, None)
     below.set(ylabel="test accuracy, %", xlabel="training step", title=f"linear classifier on y, {LABELS} labels")
 
 

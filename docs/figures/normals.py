@@ -61,9 +61,9 @@ def table(figure: Figure, palette: Palette) -> None:
     shown = ax.imshow(scores, cmap=palette.low_to_high, vmin=-20, vmax=5)
     for i in range(8):
         for j in range(8):
-            strong = bool(scores[i, j] > -9)  # the dark end of the light page's colours, the light end of the dark one's
+            strong = bool(scores[i, j] > -9)  # dark cells of the light page, light cells of the dark one
             colour = "white" if strong == (palette is LIGHT) else "black"
-            ax.text(j, i, f"{scores[i, j]:.0f}", ha="center", va="center", fontsize=10, color=colour)
+            ax.text(j, i, f"{round(float(scores[i, j]))}", ha="center", va="center", fontsize=10, color=colour)
         ax.add_patch(Rectangle((i - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=palette.joint, lw=2.5))
     bare(ax)
     ax.set(xlabel="y of row 1 to 8", ylabel="x of row 1 to 8")
@@ -97,7 +97,7 @@ def ceiling(figure: Figure, palette: Palette) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(SIZES, [str(size) for size in SIZES])
     ax.set(xlabel="rows in a batch", ylabel="mean estimate, nats", ylim=(0, 5.9))
-    ax.legend(title="truth (dotted)", loc="upper left")
+    ax.legend(title="truth (dotted)", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
 
 def train() -> tuple[list[int], list[float]]:
@@ -139,5 +139,5 @@ def critic(figure: Figure, palette: Palette) -> None:
 if __name__ == "__main__":
     save("normals-pairs", pairs, 2.9)
     save("normals-table", table, 3.9)
-    save("normals-ceiling", ceiling, 3.3)
+    save("normals-ceiling", ceiling, 3.7)
     save("normals-critic", critic, 2.8)

@@ -35,7 +35,7 @@ LIGHT = Palette(
     "#ffffff", "#1f2933", "#5f6c78", "#eef2f6", "#c8324b", "#b8c4ce", ("#2e86ab", "#e69528", "#4c9f70"), "Blues"
 )
 DARK = Palette(
-    "#131416", "#e4e7ea", "#a3adb7", "#24292e", "#ff6b81", "#4a545e", ("#5bb3d8", "#f2b257", "#74c798"), "magma"
+    "#131416", "#e4e7ea", "#a3adb7", "#24292e", "#ff6b81", "#4a545e", ("#5bb3d8", "#f2b257", "#74c798"), "cividis"
 )
 
 
