@@ -7,6 +7,7 @@ VENV ?= .venv
 WHEEL_VENV ?= .venv-wheel
 WORKERS ?= auto
 PYTEST_ARGS ?=
+GALLERY ?= no
 
 bin := $(VENV)/bin
 ready := $(VENV)/.installed
@@ -14,7 +15,7 @@ wheel_ready := $(WHEEL_VENV)/.installed
 pip := -m pip --disable-pip-version-check --no-input install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs wheel oldest newest release bench format clean
+.PHONY: help demo test check lint types docs gallery wheel oldest newest release bench format clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -35,9 +36,13 @@ lint: $(ready)  ## formatting and lint
 types: $(ready)  ## mypy --strict on src
 	$(bin)/mypy
 
-docs: $(ready)  ## the site, in docs/_build/html; warnings are errors
-	$(bin)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+docs: $(ready)  ## the site, in docs/_build/html; warnings are errors; GALLERY=smoke takes a few steps of each example
+	$(bin)/python -m sphinx -W -n --keep-going -q -b html -D gallery_run=$(GALLERY) docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+gallery: $(ready)  ## the site with every example run in full (20 minutes on 2 cores)
+	rm -rf docs/gallery
+	$(MAKE) docs GALLERY=full
 
 wheel: $(ready) $(wheel_ready)  ## build the wheel and run the README with nothing else installed
 	rm -rf dist
@@ -76,7 +81,7 @@ format: $(ready)  ## put the code in the one format, with the safe lint fixes
 	$(bin)/ruff check --fix .
 
 clean:  ## remove what the other targets made, environments included
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(WHEEL_VENV) dist build docs/_build .coverage htmlcov
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(WHEEL_VENV) dist build docs/_build docs/gallery .coverage htmlcov
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
+
+sys.path.append(str(Path(__file__).parent))  # of gallery_conf.py
 
 project = "infomax"
 author = "The infomax authors"
@@ -22,6 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "gallery_conf",  # the examples, by sphinx-gallery
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
 exclude_patterns = ["results", "figures", "_build"]
