@@ -22,19 +22,21 @@ __all__ = ["Processes"]
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes, on each of them; backward likewise."""
+    """The sum over processes, on each of them, of some tensors, flat and one after the other; backward likewise."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-        ctx.group = group
-        values = values.clone(memory_format=torch.contiguous_format)  # it may serve elsewhere in the graph as it is
-        dist.all_reduce(values, group=group)
-        return values
+    def forward(ctx: Any, group: dist.ProcessGroup | None, *parts: Tensor) -> Tensor:
+        ctx.group, ctx.shapes = group, [part.shape for part in parts]
+        flat = torch.cat(
+            [part.flatten() for part in parts]
+        )  # a copy: they may serve elsewhere in the graph as they are
+        dist.all_reduce(flat, group=group)
+        return flat
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        total: Tensor = _Sum.apply(grad, ctx.group)
-        return total, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        pieces = torch.split(_Sum.apply(ctx.group, grad), [shape.numel() for shape in ctx.shapes])
+        return None, *(piece.view(shape) for piece, shape in zip(pieces, ctx.shapes, strict=True))
 
 
 class _AllGather(torch.autograd.Function):
@@ -56,15 +58,14 @@ class _AllGather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         guard: Guard | None = ctx.guard
         rank = dist.get_rank(ctx.group)
-        if guard is None:
-            total: Tensor = _Sum.apply(grad, ctx.group)
-        else:  # who has failed comes with the gradients: a number for each process
-            ours = grad.new_zeros(len(ctx.sizes))
-            ours[rank] = float(guard.error is not None)
-            flat: Tensor = _Sum.apply(torch.cat([grad.flatten(), ours]), ctx.group)
-            guard.tell(flat[grad.numel() :].detach().nonzero().flatten().tolist(), rank)
-            total = flat[: grad.numel()].view_as(grad)
-        return torch.split(total, ctx.sizes)[rank], None, None, None
+        failed = grad.new_zeros(0 if guard is None else len(ctx.sizes))  # with the gradients, a number for each process
+        if guard is not None and guard.error is not None:
+            failed[rank] = 1
+        total: Tensor = _Sum.apply(ctx.group, grad, failed)
+        if guard is not None:
+            guard.tell(total[grad.numel() :].detach().nonzero().flatten().tolist(), rank)
+        rows = total[: grad.numel()].view_as(grad)
+        return torch.split(rows, ctx.sizes)[rank], None, None, None
 
 
 class _Told(torch.autograd.Function):
