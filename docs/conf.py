@@ -49,7 +49,8 @@ napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|nn|dist|np|numpy|sklearn|collections|pathlib|contextlib|os|typing|PIL)(\..*)?"),
-    (r"py:.*", r"(ArrayLike|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
+    (r"py:.*", r"(infomax\.scores\.ring\.Groups|infomax\.pairs\.guard\.Guard|Guard)"),
+    (r"py:.*", r"(ArrayLike|Groups|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
     (r"py:.*", r"(Tensor|Module|Generator|Callable|Iterable|Iterator|Sequence|Mapping|Path|optional)"),
 ]
 

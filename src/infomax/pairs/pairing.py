@@ -28,6 +28,7 @@ class Pairing:
         query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
         marginal_rows: local rows that serve as marginals; all when None.
         groups: how many groups there are at most; ``examples`` when None.
+        names: integers that other processes know the first groups by; None where a group is an example.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Pairing:
         query_group: Tensor | None = None,
         marginal_rows: Tensor | None = None,
         groups: int | None = None,
+        names: Tensor | None = None,
     ) -> None:
         self.examples = examples
         self.globals_ = globals_
@@ -55,6 +57,7 @@ class Pairing:
         self.query_group = query_group
         self.marginal_rows = marginal_rows
         self.groups = examples if groups is None else groups
+        self.names = names
 
     @property
     def joint_keys(self) -> int:
