@@ -28,6 +28,13 @@ class Pairing:
         query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
         marginal_rows: local rows that serve as marginals; all when None.
         groups: how many groups there are at most; ``examples`` when None.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import Pairing
+        >>> pairing = Pairing(2, 1, torch.tensor([0, 0, 1]))  # two examples, with two locations and with one
+        >>> pairing.joint_query, pairing.joint_key, pairing.marginal_count()
+        (tensor([0, 0, 1]), tensor([0, 1, 2]), tensor([1., 2.]))
     """
 
     def __init__(
