@@ -11,6 +11,7 @@ from benchmarks import (
     graphs,
     imports,
     kernels,
+    large_batch,
     mi,
     pairwise,
     peers,
@@ -41,6 +42,7 @@ WITH_OPTIONS = {
     "trained": trained,
     "graphs": graphs,
     "kernels": kernels,
+    "large-batch": large_batch,
     "processes": processes,
 }
 

@@ -29,7 +29,7 @@ extensions = [
     "reference_conf",  # signatures that read
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
-exclude_patterns = ["results", "_build"]
+exclude_patterns = ["results", "figures", "_build"]
 default_role = "literal"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -50,7 +50,8 @@ napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|nn|dist|np|numpy|sklearn|collections|pathlib|contextlib|os|typing|PIL)(\..*)?"),
-    (r"py:.*", r"(ArrayLike|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
+    (r"py:.*", r"(infomax\.scores\.ring\.Groups|infomax\.pairs\.guard\.Guard|Guard)"),
+    (r"py:.*", r"(ArrayLike|Groups|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
     (r"py:.*", r"(Tensor|Module|Generator|Callable|Iterable|Iterator|Sequence|Mapping|Path|optional)"),
 ]
 
@@ -58,8 +59,23 @@ html_theme = "furo"
 html_title = f"infomax {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def _show_for_both_themes(app: Sphinx, document: nodes.document) -> None:
+    """Show ``NAME-dark.png`` in the place of ``NAME.png`` on dark pages, where there is one (``docs/figures/theme.py``)."""
+    folder = Path(app.env.doc2path(app.env.docname)).parent
+    for image in list(document.findall(nodes.image)):
+        path = Path(image["uri"])
+        twin = path.with_name(f"{path.stem}-dark{path.suffix}")
+        if (folder / twin).exists():
+            dark = image.deepcopy()
+            dark["uri"] = twin.as_posix()
+            image["classes"].append("only-light")
+            dark["classes"].append("only-dark")
+            image.parent.insert(image.parent.index(image) + 1, dark)
 
 
 def _plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -95,6 +111,7 @@ def _find_by_last_name(
 
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
+    app.connect("doctree-read", _show_for_both_themes, priority=400)  # before the images are collected
     app.connect("autodoc-process-docstring", _plain_text, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", _no_inherited_signature)
     app.connect("missing-reference", _find_by_last_name)

@@ -58,6 +58,7 @@ def test_recall_and_canonical_correlations(example) -> None:
     assert found > max(50, script.recall(left, right) + 30), "what is shared is linear here"
 
 
+@pytest.mark.slow
 def test_lightning_module(example, tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("lightning")
     script = example("lightning_module")

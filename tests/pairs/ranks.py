@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,17 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
-from infomax import NWJ, DIMLoss, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax import (
+    NWJ,
+    DIMLoss,
+    FDivergence,
+    GlobalDIMLoss,
+    InfoMaxLoss,
+    LocalDIMLoss,
+    PriorMatchingLoss,
+    ScoreRegularised,
+    ops,
+)
 from infomax.losses.base import InformationLoss
 from infomax.ops import use_backend
 from infomax.pairs.processes import Processes
@@ -59,6 +70,16 @@ CASES = [
     Case("ragged", "dot", 2, masked=False),
     Case("given negatives", "dot", 1, masked=False),
     Case("given negatives alone", "bilinear", 1, masked=True),
+    # Groups that processes share; one of them holds examples of one group alone.
+    Case("groups", "dot", 1, masked=False),
+    Case("groups", "bilinear", 2, masked=True),
+    Case("groups", "concat", 1, masked=False),
+    Case("groups, chi2", "cosine", 1, masked=False),
+    Case("groups, ragged", "dot", 1, masked=False),
+    Case("groups, two views, same side", "cosine", 1, masked=False),
+    Case("groups, given negatives", "dot", 1, masked=False),
+    Case("groups, given negatives with groups", "bilinear", 1, masked=True),
+    Case("groups, given negatives with groups, alone", "concat", 1, masked=False),
     Case("global", "dot", 1, masked=False),
     Case("global", "dot", 1, masked=True),
 ]
@@ -95,10 +116,12 @@ def build(case: Case, *, gather: bool | str = True, group: Any = None) -> Inform
         options["units"] = 4
     if case.estimator == "global":
         return GlobalDIMLoss(C, D, (4,), **options)
-    if case.estimator.startswith("two views"):
+    if "two views" in case.estimator:
         return InfoMaxLoss(D, D, same_side="same" in case.estimator, **options)
-    if case.estimator == "ragged" or case.estimator.startswith("given"):
+    if "ragged" in case.estimator or "given" in case.estimator:
         return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
+    if case.estimator.startswith("groups"):
+        return LocalDIMLoss(C, D, estimator="chi2" if "chi2" in case.estimator else "infonce", **options)
     # Bent, and then cut off.
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
     particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # by its name the latter is refused
@@ -117,10 +140,14 @@ def whole_batch(case: Case) -> dict[str, Tensor]:
     mask[3] = False  # and one example is absent
     if case.masked:
         given["mask"] = mask
-    if case.estimator.startswith("given"):
+    if "given" in case.estimator:
         given["negatives"] = torch.randn(n, C, generator=generator, dtype=torch.float64)
-    if case.estimator.startswith("two views"):
+    if "two views" in case.estimator:
         given = {"local": local.flatten(1)[:, :D], "global_": global_[:, :, 0]}
+    if case.estimator.startswith("groups"):
+        given["group"] = torch.tensor([7, -3, -3, 2, 7])
+        if "with groups" in case.estimator:
+            given["group of negatives"] = torch.tensor([2, 7, -3, 50, -3])
     return given
 
 
@@ -131,7 +158,9 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bo
     if inner.estimator.fits_density:  # refuses globals that learn
         leaves["global_"].requires_grad_(False)
     used = dict(leaves)
-    if case.estimator == "ragged":  # one to four rows per example, the last first
+    if "group of negatives" in used:
+        used["group"] = torch.cat([used["group"], used.pop("group of negatives")])
+    if "ragged" in case.estimator:  # one to four rows per example, the last first
         n = len(used["local"])
         rows = used["local"].transpose(1, 2).reshape(-1, C)
         batch = torch.arange(n).repeat_interleave(4)
@@ -284,6 +313,71 @@ class Faulty(nn.Module):
         return -(local - self.embed(global_)).square().sum(1)
 
 
+class FaultyBackward(torch.autograd.Function):
+    """Its argument, without a backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        raise RuntimeError("out of memory, say")
+
+
+class FaultyLater(Faulty):
+    """Scores aligned rows, and fails on one rank in the backward pass."""
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        scores = -(local - self.embed(global_)).square().sum(1)
+        return FaultyBackward.apply(scores) if self.rank == 1 else scores
+
+
+def scores_that_fail(rank: int) -> dict[str, Any]:
+    """An error in the pairwise ops on one rank, or in the backward pass of scores, on the first or the second call."""
+    found: dict[str, Any] = {}
+    features = torch.randn(3, C, 4, requires_grad=True), torch.randn(3, D, requires_grad=True)
+    original = ops.pairwise_with_joint
+
+    def step(loss: nn.Module) -> None:
+        loss(*features).backward()
+
+    for gather in (True, "ring"):
+        own = LocalDIMLoss(C, D, critic=FaultyLater(rank), gather=gather)
+        found[f"own, {gather}, backward"] = error_of(lambda own=own: step(own))
+        loss = LocalDIMLoss(C, D, units=4, gather=gather)
+        for place in ("forward", "backward"):
+            for good_calls in range(2 if gather == "ring" else 1):
+                calls = iter(range(100))
+
+                def fail(*given: Any, options: Any = (place, good_calls, calls), **more: Any) -> Any:
+                    where, good, made = options
+                    if next(made) < good:
+                        return original(*given, **more)
+                    if where == "forward":
+                        raise RuntimeError("out of memory, say")
+                    marginal, joint = original(*given, **more)
+                    return FaultyBackward.apply(marginal), joint
+
+                if rank == 1:
+                    ops.pairwise_with_joint = fail
+                found[f"dot, {gather}, {place}, {good_calls}"] = error_of(lambda loss=loss: step(loss))
+                ops.pairwise_with_joint = original
+                step(loss)  # and the processes are in step
+    return found
+
+
+def later_than_scores(rank: int) -> tuple[str, float]:
+    """A backward pass that fails on one rank behind the scores, in a projection: the timeout ends the others' wait."""
+    group = dist.new_group(list(range(len(SHARES))), timeout=timedelta(seconds=3))
+    loss = LocalDIMLoss(C, D, units=4, gather=True, process_group=group)
+    if rank == 1:
+        loss.critic.local_projection.output.register_forward_hook(lambda _, given, rows: FaultyBackward.apply(rows))
+    value = loss(torch.randn(3, C, 4), torch.randn(3, D))
+    start = time.perf_counter()
+    return error_of(value.backward), time.perf_counter() - start
+
+
 def critics_that_fail(rank: int) -> dict[str, Any]:
     """A critic that fails on one rank, before, between and after the exchanges that it makes itself."""
     found: dict[str, Any] = {}
@@ -316,6 +410,34 @@ def sharded(rank: int, whole_batch_: dict[str, Tensor], case: Case, gather: bool
     fully_shard(loss, mesh=init_device_mesh("cpu", (len(SHARES),)), reshard_after_forward=True)
     register_fsdp_forward_method(loss, "mutual_information")
     return outcome(loss, share(rank, whole_batch_), case, gather=gather)
+
+
+def own_discriminator() -> dict[str, Any]:
+    """The prior term with a discriminator of one's own under FSDP2: sharded by itself, and as a part of the term."""
+
+    def build_prior() -> PriorMatchingLoss:
+        torch.manual_seed(0)
+        prior = PriorMatchingLoss(D)
+        prior.discriminator = nn.Sequential(nn.Linear(D, 4), nn.Tanh(), nn.Linear(4, 1))
+        return prior
+
+    y = torch.randn(8, D, generator=torch.Generator().manual_seed(2))
+    found: dict[str, Any] = {}
+    mesh = init_device_mesh("cpu", (len(SHARES),))
+    for name in ("plain", "as a part", "by itself"):
+        prior = build_prior()
+        if name == "by itself":
+            fully_shard(prior.discriminator, mesh=mesh)
+        if name != "plain":
+            fully_shard(prior, mesh=mesh)
+
+        def step(prior: nn.Module = prior) -> None:
+            prior(y, generator=torch.Generator().manual_seed(3)).backward()
+
+        found[name] = error_of(step)
+        if name != "by itself":
+            found[name] = [whole(parameter.grad) for parameter in prior.parameters()]
+    return found
 
 
 def main() -> None:
@@ -351,7 +473,8 @@ def main() -> None:
             results["group", gather] = found
 
     results["large batch"] = large_batch(rank)
-    results["failing"] = critics_that_fail(rank)
+    results["failing"] = critics_that_fail(rank) | scores_that_fail(rank)
+    results["late"] = later_than_scores(rank)
     rows = torch.full((SHARES[rank], 2), float(rank))
     results["rows"] = Processes().gather_rows(rows, list(SHARES))
     results["aliased"] = aliased_gradient()
@@ -365,6 +488,7 @@ def main() -> None:
     results["wrong on one rank"] = error_of(lambda: bilinear(good[0][:, : C - (rank == 1)], good[1]))
     results["one in all"] = error_of(lambda: bilinear(*(part[: int(rank == 0)] for part in good)))
     results["group on one rank"] = error_of(lambda: bilinear(*good, group=torch.tensor([0, 1]) if rank == 0 else None))
+    results["one group in all"] = error_of(lambda: bilinear(*good, group=torch.tensor([4, 4])))
     untouched = LocalDIMLoss(C, D, units=4, gather=True)
     results["wrong on all"] = error_of(lambda: untouched(good[0][:, 1:], good[1]))
     results["statistics"] = dict(untouched.named_buffers())
@@ -375,6 +499,7 @@ def main() -> None:
     if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
         results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local
     results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None, Processes()))
+    results["own discriminator"] = own_discriminator()
     results["second derivative"] = second_derivative(rank)
     torch.save(results, out)
     dist.barrier()

@@ -102,13 +102,23 @@ def test_three_processes_are_one(tmp_path: Path) -> None:
             assert all(torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14) for gradient in gradients)
         for gathered, alone in found["none on a rank"]:
             assert torch.allclose(gathered, alone, rtol=1e-5)
+        assert found["group on one rank"] == (
+            "ValueError: group must be given on every process or on none, got none on rank 1, 2"
+        )
+        assert found["one group in all"].startswith(
+            "ValueError: group must hold at least two groups among the rows of all processes, got only"
+        )
         assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")
+        own = found["own discriminator"]
+        assert own["by itself"].startswith(
+            "NotImplementedError: discriminator must not be sharded by itself where it is"
+        )
+        for sharded, plain in zip(own["as a part"], own["plain"], strict=True):
+            assert torch.allclose(sharded, plain, rtol=1e-5, atol=1e-8)
         second = found["second derivative"]
         # Each process's loss is that of all, so its gradients are summed three times, and squared.
         assert torch.allclose(second["gathered"], 9 * second["expected"], rtol=1e-9)
         assert second["ring"].startswith("RuntimeError: gather='ring' has no second derivative")
-    assert results[0]["group on one rank"].startswith("ValueError: group must be None with gather=True")
-    assert "rank 0 raised an error" in results[1]["group on one rank"]
     assert results[0]["measured alone"].isfinite()
     check_errors_reach_all(results)
 
@@ -130,6 +140,12 @@ def check_errors_reach_all(results: list[dict[Any, Any]]) -> None:
                 assert message == "RuntimeError: out of memory, say", key
             else:
                 assert "rank 1 raised an error" in message, key
+        late, seconds = found["late"]
+        if rank == 1:
+            assert late == "RuntimeError: out of memory, say"
+        else:
+            assert "imed out" in late, "in an encoder's backward pass, the timeout of the process group ends the wait"
+            assert seconds < 30
 
 
 def test_without_a_process_group_it_changes_nothing() -> None:

@@ -60,6 +60,7 @@ class BiGAN(nn.Module):
         codes = torch.cat([codes, noise])
         encoded, generated = self.discriminator(images.detach(), codes.detach()).float().chunk(2)
         judge = softplus(-encoded).mean() + softplus(generated).mean()
+        # Shard BiGAN as a whole under FSDP2: hooks of a discriminator sharded itself would bring its weights back in.
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         encoded, generated = torch.func.functional_call(self.discriminator, frozen, (images, codes)).float().chunk(2)
         adversary = softplus(encoded).mean() + softplus(-generated).mean()

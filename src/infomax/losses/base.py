@@ -201,7 +201,7 @@ class InformationLoss(nn.Module, ABC):
         error, pairing = None, None
         processes.begin()
         try:
-            rows = self._share(local, global_, **given)
+            rows = self.pair(local, global_, **given, at_least=0)  # this process may have none
             directions = self.directions(rows)
             pairing = directions[0].pairing
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
@@ -212,12 +212,6 @@ class InformationLoss(nn.Module, ABC):
         shares = exchange_shares(pairing, error, processes, device)
         ring = gather == "ring"
         return rows, [gather_scores(scores, shares, processes, ring=ring) for scores in directions]
-
-    def _share(self, local: Tensor, global_: Tensor, **given: Any) -> Rows:
-        """The rows of this process, which may be none."""
-        if given["group"] is not None:
-            raise ValueError("group must be None with gather=True: groups are told apart within one process alone")
-        return self.pair(local, global_, **given, at_least=0)
 
     def _no_rows(self) -> Rows:
         like = next(self.critic.parameters(), torch.zeros(()))

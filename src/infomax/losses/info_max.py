@@ -163,6 +163,7 @@ class InfoMaxLoss(InformationLoss):
             key_group=torch.cat([pairing.key_group, pairing.key_group]),
             query_group=pairing.query_group,
             groups=pairing.groups,
+            names=pairing.names,
         )
         return Rows(torch.cat([rows.local, rows.global_]), rows.global_, twice)
 

@@ -138,20 +138,16 @@ def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sam
         raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
 
 
-def check_groups_left(own: Tensor, negatives: Tensor | None, *, in_batch: bool) -> None:
+def check_groups_left(own: Tensor, marginal: Tensor, which: str) -> None:
     """Raise unless every example has a negative of another group.
 
     Args:
         own: groups of the examples that have a location.
-        negatives: groups of the given negatives, or None where these are negatives of every example, or not there.
-        in_batch: whether the other examples are negatives, too.
+        marginal: groups of what serves as negatives.
+        which: what that is, for the message.
     """
-    marginal = [own] if in_batch else []
-    found = torch.unique(torch.cat([*marginal, own[:0] if negatives is None else negatives]))
+    found = torch.unique(marginal)
     if len(found) == 1 and bool((own == found).any()):
-        which = "the examples with a real location and the given negatives" if in_batch else "the given negatives"
-        if negatives is None:
-            which = "the examples with a real location"
         raise ValueError(
             f"group must hold at least two groups among {which}, got only {int(found)}: no pair would be marginal"
         )

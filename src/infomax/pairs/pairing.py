@@ -28,6 +28,7 @@ class Pairing:
         query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
         marginal_rows: local rows that serve as marginals; all when None.
         groups: how many groups there are at most; ``examples`` when None.
+<<<<<<< HEAD
 
     Example:
         >>> import torch
@@ -35,6 +36,9 @@ class Pairing:
         >>> pairing = Pairing(2, 1, torch.tensor([0, 0, 1]))  # two examples, with two locations and with one
         >>> pairing.joint_query, pairing.joint_key, pairing.marginal_count()
         (tensor([0, 0, 1]), tensor([0, 1, 2]), tensor([1., 2.]))
+=======
+        names: integers that other processes know the first groups by; None where a group is an example.
+>>>>>>> main
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Pairing:
         query_group: Tensor | None = None,
         marginal_rows: Tensor | None = None,
         groups: int | None = None,
+        names: Tensor | None = None,
     ) -> None:
         self.examples = examples
         self.globals_ = globals_
@@ -62,6 +67,7 @@ class Pairing:
         self.query_group = query_group
         self.marginal_rows = marginal_rows
         self.groups = examples if groups is None else groups
+        self.names = names
 
     @property
     def joint_keys(self) -> int:

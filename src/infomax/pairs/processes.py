@@ -16,31 +16,37 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infomax.pairs.guard import Guard
+
 __all__ = ["Processes"]
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes, on each of them; backward likewise."""
+    """The sum over processes, on each of them, of some tensors, flat and one after the other; backward likewise."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-        ctx.group = group
-        values = values.clone(memory_format=torch.contiguous_format)  # it may serve elsewhere in the graph as it is
-        dist.all_reduce(values, group=group)
-        return values
+    def forward(ctx: Any, group: dist.ProcessGroup | None, *parts: Tensor) -> Tensor:
+        ctx.group, ctx.shapes = group, [part.shape for part in parts]
+        flat = torch.cat(
+            [part.flatten() for part in parts]
+        )  # a copy: they may serve elsewhere in the graph as they are
+        dist.all_reduce(flat, group=group)
+        return flat
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        total: Tensor = _Sum.apply(grad, ctx.group)
-        return total, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        pieces = torch.split(_Sum.apply(ctx.group, grad), [shape.numel() for shape in ctx.shapes])
+        return None, *(piece.view(shape) for piece, shape in zip(pieces, ctx.shapes, strict=True))
 
 
 class _AllGather(torch.autograd.Function):
     """Rows of all processes, in the order of ranks; backward sums each one's gradients over the processes."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> Tensor:
-        ctx.sizes, ctx.group = sizes, group
+    def forward(
+        ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None, guard: Guard | None
+    ) -> Tensor:
+        ctx.sizes, ctx.group, ctx.guard = sizes, group, guard
         longest = max(sizes)
         padded = rows.new_zeros(longest, *rows.shape[1:])
         padded[: rows.shape[0]] = rows
@@ -49,9 +55,33 @@ class _AllGather(torch.autograd.Function):
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        total: Tensor = _Sum.apply(grad, ctx.group)
-        return torch.split(total, ctx.sizes)[dist.get_rank(ctx.group)], None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        guard: Guard | None = ctx.guard
+        rank = dist.get_rank(ctx.group)
+        failed = grad.new_zeros(0 if guard is None else len(ctx.sizes))  # with the gradients, a number for each process
+        if guard is not None and guard.error is not None:
+            failed[rank] = 1
+        total: Tensor = _Sum.apply(ctx.group, grad, failed)
+        if guard is not None:
+            guard.tell(total[grad.numel() :].detach().nonzero().flatten().tolist(), rank)
+        rows = total[: grad.numel()].view_as(grad)
+        return torch.split(rows, ctx.sizes)[rank], None, None, None
+
+
+class _Told(torch.autograd.Function):
+    """Tensors as they are; in the backward pass all raise where one process has failed."""
+
+    @staticmethod
+    def forward(ctx: Any, processes: Processes, guard: Guard, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.processes, ctx.guard = processes, guard
+        return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        guard: Guard = ctx.guard
+        everybody = ctx.processes.numbers([guard.error is not None], grads[0].device)
+        guard.tell([rank for rank, (failed,) in enumerate(everybody) if failed], ctx.processes.rank)
+        return None, None, *grads
 
 
 class Processes:
@@ -92,15 +122,25 @@ class Processes:
         """How many there are."""
         return dist.get_world_size(self.group)
 
-    def gather_rows(self, rows: Tensor, sizes: list[int]) -> Tensor:
+    def gather_rows(self, rows: Tensor, sizes: list[int], guard: Guard | None = None) -> Tensor:
         """Concatenate the rows of all processes in the order of ranks; differentiable.
 
         Args:
             rows: (n, \\*rest), the same rest everywhere.
             sizes: how many rows each process has.
+            guard: of what is computed from the rows. Where it holds an error back, all raise in the backward pass.
         """
-        gathered: Tensor = _AllGather.apply(rows, sizes, self.group)
+        gathered: Tensor = _AllGather.apply(rows, sizes, self.group, guard)
         return gathered
+
+    def told(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
+        """Return the tensors. In the backward pass all processes raise where the guard of one holds an error back.
+
+        Args:
+            tensors: of which at least one has a gradient, on all processes or on none.
+            guard: of what is computed from them.
+        """
+        return list(_Told.apply(self, guard, *tensors))
 
     def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
         """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.

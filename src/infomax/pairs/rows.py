@@ -160,16 +160,19 @@ def pair_rows(
     globals_ = rows_of(global_ if own.kept is None else global_[own.kept])
     n, q = globals_.shape[:2]
     rows, key_group, query_group, groups = own.rows, own.example, None, n
-    beside_group = None
+    beside_group = group_names = None
     if group is not None:
         check_group(group, global_, negatives, sample_negatives=sample_negatives)
         own_group, given = group[: len(global_)], group[len(global_) :]
         own_group = own_group if own.kept is None else own_group[own.kept]
         beside_group = given if len(given) else None
-        if negatives is None or beside_group is not None:
-            check_groups_left(own_group, beside_group, in_batch=in_batch)
-        found, ids = torch.unique(torch.cat([own_group, given]), return_inverse=True)
-        groups, beside_group = len(found), None if beside_group is None else ids[n:]
+        if at_least and (negatives is None or beside_group is not None):  # 0 where other processes have negatives, too
+            which = "the examples with a real location and the given negatives" if in_batch else "the given negatives"
+            if beside_group is None:
+                which = "the examples with a real location"
+            check_groups_left(own_group, torch.cat([own_group, given] if in_batch else [given]), which)
+        group_names, ids = torch.unique(torch.cat([own_group, given]).long(), return_inverse=True)
+        groups, beside_group = len(group_names), None if beside_group is None else ids[n:]
         key_group, query_group = ids[:n][own.example], ids[:n].repeat_interleave(q)
     marginal = None
     if sample_negatives is not None and sample_negatives != n - 1:
@@ -196,6 +199,7 @@ def pair_rows(
         query_group=query_group,
         marginal_rows=marginal,
         groups=groups,
+        names=group_names,
     )
     return Rows(rows, rearrange(globals_, "n q d -> (n q) d"), pairing, own.kept)
 

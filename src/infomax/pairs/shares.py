@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from infomax.pairs.checks import check_groups_left
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 
@@ -25,6 +27,8 @@ class Shares(NamedTuple):
     """Q, the same on every process that has an example."""
     locations: int | None
     """P if every example of every process has all its locations and nothing else is there, else None."""
+    named: list[int] | None
+    """Groups that each process knows by name; None where a group is an example."""
 
 
 def exchange_shares(
@@ -42,17 +46,20 @@ def exchange_shares(
 
     Raises:
         RuntimeError: another process raised an error.
-        ValueError: the processes disagree on the globals per example, or hold fewer than two examples together.
+        ValueError: the processes disagree on the globals per example or on whether there are groups, or hold fewer
+            than two examples together.
     """
-    ours = [-1, 0, 0, 0, 0, 0]
+    ours = [-1, 0, 0, 0, 0, 0, 0]
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
-        ours = [pairing.examples, pairing.globals_, pairing.joint_keys, len(pairing.key_group), locations or 0, beside]
+        names = -1 if pairing.names is None else len(pairing.names)
+        rows = pairing.joint_keys, len(pairing.key_group)
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names]
     everybody = processes.numbers(ours, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any = (
+    examples, globals_, joint_keys, keys, complete, beside_any, named = (
         list(column) for column in zip(*everybody, strict=True)
     )
     failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
@@ -64,6 +71,10 @@ def exchange_shares(
     globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
     if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
+    with_group = {count >= 0 for count, present in zip(named, examples, strict=True) if present}
+    if len(with_group) > 1:
+        without = [str(rank) for rank, count in enumerate(named) if count < 0 and examples[rank]]
+        raise ValueError(f"group must be given on every process or on none, got none on rank {', '.join(without)}")
     if sum(examples) < 2 and not any(beside_any):
         raise ValueError(
             f"local must hold at least 2 examples over all processes, got {sum(examples)}: an InfoMax objective needs "
@@ -71,7 +82,8 @@ def exchange_shares(
         )
     found = {count for count, present in zip(complete, examples, strict=True) if present}
     q = max(globals_)
-    return Shares(examples, joint_keys, keys, q, (found.pop() or None) if len(found) == 1 else None)
+    p = (found.pop() or None) if len(found) == 1 else None
+    return Shares(examples, joint_keys, keys, q, p, [max(count, 0) for count in named] if True in with_group else None)
 
 
 def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Pairing, Pairing]:
@@ -84,22 +96,42 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
 
     Returns:
         The pairing of our globals with all rows, and that of all globals with all rows.
+
+    Raises:
+        ValueError: an example has no negative of another group.
     """
-    rank, q = processes.rank, shares.globals_
-    offset, total = sum(shares.examples[:rank]), sum(shares.examples)
+    rank, q, total = processes.rank, shares.globals_, sum(shares.examples)
+    offset = sum(shares.examples[:rank])
     if shares.locations is not None:
         example = torch.arange(total, device=pairing.key_group.device).repeat_interleave(shares.locations)
         whole = Pairing(total, q, example, locations=shares.locations)
-        group, marginal = example, None
+        groups, group, query_group, marginal = total, example, pairing.query_group + offset, None
     else:
-        # Given negatives have the group after the last example's. With in_batch=False they alone are marginal.
-        group = processes.gather_rows(
-            torch.where(pairing.key_group < pairing.examples, pairing.key_group + offset, total), shares.keys
+        ids, groups = _groups(pairing, shares, processes)
+        joint, beside = _places(shares, pairing.key_group.device)
+        group, example = ids[pairing.key_group], pairing.key_example + offset
+        if shares.named is None:  # a group is an example, or that of the given negatives
+            group = processes.gather_rows(group, shares.keys)
+            example = group[joint]
+        else:
+            group, example = (
+                processes.gather_rows(group, shares.keys),
+                processes.gather_rows(example, shares.joint_keys),
+            )
+        own = example.new_zeros(total).index_put((example,), group[joint])
+        marginal = None if pairing.marginal_rows is None else beside  # with in_batch=False
+        if shares.named is not None:
+            check_groups_left(own, group if marginal is None else group[marginal], "the rows of all processes")
+        query_group = ids[pairing.query_group]
+        whole = Pairing(
+            total,
+            q,
+            example,
+            key_group=group,
+            query_group=own.repeat_interleave(q),
+            marginal_rows=marginal,
+            groups=groups,
         )
-        marginal = None if pairing.marginal_rows is None else (group == total).nonzero().squeeze(1)
-        parts = torch.split(group, shares.keys)
-        example = torch.cat([part[:joint] for part, joint in zip(parts, shares.joint_keys, strict=True)])
-        whole = Pairing(total, q, example, key_group=group, marginal_rows=marginal, groups=total + 1)
     ours = Pairing(
         pairing.examples,
         q,
@@ -107,8 +139,28 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
         locations=pairing.locations,
         first=sum(shares.keys[:rank]),
         key_group=group,
-        query_group=pairing.query_group + offset,
+        query_group=query_group,
         marginal_rows=marginal,
-        groups=total + 1,
+        groups=groups,
     )
     return ours, whole
+
+
+def _groups(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Tensor, int]:
+    """What all processes call each group of ours, and how many there are; negatives without one share the last."""
+    if shares.named is None:
+        ids, total = torch.arange(pairing.examples) + sum(shares.examples[: processes.rank]), sum(shares.examples)
+    else:
+        names = pairing.query_group.new_zeros(0) if pairing.names is None else pairing.names
+        found, places = torch.unique(processes.gather_rows(names, shares.named), return_inverse=True)
+        ids, total = torch.split(places, shares.named)[processes.rank], len(found)
+    return torch.cat([ids.to(pairing.key_group.device), pairing.key_group.new_full((1,), total)]), total + 1
+
+
+def _places(shares: Shares, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Places, among the rows of all processes, of those that form joint pairs, and of those beside them."""
+    counts = [
+        count for joint, all_ in zip(shares.joint_keys, shares.keys, strict=True) for count in (joint, all_ - joint)
+    ]
+    joint = torch.tensor([True, False]).repeat(len(shares.keys)).repeat_interleave(torch.tensor(counts))
+    return joint.nonzero().squeeze(1).to(device), (~joint).nonzero().squeeze(1).to(device)

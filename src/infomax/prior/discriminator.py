@@ -78,6 +78,12 @@ def judge(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
     if isinstance(discriminator, PriorDiscriminator):
         scores: Tensor = discriminator(rows, frozen=frozen)
         return scores
+    if any(hasattr(weight, "full_tensor") for weight in discriminator.parameters()):
+        # Hooks of the module gather its weights for a call, in place of the ones held constant here.
+        raise NotImplementedError(
+            "discriminator must not be sharded by itself where it is a module of your own, got "
+            f"{type(discriminator).__name__} with sharded weights; apply fully_shard to the PriorMatchingLoss instead"
+        )
     free, fixed = rows.tensor_split([len(rows) - frozen])
     held = {name: value.detach() for name, value in discriminator.named_parameters()}
     return torch.cat([discriminator(free), torch.func.functional_call(discriminator, held, (fixed,))])

@@ -36,7 +36,7 @@ class DenseScores(PairScores):
         floats_per_pair: numbers that ``score`` keeps for one pair; it sets the size of a tile.
         scale: factor of every score.
         shift: added to every score after that.
-        parameters: what ``score`` reads that is trained. They are needed where rows go round the processes of a ring.
+        parameters: what ``score`` reads that is trained. They are needed where rows of other processes are scored.
 
     Example:
         >>> import torch
@@ -94,6 +94,10 @@ class DenseScores(PairScores):
             return self.score(key, query)
 
         return DenseScores(score, self.key, self.query, pairing, **self._options())
+
+    def inputs(self) -> list[Tensor]:
+        """Return what the scores are computed from, parameters included."""
+        return [self.query, self.key, *self.parameters]
 
     def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> DenseScores:
         """Return the scores of other rows."""

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from infomax._precision import widened
+from infomax.pairs.guard import Guard
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.pairs.shares import Shares, gather_pairing
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.dense import DenseScores
-from infomax.scores.ring import RingScores
+from infomax.scores.ring import Groups, RingScores
 from infomax.scores.streamed import StreamedScores
 
 __all__ = ["GatheredScores", "gather_scores"]
@@ -27,28 +28,38 @@ class GatheredScores(PairScores):
         pairing: of all globals with all locals.
         shares: how the batch is spread over the processes.
         processes: which share their rows.
+        guard: of the backward pass of ``inner``.
     """
 
     def __init__(
-        self, inner: StreamedScores | DenseScores | RingScores, pairing: Pairing, shares: Shares, processes: Processes
+        self,
+        inner: StreamedScores | DenseScores | RingScores,
+        pairing: Pairing,
+        shares: Shares,
+        processes: Processes,
+        guard: Guard,
     ) -> None:
         super().__init__(pairing)
         self.inner = inner
         self.shares = shares
         self.processes = processes
+        self.guard = guard
+
+    def _of(self, inner: StreamedScores | DenseScores | RingScores) -> GatheredScores:
+        return GatheredScores(inner, self.pairing, self.shares, self.processes, self.guard)
 
     def scaled(self, factor: float) -> GatheredScores:
-        return GatheredScores(self.inner.scaled(factor), self.pairing, self.shares, self.processes)
+        return self._of(self.inner.scaled(factor))
 
     def shifted(self, constant: float) -> GatheredScores:
-        return GatheredScores(self.inner.shifted(constant), self.pairing, self.shares, self.processes)
+        return self._of(self.inner.shifted(constant))
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         q = self.pairing.globals_
         joints, globals_ = [keys * q for keys in self.shares.joint_keys], [n * q for n in self.shares.examples]
         # Both vectors in one collective.
         parts = self._shared(
-            lambda: torch.cat(self.inner.reduce_clipped(reduction, clip, soft_clip)),
+            lambda: self.inner.reduce_clipped(reduction, clip, soft_clip),
             [size for pair in zip(joints, globals_, strict=True) for size in pair],
         )
         return Reduced(torch.cat(parts[0::2]), torch.cat(parts[1::2]))
@@ -58,23 +69,23 @@ class GatheredScores(PairScores):
 
     def _joint(self) -> Tensor:
         sizes = [keys * self.pairing.globals_ for keys in self.shares.joint_keys]
-        return torch.cat(self._shared(self.inner.joint, sizes))
+        return torch.cat(self._shared(lambda: (self.inner.joint(),), sizes))
 
-    def _shared(self, compute: Callable[[], Tensor], sizes: list[int]) -> tuple[Tensor, ...]:
+    def _shared(self, compute: Callable[[], tuple[Tensor, ...]], sizes: list[int]) -> tuple[Tensor, ...]:
         """What each process computes, in parts of these sizes, as many parts of each; one collective.
 
-        A critic of dense scores runs here: where it raises an error, it does so on every process. That costs a wait for
-        the device, which streamed scores are spared.
+        Where it raises an error on one process, it does so on all.
         """
-        scores = self.inner.own if isinstance(self.inner, RingScores) else self.inner
         count = len(sizes) // self.processes.size
         sums = [sum(sizes[start : start + count]) for start in range(0, len(sizes), count)]
-        if not isinstance(scores, DenseScores):
-            return torch.split(self.processes.gather_rows(compute(), sums), sizes)
         error: Exception | None = None
         try:
-            ours = compute()
+            if isinstance(self.inner, RingScores):  # which guards its parts itself
+                ours = torch.cat(compute())
+            else:
+                ours = torch.cat(self.guard.run(compute, self.inner.inputs()))
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
+            scores = self.inner.own if isinstance(self.inner, RingScores) else self.inner
             error, ours = raised, widened(scores.key.new_zeros(sums[self.processes.rank]))
         flagged = torch.cat([ours, ours.new_full((1,), float(error is not None))])
         whole = self.processes.gather_rows(flagged, [size + 1 for size in sums])
@@ -84,8 +95,8 @@ class GatheredScores(PairScores):
         failed = torch.stack([part[-1].detach() for part in parts]).nonzero().flatten().tolist()
         if failed:
             raise RuntimeError(
-                f"gather=True needs the scores of every process, and the critic of rank {', '.join(map(str, failed))} "
-                "raised an error; its message is in the log of that process"
+                f"gather=True needs the scores of every process, and rank {', '.join(map(str, failed))} raised an "
+                "error; its message is in the log of that process"
             )
         return torch.split(torch.cat([part[:-1] for part in parts]), sizes)
 
@@ -107,9 +118,18 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
             f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
         )
     ours, everybody = gather_pairing(scores.pairing, shares, processes)
+    guard = Guard()
     if ring:
         alone = scores.pairing.marginal_rows is not None  # given negatives are the only marginal rows, and come last
-        sizes = [all_ - joint * alone for all_, joint in zip(shares.keys, shares.joint_keys, strict=True)]
-        return GatheredScores(RingScores(scores, sizes, processes), everybody, shares, processes)
-    key = processes.gather_rows(scores.key, shares.keys)
-    return GatheredScores(scores.with_rows(scores.query, key, ours), everybody, shares, processes)
+        first = [joint * alone for joint in shares.joint_keys]
+        sizes = [all_ - start for all_, start in zip(shares.keys, first, strict=True)]
+        groups = None
+        if shares.named is not None:
+            parts = [part[start:] for part, start in zip(torch.split(ours.key_group, shares.keys), first, strict=True)]
+            groups = Groups(ours.query_group, parts, ours.groups)
+        query, key = processes.told([scores.query, scores.key], guard)
+        own = scores.with_rows(query, key, scores.pairing)
+        ring_scores = RingScores(own, sizes, processes, guard, groups)
+        return GatheredScores(ring_scores, everybody, shares, processes, guard)
+    key = processes.gather_rows(scores.key, shares.keys, guard)
+    return GatheredScores(scores.with_rows(scores.query, key, ours), everybody, shares, processes, guard)

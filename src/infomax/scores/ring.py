@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype, autocasting, widened
 from infomax._random import random_state, replayed
+from infomax.pairs.guard import Guard
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.scores.base import PairScores, Reduced, Reduction
@@ -18,7 +19,18 @@ from infomax.scores.dense import DenseScores
 from infomax.scores.reductions import logsumexp
 from infomax.scores.streamed import StreamedScores
 
-__all__ = ["RingScores"]
+__all__ = ["Groups", "RingScores"]
+
+
+class Groups(NamedTuple):
+    """Groups as all processes know them."""
+
+    global_: Tensor
+    """(M,): of the globals of this process."""
+    local: list[Tensor]
+    """Of the marginal local rows of each process."""
+    number: int
+    """How many there are."""
 
 
 class RingScores(PairScores):
@@ -31,30 +43,47 @@ class RingScores(PairScores):
         own: scores of the globals of this process with its own locals.
         sizes: how many of the local rows of each process are marginal for the globals of the others.
         processes: which share their rows.
+        guard: holds back an error of the backward pass.
+        groups: where rows of other processes may be excluded, the :class:`Groups` of all.
     """
 
-    def __init__(self, own: StreamedScores | DenseScores, sizes: list[int], processes: Processes) -> None:
+    def __init__(
+        self,
+        own: StreamedScores | DenseScores,
+        sizes: list[int],
+        processes: Processes,
+        guard: Guard,
+        groups: Groups | None = None,
+    ) -> None:
         super().__init__(own.pairing)
         self.own = own
         self.sizes = sizes
         self.processes = processes
+        self.guard = guard
+        self.groups = groups
+
+    def _of(self, own: StreamedScores | DenseScores) -> RingScores:
+        return RingScores(own, self.sizes, self.processes, self.guard, self.groups)
 
     def scaled(self, factor: float) -> RingScores:
-        return RingScores(self.own.scaled(factor), self.sizes, self.processes)
+        return self._of(self.own.scaled(factor))
 
     def shifted(self, constant: float) -> RingScores:
-        return RingScores(self.own.shifted(constant), self.sizes, self.processes)
+        return self._of(self.own.shifted(constant))
 
     def joint(self) -> Tensor:
-        return self.own.joint()
+        (joint,) = self.guard.run(lambda: (self.own.joint(),), self.own.inputs())
+        return joint
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        trip = _Trip(self.own, self.sizes, self.processes, reduction, clip, soft_clip)
+        trip = _Trip(self.own, self.sizes, self.processes, self.guard, self.groups, reduction, clip, soft_clip)
         rows = self.pairing.marginal_rows
         travelling = self.own.key if rows is None else self.own.key[rows]
         parameters = self.own.parameters if isinstance(self.own, DenseScores) else ()
         try:
-            joint, marginal = self.own.reduce_clipped(reduction, clip, soft_clip)
+            joint, marginal = self.guard.run(
+                lambda: self.own.reduce_clipped(reduction, clip, soft_clip), self.own.inputs()
+            )
         except Exception:  # the others need the rows all the same
             trip.go_round(travelling.detach())
             raise
@@ -68,6 +97,8 @@ class _Trip(NamedTuple):
     scores: StreamedScores | DenseScores
     sizes: list[int]
     processes: Processes
+    guard: Guard
+    groups: Groups | None
     reduction: Reduction
     clip: float | None
     soft_clip: float | None
@@ -77,29 +108,29 @@ class _Trip(NamedTuple):
         rank, size = self.processes.rank, self.processes.size
         return [(rank - step) % size for step in range(1, size)]
 
-    def go_round(self, key: Tensor, visit: Callable[[Tensor], object] | None = None) -> None:
+    def go_round(self, key: Tensor, visit: Callable[[Tensor, int], object] | None = None) -> None:
         """Let the rows of all processes go round. An error on the way is raised at the end: others need the rows."""
         error: Exception | None = None
         for source in self.sources():
             (key,) = self.processes.pass_on([key], self.sizes[source])
             try:
                 if error is None and visit is not None:
-                    visit(key)
+                    visit(key, source)
             except Exception as raised:  # noqa: BLE001
                 error = raised
         if error is not None:
             raise error
 
-    def stop(self, query: Tensor, key: Tensor) -> Tensor:
-        """Reduce the scores of our globals with the locals of another process, all of them marginal."""
-        nobody = torch.zeros(0, dtype=torch.int64, device=key.device)
+    def stop(self, query: Tensor, key: Tensor, source: int) -> Tensor:
+        """Reduce the scores of our globals with the marginal locals of another process."""
+        if self.groups is None:
+            groups = Groups(query.new_ones(len(query), dtype=torch.int64), [], 2)
+            key_group = key.new_zeros(len(key), dtype=torch.int64)
+        else:
+            groups = self.groups
+            key_group = groups.local[source]
         pairing = Pairing(
-            len(query),
-            1,
-            nobody,
-            key_group=torch.zeros(len(key), dtype=torch.int64, device=key.device),
-            query_group=torch.ones(len(query), dtype=torch.int64, device=key.device),
-            groups=2,
+            len(query), 1, key_group[:0], key_group=key_group, query_group=groups.global_, groups=groups.number
         )
         scores = self.scores.with_rows(query, key, pairing)
         if isinstance(scores, DenseScores):
@@ -120,10 +151,10 @@ class _Ring(torch.autograd.Function):
         start = -torch.inf if trip.reduction == "logsumexp" else 0.0
         total = torch.full((len(query),), start, dtype=accumulation_dtype(query.dtype), device=query.device)
 
-        def visit(held: Tensor) -> None:
+        def visit(held: Tensor, source: int) -> None:
             nonlocal total
             ctx.states.append(random_state([held]))
-            total = _joined(trip.reduction, total, trip.stop(query, held))
+            total = _joined(trip.reduction, total, trip.stop(query, held, source))
 
         trip.go_round(key, visit)
         device = key.device.type
@@ -147,7 +178,13 @@ class _Ring(torch.autograd.Function):
             load = [held, travelled] if number else [held]
             held, *rest = trip.processes.pass_on(load, trip.sizes[source])
             travelled = rest[0] if rest else widened(torch.zeros_like(held))
-            found = _at_stop(ctx, grad, query, held, total, state)
+            if trip.guard.error is not None:
+                continue
+            try:
+                found = _at_stop(ctx, grad, query, held, source, total, state)
+            except Exception as error:  # noqa: BLE001 (the others need the rows; it is raised when all know)
+                trip.guard.error = error
+                continue
             travelled += found[1]
             for place, value in enumerate((found[0], *found[2:])):
                 before = grads[place]
@@ -156,7 +193,9 @@ class _Ring(torch.autograd.Function):
         return None, None if grads[0] is None else grads[0].to(query.dtype), home.to(key.dtype), *grads[1:]
 
 
-def _at_stop(ctx: Any, grad: Tensor, query: Tensor, held: Tensor, total: Tensor, state: Any) -> tuple[Tensor, ...]:
+def _at_stop(
+    ctx: Any, grad: Tensor, query: Tensor, held: Tensor, source: int, total: Tensor, state: Any
+) -> tuple[Tensor, ...]:
     """The gradients of query, key and parameters at one stop; the first two are widened."""
     query, held = query.detach().requires_grad_(), held.detach().requires_grad_()
     with ExitStack() as stack:
@@ -164,7 +203,7 @@ def _at_stop(ctx: Any, grad: Tensor, query: Tensor, held: Tensor, total: Tensor,
         stack.enter_context(replayed(state))
         if ctx.autocast is not None:
             stack.enter_context(torch.autocast(held.device.type, dtype=ctx.autocast))
-        part = ctx.trip.stop(query, held)
+        part = ctx.trip.stop(query, held, source)
     if ctx.trip.reduction == "logsumexp":
         share = (part.detach() - total).exp()
         grad = grad * torch.where(total == -torch.inf, 0.0, share)

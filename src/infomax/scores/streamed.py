@@ -70,6 +70,10 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys in each other's place."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
+    def inputs(self) -> list[Tensor]:
+        """Return what the scores are computed from."""
+        return [self.query, self._key]
+
     def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> StreamedScores:
         """Return the scores of other rows."""
         return StreamedScores(query, key, pairing, self.scale, autocast=False)
