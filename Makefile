@@ -7,6 +7,7 @@ VENV ?= .venv
 WHEEL_VENV ?= .venv-wheel
 WORKERS ?= auto
 PYTEST_ARGS ?=
+GALLERY ?= no
 
 bin := $(VENV)/bin
 ready := $(VENV)/.installed
@@ -14,7 +15,7 @@ wheel_ready := $(WHEEL_VENV)/.installed
 pip := -m pip --disable-pip-version-check --no-input install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs wheel bench format clean
+.PHONY: help demo test check lint types docs gallery wheel oldest newest release bench format clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -35,9 +36,13 @@ lint: $(ready)  ## formatting and lint
 types: $(ready)  ## mypy --strict on src
 	$(bin)/mypy
 
-docs: $(ready)  ## the site, in docs/_build/html; warnings are errors
-	$(bin)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+docs: $(ready)  ## the site, in docs/_build/html; warnings are errors; GALLERY=smoke takes a few steps of each example
+	$(bin)/python -m sphinx -W -n --keep-going -q -b html -D gallery_run=$(GALLERY) docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+gallery: $(ready)  ## the site with every example run in full (20 minutes on 2 cores)
+	rm -rf docs/gallery
+	$(MAKE) docs GALLERY=full
 
 wheel: $(ready) $(wheel_ready)  ## build the wheel and run the README with nothing else installed
 	rm -rf dist
@@ -45,6 +50,28 @@ wheel: $(ready) $(wheel_ready)  ## build the wheel and run the README with nothi
 	$(WHEEL_VENV)/bin/python $(pip) --force-reinstall --no-deps dist/*.whl
 	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check check
 	$(WHEEL_VENV)/bin/python -I tests/markdown_blocks.py README.md
+
+oldest:  ## the test suite with the oldest supported versions of everything
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install -q -c constraints-oldest.txt --editable '.[examples,test]'
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+newest:  ## the test suite with the newest versions that the package index has
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install -q --upgrade --editable '.[examples,test]'
+	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+release: $(ready)  ## build and check what is published; prints the sums of the files
+	rm -rf dist
+	$(bin)/python -m build --no-isolation . > /dev/null
+	$(bin)/python -m twine check --strict dist/*
+	for file in dist/*.whl dist/*.tar.gz; do \
+		$(PYTHON) -m venv --clear $(WHEEL_VENV) && rm -f $(wheel_ready) && \
+		$(WHEEL_VENV)/bin/python $(pip) $$file && $(WHEEL_VENV)/bin/python -m pip check && \
+		$(WHEEL_VENV)/bin/python -I tests/markdown_blocks.py README.md || exit 1; \
+	done
+	touch $(wheel_ready)
+	sha256sum dist/*
 
 bench: $(ready)  ## the pairwise ops against the written-out formula (see docs/scaling.md)
 	$(bin)/python -m benchmarks pairwise
@@ -54,7 +81,7 @@ format: $(ready)  ## put the code in the one format, with the safe lint fixes
 	$(bin)/ruff check --fix .
 
 clean:  ## remove what the other targets made, environments included
-	rm -rf $(VENV) $(WHEEL_VENV) dist build docs/_build .coverage htmlcov
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(WHEEL_VENV) dist build docs/_build docs/gallery .coverage htmlcov
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

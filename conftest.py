@@ -18,7 +18,9 @@ if not torch.cuda.is_available():
 
 # Two workers with all the cores each are slower than two workers with their share.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    share = max(1, (os.cpu_count() or 1) // workers)
+    torch.set_num_threads(share)
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))  # for the processes that tests start
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
+
+sys.path.append(str(Path(__file__).parent))  # of gallery_conf.py
 
 project = "infomax"
 author = "The infomax authors"
@@ -21,9 +25,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "gallery_conf",  # the examples, by sphinx-gallery
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
-exclude_patterns = ["results", "_build"]
+exclude_patterns = ["results", "figures", "_build"]
 default_role = "literal"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -44,7 +49,8 @@ napoleon_custom_sections = ["Numerics", "Shapes", "Source"]
 # Other projects' pages are out of reach of a build without a network, so their names cannot become links.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|nn|dist|np|numpy|sklearn|collections|pathlib|contextlib|os|typing|PIL)(\..*)?"),
-    (r"py:.*", r"(ArrayLike|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
+    (r"py:.*", r"(infomax\.scores\.ring\.Groups|infomax\.pairs\.guard\.Guard|Guard)"),
+    (r"py:.*", r"(ArrayLike|Groups|CriticLike|EstimatorLike|RandomState|Values|Axes|Gather)"),
     (r"py:.*", r"(Tensor|Module|Generator|Callable|Iterable|Iterator|Sequence|Mapping|Path|optional)"),
 ]
 
@@ -52,8 +58,23 @@ html_theme = "furo"
 html_title = f"infomax {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def _show_for_both_themes(app: Sphinx, document: nodes.document) -> None:
+    """Show ``NAME-dark.png`` in the place of ``NAME.png`` on dark pages, where there is one (``docs/figures/theme.py``)."""
+    folder = Path(app.env.doc2path(app.env.docname)).parent
+    for image in list(document.findall(nodes.image)):
+        path = Path(image["uri"])
+        twin = path.with_name(f"{path.stem}-dark{path.suffix}")
+        if (folder / twin).exists():
+            dark = image.deepcopy()
+            dark["uri"] = twin.as_posix()
+            image["classes"].append("only-light")
+            dark["classes"].append("only-dark")
+            image.parent.insert(image.parent.index(image) + 1, dark)
 
 
 def _plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -89,6 +110,7 @@ def _find_by_last_name(
 
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
+    app.connect("doctree-read", _show_for_both_themes, priority=400)  # before the images are collected
     app.connect("autodoc-process-docstring", _plain_text, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", _no_inherited_signature)
     app.connect("missing-reference", _find_by_last_name)

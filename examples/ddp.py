@@ -1,17 +1,29 @@
-"""Deep InfoMax over several processes, with the negatives of all of them.
+"""
+Several processes
+=================
 
-    torchrun --nproc-per-node 2 examples/ddp.py
+Deep InfoMax with the batch split over processes, and the negatives of all of them.
+
+::
+
+    torchrun --nproc-per-node 2 examples/ddp.py      # started by itself, it does the same
 
 Each process holds its share of the batch. With gather=True a loss takes the other processes' rows as negatives, so that
 loss and gradients are those of one process with the whole batch. The data are scikit-learn's digits, processes talk by
 gloo (by NCCL where every process has a GPU). Three trainings start from the same weights: the whole batch in one
 process, the batch split with gathered negatives, and split with each process's own negatives alone, which is what
 DistributedDataParallel gives by itself. The number is the test accuracy of a linear classifier that sees three labels
-per digit. A figure is written to runs/ddp/.
+per digit.
+
+@@RESULT@@
+
+A figure is written to runs/ddp/.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -25,6 +37,11 @@ from torch.nn.parallel import DistributedDataParallel
 from infomax import LocalDIMLoss, tap
 
 UNITS, LABELS, TRAINED, BATCH = 64, 3, 1297, 32
+
+
+# %%
+# Encoder and loss in one module
+# ------------------------------
 
 
 class Training(nn.Module):
@@ -43,6 +60,11 @@ class Training(nn.Module):
         return self.loss_fn(self.features(view).local, self.features(other).global_)
 
 
+# %%
+# Three trainings
+# ---------------
+
+
 def main() -> None:
     """Train three times; the first process compares and draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,7 +76,8 @@ def main() -> None:
     if options.smoke:
         options.steps = 5
     if not dist.is_torchelastic_launched():
-        parser.error("start it by torchrun --nproc-per-node 2 examples/ddp.py")
+        start_processes()
+        return
     gpu = torch.cuda.device_count() >= int(os.environ["WORLD_SIZE"])
     dist.init_process_group("nccl" if gpu else "gloo")
     rank = dist.get_rank()
@@ -83,6 +106,23 @@ def main() -> None:
     dist.destroy_process_group()
 
 
+def start_processes() -> None:
+    """Start this file anew on two processes, with the same options, and show what they say."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *sys.argv]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as processes:
+        for line in processes.stdout:
+            print(line, end="", flush=True)
+    if processes.returncode:
+        sys.exit(processes.returncode)
+
+
+# %%
+# Training
+# --------
+#
+# Every process draws the same batch and takes its own share of it.
+
+
 def fit(training: nn.Module, images: Tensor, options: argparse.Namespace, share: int | None) -> list[float]:
     """Train on this process's share of every batch, or on the whole; the losses of this process."""
     optimizer = torch.optim.Adam(training.parameters(), lr=1e-3)
@@ -106,6 +146,11 @@ def moved(images: Tensor, drawn: torch.Generator) -> Tensor:
     maps = torch.eye(2, 3) + 0.12 * torch.randn(len(images), 2, 3, generator=drawn)
     grid = nn.functional.affine_grid(maps, list(images.shape), align_corners=False).to(images.device)
     return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -147,6 +192,11 @@ def report(losses: dict[str, list[float]], features: dict[str, Tensor], labels: 
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "figure.png", dpi=150)
     print(f"\nFigure: {out / 'figure.png'}")
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,11 +1,21 @@
-"""Deep Graph Infomax: learn the nodes of one graph without labels, then classify them from a few labels.
+"""
+Nodes of a graph
+================
 
-    python examples/graph_nodes.py --graph cora --seeds 20
+Deep Graph Infomax: the nodes of one graph are learnt without labels, then classified from a few labels.
+
+::
+
+    python examples/graph_nodes.py --data FOLDER --graph cora --seeds 20
 
 The data are citation graphs: a node is a paper, its features say which words it holds, an edge is a citation. The local
 features are the nodes, the global one is a summary of the graph, and the negatives are the nodes of a corrupted graph,
 whose papers have swapped their words. The public split shows 20 labels per class to logistic regression on the frozen
-nodes. A figure is written to runs/graph_nodes/.
+nodes.
+
+@@RESULT@@
+
+A figure is written to runs/graph_nodes/.
 """
 
 import argparse
@@ -21,7 +31,7 @@ from torch import Tensor, nn
 
 from infomax import InfoMaxLoss, LocalDIMLoss
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path("data")  # docs/gallery.md says how to make the archives
 PUBLISHED = {"cora": 82.3, "citeseer": 71.8}
 UNITS = 512
 
@@ -66,6 +76,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / f'{options.graph}.png'}")
 
 
+# %%
+# The graph
+# ---------
+
+
 def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
     """Node features whose rows sum to 1, and the normalised adjacency of the GCN, both sparse."""
     nodes, words = graph["shape"]
@@ -83,6 +98,11 @@ def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 def sparse(entries: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.sparse_coo_tensor(entries, values, shape, check_invariants=True).coalesce()
+
+
+# %%
+# The encoder
+# -----------
 
 
 class Encoder(nn.Module):
@@ -103,6 +123,14 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def embed(self, features: Tensor, adjacency: Tensor) -> Tensor:
         return self(features, adjacency)
+
+
+# %%
+# Training
+# --------
+#
+# With `batch` the nodes are rows of a graph, however many it has. With `in_batch=False` the corrupted nodes are the
+# only negatives.
 
 
 def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epochs: int, patience: int = 20) -> int:
@@ -136,6 +164,11 @@ def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epo
     return len(losses)
 
 
+# %%
+# What was learnt
+# ---------------
+
+
 def mean_over_neighbours(adjacency: Tensor) -> Tensor:
     """The matrix that averages over the neighbours of each node and itself."""
     edges = adjacency.indices()
@@ -165,6 +198,11 @@ def draw(nodes: Tensor, label: np.ndarray, accuracies: dict[str, list[float]], p
     right.set(xticks=range(len(accuracies)), xticklabels=accuracies, ylabel="test accuracy, %", xlim=(-0.5, 2.5))
     right.legend()
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

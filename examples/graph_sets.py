@@ -1,12 +1,22 @@
-"""InfoGraph: learn vectors of whole graphs without labels, then classify the graphs.
+"""
+Sets of graphs
+==============
 
-    python examples/graph_sets.py
+InfoGraph: vectors of whole graphs are learnt without labels, then the graphs are classified.
+
+::
+
+    python examples/graph_sets.py --data FOLDER
 
 The data are the 188 molecules of MUTAG: a node is an atom, its tag says which element, and the class says whether the
 molecule causes mutations. The local features are the atoms, rows of all molecules one after the other, and the global
 one is their sum over the molecule. The atoms of the other molecules of a batch are the negatives. A support vector
 machine classifies the frozen vectors in ten folds; the training folds choose its penalty and after how many epochs the
-vectors are taken. A figure is written to runs/graph_sets/.
+vectors are taken.
+
+@@RESULT@@
+
+A figure is written to runs/graph_sets/.
 """
 
 import argparse
@@ -27,7 +37,7 @@ from infomax import Critic, LocalDIMLoss
 from infomax.pairs import Pairing
 from infomax.scores import StreamedScores
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path("data")  # docs/gallery.md says how to make the archives
 PUBLISHED = {"mutag": 89.0, "proteins": 74.4}  # the latter by You et al. 2020, table 3
 UNITS, LAYERS = 32, 3
 EPOCHS = (1, 3, 5, 10, 20)  # after which vectors are taken
@@ -77,6 +87,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / f'{options.graphs}.png'}")
 
 
+# %%
+# The encoder
+# -----------
+
+
 class Encoder(nn.Module):
     """A graph isomorphism network; the features of a node are those of all layers, one after the other."""
 
@@ -101,6 +116,13 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+# %%
+# A critic of one's own
+# ---------------------
+#
+# A critic makes rows and hands them to scores; which pairs are joint it is told by the pairing.
 
 
 class Networks(Critic):
@@ -130,6 +152,13 @@ class Feedforward(nn.Module):
 def add_up(nodes: Tensor, graph: Tensor) -> Tensor:
     """The sum of the nodes of each graph."""
     return nodes.new_zeros(int(graph.max()) + 1, nodes.shape[1]).index_add(0, graph, nodes)
+
+
+# %%
+# Training
+# --------
+#
+# `batch` is the graph of each atom, as in PyTorch Geometric.
 
 
 def fit(
@@ -162,6 +191,11 @@ def subset(drawn: Tensor, edges: Tensor, graph: Tensor) -> tuple[Tensor, Tensor,
     number = torch.full((len(graph),), -1)
     number[rows] = torch.arange(len(rows))
     return rows, number[edges[:, number[edges[0]] >= 0]], place[graph[rows]]
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -210,6 +244,11 @@ def draw(vectors: Tensor, label: np.ndarray, accuracies: dict[str, list[float]],
     )
     right.legend()
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,11 +1,21 @@
-"""GRACE: learn the nodes of a graph from two views of it, without labels.
+"""
+Two views of a graph
+====================
 
-    python examples/graph_views.py
+GRACE: the nodes of a graph are learnt from two views of it, without labels.
+
+::
+
+    python examples/graph_views.py --data FOLDER
 
 The data are the citation graph Cora: a node is a paper, its features say which words it holds, an edge is a citation. A
 view drops some edges and hides some words. A node of one view has to find itself in the other one, among all other
 nodes of both views. No table of nodes by nodes is held, so the graph may be large. The public split then shows 20
-labels per class to logistic regression on the frozen nodes. A figure is written to runs/graph_views/.
+labels per class to logistic regression on the frozen nodes.
+
+@@RESULT@@
+
+A figure is written to runs/graph_views/.
 """
 
 import argparse
@@ -22,7 +32,7 @@ from torch import Tensor, nn
 
 from infomax import CosineCritic, InfoMaxLoss
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path("data")  # docs/gallery.md says how to make the archives
 UNITS = 128
 VIEWS = ((0.2, 0.3), (0.4, 0.4))  # the share of edges that a view drops, and of words that it hides
 
@@ -63,6 +73,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'cora.png'}")
 
 
+# %%
+# The graph
+# ---------
+
+
 def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
     """Node features whose rows sum to 1, sparse, and each edge once, (2, E)."""
     nodes, words = graph["shape"]
@@ -83,6 +98,11 @@ def adjacency_of(edges: Tensor, nodes: int) -> Tensor:
     return torch.sparse_coo_tensor(both, weights, (nodes, nodes), check_invariants=True).coalesce()
 
 
+# %%
+# The encoder
+# -----------
+
+
 class Encoder(nn.Module):
     """Two graph convolutions: relu(A X W), twice."""
 
@@ -96,6 +116,11 @@ class Encoder(nn.Module):
         weight = self.first if shown is None else self.first * shown[:, None]
         hidden = torch.sparse.mm(adjacency, torch.sparse.mm(features, weight)).relu()
         return torch.sparse.mm(adjacency, hidden @ self.second).relu()
+
+
+# %%
+# Training
+# --------
 
 
 def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[float]:
@@ -116,6 +141,11 @@ def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:
@@ -139,6 +169,11 @@ def draw(losses: list[float], accuracies: dict[str, list[float]], nodes: int) ->
         right.plot([place] * len(values), values, "o")
     right.set(xticks=range(len(accuracies)), xticklabels=accuracies, ylabel="test accuracy, %", xlim=(-0.5, 2.5))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,13 +1,22 @@
-"""A Hugging Face encoder and its Trainer: the objective is a module whose forward returns the loss.
+"""
+A Hugging Face encoder and its Trainer
+======================================
+
+The objective is a module whose forward returns the loss; the Trainer does the rest.
+
+::
 
     python examples/huggingface_trainer.py
 
 The images are scikit-learn's handwritten digits. The encoder is a small ViTModel with random weights; a pretrained one
 takes its place without another change. The local features are the patch embeddings, the global one is the class token,
-each of another random view. The Trainer does the rest: batches, optimizer, schedule, logs. A linear classifier gets
-five labelled digits of each class. It is compared on raw pixels, on the untrained encoder and on the trained one, and
-with ViTForImageClassification trained on those labels by the same Trainer. A figure is written to
-runs/huggingface_trainer/.
+each of another random view. A linear classifier gets five labelled digits of each class. It is compared on raw pixels,
+on the untrained encoder and on the trained one, and with ViTForImageClassification trained on those labels by the same
+Trainer.
+
+@@RESULT@@
+
+A figure is written to runs/huggingface_trainer/.
 """
 
 import argparse
@@ -77,6 +86,13 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'digits.png'}")
 
 
+# %%
+# Encoder and loss in one module
+# ------------------------------
+#
+# `tap` reads the patch embeddings without the class token, and the class token after the last norm.
+
+
 class DeepInfoMax(nn.Module):
     """What the Trainer trains: encoder and critic, with a forward that returns the loss."""
 
@@ -99,6 +115,11 @@ def view(images: Tensor) -> Tensor:
     return (1 + gain) * moved + shift
 
 
+# %%
+# Training
+# --------
+
+
 def train(model: nn.Module, rows: list[dict[str, Tensor]], steps: int, options: argparse.Namespace) -> list[dict]:
     """Train a model with the Trainer; return what it logged."""
     arguments = TrainingArguments(
@@ -110,6 +131,11 @@ def train(model: nn.Module, rows: list[dict[str, Tensor]], steps: int, options: 
     trainer.train()
     model.cpu()
     return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 def embed(encoder: ViTModel, images: Tensor) -> Tensor:
@@ -143,6 +169,11 @@ def draw(vectors: Tensor, label: Tensor, history: list[dict], accuracies: dict[s
     right.invert_yaxis()
     right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

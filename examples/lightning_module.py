@@ -1,11 +1,20 @@
-"""Deep InfoMax as a Lightning module.
+"""
+A Lightning module
+==================
+
+Deep InfoMax as a LightningModule: the Trainer brings devices, precision, checkpoints and loggers.
+
+::
 
     python examples/lightning_module.py
 
-The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns from them without labels: the map of
-one of its layers, in one view of an image, and its last vector, in another view, are to tell much of each other. The
-Trainer brings devices, precision, checkpoints and loggers. The number is the test accuracy of a linear classifier on
-the frozen vectors that sees ten labels per digit. A figure is written to runs/lightning_module/.
+The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns from them without labels: the loss
+compares the map of one of its layers, in one view of an image, with its last vector, in another view. The number is the
+test accuracy of a linear classifier on the frozen vectors that sees ten labels per digit.
+
+@@RESULT@@
+
+A figure is written to runs/lightning_module/.
 """
 
 import argparse
@@ -60,6 +69,11 @@ class History(L.Callback):
         self.nats.append(float(trainer.callback_metrics["nats"]))
 
 
+# %%
+# Training by a Trainer
+# ---------------------
+
+
 def main() -> None:
     """Train by a Trainer, compare four kinds of features, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,6 +123,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'figure.png'}")
 
 
+# %%
+# Encoder and views
+# -----------------
+
+
 def build_encoder() -> nn.Sequential:
     def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
         conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
@@ -126,6 +145,11 @@ def moved(images: Tensor) -> Tensor:
     maps = torch.eye(2, 3, device=images.device) + 0.12 * torch.randn(len(images), 2, 3, device=images.device)
     grid = nn.functional.affine_grid(maps, list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -155,6 +179,11 @@ def draw(nats: list[float], accuracies: dict[str, float]) -> Figure:
     right.bar_label(bars, fmt="%.1f", padding=3)
     right.set(title=f"Test accuracy with {LABELS} labels per digit, %", xlim=(0, 120))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

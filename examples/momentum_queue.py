@@ -1,11 +1,21 @@
-"""Negatives from a queue of past batches, and why their encoder has to move slowly (MoCo).
+"""
+Negatives from a queue
+======================
+
+Negatives from past batches, and why their encoder has to move slowly (MoCo).
+
+::
 
     python examples/momentum_queue.py
 
 Two noisy views of each of scikit-learn's digits are encoded, without labels. A view has to find the other view of its
 digit among the batch and 1,024 keys of past batches. The keys come from the encoder as it was when they were made, or
 from a slowly moving average of it, `torch.optim.swa_utils.AveragedModel`. Then nearest neighbours with few labels are
-counted. A figure is written to runs/momentum_queue/.
+counted.
+
+@@RESULT@@
+
+A figure is written to runs/momentum_queue/.
 """
 
 import argparse
@@ -63,6 +73,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'digits.png'}")
 
 
+# %%
+# Encoder and views
+# -----------------
+
+
 def build_encoder() -> nn.Module:
     """A small convolutional encoder, (N, 1, 8, 8) to (N, UNITS)."""
     return nn.Sequential(
@@ -78,6 +93,13 @@ def view(images: Tensor) -> Tensor:
     rows, columns = down + torch.arange(8), right + torch.arange(8)
     shifted = padded[torch.arange(len(images))[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
     return shifted.unsqueeze(1) + 0.2 * torch.randn_like(images)
+
+
+# %%
+# Training
+# --------
+#
+# The queue takes the keys of each step and gives them as `negatives` to the steps after it.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, way: str, momentum: float) -> list[float]:
@@ -107,6 +129,11 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, way: str, momentum: floa
     return gains
 
 
+# %%
+# What was learnt
+# ---------------
+
+
 def classify(features: Tensor, labels: np.ndarray, shown: np.ndarray, test: np.ndarray) -> float:
     """Accuracy in % on the test images of the label of the nearest labelled one."""
     rows = nn.functional.normalize(features, dim=1).numpy()
@@ -128,6 +155,11 @@ def draw(curves: dict[str, list[float]], accuracies: dict[str, list[float]]) -> 
     right.set(xticks=range(len(accuracies)), ylabel="accuracy, %")
     right.set_xticklabels([name.replace(", ", ",\n") for name in accuracies])
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

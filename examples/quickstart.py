@@ -1,10 +1,19 @@
-"""Deep InfoMax in a minute or two: learn from digits without their labels, then see what a few labels are worth.
+"""
+Digits without labels
+=====================
+
+An encoder learns from 1,300 small images without their labels, and a classifier on its output then needs few labels.
+
+::
 
     python examples/quickstart.py
 
-The data are scikit-learn's 1,797 digits of 8 x 8 pixels: nothing is downloaded. An encoder is trained on 1,300 of them
-without labels. Then a linear classifier learns from a few labels on raw pixels, on the untrained encoder and on the
-trained one, and each is tested on the other 497 images. Two pictures are written to runs/quickstart/.
+The data are scikit-learn's 1,797 digits of 8 x 8 pixels: nothing is downloaded. A linear classifier learns from a few
+labels on raw pixels, on the untrained encoder and on the trained one. Each is tested on the other 497 images.
+
+@@RESULT@@
+
+Two pictures are written to runs/quickstart/.
 """
 
 import argparse
@@ -72,6 +81,13 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images[:1300], labels[:1300], images[1300:], labels[1300:]
 
 
+# %%
+# The encoder
+# -----------
+#
+# It gives a map, one vector per location, and a vector y of the whole image.
+
+
 def build_encoder() -> ConvEncoder:
     """Two convolutions to a local map of 4 x 4 locations, one more, a hidden layer, and the global vector y."""
     return ConvEncoder(
@@ -82,6 +98,14 @@ def build_encoder() -> ConvEncoder:
         input_channels=1,
         global_dim=64,
     )
+
+
+# %%
+# Training
+# --------
+#
+# The loss compares the map of one view of an image with the vector of another view. Its minimum is a maximum of the
+# mutual information between the two, as InfoNCE bounds it from below.
 
 
 def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[tuple[int, float, float]]:
@@ -119,6 +143,13 @@ def wobbled(images: Tensor) -> Tensor:
     return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
+# %%
+# What was learnt
+# ---------------
+#
+# The encoder is frozen from here on. Labels are used for the first time.
+
+
 def features(encoder: ConvEncoder, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     """The frozen encoder's y, 64 numbers per image like the pixels, standardised by the training images."""
     ours, theirs = (extract_features(encoder, images, ("y",)).features["y"] for images in (train, test))
@@ -136,6 +167,11 @@ def classify(shown: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor) -
     """Test accuracy, in %, of logistic regression on the few labelled examples."""
     model = LogisticRegression(max_iter=500).fit(shown.numpy(), labels.numpy())
     return 100 * model.score(test.numpy(), test_labels.numpy())
+
+
+# %%
+# Results
+# -------
 
 
 def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
@@ -197,6 +233,11 @@ def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: 
     for column, title in ((0, "query"), (1, "nearest in y"), (1 + NEIGHBOURS, "nearest in pixels")):
         panels[0, column].set_title(title, loc="left", fontsize=9)
     figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,11 +1,21 @@
-"""Text with padding: learn vectors of short texts without labels, then tell where each comes from.
+"""
+Short texts with padding
+========================
+
+Texts of unequal length give vectors without labels; padding takes no part, and a mask says where it is.
+
+::
 
     python examples/text_tokens.py
 
 The texts are docstrings of five installed packages: real prose that needs no download. A text is at most 48 words,
 padded at the end. The local features are one half of the words, drawn at random; the global one is a vector of the
 other half. Words of the other texts of a batch are the negatives, and padding is neither. Ten labelled texts of each
-package train a classifier on the frozen vectors. A figure is written to runs/text_tokens/.
+package train a classifier on the frozen vectors.
+
+@@RESULT@@
+
+A figure is written to runs/text_tokens/.
 """
 
 import argparse
@@ -81,6 +91,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'texts.png'}")
 
 
+# %%
+# The texts
+# ---------
+
+
 def docstrings(package: str, number: int, chance: random.Random) -> list[list[str]]:
     """The first words of that many docstrings of a package, without the package's name."""
     files = sorted(Path(importlib.util.find_spec(package).origin).parent.rglob("*.py"))
@@ -105,6 +120,11 @@ def documented(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[st
                 yield from documented(child)
 
 
+# %%
+# The encoder
+# -----------
+
+
 class Encoder(nn.Module):
     """A vector per word, and one per text: the mean of its words, without padding. A transformer can take its place."""
 
@@ -116,6 +136,13 @@ class Encoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         words, real = self.words(ids), (ids > 0).unsqueeze(2)
         return self.head(self.norm((words * real).sum(1) / real.sum(1).clamp(min=1)))
+
+
+# %%
+# Training
+# --------
+#
+# `mask` says which locations are there. Every text may have another number of them.
 
 
 def fit(encoder: Encoder, ids: Tensor, steps: int, size: int = 64) -> list[float]:
@@ -138,6 +165,11 @@ def fit(encoder: Encoder, ids: Tensor, steps: int, size: int = 64) -> list[float
         if (step + 1) % 250 == 0:
             print(f"step {step + 1}: {np.mean(nats[-100:]):.2f} nats", flush=True)
     return nats
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 def embed(encoder: Encoder, ids: Tensor) -> np.ndarray:
@@ -174,6 +206,11 @@ def draw(vectors: np.ndarray, label: np.ndarray, nats: list[float], accuracies: 
     right.invert_yaxis()
     right.set(title=f"accuracy with {LABELS} labels per package", xlabel="%", xlim=(0, 100))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
-"""CPC: learn sequences of unequal length without labels by foretelling their next steps, then tell who speaks.
+"""
+CPC on sequences
+================
+
+Sequences of unequal length teach an encoder without labels: it foretells their next steps.
+
+::
 
     python examples/time_cpc.py
 
 The data are the Japanese Vowels, which sktime ships: 640 utterances by nine speakers, 7 to 29 steps of 12 numbers each.
 No sequence is padded: steps are rows, with the sequence of each. A context sums up the steps so far, and has to find
 the step that comes one to four steps later among those of other contexts. Logistic regression then reads the speaker
-from the mean over the steps of an utterance, or of each of its thirds with `--parts 3`, with few labels per speaker. A
-figure is written to runs/time_cpc/.
+from the mean over the steps of an utterance, or of each of its thirds with `--parts 3`, with few labels per speaker.
+
+@@RESULT@@
+
+A figure is written to runs/time_cpc/.
 """
 
 import argparse
@@ -70,6 +79,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'vowels.png'}")
 
 
+# %%
+# The utterances
+# --------------
+
+
 def load(part: str) -> tuple[list[Tensor], np.ndarray]:
     """Utterances, each (steps, 12), and who speaks."""
     from sktime.datasets import load_japanese_vowels
@@ -79,6 +93,11 @@ def load(part: str) -> tuple[list[Tensor], np.ndarray]:
         torch.tensor(np.stack([np.asarray(channel) for channel in row], 1)).float()
         for row in table.itertuples(index=False)
     ], np.asarray(speakers).astype(int)
+
+
+# %%
+# The encoder
+# -----------
 
 
 class Encoder(nn.Module):
@@ -100,6 +119,13 @@ class Encoder(nn.Module):
         return z, c.data, number.data
 
 
+# %%
+# Training
+# --------
+#
+# `ahead` pairs each context with the step that comes k steps later in the same sequence, whatever its length.
+
+
 def fit(encoder: Encoder, sequences: list[Tensor], epochs: int, size: int = 32) -> list[float]:
     """Train the encoder: no labels come in here. Return the loss of every step of training."""
     losses = nn.ModuleList(InfoMaxLoss(UNITS, UNITS, critic="bilinear", symmetric=False) for _ in range(STEPS))
@@ -118,6 +144,11 @@ def fit(encoder: Encoder, sequences: list[Tensor], epochs: int, size: int = 32) 
             optimizer.step()
             history.append(loss.item())
     return history
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 def average(sequences: list[Tensor], parts: int) -> np.ndarray:
@@ -205,6 +236,11 @@ def draw(losses: list[float], found: dict[str, dict[int, list[float]]]) -> Figur
     right.minorticks_off()
     right.legend()
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""ST-DIM: learn single frames from films, without labels, then read what they show with a linear probe.
+"""
+ST-DIM on films
+===============
+
+Single frames of films, learnt without labels: a frame has to find the next one.
+
+::
 
     python examples/time_frames.py
 
@@ -6,9 +12,14 @@ A film shows a small garment that moves before a still background, both from Fas
 Films have unequal lengths: frames are rows, with the film of each. The vector of a frame has to find the locations of
 the next frame of its film among those of other frames, and each location has to find itself there. Which other frames
 these are is a choice: among those of other films alone the background is enough, among frames of all films it is not.
-Both are trained, and ridge regression reads position and class of the garment from the frozen vectors. As short as it
-is, the training does not beat the untrained encoder: the example shows the calls. A figure is written to
-runs/time_frames/.
+Both are trained, and ridge regression reads position and class of the garment from the frozen vectors.
+
+The result is negative: as short as it is, the training does not beat the untrained encoder. The example shows the
+calls.
+
+@@RESULT@@
+
+A figure is written to runs/time_frames/.
 """
 
 import argparse
@@ -65,6 +76,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'frames.png'}")
 
 
+# %%
+# The films
+# ---------
+
+
 def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     """Images (n, 1, h, w) from 0 to 1, and their classes."""
     prefix = {"train": "train", "test": "t10k"}[part]
@@ -102,6 +118,11 @@ class Films:
             torch.maximum(window, garments[film], out=window)
 
 
+# %%
+# The encoder
+# -----------
+
+
 class Encoder(nn.Module):
     """Frames to a map of 4 x 4 locations and a vector."""
 
@@ -115,6 +136,13 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.map(frames)
         return maps, self.vector(maps)
+
+
+# %%
+# Training
+# --------
+#
+# `ahead` pairs frames of the same film; `group` keeps the other frames of that film from being negatives.
 
 
 def fit(encoder: Encoder, films: Films, epochs: int, elsewhere: bool, size: int = 16) -> None:
@@ -136,6 +164,11 @@ def fit(encoder: Encoder, films: Films, epochs: int, elsewhere: bool, size: int 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -167,6 +200,11 @@ def draw(film: Tensor, found: dict[str, tuple[float, float]]) -> Figure:
         axes.set(title=title, xlim=(0, 110))
     axes.invert_yaxis()  # of both: they share it
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,11 +1,20 @@
-"""Deep InfoMax in one file: a training loop to paste into your project and change there.
+"""
+A training loop to paste
+========================
+
+One file to copy into a project: an encoder of your own, your images, a checkpoint per epoch.
+
+::
 
     python examples/train_loop.py                                              # scikit-learn's digits, no download
     python examples/train_loop.py --images photos --size 64 --out runs/photos  # photos/CLASS/NAME.jpg
 
-An encoder learns from images without labels. A checkpoint is written after every epoch: if the run is stopped, the same
-command continues it. At the end a linear probe is trained with labels, once on the frozen encoder and once on the same
-encoder before training. Both test accuracies are printed, and a figure is drawn.
+An encoder learns from images without labels. If the run is stopped, the same command continues it. At the end a linear
+probe is trained with labels, once on the frozen encoder and once on the same encoder before training.
+
+@@RESULT@@
+
+A figure is written beside the checkpoint, in runs/train_loop/.
 """
 
 import argparse
@@ -23,6 +32,12 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 from infomax import LocalDIMLoss, tap
 from infomax.evaluation import extract_features, linear_probe
 from infomax.features import feature_shapes
+
+# %%
+# What to replace: images, encoder, view
+# --------------------------------------
+#
+# Everything that depends on the data is in these three functions.
 
 
 def load_images(folder: Path | None, size: int) -> Dataset:
@@ -66,6 +81,13 @@ def view(images: Tensor) -> Tensor:
     return (1 + gain) * moved + shift
 
 
+# %%
+# The number
+# ----------
+#
+# A linear classifier on frozen features says what the encoder has learnt.
+
+
 def probe(encoder: nn.Module, train: Dataset, test: Dataset) -> float:
     """Test accuracy in % of a linear classifier on the frozen encoder's y."""
     x, labels = extract_features(encoder, DataLoader(train, 256), ["y"])
@@ -86,6 +108,13 @@ def draw(history: list[tuple[float, float]], ceiling: float, accuracies: dict[st
     )
     right.set(title="Test accuracy of a linear probe", xlabel="%", xlim=(0, 125))
     figure.savefig(path, dpi=150)
+
+
+# %%
+# The loop
+# --------
+#
+# The loss takes a local map and a global vector; everything else is an ordinary training loop.
 
 
 def main() -> None:
@@ -166,6 +195,11 @@ def main() -> None:
         print(f"linear probe on y of the {name} encoder: {accuracy:.1f} % of {len(test)} test images")
     draw(history, ceiling, accuracies, checkpoint.with_name("figure.png"))
     print(f"figure: {checkpoint.with_name('figure.png')}")
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
-"""Two towers: learn which left half and which right half of a picture belong together.
+"""
+Two towers
+==========
+
+Two networks learn which left half and which right half of a picture belong together, as CLIP does.
+
+::
 
     python examples/two_towers.py
 
 The data are pictures of clothes (Fashion-MNIST), cut in two. One network reads left halves, another one right halves.
 They meet in a common space, where the two halves of a picture shall be close and all other pairs apart: CLIP's loss,
 with a learned temperature. Images and captions, sound and video, or two kinds of sensors take the place of the halves.
-The number is how often the right half of a test picture is among the ten nearest of 1,000. A figure is written to
-runs/two_towers/.
+The number is how often the right half of a test picture is among the ten nearest of 1,000.
+
+@@RESULT@@
+
+A figure is written to runs/two_towers/.
 """
 
 import argparse
@@ -64,6 +73,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'figure.png'}")
 
 
+# %%
+# Pictures and towers
+# -------------------
+
+
 def load(folder: Path, part: str) -> Tensor:
     """Pictures (N, 28, 28) in [0, 1]."""
     path = folder / f"{part}-images-idx3-ubyte.gz"
@@ -85,6 +99,11 @@ def build_tower() -> nn.Module:
     )
 
 
+# %%
+# Training
+# --------
+
+
 def fit(towers: nn.ModuleList, pictures: Tensor, epochs: int, batch: int) -> list[float]:
     """Train both towers: no labels come in here. Return the mean loss of each epoch."""
     # CLIP's loss. SigLIP's: estimator="logistic", and bias=-10.0 in the critic.
@@ -104,6 +123,11 @@ def fit(towers: nn.ModuleList, pictures: Tensor, epochs: int, batch: int) -> lis
         losses.append(float(np.mean(steps)))
         print(f"epoch {epoch}: loss {losses[-1]:.3f} nats", flush=True)
     return losses
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -156,6 +180,11 @@ def draw(losses: list[float], recalls: dict[str, float], pictures: Tensor, train
         axes.imshow(torch.cat([pictures[place, :, :14], pictures[best[place], :, 14:]], 1).numpy(), cmap="gray_r")
         axes.set(xticks=[], yticks=[], title="its own" if best[place] == place else "another's")
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,11 +1,21 @@
-"""Two views: learn images without labels by recognising each one after a change, as SimCLR does.
+"""
+Two views of an image
+=====================
+
+Images are learnt without labels by recognising each one after a change, as SimCLR does.
+
+::
 
     python examples/two_views.py
 
 Two views of a digit are moved, turned, stretched and recoloured at random. A view has to find the other view of the
 same image among all other views of the batch, of both sides. With these options `InfoMaxLoss` is SimCLR's loss; the
 same training with the formula written out in plain PyTorch stands beside it. Logistic regression reads the class of
-scikit-learn's digits from the frozen features, with 5 labels per class. A figure is written to runs/two_views/.
+scikit-learn's digits from the frozen features, with 5 labels per class.
+
+@@RESULT@@
+
+A figure is written to runs/two_views/.
 """
 
 import argparse
@@ -63,6 +73,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'views.png'}")
 
 
+# %%
+# Encoder and views
+# -----------------
+
+
 def build_encoder() -> nn.ModuleDict:
     """Convolutions to 512 features, which are read, and a head to the vectors that the loss compares."""
     layers: list[nn.Module] = []
@@ -80,11 +95,23 @@ def view(images: Tensor) -> Tensor:
     return (1 + gain) * moved + shift
 
 
+# %%
+# The loss, written out
+# ---------------------
+#
+# `InfoMaxLoss` computes the same number without the table of scores.
+
+
 def written_out(x: Tensor, y: Tensor) -> Tensor:
     """SimCLR's loss (NT-Xent) in plain PyTorch: a table of 2N x 2N scores."""
     both = normalize(torch.cat([x, y]), dim=1)
     table = (both @ both.T / TEMPERATURE).fill_diagonal_(-torch.inf)
     return cross_entropy(table, torch.arange(len(both)).roll(len(x)))
+
+
+# %%
+# Training
+# --------
 
 
 def fit(encoder: nn.ModuleDict, images: Tensor, loss_fn: Callable[[Tensor, Tensor], Tensor], epochs: int) -> None:
@@ -98,6 +125,11 @@ def fit(encoder: nn.ModuleDict, images: Tensor, loss_fn: Callable[[Tensor, Tenso
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 @torch.no_grad()
@@ -133,6 +165,11 @@ def draw(images: Tensor, accuracies: dict[str, list[float]]) -> Figure:
     names = [name.replace(" ", "\n", 1) for name in accuracies]
     axes.set(xticks=range(len(names)), xticklabels=names, ylabel=f"test accuracy, {LABELS} labels per class, %")
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

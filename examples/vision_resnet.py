@@ -1,11 +1,21 @@
-"""A ResNet of timm: learn from images without labels, then classify with ten labels per class.
+"""
+A ResNet on images
+==================
+
+A ResNet of timm learns from images without labels, and is compared with one that has ten labels per class.
+
+::
 
     python examples/vision_resnet.py
 
 The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first
 stage, the global one is the pooled output, each of another random view of the image. A linear classifier gets 100
 labelled images. It is compared on raw pixels, on the untrained encoder and on the trained one, and with what 100 labels
-alone give: the same network trained on them. A figure is written to runs/vision_resnet/.
+alone give: the same network trained on them.
+
+@@RESULT@@
+
+A figure is written to runs/vision_resnet/.
 """
 
 import argparse
@@ -87,6 +97,13 @@ def read(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(pixels).view(-1, 1, 28, 28).float() / 255, torch.tensor(label).long()
 
 
+# %%
+# Network and views
+# -----------------
+#
+# Any network of timm or torchvision can take this place: `tap` reads two of its layers by name.
+
+
 def build(classes: int = 0) -> nn.Module:
     """A small ResNet; timm leaves out the classifier where there are no classes."""
     channels = (32, 64, 96, 128)
@@ -99,6 +116,13 @@ def view(images: Tensor) -> Tensor:
     moved = grid_sample(images, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False)
     gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1)
     return (1 + gain) * moved + shift
+
+
+# %%
+# Training
+# --------
+#
+# `LocalDIMLoss.from_features` measures the sizes of both layers on one image. One scoring gives loss and estimate.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[float]:
@@ -123,6 +147,11 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[
         if (step + 1) % 50 == 0:
             print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)
     return nats
+
+
+# %%
+# What it is compared with
+# ------------------------
 
 
 def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
@@ -169,6 +198,11 @@ def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str
     right.invert_yaxis()
     right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

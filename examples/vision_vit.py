@@ -1,4 +1,10 @@
-"""A vision transformer of timm: learn from images without labels, then classify with five labels per class.
+"""
+A vision transformer
+====================
+
+A small ViT of timm learns from digits without labels: its patch tokens are the locations, its class token the global.
+
+::
 
     python examples/vision_vit.py
 
@@ -6,7 +12,11 @@ The images are scikit-learn's handwritten digits, 8 x 8 pixels. The local featur
 first block, the global one is the class token after the last, each of another random view of the image. Class and
 register tokens are no locations: brackets leave them out. A linear classifier gets 50 labelled images. It is compared
 on raw pixels, on the untrained encoder and on the trained one, and with what 50 labels alone give: the same network
-trained on them. A figure is written to runs/vision_vit/.
+trained on them.
+
+@@RESULT@@
+
+A figure is written to runs/vision_vit/.
 """
 
 import argparse
@@ -71,6 +81,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'digits.png'}")
 
 
+# %%
+# Network and views
+# -----------------
+
+
 def build(classes: int = 0) -> nn.Module:
     """A small ViT with a class token and four register tokens before the 4 x 4 patches."""
     return timm.models.VisionTransformer(
@@ -84,6 +99,13 @@ def view(images: Tensor) -> Tensor:
     moved = grid_sample(images + 1, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False) - 1
     gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1)
     return (1 + gain) * moved + shift
+
+
+# %%
+# Training
+# --------
+#
+# `norm_pre[:, 5:]` reads the output of a layer without its first five tokens; `NPC` says that the tokens come second.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list[float]:
@@ -111,6 +133,11 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list
         if (step + 1) % 100 == 0:
             print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)
     return nats
+
+
+# %%
+# What it is compared with
+# ------------------------
 
 
 def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
@@ -155,6 +182,11 @@ def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str
     right.invert_yaxis()
     right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""Volumes: learn from stacks of slices without labels, then classify with three labels per class.
+"""
+Volumes
+=======
+
+A 3-d network learns from stacks of slices without labels; a map with three spatial axes is a map like any other.
+
+::
 
     python examples/volumes.py
 
@@ -6,8 +12,12 @@ No package at hand ships a set of volumes, so these are made of real images: a v
 Fashion-MNIST (Debian's package dataset-fashion-mnist) of one class, each 14 x 14 pixels, in any order. No slice tells
 more than one garment, as no slice of a scan tells more than one cut. The encoder is a 3-d convolutional network. The
 local features are its map of one half of the slices, the global one is its vector of the other half: what the halves
-share is learnt. A linear classifier on frozen vectors is compared on raw voxels, on their principal components, and on
-the untrained and the trained encoder. A figure is written to runs/volumes/.
+share is learnt. A linear classifier on frozen vectors, with three labels per class, is compared on raw voxels, on their
+principal components, and on the untrained and the trained encoder.
+
+@@RESULT@@
+
+A figure is written to runs/volumes/.
 """
 
 import argparse
@@ -70,6 +80,11 @@ def main() -> None:
     print(f"\nFigure: {options.out / 'volumes.png'}")
 
 
+# %%
+# The volumes
+# -----------
+
+
 def stacks(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
     """Volumes (N, 1, 8, 14, 14) of pictures of one class each, none used twice, and the classes."""
     path = folder / f"{name}-images-idx3-ubyte.gz"
@@ -89,6 +104,11 @@ def stacks(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
     return torch.cat(volumes), torch.tensor(classes)
 
 
+# %%
+# The encoder
+# -----------
+
+
 class Encoder(nn.Module):
     """Three 3-d convolutions; the second halves each axis."""
 
@@ -104,6 +124,11 @@ class Encoder(nn.Module):
 
 def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm3d(outputs), nn.ReLU())
+
+
+# %%
+# Training
+# --------
 
 
 def fit(encoder: Encoder, volumes: Tensor, steps: int, size: int = 64) -> list[float]:
@@ -125,6 +150,11 @@ def fit(encoder: Encoder, volumes: Tensor, steps: int, size: int = 64) -> list[f
         if (step + 1) % 50 == 0:
             print(f"step {step + 1}: {np.mean(nats[-50:]):.2f} nats", flush=True)
     return nats
+
+
+# %%
+# What was learnt
+# ---------------
 
 
 def embed(encoder: Encoder, volumes: Tensor) -> Tensor:
@@ -157,6 +187,11 @@ def draw(volumes: Tensor, label: Tensor, nats: list[float], accuracies: dict[str
     right.invert_yaxis()
     right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 100))
     return figure
+
+
+# %%
+# Run it
+# ------
 
 
 if __name__ == "__main__":

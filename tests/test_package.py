@@ -9,14 +9,11 @@ import json
 import pkgutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Iterator
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
-import yaml
 
 import infomax
 
@@ -242,41 +239,6 @@ class TestImport:
                 else:
                     continue
                 assert names <= outside | optional, f"{path}: line {node.lineno}"
-
-
-class TestRelease:
-    def test_the_version_is_the_same_wherever_it_is_written(self) -> None:
-        citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-        assert citation["version"] == version("infomax")
-        assert getattr(infomax, "__version__", version("infomax")) == version("infomax")
-
-    def test_the_wheel_is_typed_and_holds_the_package_alone(self, tmp_path: Path) -> None:
-        build = [
-            sys.executable,
-            "-m",
-            "build",
-            "--wheel",
-            "--sdist",
-            "--no-isolation",
-            "--outdir",
-            str(tmp_path),
-            str(ROOT),
-        ]
-        subprocess.run(build, check=True, capture_output=True)
-        (wheel,) = tmp_path.glob("*.whl")
-        names = zipfile.ZipFile(wheel).namelist()
-        assert "infomax/py.typed" in names
-        held = {name for name in names if name.startswith("infomax/") and name.endswith(".py")}
-        assert held == {path.relative_to(SOURCE.parent).as_posix() for path in SOURCE.rglob("*.py")}
-        assert {name.partition("/")[0] for name in names} == {
-            "infomax",
-            f"infomax-{version('infomax')}.dist-info",
-        }
-        (sdist,) = tmp_path.glob("*.tar.gz")
-        with tarfile.open(sdist) as archive:
-            files = {name.partition("/")[2] for name in archive.getnames()}
-        assert {"conftest.py", "pyproject.toml", "tests/contracts.py", "docs/figures/idea.png", "README.md"} <= files
-        assert not [name for name in files if "/_build/" in name or name.startswith((".venv", "runs/"))]
 
 
 def _is_installed(name: str) -> bool:

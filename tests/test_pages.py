@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import warnings
@@ -19,17 +20,28 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
 NEEDS = re.compile(r"<!-- needs: (\w+) -->")
+SLOW = re.compile(r"<!-- slow: [^\n]+ -->")  # a page that trains for longer than the default suite may
+APART = {"bmi", "torch_mist"}  # do not install beside the pinned packages; all their blocks are marked, and left out
 WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::DeprecationWarning")  # of the libraries that pages import
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if SLOW.search(page.read_text(encoding="utf-8")) else [])
+        for page in WITH_EXAMPLES
+    ],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a page may write files
     text = page.read_text(encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # what other libraries warn of on import
         for package in NEEDS.findall(text):
+            if package in APART and importlib.util.find_spec(package) is None:
+                continue
             pytest.importorskip(package, reason=f"{page.name} needs {package}")
     run_page(text, str(page))
 

@@ -33,6 +33,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_probe.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "conftest", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "PYTEST_XDIST_WORKER_COUNT": "0"}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # some of other packages take seconds to load
     return subprocess.run(
         [*command, "test_probe.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

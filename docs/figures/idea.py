@@ -1,92 +1,94 @@
 """The drawing of the idea, for the README and the first page: ``python docs/figures/idea.py`` writes ``idea.png``.
 
-From left to right: a batch of inputs, an encoder with its map and its vector, a critic that scores every pair, and an
-estimator that turns the scores into a bound.
+Above: a batch of inputs, an encoder, and a map and a vector of each example. Below: a critic that scores every pair, the
+table of scores, and an estimator that turns it into a bound.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import matplotlib as mpl
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from theme import WIDTH, Palette, bare, save
 
-OUT = Path(__file__).parent / "idea.png"
-JOINT, MARGINAL, INK, BOX = "#d1495b", "#b8c4ce", "#1f2933", "#eef2f6"
-COLOURS = ("#2e86ab", "#f2a541", "#4c9f70")
 SIDE = 3  # examples, and the side of a map
+HEIGHT = 4.3
+TOP, BOTTOM = 3.15, 1.2  # the two rows
 
 
-def box(ax: Axes, x: float, y: float, width: float, height: float, text: str) -> None:
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=BOX, ec=INK))
-    ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=13, color=INK)
+def box(ax: Axes, palette: Palette, x: float, y: float, width: float, text: str) -> None:
+    """A box with its middle line at ``y``."""
+    shape = FancyBboxPatch(
+        (x, y - 0.33), width, 0.66, boxstyle="round,pad=0,rounding_size=0.08", fc=palette.box, ec=palette.ink
+    )
+    ax.add_patch(shape)
+    ax.text(x + width / 2, y, text, ha="center", va="center", fontsize=12, color=palette.ink)
 
 
-def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.4, "shrinkA": 2, "shrinkB": 2})
+def arrow(ax: Axes, palette: Palette, *points: tuple[float, float]) -> None:
+    """An arrow through the points."""
+    *line, end = points
+    ax.plot(*zip(*line, end, strict=True), color=palette.ink, lw=1.3, solid_joinstyle="round")
+    ax.annotate("", end, line[-1], arrowprops={"arrowstyle": "-|>", "color": palette.ink, "lw": 1.3, "shrinkB": 0})
 
 
-def caption(ax: Axes, x: float, y: float, title: str, text: str) -> None:
-    ax.text(x, y, title, ha="center", va="top", fontsize=13, weight="bold", color=INK)
-    ax.text(x, y - 0.27, text, ha="center", va="top", fontsize=11.5, color=INK, linespacing=1.35)
+def caption(ax: Axes, palette: Palette, x: float, y: float, title: str, text: str) -> None:
+    """A title in bold with a line below it."""
+    ax.text(x, y, title, ha="center", va="top", fontsize=12, weight="bold", color=palette.ink)
+    ax.text(x, y - 0.22, text, ha="center", va="top", fontsize=11, color=palette.quiet, linespacing=1.25)
 
 
-def draw() -> None:
-    figure, ax = plt.subplots(figsize=(12.6, 3.7), dpi=160)
-    ax.set_xlim(-0.15, 12.55)
-    ax.set_ylim(-0.05, 3.6)
-    ax.set_aspect("equal")
-    ax.axis("off")
-    # inputs
-    for example, colour in enumerate(COLOURS):
-        ax.add_patch(Rectangle((0.05 + 0.16 * example, 1.75 - 0.22 * example), 0.8, 0.8, fc=colour, ec="white", lw=1.5))
-    caption(ax, 0.65, 0.85, "a batch", "images, tokens,\nnodes, ...")
-    arrow(ax, (1.3, 1.9), (1.75, 1.9))
-    box(ax, 1.8, 1.35, 1.2, 1.1, "encoder")
-    # map and vector of each example
-    arrow(ax, (3.05, 2.1), (3.6, 2.65))
-    arrow(ax, (3.05, 1.7), (3.6, 1.15))
-    for example, colour in enumerate(COLOURS):
-        left = 3.68 + 0.72 * example
+def draw(figure: Figure, palette: Palette) -> None:
+    """Both rows."""
+    figure.set_layout_engine("none")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set_xlim(0, WIDTH)
+    ax.set_ylim(0, HEIGHT)
+    bare(ax)
+    # a batch, and the encoder
+    for example, colour in enumerate(palette.examples):
+        place = (0.2 + 0.14 * example, TOP - 0.05 - 0.16 * example)
+        ax.add_patch(Rectangle(place, 0.55, 0.55, fc=colour, ec=palette.paper, lw=1.2))
+    caption(ax, palette, 0.72, 2.62, "a batch", "images, text, ...")
+    arrow(ax, palette, (1.12, TOP), (1.42, TOP))
+    box(ax, palette, 1.45, TOP, 0.95, "encoder")
+    # a map and a vector of each example
+    arrow(ax, palette, (2.45, TOP + 0.1), (2.88, TOP + 0.5))
+    arrow(ax, palette, (2.45, TOP - 0.1), (2.88, TOP - 0.5))
+    for example, colour in enumerate(palette.examples):
+        left = 2.98 + 0.44 * example
         for row in range(SIDE):
             for column in range(SIDE):
-                place = (left + 0.2 * column, 2.45 + 0.2 * row)
-                ax.add_patch(Rectangle(place, 0.2, 0.2, fc=colour, ec="white", lw=1, alpha=0.85))
-        ax.add_patch(Rectangle((left + 0.2, 0.85), 0.2, 0.6, fc=colour, ec="white", lw=1))
-    caption(ax, 4.72, 3.5, "map", "")
-    ax.text(4.72, 2.36, "local features", ha="center", va="top", fontsize=11.5, color=INK)
-    caption(ax, 4.72, 0.72, "vector", "global feature")
-    arrow(ax, (5.9, 2.7), (6.55, 2.1))
-    arrow(ax, (5.9, 1.15), (6.55, 1.75))
-    box(ax, 6.6, 1.4, 1.0, 1.05, "critic\n$T(x, y)$")
-    arrow(ax, (7.65, 1.92), (8.1, 1.92))
-    # the table of scores: one global per row, one location per column
-    cell = 0.21
+                place = (left + 0.125 * column, TOP + 0.42 + 0.125 * row)
+                ax.add_patch(Rectangle(place, 0.125, 0.125, fc=colour, ec=palette.paper, lw=0.8))
+        ax.add_patch(Rectangle((left + 0.125, TOP - 0.8), 0.125, 0.5, fc=colour, ec=palette.paper, lw=0.8))
+    for y, title, text in ((TOP + 0.62, "map", "local features"), (TOP - 0.55, "vector", "global feature")):
+        ax.text(4.38, y + 0.11, title, ha="left", va="center", fontsize=12, weight="bold", color=palette.ink)
+        ax.text(4.38, y - 0.12, text, ha="left", va="center", fontsize=11, color=palette.quiet)
+    # down to the critic
+    arrow(ax, palette, (3.6, 2.25), (3.6, 1.98), (0.62, 1.98), (0.62, BOTTOM + 0.36))
+    box(ax, palette, 0.2, BOTTOM, 0.85, "critic")
+    caption(ax, palette, 0.62, BOTTOM - 0.45, "scores pairs", "$T(x, y)$")
+    arrow(ax, palette, (1.1, BOTTOM), (1.45, BOTTOM))
+    # the table of scores: one vector per row, one location per column
+    cell = 0.185
     for example in range(SIDE):
-        y = 2.45 - 0.36 * example
-        ax.add_patch(Rectangle((8.2, y), 0.14, 0.3, fc=COLOURS[example], ec="none"))
+        y = BOTTOM + 0.1 - 0.27 * example
+        ax.add_patch(Rectangle((1.55, y), 0.1, 0.22, fc=palette.examples[example], ec="none"))
         for other in range(SIDE):
             for location in range(SIDE):
-                x = 8.45 + cell * (SIDE * other + location) + 0.06 * other
-                colour = JOINT if other == example else MARGINAL
-                ax.add_patch(Rectangle((x, y), cell - 0.03, 0.3, fc=colour, ec="none"))
-    for other, colour in enumerate(COLOURS):
-        x = 8.45 + cell * SIDE * other + 0.06 * other
-        ax.add_patch(Rectangle((x, 2.85), cell * SIDE - 0.03, 0.12, fc=colour, ec="none"))
-    caption(ax, 9.45, 3.5, "scores", "")
-    ax.text(8.45, 1.45, "joint pairs", fontsize=11.5, color=JOINT, weight="bold", va="top")
-    ax.text(8.45, 1.18, "marginal pairs", fontsize=11.5, color="#6b7a88", weight="bold", va="top")
-    ax.text(8.45, 0.86, "reduced in blocks: no\ntable of scores is held", fontsize=10.5, color=INK, va="top")
-    arrow(ax, (10.5, 1.92), (10.95, 1.92))
-    box(ax, 11.0, 1.4, 1.35, 1.05, "estimator")
-    caption(ax, 11.67, 1.2, "bound", "loss to minimise,\nMI in nats")
-    figure.savefig(OUT, bbox_inches="tight", pad_inches=0.08, facecolor="white")
+                x = 1.72 + cell * (SIDE * other + location) + 0.05 * other
+                colour = palette.joint if other == example else palette.marginal
+                ax.add_patch(Rectangle((x, y), cell - 0.025, 0.22, fc=colour, ec="none"))
+    for other, colour in enumerate(palette.examples):
+        x = 1.72 + cell * SIDE * other + 0.05 * other
+        ax.add_patch(Rectangle((x, BOTTOM + 0.4), cell * SIDE - 0.025, 0.1, fc=colour, ec="none"))
+    ax.text(2.6, BOTTOM - 0.56, "joint pairs", ha="center", va="top", fontsize=12, weight="bold", color=palette.joint)
+    ax.text(2.6, BOTTOM - 0.79, "marginal pairs", ha="center", va="top", fontsize=12, weight="bold", color=palette.quiet)
+    arrow(ax, palette, (3.52, BOTTOM), (3.86, BOTTOM))
+    box(ax, palette, 3.9, BOTTOM, 1.45, "estimator")
+    caption(ax, palette, 4.62, BOTTOM - 0.45, "bound", "a loss to minimise,\ninformation in nats")
 
 
 if __name__ == "__main__":
-    draw()
-    print(OUT)
+    save("idea", draw, HEIGHT)

@@ -30,9 +30,8 @@ def options(*words: str) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("trained", "coverage") else []) for name in SAYS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAYS)
 def test_it_runs(name: str) -> None:
     command = [sys.executable, "-m", "benchmarks", name, "--smoke"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

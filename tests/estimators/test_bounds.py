@@ -223,7 +223,7 @@ def test_flo_needs_no_constant_right() -> None:
 # --- the side that an estimator claims, in batches of any size
 
 
-@pytest.mark.parametrize(("examples", "batches"), [(4, 3000), (8, 2000), (64, 200)])
+@pytest.mark.parametrize(("examples", "batches"), [pytest.param(4, 3000, marks=pytest.mark.slow), (8, 2000), (64, 200)])
 def test_every_bound_keeps_the_side_it_claims_at_its_own_optimal_critic(examples: int, batches: int) -> None:
     truth = gaussian_information(0.9)
     tables = gaussian_batches(0.9, examples, batches)

@@ -22,7 +22,10 @@ EXAMPLES = {
 pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+SLOW = ("vision_resnet", "huggingface_trainer", "text_tokens")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in EXAMPLES])
 def test_smoke(name, example, tmp_path, monkeypatch, capsys):
     package, peer, fashion = EXAMPLES[name]
     pytest.importorskip(package)

@@ -83,7 +83,9 @@ def test_smoke_on_planted_graphs(name, options, example, planted, tmp_path, monk
     assert max(path.stat().st_size for path in tmp_path.glob("*.png")) > 10_000
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n == "graph_views" else []) for n in NAMES]
+)
 @pytest.mark.skipif(not DATA.exists(), reason=f"the graphs are not there: {DATA}")
 def test_smoke_on_real_graphs(name, example, tmp_path, monkeypatch, capsys):
     call(example(name), monkeypatch, "--smoke", "--out", tmp_path)

@@ -37,6 +37,7 @@ def rows(out):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_takes_what_is_asked_for_and_nothing_else(folder):
     _, first = folder
     assert first["taken"] == ["msssim", "ndm"]
@@ -46,6 +47,7 @@ def test_a_run_takes_what_is_asked_for_and_nothing_else(folder):
         assert {row["encoder"] for row in taken["rows"]} == {"trained", "untrained"}
 
 
+@pytest.mark.slow
 def test_more_measures_of_a_finished_run_leave_the_others_as_they_were(folder):
     out, first = folder
     results = json.loads((out / "results.json").read_text())
@@ -56,6 +58,7 @@ def test_more_measures_of_a_finished_run_leave_the_others_as_they_were(folder):
     assert {row["encoder"] for row in results["measures"]["mine"]["rows"]} == {"trained"}  # --no-untrained
 
 
+@pytest.mark.slow
 def test_every_number_has_its_unit_and_its_time(folder):
     out, _ = folder
     table = rows(out)
@@ -78,6 +81,7 @@ def test_every_number_has_its_unit_and_its_time(folder):
             assert float(row["limit"]) == pytest.approx(4.605, abs=1e-3)  # log 100
 
 
+@pytest.mark.slow
 def test_the_report_shows_them(folder):
     out, _ = folder
     page = (out / "report.md").read_text()

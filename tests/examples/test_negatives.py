@@ -27,6 +27,7 @@ def parts():
         sys.path.remove(str(EXAMPLES))
 
 
+@pytest.mark.slow
 def test_smoke(parts, tmp_path, capsys):
     command = ["--smoke", "--threads", "1", "--out", str(tmp_path)]
     assert parts.main(command) == 0

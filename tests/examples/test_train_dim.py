@@ -125,6 +125,7 @@ class TestRun:
 
 
 class TestResume:
+    @pytest.mark.slow
     def test_after_sigkill_the_losses_are_those_of_the_whole_run(
         self, train_dim, short_run, whole, rows, losses, tmp_path
     ):

@@ -47,6 +47,7 @@ def folder_of_images(path, classes, per_class=20):
     return path
 
 
+@pytest.mark.slow
 def test_smoke_as_a_user_calls_it(tmp_path):
     shutil.copy(SCRIPT, tmp_path)  # pasted elsewhere
     done = subprocess.run(
@@ -67,6 +68,7 @@ def test_the_trained_encoder_is_better_than_the_untrained_one(run, tmp_path):
     assert history[-1][1] > history[0][1] + 0.3  # nats
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_losses_of_one_that_was_not(run, tmp_path):
     images = folder_of_images(tmp_path / "images", ("cats", "dogs"))
     settings = ["--images", images, "--size", 8, "--batch", 16, "--epochs", 15]

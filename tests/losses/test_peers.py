@@ -50,6 +50,89 @@ def set_(parameter: Tensor, value: float) -> Tensor:
     return parameter
 
 
+class TestAuthors:
+    """The authors' code of Deep InfoMax is no package: what it computes, as loops."""
+
+    @pytest.fixture
+    def features(self) -> tuple[Tensor, Tensor]:
+        return leaf(5, D, 4, seed=0), leaf(5, D, 2, seed=1)  # locations and globals, (N, units, ...)
+
+    def pairs(self, local: Tensor, global_: Tensor) -> tuple[Tensor, Tensor]:
+        joint, marginal = [], []
+        for i in range(len(global_)):
+            for j in range(len(local)):
+                (joint if i == j else marginal).append(global_[i].T @ local[j])
+        return torch.stack(joint), torch.stack(marginal)
+
+    @pytest.mark.parametrize(
+        ("positive", "negative", "loss_fn"),
+        [
+            (lambda t: -nnf.softplus(-t), nnf.softplus, F.jsd_loss),
+            (
+                lambda t: math.log(2) - nnf.softplus(-t),
+                lambda t: nnf.softplus(t) - math.log(2),
+                lambda s: F.jsd_loss(s) - 2 * math.log(2),
+            ),
+            (lambda t: t + 1, torch.exp, lambda s: F.nwj_loss(s.shifted(1.0))),
+            (lambda t: -(-t).exp(), lambda t: t - 1, lambda s: F.fdivergence_loss(s, "rkl")),
+            (lambda t: 1 - (-t).exp(), lambda t: t.exp() - 1, lambda s: F.fdivergence_loss(s, "hellinger")),
+            (lambda t: t, lambda t: t, F.wasserstein_loss),
+        ],
+        ids=["GAN", "JSD", "KL", "RKL", "H2", "W1"],
+    )
+    def test_measures(self, features, positive, negative, loss_fn) -> None:
+        joint, marginal = self.pairs(*features)
+        theirs = negative(marginal).mean() - positive(joint).mean()
+        check_equal(loss_fn(F.dot_scores(*features)), theirs, *features)
+
+    def test_donsker_varadhan(self, features) -> None:
+        joint, marginal = self.pairs(*features)
+        theirs = marginal.flatten().logsumexp(0) - math.log(marginal.numel()) - joint.mean()
+        check_equal(F.dv_loss(F.dot_scores(*features)), theirs, *features)
+
+    def test_infonce(self, features) -> None:
+        """Theirs keeps a global's own locations among its negatives, each with a score of -10."""
+        local, global_ = features
+        terms = []
+        for i in range(len(global_)):
+            table = torch.stack([global_[i].T @ local[j] for j in range(len(local)) if j != i])  # (N - 1, Q, P)
+            for own in (global_[i].T @ local[i]).T:  # of one location, (Q,)
+                rows = [own[None], table.permute(0, 2, 1).flatten(0, 1), torch.full((4, 2), -10.0, dtype=own.dtype)]
+                terms.append(torch.cat(rows).logsumexp(0) - own)
+        theirs = torch.cat(terms).mean()
+        check_equal(F.infonce_loss(F.dot_scores(*features)), theirs, *features, off=1e-3)
+
+
+class TestTorchMist:
+    """Each x asks for its y; the critic is an inner product over a temperature."""
+
+    @pytest.fixture
+    def critic(self) -> nn.Module:
+        return peer("torch_mist.critic").SeparableCritic(temperature=2.0)
+
+    @pytest.mark.parametrize(
+        ("name", "negatives", "estimate"),
+        [
+            ("InfoNCE", 0, F.infonce_estimate),
+            ("NWJ", -1, F.nwj_estimate),
+            ("SMILE", -1, F.smile_estimate),
+        ],
+    )
+    def test_estimates(self, critic, name, negatives, estimate) -> None:
+        x, y = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        theirs = getattr(peer("torch_mist.estimators"), name)(critic, neg_samples=negatives).mutual_information(x, y)
+        check_equal(estimate(F.dot_scores(y, x, scale=0.5)), theirs, x, y)
+
+    def test_jensen_shannon(self, critic) -> None:
+        """Theirs keeps the own pair among the negatives of each row, so ours is a little lower."""
+        x, y = leaf(N, D, seed=0), leaf(N, D, seed=1)
+        theirs = peer("torch_mist.estimators").JS(critic, neg_samples=-1).loss(x, y)
+        scores = F.dot_scores(y, x, scale=0.5)
+        own = nnf.softplus(scores.joint())
+        joint = nnf.softplus(-scores.joint()).mean()
+        check_equal(joint + ((N - 1) * (F.jsd_loss(scores) - joint) + own.mean()) / N, theirs, x, y)
+
+
 class TestCrossEntropy:
     def test_of_cosines(self) -> None:
         query, key = leaf(N, D, seed=0), leaf(N, D, seed=1)

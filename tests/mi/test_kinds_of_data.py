@@ -229,6 +229,7 @@ def test_options_out_of_range(make: Callable[[], object], error: type[Exception]
         make()
 
 
+@pytest.mark.slow
 def test_ten_classes_of_digits() -> None:
     """A support vector machine shows 2.23 nats of them and more; canonical correlations alone read 1.95."""
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)

@@ -151,3 +151,13 @@ def test_the_default_workspace_of_a_gpu_is_a_share_of_it(monkeypatch: pytest.Mon
     assert workspace(torch.device("cuda")) == DEFAULT_WORKSPACE
     with use_workspace(2**20):
         assert workspace(torch.device("cuda")) == 2**20
+
+
+@pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
+def test_what_is_kept_holds_no_memory_as_it_was_found(reduction: str) -> None:
+    case = make(reduction, (3, 12, 4), dtype=torch.float32)
+    options = (reduction, case.scale, None, None, 2**26, "blockwise", True)
+    torch.use_deterministic_algorithms(True)  # fills fresh memory with NaN
+    *_, saved = torch.ops.infomax.pairwise(case.query, case.key, *case.tensors(), *options)
+    assert saved.numel()
+    assert saved.isfinite().all()

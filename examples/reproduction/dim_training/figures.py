@@ -32,7 +32,7 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
     axes.tick_params(colors=INK)
 
 
-def curves(rows: list[dict[str, str]], path: Path) -> None:
+def curves(rows: list[dict[str, str]], path: Path, unit_of_loss: str = "") -> None:
     """Loss, and MI in nats with its ceiling (or the training accuracy, where there is either), against time."""
     seconds = [float(row["seconds"]) for row in rows]
     unit, length = ("minutes", 60) if seconds[-1] > 180 else ("seconds", 1)
@@ -45,7 +45,7 @@ def curves(rows: list[dict[str, str]], path: Path) -> None:
     figure = Figure(figsize=(4.5 * panels, 3.4), layout="constrained")
     left, right = figure.subplots(1, panels, squeeze=False)[0][[0, -1]]
     _line(left, time, column("loss"), BLUE)
-    tidy(left, "Loss", f"{unit} of training", "loss (no unit)")
+    tidy(left, "Loss", f"{unit} of training", unit_of_loss or "loss")
     if column("mi"):
         _line(right, time, column("mi"), ORANGE)
         ceiling = column("mi_ceiling")

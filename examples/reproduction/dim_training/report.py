@@ -20,6 +20,7 @@ img { max-width: 100%; height: auto } code { background: #f3f4f6; padding: .1rem
 p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre { font-size: .85rem }
 """
 
+IN_NATS = ("infonce", "dv", "mine", "nwj", "kl", "tuba", "alpha_tuba")  # estimators whose loss is in nats
 BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
 
 Block = tuple[str, Any]  # ("text" | "note" | "heading" | "code", str), ("table", rows), ("picture", (path, caption))
@@ -47,6 +48,13 @@ def shown(options: dict[str, Any]) -> dict[str, Any]:
         for name, value in {**options, **paths}.items()
         if value not in ("", None) and name not in ("out", "cache", "workers")
     }
+
+
+def unit_of_loss(options: dict[str, Any]) -> str:
+    """The unit of the column `loss`: nats where it is one cross-entropy or bound, none where terms of different units add up."""
+    others = any(options.get(name) for name in ("gamma", "coordinates", "relative_coordinates", "activation_penalty"))
+    bound = options["objective"] == "dim" and options["estimator"] in IN_NATS and options["alpha"] + options["beta"] == 1
+    return "nats" if bound and not others else ""
 
 
 def accuracy_table(results: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -80,7 +88,7 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
             blocks.append(("picture", (path, "Test images, and what a decoder makes of y")))
     if metrics:
         path = folder.figures / "curves.png"
-        figures.curves(metrics, path)
+        figures.curves(metrics, path, unit_of_loss(results["options"]))
         blocks += [("heading", "Training"), ("picture", (path, "Loss and mutual information against minutes"))]
     if len({row["step"] for row in quick}) > 1:
         path = folder.figures / "learning.png"

@@ -42,7 +42,7 @@ def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: 
             globals have as many pairs.
 
     Returns:
-        Scalar, or (M,), float32 (float64 for float64 scores); no unit.
+        Scalar, or (M,), float32 (float64 for float64 scores); nats, as any cross-entropy.
 
     Numerics:
         Finite for every finite score. Without an anchor, a constant added to all scores of one global changes nothing.

@@ -33,7 +33,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     saved = query.new_empty(
         kept_size(queries, keys, problem.reduction, query.dtype) if keep else 0, dtype=torch.float32
     )
-    kept = _Kept.of(problem, saved)
+    kept = _Kept.of(problem, saved, fresh=True)
     joint = query.new_empty(problem.joints, dtype=torch.float32)
     starts = _starts(problem)
     buffer = _Buffer(query, torch.float32)
@@ -178,16 +178,21 @@ class _Kept:
     lift: float
 
     @classmethod
-    def of(cls, problem: Problem, saved: Tensor) -> _Kept | None:
-        """View what is saved; None where nothing is."""
+    def of(cls, problem: Problem, saved: Tensor, fresh: bool = False) -> _Kept | None:
+        """View what is saved, or is about to be if ``fresh``; None where nothing is."""
         if not saved.numel():
             return None
         rows, keys = problem.query.shape[0], problem.key.shape[0]
         dtype = kept_dtype(problem.reduction, problem.query.dtype)
         length = slopes_size(rows, keys, dtype)
-        slopes = saved[:length].view(dtype)[: rows * padded(keys)].view(rows, padded(keys))[:, :keys]
+        table = saved[:length].view(dtype)
+        slopes = table[: rows * padded(keys)].view(rows, padded(keys))
         references = saved[length:].view(-1, rows) if problem.reduction == "logsumexp" else None
-        return cls(slopes, references, LIFT if dtype == torch.float16 else 1.0)
+        if fresh:
+            # Tiles write no ends of rows, and what an op returns must not differ between equal calls.
+            table[rows * padded(keys) :] = 0
+            slopes[:, keys:] = 0
+        return cls(slopes[:, :keys], references, LIFT if dtype == torch.float16 else 1.0)
 
     def of_block(self, rows: slice, part: slice) -> Tensor | None:
         """Return the references of a block, ``(tiles, rows)``; a block starts where a tile does."""

@@ -1,0 +1,26 @@
+// What the style sheet cannot see: which tables hold sentences, and which pictures are wide or on white.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const table of document.querySelectorAll("article table.docutils")) {
+    const columns = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+    const cells = [...table.querySelectorAll("tbody td")];
+    const numbers = cells.filter((cell) => cell.textContent.trim().length < 12).length;
+    if (columns.length < 2 || numbers > 0.6 * cells.length) continue;
+    table.classList.add("sentences");
+    for (const cell of cells) cell.dataset.column = columns[cell.cellIndex] ?? "";
+  }
+  for (const image of document.querySelectorAll("article img")) {
+    const name = image.getAttribute("src");
+    if (image.closest(".sphx-glr-thumbcontainer")) continue;
+    const themed = image.matches(".only-light, .only-dark");
+    image.classList.add(themed ? "drawing" : "on-white");
+    if (image.closest("a")) continue;
+    const link = document.createElement("a");
+    link.href = name;
+    link.className = "whole-picture";
+    image.replaceWith(link);
+    link.append(image);
+    const measure = () => link.classList.toggle("wide", !themed && image.naturalWidth > 1.5 * image.naturalHeight);
+    if (image.complete) measure();
+    else image.addEventListener("load", measure);
+  }
+});
