@@ -122,7 +122,8 @@ class TestRun:
         ],
         ids=str,
     )
-    def test_the_curve_of_the_loss_has_a_unit_where_the_loss_has_one(self, changed, unit):
+    def test_the_curve_of_the_loss_has_a_unit_where_the_loss_has_one(self, changed, unit, monkeypatch):
+        monkeypatch.syspath_prepend(str(EXAMPLES))
         from dim_training import report
 
         plain = {"objective": "dim", "estimator": "infonce", "alpha": 0.0, "beta": 1.0, "gamma": 0.0}
