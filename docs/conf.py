@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "gallery_conf",  # the examples, by sphinx-gallery
+    "reference_conf",  # signatures that read
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
 exclude_patterns = ["results", "figures", "_build"]
