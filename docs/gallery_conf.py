@@ -137,10 +137,11 @@ def _say_how_it_ran(app: Sphinx, page: str, source: list[str]) -> None:
     if folder != PAGES.name or not (EXAMPLES / f"{name}.py").exists():
         return
     text = source[0].replace(f"../{RUNS.relative_to(DOCS.parent)}", "runs")
-    source[0] = re.sub(r"^.+\n=+\n", lambda title: f"{title[0]}\n{_notice(name)}\n", text, count=1, flags=re.MULTILINE)
+    source[0] = re.sub(r"^.+\n=+\n", lambda title: f"{title[0]}\n{notice(name)}\n", text, count=1, flags=re.MULTILINE)
 
 
-def _notice(name: str) -> str:
+def notice(name: str) -> str:
+    """What the page of an example says about its output, as reStructuredText."""
     mode = ran_as(name)
     if mode == "full":
         return ".. note::\n\n   The output and the figure below come from a full run of this file.\n"

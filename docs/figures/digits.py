@@ -94,7 +94,9 @@ def train(gamma: float) -> Run:
         optimizer.zero_grad()
         objective(local, y).loss.backward()
         optimizer.step()
-    print(f"gamma {gamma}: {run.nats[-1]:.2f} nats on test images, accuracy {run.accuracy[0]:.1f} -> {run.accuracy[-1]:.1f} %")
+    print(
+        f"gamma {gamma}: {run.nats[-1]:.2f} nats on test images, accuracy {run.accuracy[0]:.1f} -> {run.accuracy[-1]:.1f} %"
+    )
     u = encoder.eval()(IMAGES[TEST]).global_.detach().sigmoid()
     ranked = u.sort(0).values
     distance = (ranked - torch.arange(len(u))[:, None] / len(u)).abs().amax(0).mean()

@@ -84,7 +84,9 @@ def draw(figure: Figure, palette: Palette) -> None:
         x = 1.72 + cell * SIDE * other + 0.05 * other
         ax.add_patch(Rectangle((x, BOTTOM + 0.4), cell * SIDE - 0.025, 0.1, fc=colour, ec="none"))
     ax.text(2.6, BOTTOM - 0.56, "joint pairs", ha="center", va="top", fontsize=12, weight="bold", color=palette.joint)
-    ax.text(2.6, BOTTOM - 0.79, "marginal pairs", ha="center", va="top", fontsize=12, weight="bold", color=palette.quiet)
+    ax.text(
+        2.6, BOTTOM - 0.79, "marginal pairs", ha="center", va="top", fontsize=12, weight="bold", color=palette.quiet
+    )
     arrow(ax, palette, (3.52, BOTTOM), (3.86, BOTTOM))
     box(ax, palette, 3.9, BOTTOM, 1.45, "estimator")
     caption(ax, palette, 4.62, BOTTOM - 0.45, "bound", "a loss to minimise,\ninformation in nats")

@@ -48,7 +48,9 @@ def save(name: str, draw: Callable[[Figure, Palette], None], height: float) -> N
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
-            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), palette.ink),
+            **dict.fromkeys(
+                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), palette.ink
+            ),
             **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), palette.paper),
         }
         with mpl.rc_context(style):
