@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
@@ -94,7 +93,10 @@ def figures(block: object, block_vars: dict[str, Any], gallery_conf: dict[str, A
 
 def prepare(gallery_conf: dict[str, Any], name: str) -> None:
     """Draw into files, and keep the warnings of other libraries off the pages."""
-    mpl.use("agg")
+    if find_spec("matplotlib"):
+        import matplotlib as mpl
+
+        mpl.use("agg")
     warnings.filterwarnings("ignore")
 
 
