@@ -174,4 +174,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", _configure, priority=5)
     app.connect("source-read", _say_how_it_ran)
     app.setup_extension("sphinx_gallery.gen_gallery")
+    app.add_css_file("gallery.css", priority=900)  # after that of sphinx-gallery
     return {"parallel_read_safe": True}
