@@ -88,7 +88,7 @@ def test_smoke_on_planted_graphs(name, options, example, planted, tmp_path, monk
 )
 @pytest.mark.skipif(not DATA.exists(), reason=f"the graphs are not there: {DATA}")
 def test_smoke_on_real_graphs(name, example, tmp_path, monkeypatch, capsys):
-    call(example(name), monkeypatch, "--smoke", "--out", tmp_path)
+    call(example(name), monkeypatch, "--smoke", "--data", DATA, "--out", tmp_path)
     assert "Figure:" in capsys.readouterr().out
 
 
@@ -169,6 +169,20 @@ class TestSets:
         assert batch.bincount().tolist() == [6, 6, 6]
         kept = torch.isin(graph[edges[0]], drawn)
         assert torch.equal(rows[inside], edges[:, kept])
+
+    def test_who_chooses_the_epoch(self, example):
+        """Vectors that tell the classes apart in the test folds alone: the test folds take them, the others do not."""
+        script, draw = example("graph_sets"), torch.Generator().manual_seed(0)
+        label, fold = np.arange(40) % 2, np.arange(40) // 20
+        useless = torch.randn(40, 2, generator=draw)
+        told = torch.from_numpy(2.0 * label - 1)[:, None].float().expand(40, 2)
+        chosen, peeked = script.classify([useless, told], label, fold, range(2))
+        assert chosen == peeked == 100
+        alone = script.classify([useless], label, fold, range(2))
+        assert alone[0] == alone[1] < 90
+        late = torch.where(torch.from_numpy(fold == 1)[:, None], told, useless)
+        chosen, peeked = script.classify([useless, late], label, fold, range(1, 2))
+        assert peeked >= chosen
 
     def test_whole_and_batch_agree(self, example, planted):
         script = example("graph_sets")

@@ -229,6 +229,36 @@ def none_on_a_rank(rank: int) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
+def features_learn_on_one_rank() -> list[tuple[Tensor, Tensor]]:
+    """Features of one process alone have a gradient, and the others have no example or an encoder that is frozen."""
+    found = []
+    rank, given = dist.get_rank(), whole_batch(Case("infonce", "dot", 1, masked=False))
+    for critic in ("bilinear", "concat"):
+        for empty in (True, False):
+            gradients = []
+            for gather in (True, "ring", False):
+                torch.manual_seed(0)
+                units = None if critic == "bilinear" else 4
+                loss = LocalDIMLoss(C, D, critic=critic, units=units, gather=gather, dtype=torch.float64)
+                local, global_ = given["local"], given["global_"]
+                if gather and not empty:
+                    part = share(rank, given)
+                    local, global_ = part["local"], part["global_"]
+                elif gather and rank != 1:
+                    local, global_ = local[:0], global_[:0]
+                local = local.clone().requires_grad_(rank == 1 or not gather)
+                loss(local, global_).backward()
+                if rank == 1:
+                    gradient = local.grad
+                    if not gather and not empty:
+                        gradient = len(SHARES) * gradient[1:4]
+                    elif not gather:
+                        gradient = len(SHARES) * gradient
+                    gradients.append(gradient)
+            found.append(gradients)
+    return found
+
+
 def second_derivative(rank: int) -> dict[str, Any]:
     """A gradient penalty on gathered scores: the gradient of a squared gradient."""
     case = Case("infonce", "bilinear", 1, masked=False)
@@ -492,6 +522,7 @@ def main() -> None:
     untouched = LocalDIMLoss(C, D, units=4, gather=True)
     results["wrong on all"] = error_of(lambda: untouched(good[0][:, 1:], good[1]))
     results["statistics"] = dict(untouched.named_buffers())
+    results["learning on one rank"] = features_learn_on_one_rank()
     results["none on a rank"] = none_on_a_rank(rank)
     alone = InfoMaxLoss(D, D, same_side=True, estimator="dv", gather=True)
     results["one pair in all"] = error_of(lambda: alone(*(torch.ones(int(rank == 0), D) for _ in range(2))))

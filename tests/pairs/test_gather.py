@@ -109,6 +109,9 @@ def test_three_processes_are_one(tmp_path: Path) -> None:
             "ValueError: group must hold at least two groups among the rows of all processes, got only"
         )
         assert found["one pair in all"].startswith("ValueError: local must hold at least 2 examples over all processes")
+        for gradients in found["learning on one rank"]:
+            for gathered in gradients[:2]:
+                assert torch.allclose(gathered, gradients[2], rtol=1e-9)
         own = found["own discriminator"]
         assert own["by itself"].startswith(
             "NotImplementedError: discriminator must not be sharded by itself where it is"

@@ -19,6 +19,7 @@ from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
 from infomax.pairs.shares import exchange_shares
 from infomax.scores import PairScores, gather_scores
+from infomax.scores.gathered import learning
 
 __all__ = ["Gather", "InformationLoss"]
 
@@ -198,18 +199,19 @@ class InformationLoss(nn.Module, ABC):
         if not (gather and processes.several):
             rows = self.pair(local, global_, **given)
             return rows, self.directions(rows)
-        error, pairing = None, None
+        error, pairing, learns = None, None, (False, False)
         processes.begin()
         try:
             rows = self.pair(local, global_, **given, at_least=0)  # this process may have none
             directions = self.directions(rows)
             pairing = directions[0].pairing
+            learns = learning(directions[0])
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
             error = raised
             processes.absent(lambda: self.directions(self._no_rows()))
         parameter = next(self.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
-        shares = exchange_shares(pairing, error, processes, device)
+        shares = exchange_shares(pairing, error, processes, device, learns=learns)
         ring = gather == "ring"
         return rows, [gather_scores(scores, shares, processes, ring=ring) for scores in directions]
 

@@ -29,10 +29,17 @@ class Shares(NamedTuple):
     """P if every example of every process has all its locations and nothing else is there, else None."""
     named: list[int] | None
     """Groups that each process knows by name; None where a group is an example."""
+    learns: tuple[bool, bool]
+    """Whether the global and the local rows of any process have a gradient."""
 
 
 def exchange_shares(
-    pairing: Pairing | None, error: Exception | None, processes: Processes, device: torch.device
+    pairing: Pairing | None,
+    error: Exception | None,
+    processes: Processes,
+    device: torch.device,
+    *,
+    learns: tuple[bool, bool] = (False, False),
 ) -> Shares:
     """Tell the other processes how many rows this one has, or that it has failed; one collective.
 
@@ -43,23 +50,24 @@ def exchange_shares(
         error: what this process failed with.
         processes: which share their rows.
         device: where the process group exchanges tensors.
+        learns: whether the global and the local rows of this process have a gradient.
 
     Raises:
         RuntimeError: another process raised an error.
         ValueError: the processes disagree on the globals per example or on whether there are groups, or hold fewer
             than two examples together.
     """
-    ours = [-1, 0, 0, 0, 0, 0, 0]
+    ours = [-1, 0, 0, 0, 0, 0, 0, *learns]
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
         names = -1 if pairing.names is None else len(pairing.names)
         rows = pairing.joint_keys, len(pairing.key_group)
-        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names]
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, *learns]
     everybody = processes.numbers(ours, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any, named = (
+    examples, globals_, joint_keys, keys, complete, beside_any, named, *learning = (
         list(column) for column in zip(*everybody, strict=True)
     )
     failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
@@ -83,7 +91,8 @@ def exchange_shares(
     found = {count for count, present in zip(complete, examples, strict=True) if present}
     q = max(globals_)
     p = (found.pop() or None) if len(found) == 1 else None
-    return Shares(examples, joint_keys, keys, q, p, [max(count, 0) for count in named] if True in with_group else None)
+    known = [max(count, 0) for count in named] if True in with_group else None
+    return Shares(examples, joint_keys, keys, q, p, known, (any(learning[0]), any(learning[1])))
 
 
 def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Pairing, Pairing]:

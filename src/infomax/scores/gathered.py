@@ -17,7 +17,7 @@ from infomax.scores.dense import DenseScores
 from infomax.scores.ring import Groups, RingScores
 from infomax.scores.streamed import StreamedScores
 
-__all__ = ["GatheredScores", "gather_scores"]
+__all__ = ["GatheredScores", "gather_scores", "learning"]
 
 
 class GatheredScores(PairScores):
@@ -101,6 +101,13 @@ class GatheredScores(PairScores):
         return torch.split(torch.cat([part[:-1] for part in parts]), sizes)
 
 
+def learning(scores: PairScores) -> tuple[bool, bool]:
+    """Whether the global and the local rows of the scores have a gradient."""
+    if not torch.is_grad_enabled() or not isinstance(scores, StreamedScores | DenseScores):
+        return False, False
+    return scores.query.requires_grad, scores.key.requires_grad
+
+
 def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False) -> PairScores:
     """Extend the marginal pairs to the locals of all processes.
 
@@ -118,6 +125,11 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
             f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
         )
     ours, everybody = gather_pairing(scores.pairing, shares, processes)
+    # A backward pass has the same exchanges everywhere: where features of one process learn, they do so on all.
+    query, key = (
+        value.detach().requires_grad_() if needed and not value.requires_grad else value
+        for value, needed in zip((scores.query, scores.key), shares.learns, strict=True)
+    )
     guard = Guard()
     if ring:
         alone = scores.pairing.marginal_rows is not None  # given negatives are the only marginal rows, and come last
@@ -127,9 +139,9 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
         if shares.named is not None:
             parts = [part[start:] for part, start in zip(torch.split(ours.key_group, shares.keys), first, strict=True)]
             groups = Groups(ours.query_group, parts, ours.groups)
-        query, key = processes.told([scores.query, scores.key], guard)
+        query, key = processes.told([query, key], guard)
         own = scores.with_rows(query, key, scores.pairing)
         ring_scores = RingScores(own, sizes, processes, guard, groups)
         return GatheredScores(ring_scores, everybody, shares, processes, guard)
-    key = processes.gather_rows(scores.key, shares.keys, guard)
-    return GatheredScores(scores.with_rows(scores.query, key, ours), everybody, shares, processes, guard)
+    key = processes.gather_rows(key, shares.keys, guard)
+    return GatheredScores(scores.with_rows(query, key, ours), everybody, shares, processes, guard)

@@ -25,6 +25,8 @@ def logsumexp(table: Tensor, keep: Tensor | None = None) -> Tensor:
     """Log-sum-exp over the last axis of the entries kept: -inf with zero gradient where there are none."""
     if keep is not None:
         table = table.masked_fill(~keep, -torch.inf)
+    if table.shape[-1] == 0:
+        return table.sum(-1) - torch.inf
     peak = table.detach().amax(-1, keepdim=True)
     peak = torch.where(peak == -torch.inf, 0.0, peak)
     total = (table - peak).exp().sum(-1)
