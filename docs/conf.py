@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "gallery_conf",  # the examples, by sphinx-gallery
+    "reference_conf",  # signatures that read
     "sphinx-mathjax-offline",  # formulas without a content delivery network
 ]
 exclude_patterns = ["results", "figures", "_build"]
@@ -64,7 +65,7 @@ html_show_sphinx = False
 
 
 def _show_for_both_themes(app: Sphinx, document: nodes.document) -> None:
-    """Show ``NAME-dark.png`` in the place of ``NAME.png`` on dark pages, where there is one (``docs/figures/theme.py``)."""
+    """Show ``NAME-dark.png`` on dark pages in the place of ``NAME.png``, where ``docs/figures/theme.py`` made one."""
     folder = Path(app.env.doc2path(app.env.docname)).parent
     for image in list(document.findall(nodes.image)):
         path = Path(image["uri"])

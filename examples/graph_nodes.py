@@ -13,7 +13,7 @@ features are the nodes, the global one is a summary of the graph, and the negati
 whose papers have swapped their words. The public split shows 20 labels per class to logistic regression on the frozen
 nodes.
 
-@@RESULT@@
+One full run on Cora, seed 0: raw words 60.4 %, untrained encoder 73.8 %, trained encoder 82.7 %; published 82.3 %.
 
 A figure is written to runs/graph_nodes/.
 """

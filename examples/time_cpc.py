@@ -13,7 +13,8 @@ No sequence is padded: steps are rows, with the sequence of each. A context sums
 the step that comes one to four steps later among those of other contexts. Logistic regression then reads the speaker
 from the mean over the steps of an utterance, or of each of its thirds with `--parts 3`, with few labels per speaker.
 
-@@RESULT@@
+One full run, seed 0, with 2, 5 and 30 labels per speaker: raw steps 78.1, 88.1 and 96.8 %, nearest utterance by dynamic
+time warping 79.6, 87.1 and 94.3 %, untrained encoder 80.4, 90.4 and 97.0 %, trained encoder 88.3, 93.1 and 97.0 %.
 
 A figure is written to runs/time_cpc/.
 """

@@ -13,7 +13,8 @@ same image among all other views of the batch, of both sides. With these options
 same training with the formula written out in plain PyTorch stands beside it. Logistic regression reads the class of
 scikit-learn's digits from the frozen features, with 5 labels per class.
 
-@@RESULT@@
+One full run, seed 0: raw pixels 83.1 %, untrained encoder 81.1 %, trained with the formula written out 93.0 %, with
+`InfoMaxLoss` 93.2 %.
 
 A figure is written to runs/two_views/.
 """

@@ -19,7 +19,10 @@ document.addEventListener("DOMContentLoaded", () => {
     link.className = "whole-picture";
     image.replaceWith(link);
     link.append(image);
-    const measure = () => link.classList.toggle("wide", !themed && image.naturalWidth > 1.5 * image.naturalHeight);
+    const measure = () => {
+      image.style.setProperty("--own-width", `${image.naturalWidth}px`);
+      link.classList.toggle("wide", !themed && image.naturalWidth > 1.5 * image.naturalHeight);
+    };
     if (image.complete) measure();
     else image.addEventListener("load", measure);
   }

@@ -95,7 +95,8 @@ def train(gamma: float) -> Run:
         objective(local, y).loss.backward()
         optimizer.step()
     print(
-        f"gamma {gamma}: {run.nats[-1]:.2f} nats on test images, accuracy {run.accuracy[0]:.1f} -> {run.accuracy[-1]:.1f} %"
+        f"gamma {gamma}: {run.nats[-1]:.2f} nats on test images, "
+        f"accuracy {run.accuracy[0]:.1f} -> {run.accuracy[-1]:.1f} %"
     )
     u = encoder.eval()(IMAGES[TEST]).global_.detach().sigmoid()
     ranked = u.sort(0).values

@@ -1,7 +1,7 @@
 """The drawing of the idea, for the README and the first page: ``python docs/figures/idea.py`` writes ``idea.png``.
 
-Above: a batch of inputs, an encoder, and a map and a vector of each example. Below: a critic that scores every pair, the
-table of scores, and an estimator that turns it into a bound.
+Above: a batch of inputs, an encoder, and a map and a vector of each example. Below: a critic that scores every pair,
+the table of scores, and an estimator that turns it into a bound.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def shown(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def unit_of_loss(options: dict[str, Any]) -> str:
-    """The unit of the column `loss`: nats where it is one cross-entropy or bound, none where terms of different units add up."""
+    """The unit of the column `loss`: nats where it is one bound, none where terms of different units add up."""
     others = any(options.get(name) for name in ("gamma", "coordinates", "relative_coordinates", "activation_penalty"))
     bound = (
         options["objective"] == "dim" and options["estimator"] in IN_NATS and options["alpha"] + options["beta"] == 1

@@ -27,6 +27,16 @@ class Critic(nn.Module, ABC):
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
+
+    Example:
+        >>> import torch
+        >>> from infomax import Critic, LocalDIMLoss
+        >>> from infomax.scores import StreamedScores
+        >>> class Plain(Critic):
+        ...     def score_rows(self, local, global_, pairing):
+        ...         return StreamedScores(global_, local, pairing)
+        >>> LocalDIMLoss(local_dim=8, global_dim=8, critic=Plain)(torch.randn(4, 8, 2, 2), torch.randn(4, 8)).shape
+        torch.Size([])
     """
 
     is_density: bool = False

@@ -43,6 +43,14 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
         TypeError: it is none of these.
         ValueError: the name is unknown, a :class:`Critic` has other dimensions, or ``units`` is given where it has no
             meaning.
+
+    Example:
+        >>> from functools import partial
+        >>> from infomax.critics import CosineCritic, build_critic
+        >>> build_critic("bilinear", 8, 4).scale
+        1.0
+        >>> build_critic(partial(CosineCritic, units=16), 8, 4).local_dim
+        8
     """
     if isinstance(critic, str):
         return _named(critic, local_dim, global_dim, units)

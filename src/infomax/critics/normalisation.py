@@ -30,6 +30,13 @@ class BatchNorm(nn.BatchNorm1d):
 
     Shapes:
         (K, features) to (K, features).
+
+    Example:
+        >>> import torch
+        >>> from infomax.critics import BatchNorm
+        >>> rows = BatchNorm(8)(3 + torch.randn(100, 8))
+        >>> bool(rows.mean(0).abs().max() < 1e-5)
+        True
     """
 
     processes: Processes | None = None

@@ -26,6 +26,11 @@ class OptimalCritic(NamedTuple):
     """The scores at which an estimator is optimal, in terms of the density ratio r = p(x, y) / p(x) p(y).
 
     .. math:: T^* = s \\log r + o
+
+    Example:
+        >>> from infomax import NWJ
+        >>> NWJ().optimum
+        OptimalCritic(slope=1.0, offset=1.0)
     """
 
     slope: float

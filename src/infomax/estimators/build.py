@@ -54,6 +54,14 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
     Raises:
         TypeError: it is none of these.
         ValueError: the name is unknown.
+
+    Example:
+        >>> from infomax import SMILE
+        >>> from infomax.estimators import build_estimator
+        >>> build_estimator("nwj")
+        NWJ()
+        >>> build_estimator(lambda: SMILE(clip=3.0))
+        SMILE(clip=3.0)
     """
     if isinstance(estimator, str):
         check_choice("estimator", estimator, names())

@@ -33,6 +33,10 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
     Returns:
         Scalar, float32 (float64 for float64 scores); minus the Donsker-Varadhan estimate in nats.
 
+    Raises:
+        TypeError: log_average is not a floating tensor.
+        ValueError: it is no scalar.
+
     Numerics:
         The weight :math:`\mathbb{E}[e^T] / \bar{E}` is formed from its logarithm, and is at most 1e19: finite for every
         finite score, however far the mean has jumped from its average.

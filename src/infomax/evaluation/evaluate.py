@@ -22,7 +22,19 @@ __all__ = ["Probe", "evaluate"]
 
 
 class Probe(Protocol):
-    """What `evaluate` calls: features and labels in, the share of test examples classified correctly out."""
+    """What `evaluate` calls: features and labels in, the share of test examples classified correctly out.
+
+    Features are (N, D), labels (N,) class numbers, of a training and of a test set.
+
+    Example:
+        >>> def majority(train_features, train_labels, test_features, test_labels, /, *, random_state, progress):
+        ...     return float((test_labels == train_labels.mode().values).float().mean())
+        >>> encoder, images = torch.nn.Sequential(torch.nn.Flatten()), torch.rand(10, 1, 2, 2)
+        >>> labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 2])
+        >>> table = evaluate(encoder, (images, labels), (images, labels), layers=["0"], probes={"majority": majority})
+        >>> table.rows[0].accuracy
+        0.6...
+    """
 
     def __call__(
         self,

@@ -29,6 +29,14 @@ class Extracted(NamedTuple):
     Args:
         features: by layer, each (N, D), float32, on the CPU.
         labels: (N,), int64, on the CPU; None where the data have none.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import extract_features
+        >>> encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4))
+        >>> features, labels = extract_features(encoder, torch.rand(10, 3, 2, 2), ["1"])
+        >>> features["1"].shape, labels is None
+        (torch.Size([10, 4]), True)
     """
 
     features: dict[str, Tensor]

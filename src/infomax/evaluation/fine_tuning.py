@@ -28,6 +28,15 @@ class FineTuned(NamedTuple):
         from_scratch: the same of the same network from random weights; None where it was not asked for.
         classifier: the fine-tuned copy with its head, from images as the encoder takes them (so after
             ``transform``) to logits.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import fine_tune
+        >>> encoder = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 4, 2, 1), torch.nn.ReLU())
+        >>> data = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
+        >>> found = fine_tune(encoder, data, data, layer="1", epochs=1, batch_size=4, random_state=0)
+        >>> found.classifier(data[0]).shape, found.from_scratch is None
+        (torch.Size([8, 2]), True)
     """
 
     accuracy: float

@@ -52,6 +52,16 @@ def fit(
 
     Raises:
         ValueError: an option out of range, fewer than two examples.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import accuracy, fit
+        >>> features, labels = torch.randn(100, 4), torch.arange(100) % 2
+        >>> features[:, 0] += 6 * labels
+        >>> classifier = torch.nn.Linear(4, 2)
+        >>> fit(classifier, features, labels, lr=0.1, epochs=20, random_state=0)
+        >>> accuracy(classifier, features, labels) > 0.9
+        True
     """
     check_choice("schedule", schedule, _SCHEDULES)
     batch_size = check_integer("batch_size", batch_size, at_least=2)
@@ -96,7 +106,20 @@ def learning_rate(done: float, *, lr: float, schedule: str) -> float:
 
 
 def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_size: int = 4096) -> float:
-    """Share of examples that a classifier gets right, in evaluation mode; between 0 and 1."""
+    """Share of examples that a classifier gets right, in evaluation mode; between 0 and 1.
+
+    Args:
+        classifier: any module from (N, D) to logits (N, classes).
+        features: (N, D).
+        labels: (N,), class numbers.
+        batch_size: rows at a time.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import accuracy
+        >>> accuracy(torch.nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 0]))
+        0.75
+    """
     right = 0
     with evaluating(classifier), torch.no_grad():
         for start in range(0, len(features), batch_size):

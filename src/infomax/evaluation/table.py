@@ -22,6 +22,11 @@ class ProbeRow(NamedTuple):
         width: features D of that layer.
         accuracy: share of test examples classified correctly, between 0 and 1.
         seed: the seed of the probe.
+
+    Example:
+        >>> from infomax.evaluation import ProbeRow
+        >>> ProbeRow("trained", "linear", "y", width=64, accuracy=0.71, seed=0).accuracy
+        0.71
     """
 
     encoder: str

@@ -19,7 +19,17 @@ __all__ = ["Tap", "Taps", "feature_shapes", "tap", "taps"]
 
 
 class Tap(nn.Module):
-    """An encoder whose call returns its local and global features; see `tap`, which documents the options."""
+    """An encoder whose call returns its local and global features; see `tap`, which documents the options.
+
+    Example:
+        >>> import torch
+        >>> from infomax import tap
+        >>> encoder = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 4, 2, 1), torch.nn.Flatten(), torch.nn.Linear(128, 4))
+        >>> features = tap(encoder, local="0", global_="2")
+        >>> local, global_ = features(torch.rand(2, 3, 8, 8))
+        >>> local.shape, global_.shape
+        (torch.Size([2, 8, 4, 4]), torch.Size([2, 4]))
+    """
 
     def __init__(
         self, encoder: nn.Module, *, local: str, global_: str | None = None, local_layout: str | None = None
@@ -102,7 +112,16 @@ class _Found:
 
 
 class Taps(nn.Module):
-    """An encoder whose call returns the outputs of named layers; see `taps`, which documents the options."""
+    """An encoder whose call returns the outputs of named layers; see `taps`, which documents the options.
+
+    Example:
+        >>> import torch
+        >>> from infomax.features import taps
+        >>> encoder = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+        >>> outputs = taps(encoder, {"hidden": "1", "y": "2"})(torch.rand(2, 3))
+        >>> {name: tuple(value.shape) for name, value in outputs.items()}
+        {'hidden': (2, 8), 'y': (2, 4)}
+    """
 
     def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
         super().__init__()

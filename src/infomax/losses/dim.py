@@ -29,6 +29,13 @@ class DIMTerms(NamedTuple):
     """The objective and its terms before weighting; a term whose weight is 0 is not computed, and None.
 
     Backpropagate ``loss``: ``objective(local, global_).loss.backward()``.
+
+    Example:
+        >>> import torch
+        >>> from infomax import DIMLoss
+        >>> terms = DIMLoss(local_dim=8, global_dim=4, gamma=0.0)(torch.randn(4, 8, 2, 2), torch.randn(4, 4))
+        >>> terms.prior is None, bool(terms.loss == terms.local)
+        (True, True)
     """
 
     loss: Tensor
@@ -38,14 +45,32 @@ class DIMTerms(NamedTuple):
 
 
 class DIMScores(NamedTuple):
-    """The scores of the information terms; None for a term whose weight is 0."""
+    """The scores of the information terms; None for a term whose weight is 0.
+
+    Example:
+        >>> import torch
+        >>> from infomax import DIMLoss, JensenShannon
+        >>> loss_fn = DIMLoss(local_dim=8, global_dim=4, gamma=0.0)
+        >>> scores = loss_fn.scores(torch.randn(4, 8, 2, 2), torch.randn(4, 4))
+        >>> scores.global_ is None, JensenShannon()(scores.local).shape
+        (True, torch.Size([]))
+    """
 
     local: PairScores | None
     global_: PairScores | None
 
 
 class DIMInformation(NamedTuple):
-    """Mutual information with the local features and with the whole map, nats; None for a term whose weight is 0."""
+    """Mutual information with the local features and with the whole map, nats; None for a term whose weight is 0.
+
+    Example:
+        >>> import torch
+        >>> from infomax import DIMLoss
+        >>> loss_fn = DIMLoss(local_dim=8, global_dim=4, gamma=0.0)
+        >>> nats = loss_fn.mutual_information(torch.randn(4, 8, 2, 2), torch.randn(4, 4))
+        >>> nats.local.shape, nats.global_ is None
+        (torch.Size([]), True)
+    """
 
     local: Tensor | None
     global_: Tensor | None

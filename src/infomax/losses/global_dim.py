@@ -34,6 +34,10 @@ class MapEncoder(nn.Module):
     Shapes:
         (N, c, \*local_size) to (N, ``output_dim``).
 
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: local_size has more than three axes, or a map has another shape.
+
     Source:
         Hjelm et al. 2019, appendix A.3.1 (global objective). Here the convolutions are padded, so that any size fits.
 

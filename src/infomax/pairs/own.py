@@ -27,6 +27,13 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
     Raises:
         TypeError: a dtype is not floating, or negatives have another one than x.
         ValueError: shapes or devices do not fit.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_own
+        >>> rows = pair_own(torch.randn(4, 8), torch.randn(4, 5), torch.randn(4, 2, 8))
+        >>> rows.local.shape, rows.global_.shape, rows.own
+        (torch.Size([12, 8]), torch.Size([12, 5]), 2)
     """
     check_features(x, y, at_least=1, names=("x", "y"))
     check_floating("negatives", negatives)

@@ -30,7 +30,15 @@ __all__ = ["Rows", "has_location", "pair_map", "pair_rows", "present_examples", 
 
 
 class Rows(NamedTuple):
-    """Local and global features as rows, and which belong together."""
+    """Local and global features as rows, and which belong together.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_rows
+        >>> rows = pair_rows(torch.randn(4, 8, 3, 3), torch.randn(4, 5))
+        >>> rows.local.shape, rows.global_.shape, rows.kept is None
+        (torch.Size([36, 8]), torch.Size([4, 5]), True)
+    """
 
     local: Tensor
     """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last. From
@@ -45,7 +53,14 @@ class Rows(NamedTuple):
 
 
 def rows_of(features: Tensor) -> Tensor:
-    """(N, c, \\*spatial) as (N, P, c): a view, whatever the memory format."""
+    """(N, c, \\*spatial) as (N, P, c): a view, whatever the memory format.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import rows_of
+        >>> rows_of(torch.randn(4, 8, 3, 3)).shape, rows_of(torch.randn(4, 8)).shape
+        (torch.Size([4, 9, 8]), torch.Size([4, 1, 8]))
+    """
     return rearrange(features, "n c -> n 1 c") if features.ndim == 2 else rearrange(features, "n c ... -> n (...) c")
 
 
@@ -122,6 +137,15 @@ def pair_rows(
     Raises:
         TypeError: a dtype is not floating, the mask is not bool, an index is not integer.
         ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_rows
+        >>> mask = torch.ones(4, 3, dtype=torch.bool)
+        >>> mask[0] = False  # the first example has no real location: it is left out
+        >>> rows = pair_rows(torch.randn(4, 8, 3), torch.randn(4, 5), mask)
+        >>> rows.kept, rows.local.shape
+        (tensor([1, 2, 3]), torch.Size([9, 8]))
     """
     if negatives is not None or not in_batch:
         check_negatives(negatives, local, in_batch=in_batch, sample_negatives=sample_negatives, name=names[0])

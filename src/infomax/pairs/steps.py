@@ -14,7 +14,16 @@ __all__ = ["Ahead", "ahead"]
 
 
 class Ahead(NamedTuple):
-    """Matched examples for any loss: what comes ``steps`` later, and what foretells it."""
+    """Matched examples for any loss: what comes ``steps`` later, and what foretells it.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import ahead
+        >>> steps = torch.randn(3, 8, 10)  # three sequences of ten steps
+        >>> pairs = ahead(steps, steps, steps=2)
+        >>> pairs.local.shape, pairs.rest.shape, pairs.group.unique()
+        (torch.Size([24, 8]), torch.Size([6, 8]), tensor([0, 1, 2]))
+    """
 
     local: Tensor
     """(J, c, \\*spatial): features at t + steps of every pair, sequence by sequence, in order of time."""

@@ -25,7 +25,15 @@ _CLIP = 20.0
 
 
 class PriorTerms(NamedTuple):
-    """The two losses of the game, each with gradients for one player only."""
+    """The two losses of the game, each with gradients for one player only.
+
+    Example:
+        >>> import torch
+        >>> from infomax import PriorMatchingLoss
+        >>> encoder, discriminator = PriorMatchingLoss(dim=4).terms(torch.rand(16, 4))
+        >>> encoder.shape, discriminator.shape
+        (torch.Size([]), torch.Size([]))
+    """
 
     encoder: Tensor
     discriminator: Tensor

@@ -20,7 +20,14 @@ _Value = TypeVar("_Value")
 
 
 class Reduced(NamedTuple):
-    """What an estimator reads."""
+    """What an estimator reads.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> F.dense_scores(torch.eye(3)).reduce("sum")
+        Reduced(joint=tensor([1., 1., 1.]), marginal=tensor([0., 0., 0.]))
+    """
 
     joint: Tensor
     """(J,): the scores of the joint pairs, never clipped."""

@@ -37,6 +37,17 @@ class DenseScores(PairScores):
         scale: factor of every score.
         shift: added to every score after that.
         parameters: what ``score`` reads that is trained. They are needed where rows of other processes are scored.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_rows
+        >>> from infomax.scores import DenseScores
+        >>> def minus_distance(query, key):
+        ...     return -(query - key).square().sum(-1)
+        >>> rows = pair_rows(torch.randn(4, 8, 3), torch.randn(4, 8))
+        >>> scores = DenseScores(minus_distance, rows.global_, rows.local, rows.pairing, floats_per_pair=16)
+        >>> scores.reduce("logsumexp").marginal.shape
+        torch.Size([4])
     """
 
     def __init__(
@@ -151,6 +162,14 @@ class TableScores(PairScores):
     Args:
         table: (M, K) scores of global rows with local rows.
         pairing: which rows belong together.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_rows
+        >>> from infomax.scores import TableScores
+        >>> pairing = pair_rows(torch.randn(2, 8, 2), torch.randn(2, 8)).pairing  # two locations each
+        >>> TableScores(torch.arange(8.0).view(2, 4), pairing).reduce("sum")
+        Reduced(joint=tensor([0., 1., 6., 7.]), marginal=tensor([5., 9.]))
     """
 
     def __init__(self, table: Tensor, pairing: Pairing) -> None:

@@ -19,6 +19,12 @@ class PairedScores(PairScores):
     Args:
         joint: (n,).
         marginal: (n, K).
+
+    Example:
+        >>> import torch
+        >>> from infomax.scores import PairedScores
+        >>> PairedScores(torch.tensor([2.0, 3.0]), torch.tensor([[0.0, 1.0], [1.0, 1.0]])).reduce("sum")
+        Reduced(joint=tensor([2., 3.]), marginal=tensor([1., 2.]))
     """
 
     def __init__(self, joint: Tensor, marginal: Tensor) -> None:

@@ -31,6 +31,14 @@ class StreamedScores(PairScores):
         pairing: which rows belong together.
         scale: factor of every score.
         autocast: let autocast cast the rows. False for scores that are small differences of large numbers.
+
+    Example:
+        >>> import torch
+        >>> from infomax.pairs import pair_rows
+        >>> from infomax.scores import StreamedScores
+        >>> rows = pair_rows(torch.randn(4, 8, 3), torch.randn(4, 8))
+        >>> StreamedScores(rows.global_, rows.local, rows.pairing).joint().shape
+        torch.Size([12])
     """
 
     def __init__(

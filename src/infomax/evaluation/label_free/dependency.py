@@ -119,6 +119,10 @@ def shuffled_units(features: Tensor) -> Tensor:
     Returns:
         (N, D). Torch's global generator decides the order.
 
+    Raises:
+        TypeError: features are not floating.
+        ValueError: they have not two axes.
+
     Example:
         >>> rows = torch.arange(6.0).view(3, 2)
         >>> torch.equal(shuffled_units(rows).sort(0).values, rows)

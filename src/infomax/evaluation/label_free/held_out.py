@@ -32,6 +32,13 @@ class HeldOut(NamedTuple):
             estimate above the limit is no bound any more, and says only that there is about so much or more.
         validation: the estimate, at the weights that were kept, on the examples they were chosen by, in nats.
         epochs: passes over the training part until those weights.
+
+    Example:
+        >>> import math
+        >>> from infomax.evaluation import HeldOut
+        >>> found = HeldOut(nats=4.2, limit=math.log(1000), validation=4.3, epochs=20.0)
+        >>> found.nats < found.limit  # 1,000 test examples can show so much
+        True
     """
 
     nats: float

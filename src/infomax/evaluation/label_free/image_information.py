@@ -37,6 +37,15 @@ class ImageCritic(nn.Module):
         image_shape: (C, H, W).
         features: (N, D), the training set, for the standardisation.
         units: U.
+
+    Example:
+        >>> import torch
+        >>> from infomax import functional as F
+        >>> from infomax.evaluation import ImageCritic
+        >>> images, features = torch.rand(6, 1, 8, 8), torch.randn(6, 4)
+        >>> critic = ImageCritic((1, 8, 8), features)
+        >>> bool(F.dv_estimate(critic(images, features)).abs() < 1e-6)  # it knows nothing yet
+        True
     """
 
     def __init__(self, image_shape: tuple[int, int, int], features: Tensor, *, units: int = 128) -> None:

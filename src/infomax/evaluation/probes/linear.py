@@ -23,6 +23,13 @@ class LinearProbe(nn.Sequential):
     Args:
         features: (N, D), the training set, for the standardisation.
         classes: number of classes.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import LinearProbe
+        >>> features = torch.randn(100, 64)
+        >>> LinearProbe(features, classes=10)(features[:5]).shape
+        torch.Size([5, 10])
     """
 
     def __init__(self, features: Tensor, classes: int) -> None:

@@ -25,6 +25,18 @@ class MLPProbe(nn.Sequential):
         classes: number of classes.
         hidden: units of the hidden layer.
         dropout: share of hidden units left out while training.
+
+    Shapes:
+        (N, D) to logits (N, classes).
+
+    Raises:
+        ValueError: hidden is not positive, or dropout not between 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import MLPProbe
+        >>> MLPProbe(64, classes=10)(torch.randn(5, 64)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(self, width: int, classes: int, *, hidden: int = 200, dropout: float = 0.1) -> None:

@@ -25,6 +25,13 @@ class Neighbours(NamedTuple):
     Args:
         distances: (M, k), nearest first.
         indices: (M, k), rows of the reference set, int64.
+
+    Example:
+        >>> import torch
+        >>> from infomax.evaluation import nearest_neighbours
+        >>> found = nearest_neighbours(torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [-2.0]]), k=2)
+        >>> found.indices, found.distances
+        (tensor([[1, 2]]), tensor([[1., 2.]]))
     """
 
     distances: Tensor

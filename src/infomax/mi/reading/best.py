@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from infomax.mi.input.sides import row_codes
+from infomax.mi.reading.familiar import familiar
 from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of, unseen
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 
@@ -50,15 +51,17 @@ def best_estimate(
     generator: torch.Generator,
     groups: Tensor | None = None,
 ) -> Best:
-    r"""Add to the bound what nearest neighbours, corrected by the critic, find beyond it.
+    r"""Add to the bound what unseen rows hide, and what nearest neighbours, corrected by the critic, find beyond.
 
-    .. math:: \hat I_j = \hat I_{j - 1} + \Big(1 - \frac{c \, \sigma^2}{D^2}\Big)_+ D, \qquad
+    .. math:: \hat I_0 = B + \Big(1 - \frac{2 \sigma_B^2}{B^2}\Big)_+ \hat H, \qquad
+              \hat I_j = \hat I_{j - 1} + \Big(1 - \frac{c \, \sigma^2}{D^2}\Big)_+ D, \qquad
               D = (\hat N_j - \hat I_{j - 1})_+
 
-    It begins with the bound and goes on to estimates that vary more and miss less: 20 neighbours, 5, the line through
-    these two at no neighbours at all (:func:`_at_none`), and the line through 5 and 2. sigma is the difference's
-    standard error. Where the difference could be chance, the estimate stays, so it is 0 where nothing was found. Once
-    the interval excludes 0, c is 0.25 in place of 2; for the last step it is 4.
+    H is what :func:`~infomax.mi.reading.familiar.familiar` says. From there it goes on to estimates that vary more and
+    miss less: 20 neighbours, 5, the line through these two at no neighbours at all (:func:`_at_none`), and the line
+    through 5 and 2. sigma is the standard error, of B and of the difference D. Where either could be chance, the
+    estimate stays, so it is 0 where nothing was found. Once the interval excludes 0, c is 0.25 in place of 2; for the
+    last step it is 4.
 
     Args:
         x: (n, dx), all rows on the scale in which neighbours are sought.
@@ -75,32 +78,43 @@ def best_estimate(
     alone = torch.arange(n) if groups is None else _without_copies(x, y, groups)
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
-    nats, error, doubt, before = reading.nats, reading.standard_error, 0.0, reading.pointwise[anchors]
+    certified = math.log(len(alone))  # so many different rows show no more
+    hidden = familiar(critics, tests)
+    raised = _share(reading.nats, reading.standard_error, _SURE) * hidden.hidden
+    raised = min(raised, max(0.0, certified - reading.nats))
+    nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
     many, few, fewest = terms
     steps = (many, few, _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims))
     for step, of_rows in enumerate(steps):
-        found = min(float(of_rows.mean()), math.log(len(alone)))  # so many different rows show no more
-        difference = max(0.0, found - nats)
+        difference = max(0.0, min(float(of_rows.mean()), certified) - nats)
         chance = _standard_error(of_rows - before, of_anchors)
         last = step == len(steps) - 1
         dependent = interval_of(nats, error, reading.blocks, confidence, n).low > 0
-        sure = _SUREST if last else _LIKELY if dependent else _SURE
-        share = max(0.0, 1 - sure * chance**2 / difference**2) if difference > 0 else 0.0
+        share = _share(difference, chance, _SUREST if last else _LIKELY if dependent else _SURE)
         doubt = doubt if last and share == 0 else chance
         nats += share * difference
         error = math.hypot((1 - share) * error, share * _standard_error(of_rows, of_anchors))
         before = before + share * (of_rows - before)
-    added = nats - reading.nats
+    added = nats - reading.nats - raised
     around = interval_of(nats, error, reading.blocks, confidence, n)
-    # What the critic misses is missed in part within boxes, too; it always lies above. A critic reads the rows it
-    # learnt from too high by about as much as it reads others too low.
+    # What the critic misses is missed in part within boxes, too; it always lies above. So does what was not learnt.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
-    by_heart = max(0.0, sum(critic.by_heart for critic in critics) / len(critics))
-    away = _MISSED * added + max(_UNLEARNT * learnt, by_heart / 2) + doubt
-    method = "nearest neighbours corrected by held-out critics" if added > 0 else "held-out critics"
+    away = _MISSED * added + max(_UNLEARNT * learnt, (hidden.start + hidden.networks) / 2) + doubt
     high = around.high + (away if nats > 0 else 0.0)
     high = max(high, unseen(x.shape[1] * y.shape[1], confidence, n))
-    return Best(max(0.0, nats), min(around.low, max(0.0, nats)), high, method, len(alone))
+    low = min(around.low, max(0.0, nats))
+    return Best(max(0.0, nats), low, high, _method(raised, added), len(alone))
+
+
+def _share(difference: float, chance: float, sure: float) -> float:
+    """How much of a difference is believed, in [0, 1], with a standard error of ``chance``."""
+    return max(0.0, 1 - sure * chance**2 / difference**2) if difference > 0 else 0.0
+
+
+def _method(raised: float, added: float) -> str:
+    if added > 0:
+        return "nearest neighbours corrected by held-out critics"
+    return "held-out critics, raised by what rows they learnt from read" if raised > 0 else "held-out critics"
 
 
 def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: int) -> Tensor:

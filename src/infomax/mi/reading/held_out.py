@@ -20,9 +20,6 @@ from infomax.scores import paired_scores
 
 __all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "read", "unseen"]
 
-_LEARNT_ROWS = 1000  # training rows that are read beside the validation rows
-_LEARNT_BLOCK = 50
-
 
 class Reading(NamedTuple):
     """What the test rows of all folds say."""
@@ -73,6 +70,8 @@ class FoldCritic:
     ) -> None:
         self._candidates = Candidates(stack, critic, fold)
         self._groups = groups
+        self.train = train
+        """Rows that its candidates learnt from."""
         met = self._blocks(validation, WIDE_BLOCK)
         tables = self._candidates.tables(*met)
         self.mixture = mix(tables, rows)
@@ -83,13 +82,18 @@ class FoldCritic:
         of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
         self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
         """Nats that networks add to the start on the validation rows."""
-        of_train = self.scores(*self._blocks(train[:_LEARNT_ROWS], min(_LEARNT_BLOCK, len(train))))
-        self.by_heart = float(dv_of(of_train.view(-1, of_train.shape[1]))) - float(dv_of(of_mixture))
-        """Nats by which it reads training rows higher than validation rows."""
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
         return self.mixture.scores(self._candidates.tables(x_rows, y_rows, networks=self.mixture.networks))
+
+    def joint_scores(self, rows: Tensor) -> Tensor:
+        """Scores (n,) of joint pairs, nats."""
+        return self.scores(rows, rows[:, None]).squeeze(1)
+
+    def start_scores(self, rows: Tensor) -> Tensor:
+        """Scores (n,) of joint pairs by the start alone, nats."""
+        return self._candidates.tables(rows, rows[:, None], networks=False)[1].squeeze(1)
 
     def block_scores(self, rows: Tensor) -> Tensor:
         """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
@@ -132,7 +136,7 @@ def read(
         values.append(_estimate(make(), blocks.flatten(0, 1)))
         block_values += [_estimate(make(), block) for block in blocks]
         sizes.append(len(test))
-        pointwise[test] = critic.scores(test, test[:, None]).squeeze(1)
+        pointwise[test] = critic.joint_scores(test)
     nats = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
     deviation = float(torch.tensor(block_values, dtype=torch.float64).std())
     error = deviation / math.sqrt(len(block_values)) * clustering(pointwise, groups)

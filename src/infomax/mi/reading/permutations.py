@@ -37,7 +37,7 @@ def p_value_of(
     seen, drawn = 0.0, torch.zeros(permutations, dtype=torch.float64, device=tests[0].device)
     for critic, test in zip(critics, tests, strict=True):
         rows = test if groups is None else test[groups[test].argsort(stable=True)]
-        seen += float(critic.scores(rows, rows[:, None]).sum())
+        seen += float(critic.joint_scores(rows).sum())
         for start in range(0, permutations, _AT_ONCE):
             orders = [
                 torch.randperm(len(rows), generator=generator)

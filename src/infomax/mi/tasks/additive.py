@@ -18,6 +18,13 @@ def additive_noise(epsilon: float) -> Task:
 
     .. math:: I = \epsilon - \log 2 \epsilon \ \text{ if } \epsilon \le 1/2, \qquad 1 / (4 \epsilon) \ \text{ above}
 
+    Args:
+        epsilon: half the width of the noise.
+
+    Raises:
+        TypeError: epsilon is no number.
+        ValueError: it is not positive.
+
     Example:
         >>> additive_noise(0.1)
         Task('1v1-additive-0.1', 1 x 1, 1.7094 nats)

@@ -75,5 +75,11 @@ def beyond_normal() -> dict[str, Task]:
 
 
 def more_tasks() -> dict[str, Task]:
-    """Return tasks that the benchmark lacks: independence, and a mixture without correlation."""
+    """Return tasks that the benchmark lacks: independence, and a mixture without correlation.
+
+    Example:
+        >>> from infomax.mi.tasks import more_tasks
+        >>> list(more_tasks())
+        ['independent-1-1', 'independent-5-5', 'independent-20-20', ...]
+    """
     return {task.name: task for task in (independent(1, 1), independent(5, 5), independent(20, 20), four_clouds())}

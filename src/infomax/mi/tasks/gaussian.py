@@ -16,6 +16,10 @@ def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
 
     .. math:: \tfrac12 \log \frac{\det \Sigma_{xx} \det \Sigma_{yy}}{\det \Sigma}
 
+    Args:
+        covariance: (dx + dy, dx + dy), positive definite.
+        dim_x: coordinates of x.
+
     Example:
         >>> gaussian_nats(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), 1)
         0.2231...
@@ -35,6 +39,12 @@ def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
 
     Raises:
         ValueError: the covariance is not positive definite, or leaves no coordinate for a side.
+
+    Example:
+        >>> import torch
+        >>> from infomax.mi.tasks import gaussian
+        >>> gaussian(torch.tensor([[1.0, 0.8], [0.8, 1.0]]), dim_x=1)
+        Task('multinormal', 1 x 1, 0.5108 nats)
     """
     factor, failed = torch.linalg.cholesky_ex(covariance.double())
     if int(failed) or not torch.equal(covariance, covariance.T):
@@ -71,6 +81,10 @@ def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.
         pairs: how many correlate.
         strength: s of a shared signal beside noise of variance 1: the correlation is s^2 / (1 + s^2).
 
+    Raises:
+        TypeError: pairs is no integer.
+        ValueError: pairs is not between 1 and the coordinates of the smaller side.
+
     Example:
         >>> sparse_gaussian(3, 3)
         Task('multinormal-sparse-3-3-2-2.0', 3 x 3, 1.0217 nats)
@@ -84,5 +98,11 @@ def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.
 
 
 def independent(dim_x: int, dim_y: int) -> Task:
-    """Take two independent normal variables: 0 nats."""
+    """Take two independent normal variables: 0 nats.
+
+    Example:
+        >>> from infomax.mi.tasks import independent
+        >>> independent(2, 3)
+        Task('independent-2-3', 2 x 3, 0.0000 nats)
+    """
     return gaussian(torch.eye(dim_x + dim_y, dtype=torch.float64), dim_x, f"independent-{dim_x}-{dim_y}")

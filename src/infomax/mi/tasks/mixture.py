@@ -32,6 +32,14 @@ def gaussian_mixture(
         name: of the task.
         draws: pairs over which the information is averaged.
         known: information and its standard error, where they were computed before; nothing is averaged then.
+
+    Example:
+        >>> import torch
+        >>> from infomax.mi.tasks import gaussian_mixture
+        >>> means = torch.tensor([[-9.0, -9.0], [9.0, 9.0]])  # two clouds far apart: x tells which, log 2 nats
+        >>> task = gaussian_mixture(means, torch.eye(2).expand(2, 2, 2), 1, name="two clouds", draws=1000)
+        >>> abs(task.nats - 0.693) < 0.01, task.error < 0.01
+        (True, True)
     """
     components, dim = means.shape
     means, covariances = means.double(), covariances.double()
