@@ -86,9 +86,8 @@ def _by_case(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, obje
         of_case = [row for row in rows if str(row["task"]) == task and str(row["rows"]) == size]
         first = [row for row in _of(of_case, method=methods[0]) if row["nats"] is not None]
         told = [row for row in first if row["flagged"] is not None]
-        line: dict[str, object] = {
-            "task": task, "rows": size, "samples": len({row["seed"] for row in of_case}), "truth": of_case[0]["truth"],
-        }  # fmt: skip
+        seeds = {str(row["seed"]) for row in of_case}  # a file's are text
+        line: dict[str, object] = {"task": task, "rows": size, "samples": len(seeds), "truth": of_case[0]["truth"]}
         for method in methods:
             line[method] = _mean([row["nats"] for row in _of(of_case, method=method) if row["nats"] is not None])
         if any(row["low"] is not None for row in first):

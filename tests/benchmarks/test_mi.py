@@ -199,3 +199,11 @@ def test_intervals_of_cases_without_a_finite_truth_are_not_counted() -> None:
     assert summary["holds the truth"] == "1 of 1"
     assert summary["largest |error|"] == pytest.approx(0.3)
     assert summary["within 0.6 or flagged"] == "1 of 2"
+
+
+def test_a_sample_read_from_a_file_is_the_same_as_one_just_drawn() -> None:
+    """Two methods on one sample, one of them asked in an earlier run, counted as two samples."""
+    rows = [{**ROW, "task": "t", "group": "g", "seed": seed, "method": method, "bound": None}
+            for seed, method in (("0", "first"), (0, "second"))]  # fmt: skip
+    (line,) = mi_report._by_case(rows, ["first", "second"])
+    assert line["samples"] == 1
