@@ -28,7 +28,7 @@ class Pairing:
         query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
         marginal_rows: local rows that serve as marginals; all when None.
         groups: how many groups there are at most; ``examples`` when None.
-<<<<<<< HEAD
+        names: integers that other processes know the first groups by; None where a group is an example.
 
     Example:
         >>> import torch
@@ -36,9 +36,6 @@ class Pairing:
         >>> pairing = Pairing(2, 1, torch.tensor([0, 0, 1]))  # two examples, with two locations and with one
         >>> pairing.joint_query, pairing.joint_key, pairing.marginal_count()
         (tensor([0, 0, 1]), tensor([0, 1, 2]), tensor([1., 2.]))
-=======
-        names: integers that other processes know the first groups by; None where a group is an example.
->>>>>>> main
     """
 
     def __init__(
