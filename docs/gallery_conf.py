@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
@@ -94,7 +93,10 @@ def figures(block: object, block_vars: dict[str, Any], gallery_conf: dict[str, A
 
 def prepare(gallery_conf: dict[str, Any], name: str) -> None:
     """Draw into files, and keep the warnings of other libraries off the pages."""
-    mpl.use("agg")
+    if find_spec("matplotlib"):
+        import matplotlib as mpl
+
+        mpl.use("agg")
     warnings.filterwarnings("ignore")
 
 
@@ -137,10 +139,11 @@ def _say_how_it_ran(app: Sphinx, page: str, source: list[str]) -> None:
     if folder != PAGES.name or not (EXAMPLES / f"{name}.py").exists():
         return
     text = source[0].replace(f"../{RUNS.relative_to(DOCS.parent)}", "runs")
-    source[0] = re.sub(r"^.+\n=+\n", lambda title: f"{title[0]}\n{_notice(name)}\n", text, count=1, flags=re.MULTILINE)
+    source[0] = re.sub(r"^.+\n=+\n", lambda title: f"{title[0]}\n{notice(name)}\n", text, count=1, flags=re.MULTILINE)
 
 
-def _notice(name: str) -> str:
+def notice(name: str) -> str:
+    """What the page of an example says about its output, as reStructuredText."""
     mode = ran_as(name)
     if mode == "full":
         return ".. note::\n\n   The output and the figure below come from a full run of this file.\n"
@@ -171,4 +174,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", _configure, priority=5)
     app.connect("source-read", _say_how_it_ran)
     app.setup_extension("sphinx_gallery.gen_gallery")
+    app.add_css_file("gallery.css", priority=900)  # after that of sphinx-gallery
     return {"parallel_read_safe": True}
