@@ -17,7 +17,8 @@ Both are trained, and ridge regression reads position and class of the garment f
 The result is negative: as short as it is, the training does not beat the untrained encoder. The example shows the
 calls.
 
-@@RESULT@@
+One full run, seed 0, position (R2) and class (accuracy): raw pixels 46.4 and 10.4 %, untrained encoder 58.2 and 15.1 %,
+negatives of other films 36.6 and 11.5 %, negatives of all films 45.1 and 14.7 %.
 
 A figure is written to runs/time_frames/.
 """
