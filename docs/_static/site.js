@@ -6,7 +6,10 @@ document.addEventListener("DOMContentLoaded", () => {
     const numbers = cells.filter((cell) => cell.textContent.trim().length < 12).length;
     if (columns.length < 2 || numbers > 0.6 * cells.length) continue;
     table.classList.add("sentences");
-    for (const cell of cells) cell.dataset.column = columns[cell.cellIndex] ?? "";
+    for (const cell of cells) {
+      cell.dataset.column = columns[cell.cellIndex] ?? "";
+      cell.classList.toggle("empty", cell.textContent.trim() === "");
+    }
   }
   for (const image of document.querySelectorAll("article img")) {
     const name = image.getAttribute("src");

@@ -109,6 +109,26 @@ class TestRun:
         assert results["training"]["steps"] == 15
         assert results["training"]["mi_ceiling"] == pytest.approx(np.log1p(15 * 8))
 
+    @pytest.mark.parametrize(
+        ("changed", "unit"),
+        [
+            ({}, "nats"),
+            ({"estimator": "dv"}, "nats"),
+            ({"estimator": "jsd"}, ""),
+            ({"gamma": 0.1}, ""),
+            ({"alpha": 1.0}, ""),
+            ({"coordinates": 1.0}, ""),
+            ({"objective": "supervised"}, ""),
+        ],
+        ids=str,
+    )
+    def test_the_curve_of_the_loss_has_a_unit_where_the_loss_has_one(self, changed, unit, monkeypatch):
+        monkeypatch.syspath_prepend(str(EXAMPLES))
+        from dim_training import report
+
+        plain = {"objective": "dim", "estimator": "infonce", "alpha": 0.0, "beta": 1.0, "gamma": 0.0}
+        assert report.unit_of_loss(plain | changed) == unit
+
     def test_report_holds_its_pictures(self, whole):
         page = (whole / "report.html").read_text()
         assert page.count("data:image/png;base64,") == 4

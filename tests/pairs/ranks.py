@@ -375,6 +375,8 @@ def scores_that_fail(rank: int) -> dict[str, Any]:
     for gather in (True, "ring"):
         own = LocalDIMLoss(C, D, critic=FaultyLater(rank), gather=gather)
         found[f"own, {gather}, backward"] = error_of(lambda own=own: step(own))
+        frozen = [part.detach() for part in features]
+        found[f"own, {gather}, frozen"] = error_of(lambda own=own, frozen=frozen: own(*frozen).backward())
         loss = LocalDIMLoss(C, D, units=4, gather=gather)
         for place in ("forward", "backward"):
             for good_calls in range(2 if gather == "ring" else 1):

@@ -83,6 +83,7 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
         path = folder.figures / "accuracy.png"
         figures.accuracies(table, path)
         blocks.append(("picture", (path, "Test accuracy at three layers of the frozen encoder")))
+    blocks += [("heading", "Using the encoder"), ("text", "In the run folder:"), ("code", snippet(results["options"]))]
     if results.get("measures"):
         blocks += [("heading", "Other measures"), ("table", _measures(results)), *_measure_notes(results)]
         path = folder.figures / "reconstructions.png"
@@ -100,7 +101,6 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     if path.exists():
         blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results))]
         blocks.append(("picture", (path, "Test images and their nearest neighbours in y and in pixels")))
-    blocks += [("heading", "Using the encoder"), ("text", "In the run folder:"), ("code", snippet(results["options"]))]
     blocks.append(("heading", "Settings"))
     settings = ", ".join(f"`{key} {value}`" for key, value in shown(results["options"]).items())
     blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]

@@ -39,14 +39,15 @@ def estimate_mi(
 ) -> MIEstimate:
     r"""Estimate the mutual information of two variables from pairs of them.
 
-    .. math:: \hat I = B + w \, (N - B)_+, \qquad
+    .. math:: \hat I = B' + w \, (N - B')_+, \qquad B' = B + w' H, \qquad
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
     B is the bound of critics: every row is reported on once, by a critic that other rows trained and still others
     chose. A critic begins as the log density ratio of the best of a few closed forms; networks learn
-    what is missing; validation rows weigh and bound the mixture. N is the estimate of nearest neighbours corrected by
-    these critics, which finds what they miss; where it exceeds the bound by no more than chance, the bound stays. See
-    the page *Measuring mutual information*.
+    what is missing; validation rows weigh and bound the mixture. H is what rows that a critic has not seen hide: it
+    reads those that taught it higher. N is the estimate of nearest neighbours corrected by these critics, which finds
+    what they miss. The weights w and w' are 0 where chance explains as much. See the page *Measuring mutual
+    information*.
 
     Args:
         x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y
@@ -92,7 +93,8 @@ def estimate_mi(
 
     Source:
         Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;
-        Kraskov, Stögbauer & Grassberger 2004 for nearest neighbours. Their correction by a critic is ours.
+        Akaike 1974 for what unseen rows hide; Kraskov, Stögbauer & Grassberger 2004 for nearest neighbours. Their
+        correction by a critic is ours.
 
     Example:
         >>> from infomax import estimate_mi

@@ -16,9 +16,13 @@ class Guard:
 
     The part goes on without gradients, so that this process comes to the exchange as well. The exchange says who has
     failed, and all raise.
+
+    Args:
+        holds: whether there is an exchange; without one an error is raised where it occurs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, holds: bool = True) -> None:
+        self.holds = holds
         self.error: Exception | None = None
 
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -79,7 +83,9 @@ class _Guarded(torch.autograd.Function):
                 create_graph=torch.is_grad_enabled(),
                 materialize_grads=True,
             )
-        except Exception as error:  # noqa: BLE001 (it is raised after the exchange)
+        except Exception as error:
+            if not ctx.guard.holds:
+                raise
             ctx.guard.error = error
             found = tuple(torch.zeros_like(value) for value in trained)
         each = iter(found)

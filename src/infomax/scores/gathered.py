@@ -102,10 +102,11 @@ class GatheredScores(PairScores):
 
 
 def learning(scores: PairScores) -> tuple[bool, bool]:
-    """Whether the global and the local rows of the scores have a gradient."""
+    """Whether the global and the local rows of the scores have a gradient, or have to: it carries errors of others."""
     if not torch.is_grad_enabled() or not isinstance(scores, StreamedScores | DenseScores):
         return False, False
-    return scores.query.requires_grad, scores.key.requires_grad
+    trained = isinstance(scores, DenseScores) and len(scores.parameters) > 0
+    return scores.query.requires_grad, scores.key.requires_grad or trained
 
 
 def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False) -> PairScores:
@@ -130,7 +131,7 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
         value.detach().requires_grad_() if needed and not value.requires_grad else value
         for value, needed in zip((scores.query, scores.key), shares.learns, strict=True)
     )
-    guard = Guard()
+    guard = Guard(holds=ring or shares.learns[1])
     if ring:
         alone = scores.pairing.marginal_rows is not None  # given negatives are the only marginal rows, and come last
         first = [joint * alone for joint in shares.joint_keys]
