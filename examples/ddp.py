@@ -15,7 +15,9 @@ process, the batch split with gathered negatives, and split with each process's 
 DistributedDataParallel gives by itself. The number is the test accuracy of a linear classifier that sees three labels
 per digit.
 
-@@RESULT@@
+One full run on two processes, seed 0: raw pixels 77.1 %, untrained encoder 72.9 %, whole batch in one process 85.4 %,
+split with gathered negatives 85.5 %, split with own negatives 86.5 %. The first ten losses with gathered negatives are
+within 5e-7 of those of one process. On digits, fewer negatives cost no accuracy.
 
 A figure is written to runs/ddp/.
 """

@@ -14,8 +14,6 @@ each of another random view. A linear classifier gets five labelled digits of ea
 on the untrained encoder and on the trained one, and with ViTForImageClassification trained on those labels by the same
 Trainer.
 
-@@RESULT@@
-
 A figure is written to runs/huggingface_trainer/.
 """
 

@@ -12,7 +12,7 @@ The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns
 compares the map of one of its layers, in one view of an image, with its last vector, in another view. The number is the
 test accuracy of a linear classifier on the frozen vectors that sees ten labels per digit.
 
-@@RESULT@@
+One full run, seed 0: raw pixels 86.6 %, principal components 83.0 %, untrained encoder 82.9 %, trained encoder 94.7 %.
 
 A figure is written to runs/lightning_module/.
 """

@@ -13,7 +13,9 @@ digit among the batch and 1,024 keys of past batches. The keys come from the enc
 from a slowly moving average of it, `torch.optim.swa_utils.AveragedModel`. Then nearest neighbours with few labels are
 counted.
 
-@@RESULT@@
+One full run, three seeds: raw pixels 90.2 %, untrained encoder 78.5 %, batch alone 84.4 %, queue with keys of the
+encoder itself 64.5 %, with the moving average 81.8 %. On digits neither the queue nor the training beats raw pixels;
+the run shows what the moving average is for.
 
 A figure is written to runs/momentum_queue/.
 """

@@ -11,8 +11,6 @@ An encoder learns from 1,300 small images without their labels, and a classifier
 The data are scikit-learn's 1,797 digits of 8 x 8 pixels: nothing is downloaded. A linear classifier learns from a few
 labels on raw pixels, on the untrained encoder and on the trained one. Each is tested on the other 497 images.
 
-@@RESULT@@
-
 Two pictures are written to runs/quickstart/.
 """
 

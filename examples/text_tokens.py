@@ -13,7 +13,8 @@ padded at the end. The local features are one half of the words, drawn at random
 other half. Words of the other texts of a batch are the negatives, and padding is neither. Ten labelled texts of each
 package train a classifier on the frozen vectors.
 
-@@RESULT@@
+One full run, seed 0: word counts 52.2 %, TF-IDF 58.3 %, TF-IDF and SVD 54.5 %, untrained encoder 29.7 %, trained
+encoder 63.5 %. The texts change with the versions of the packages.
 
 A figure is written to runs/text_tokens/.
 """

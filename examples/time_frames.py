@@ -17,7 +17,8 @@ Both are trained, and ridge regression reads position and class of the garment f
 The result is negative: as short as it is, the training does not beat the untrained encoder. The example shows the
 calls.
 
-@@RESULT@@
+One full run, seed 0, position (R2) and class (accuracy): raw pixels 46.4 and 10.4 %, untrained encoder 58.2 and 15.1 %,
+negatives of other films 36.6 and 11.5 %, negatives of all films 45.1 and 14.7 %.
 
 A figure is written to runs/time_frames/.
 """
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=300, help="films to train on (default: 300)")
     parser.add_argument("--epochs", type=int, default=6, help="passes over the films (default: 6)")
+    parser.add_argument("--background", type=float, default=0.5, help="its brightness, 0 for none (default: 0.5)")
     parser.add_argument("--seed", type=int, default=0, help="of films, weights and order (default: 0)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Fashion-MNIST; digits where it is missing")
     parser.add_argument("--out", type=Path, default=Path("runs/time_frames"), help="where the figure goes")
@@ -56,8 +58,8 @@ def main() -> None:
         options.films, options.epochs = 20, 1
 
     torch.manual_seed(options.seed)
-    films = Films(*load(options.data, "train"), options.films)
-    test = Films(*load(options.data, "test"), max(options.films // 2, 20))
+    films = Films(*load(options.data, "train"), options.films, options.background)
+    test = Films(*load(options.data, "test"), max(options.films // 2, 20), options.background)
     pixels = films.frames.flatten(1), test.frames.flatten(1)
     found = {"raw pixels": read(*pixels, films, test)}
     for name in ("untrained encoder", "negatives of other films", "negatives of all films"):
@@ -100,7 +102,7 @@ def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 class Films:
     """Frames one after the other, (K, 1, side, side); the film, the position and the class of each."""
 
-    def __init__(self, images: Tensor, labels: Tensor, count: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, count: int, background: float = 0.5) -> None:
         lengths = torch.randint(6, 17, (count,))
         moving, still = torch.randint(len(images), (2, count))
         self.film = torch.arange(count).repeat_interleave(lengths)
@@ -112,7 +114,7 @@ class Films:
         self.position = torch.where(way > room, 2 * room - way, way).round()  # it bounces off the edges
         self.label = labels[moving[self.film]]
         garments = interpolate(images[moving], (GARMENT, GARMENT), mode="bilinear", antialias=True)
-        self.frames = 0.5 * interpolate(images[still], (SIDE, SIDE), mode="bilinear")[self.film]
+        self.frames = background * interpolate(images[still], (SIDE, SIDE), mode="bilinear")[self.film]
         for frame, film, (row, column) in zip(self.frames, self.film, self.position.int().tolist(), strict=True):
             window = frame[:, row : row + GARMENT, column : column + GARMENT]
             torch.maximum(window, garments[film], out=window)

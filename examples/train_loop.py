@@ -12,7 +12,7 @@ One file to copy into a project: an encoder of your own, your images, a checkpoi
 An encoder learns from images without labels. If the run is stopped, the same command continues it. At the end a linear
 probe is trained with labels, once on the frozen encoder and once on the same encoder before training.
 
-@@RESULT@@
+One full run on the digits, seed 0: 91.4 % from the untrained encoder, 99.4 % from the trained one, with all labels.
 
 A figure is written beside the checkpoint, in runs/train_loop/.
 """

@@ -13,8 +13,6 @@ stage, the global one is the pooled output, each of another random view of the i
 labelled images. It is compared on raw pixels, on the untrained encoder and on the trained one, and with what 100 labels
 alone give: the same network trained on them.
 
-@@RESULT@@
-
 A figure is written to runs/vision_resnet/.
 """
 

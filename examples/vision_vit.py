@@ -14,8 +14,6 @@ register tokens are no locations: brackets leave them out. A linear classifier g
 on raw pixels, on the untrained encoder and on the trained one, and with what 50 labels alone give: the same network
 trained on them.
 
-@@RESULT@@
-
 A figure is written to runs/vision_vit/.
 """
 

@@ -63,12 +63,12 @@ def test_the_recipe_for_conda_needs_what_the_package_needs() -> None:
 def test_links_of_the_readme_work_outside_the_repository() -> None:
     """The index of packages shows the README alone; each address in it that is ours names a file that is here."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)\s]+)\)", text)
-    assert targets
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    assert len(targets) > 20
     for target in targets:
         assert target.startswith("https://"), target
         ours = re.match(
-            r"https://(?:github\.com|raw\.githubusercontent\.com)/infomax-torch/infomax/(?:\w+/)?main/(.+)", target
+            r"https://(?:github\.com|raw\.githubusercontent\.com)/infomax-torch/infomax/(?:\w+/)?main/([^#]+)", target
         )
         if ours:
             assert (ROOT / ours[1]).exists(), target

@@ -20,4 +20,4 @@ def test_it_imports_nothing_from_a_neighbour(name):
 
 def test_the_list_names_each_of_them():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert [path.name for path in EXAMPLES.glob("*.py") if f"| `{path.name}`" not in listed] == []
+    assert [path.name for path in EXAMPLES.glob("*.py") if f"| [`{path.name}`]" not in listed] == []
