@@ -153,7 +153,7 @@ def _draw(found: dict[str, dict[str, Any]], names: tuple[str, ...]) -> None:
     left.legend(title="batch")
     bars = right.barh(list(found), [result["peak"] / 2**20 for result in found.values()], color="C0")
     right.bar_label(bars, fmt="%.0f", padding=3)
-    right.set(xlabel="peak memory, MiB", title="its memory", xscale="log")
+    right.set(xlabel="peak memory, MiB", title="its memory")
     right.margins(x=0.2)
     right.invert_yaxis()
     figure.savefig(RESULTS / f"large-batch-{DEVICE}.png", dpi=120)
