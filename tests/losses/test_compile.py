@@ -32,7 +32,7 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "lipschitz": {"critic": "lipschitz", "units": 8},
 }
 # Tracing is what a graph break shows in; generated code is slow to build and tested once a day.
-QUICK = {("dot", "infonce", "aot_eager"), ("concat", "jsd", "aot_eager")}
+QUICK = {("dot", "infonce", "aot_eager")}
 GRID = [
     pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow)
     for case in (

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from contracts import check_split_batch
 from torch import Tensor
@@ -25,7 +26,7 @@ _spec.loader.exec_module(ranks)
 WORLD = len(ranks.SHARES)
 
 
-def run_processes(folder: Path) -> list[dict[Any, Any]]:
+def run_processes(folder: Path, which: str) -> list[dict[Any, Any]]:
     """What each of the processes finds; they meet through a file, so no port is taken."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     processes = [
@@ -37,6 +38,7 @@ def run_processes(folder: Path) -> list[dict[Any, Any]]:
                 str(WORLD),
                 str(folder / "init"),
                 str(folder / f"{rank}.pt"),
+                which,
             ],
             env=environment,
             stdout=subprocess.PIPE,
@@ -61,9 +63,10 @@ def single(case: Any, ranks_: tuple[int, ...] = (0, 1, 2)) -> dict[str, Tensor]:
     return found
 
 
-def test_three_processes_are_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", ["some", pytest.param("every", marks=pytest.mark.slow)])
+def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
     """All that a group of processes can show, in one test: starting them is what takes the time."""
-    results = run_processes(tmp_path)
+    results = run_processes(tmp_path, which)
     failures = []
 
     def compare(case: Any, *key: Any) -> None:
@@ -73,7 +76,7 @@ def test_three_processes_are_one(tmp_path: Path) -> None:
             failures.append(f"{key} {case}: {error}")
 
     for gather in (True, "ring"):
-        for case in ranks.CASES:
+        for case in ranks.chosen(which):
             compare(case, gather)
         for case in ranks.WRAPPED:
             compare(case, "ddp", gather)
