@@ -157,3 +157,12 @@ def test_a_scaled_step_in_half_precision_is_near_the_plain_one(name: str, dtype:
     assert finite
     after = training.state_dict()
     assert any(not torch.equal(before[key], after[key]) for key in before)
+
+
+def test_measuring_under_autocast_leaves_the_loss_its_gradients() -> None:
+    loss_fn = LocalDIMLoss(3, 4, critic="bilinear")
+    local, global_ = torch.randn(6, 3, 2), torch.randn(6, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss_fn.mutual_information(local, global_)
+        loss_fn(local, global_).backward()
+    assert all(parameter.grad is not None for parameter in loss_fn.parameters())

@@ -117,12 +117,14 @@ class _OnGpu:
         (torch.float64, 512, "chunked"),
     ],
 )
-def test_the_choice_on_a_gpu(dtype: torch.dtype, dim: int, expected: str) -> None:
+def test_the_choice_on_a_gpu(dtype: torch.dtype, dim: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infomax.ops.dispatch.WIDE_PRODUCTS", True)  # as torch 2.8 has them
     assert choose(_OnGpu(dim, dtype), "logsumexp", DEFAULT_WORKSPACE) == expected  # type: ignore[arg-type]
 
 
 def test_what_does_not_fit_the_workspace_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = _OnGpu(2048, torch.bfloat16, rows=2048)
+    monkeypatch.setattr("infomax.ops.dispatch.WIDE_PRODUCTS", True)
     assert choose(wide, "logsumexp", 2**26) == "triton"  # type: ignore[arg-type]
     assert choose(wide, "logsumexp", 2**28) == "blockwise"  # type: ignore[arg-type]
     monkeypatch.setattr("infomax.ops.dispatch.WIDE_PRODUCTS", False)

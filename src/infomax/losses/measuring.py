@@ -40,6 +40,7 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             yield
     finally:
+        torch.clear_autocast_cache()  # torch 2.6 would train on with the weights as they were cast without gradient
         for norm in tracking:
             norm.track_running_stats = True
         for norm, processes in together.items():

@@ -98,6 +98,7 @@ def cached_backward(
         for chunk in chunks:
             states.append(random_state(value for _, value in _named(chunk)))
             kept.append(_run(features, chunk))
+    torch.clear_autocast_cache()  # torch 2.6 would go on with the weights as they were cast here, without gradient
     whole = _join(kept, [_length(chunk) for chunk in chunks])
     leaves = {name: value.requires_grad_(value.is_floating_point()) for name, value in whole.items()}
     result = _call(loss_fn, leaves, kept[0], loss_options)
