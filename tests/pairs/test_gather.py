@@ -100,8 +100,11 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
         large = found["large batch"]
         assert large["travels"] == 1, "an encoder in DistributedDataParallel communicates in the last chunk alone"
         assert torch.allclose(large["loss"], large["expected loss"], rtol=1e-12)
-        assert torch.allclose(large["sharded loss"], large["expected loss"], rtol=1e-12)
-        for *gradients, expected in zip(large["gradients"], large["sharded"], large["expected"], strict=True):
+        sharded_gradients = large["gradients"]
+        if ranks.FSDP_ON_CPU:
+            assert torch.allclose(large["sharded loss"], large["expected loss"], rtol=1e-12)
+            sharded_gradients = large["sharded"]
+        for *gradients, expected in zip(large["gradients"], sharded_gradients, large["expected"], strict=True):
             assert expected.any()
             assert all(torch.allclose(gradient, expected, rtol=1e-10, atol=1e-14) for gradient in gradients)
         for gathered, alone in found["none on a rank"]:
@@ -116,12 +119,13 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
         for gradients in found["learning on one rank"]:
             for gathered in gradients[:2]:
                 assert torch.allclose(gathered, gradients[2], rtol=1e-9)
-        own = found["own discriminator"]
-        assert own["by itself"].startswith(
-            "NotImplementedError: discriminator must not be sharded by itself where it is"
-        )
-        for sharded, plain in zip(own["as a part"], own["plain"], strict=True):
-            assert torch.allclose(sharded, plain, rtol=1e-5, atol=1e-8)
+        if ranks.FSDP_ON_CPU:
+            own = found["own discriminator"]
+            assert own["by itself"].startswith(
+                "NotImplementedError: discriminator must not be sharded by itself where it is"
+            )
+            for sharded, plain in zip(own["as a part"], own["plain"], strict=True):
+                assert torch.allclose(sharded, plain, rtol=1e-5, atol=1e-8)
         second = found["second derivative"]
         # Each process's loss is that of all, so its gradients are summed three times, and squared.
         assert torch.allclose(second["gathered"], 9 * second["expected"], rtol=1e-9)
