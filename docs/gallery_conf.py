@@ -8,6 +8,8 @@ ran keeps its page until the file changes, so that a later build without a run s
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shutil
 import warnings
@@ -27,6 +29,7 @@ RUN_MODES = ("no", "smoke", "full")
 PLACES = (Path("/usr/share/datasets/fashion-mnist"), DOCS.parent / "data", DOCS.parents[1] / "shared" / "data")
 
 logger = logging.getLogger(__name__)
+os.environ.setdefault("TQDM_DISABLE", "1")  # a page holds no progress bars
 
 
 class Download(NamedTuple):
@@ -84,7 +87,8 @@ def figures(block: object, block_vars: dict[str, Any], gallery_conf: dict[str, A
 
     example = Path(block_vars["src_file"])
     shown = []
-    for path in sorted((RUNS / example.stem).rglob("*.png")):
+    written = sorted((RUNS / example.stem).rglob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+    for path in written:  # in the order in which the example drew them
         shown.append(next(block_vars["image_path_iterator"]))
         shutil.move(path, shown[-1])
     title = (ast.get_docstring(ast.parse(example.read_text(encoding="utf-8"))) or example.stem).split("\n")[0]
@@ -146,7 +150,11 @@ def notice(name: str) -> str:
     """What the page of an example says about its output, as reStructuredText."""
     mode = ran_as(name)
     if mode == "full":
-        return ".. note::\n\n   The output and the figure below come from a full run of this file.\n"
+        seconds = json.loads((PAGES / f"{name}.cost.json").read_text())["time"]
+        return (
+            f".. note::\n\n   The output and the figure below come from a full run of this file, which took "
+            f"{seconds:.0f} seconds. The last digits of\n   a number depend on the machine.\n"
+        )
     if mode == "smoke":
         return (
             ".. warning::\n\n   The output and the figure below come from ``--smoke``, a few steps on little data: "

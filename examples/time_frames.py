@@ -2,23 +2,23 @@
 ST-DIM on films
 ===============
 
-Single frames of films, learnt without labels: a frame has to find the next one.
+An encoder learns single frames of films without labels: each frame has to find the next one.
 
 ::
 
     python examples/time_frames.py
 
-A film shows a small garment that moves before a still background, both from Fashion-MNIST, and bounces off the edges.
-Films have unequal lengths: frames are rows, with the film of each. The vector of a frame has to find the locations of
-the next frame of its film among those of other frames, and each location has to find itself there. Which other frames
-these are is a choice: among those of other films alone the background is enough, among frames of all films it is not.
-Both are trained, and ridge regression reads position and class of the garment from the frozen vectors.
+A film shows a small garment that moves in front of a still background and bounces off the edges. Both are from
+Fashion-MNIST. Films have unequal lengths. Frames are rows, and an index says which film each belongs to. The vector of
+a frame has to find the locations of the next frame of its film among those of other frames, and each location has to
+find itself there. If the other frames come only from other films, the background is enough to find the next one. If
+they come from all films, it is not. The example trains both ways. Ridge regression reads position and class of the
+garment from the frozen vectors.
 
-The result is negative: as short as it is, the training does not beat the untrained encoder. The example shows the
-calls.
+The result is negative: this short training does not improve on the untrained encoder. The example shows the calls.
 
 One full run, seed 0, position (R2) and class (accuracy): raw pixels 46.4 and 10.4 %, untrained encoder 58.2 and 15.1 %,
-negatives of other films 36.6 and 11.5 %, negatives of all films 45.1 and 14.7 %.
+negatives of other films 36.6 and 11.3 %, negatives of all films 45.1 and 14.7 %.
 
 A figure is written to runs/time_frames/.
 """

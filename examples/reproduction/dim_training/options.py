@@ -48,7 +48,7 @@ class Options:
     )
     size: int = option(0, "most used", "resize and centre-crop images to this many pixels; 0: as they are")
     minutes: float = option(0.0, "most used", "training time, probes not counted; the schedule follows the share used")
-    batch: int = option(256, "most used", "images a step")
+    batch: int = option(256, "most used", "images per step")
     out: str = option("", "most used", "run folder; empty: runs/DATA-OBJECTIVE-SEED", free=True)
 
     recipe: str = option("fast", "run", "named settings to start from", choices=tuple(RECIPES))

@@ -1,4 +1,4 @@
-"""What a run's options leave open until its images are known: which encoder, and how many images a step."""
+"""What a run's options leave open until its images are known: which encoder, and how many images per step."""
 
 from dataclasses import replace
 
