@@ -167,16 +167,16 @@ def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
 
 def draw(vectors: Tensor, label: Tensor, history: list[dict], accuracies: dict[str, float]) -> Figure:
     """The loss that the Trainer logged, the trained vectors in two dimensions, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot([entry["step"] for entry in history], [float(entry["loss"]) for entry in history], marker=".")
     left.set(title="loss logged by the Trainer", xlabel="step", ylabel="nats")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     points = middle.scatter(*flat.T, c=label, s=8, cmap="tab10")
     figure.colorbar(points, ax=middle, label="digit")
-    middle.set(title="trained vectors of the test images", xlabel="two principal components", xticks=[], yticks=[])
+    middle.set(title="trained vectors", xlabel="two principal components", xticks=[], yticks=[])
     right.bar_label(right.barh(list(accuracies), list(accuracies.values())), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    right.set(title=f"{LABELS} labels per class", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 

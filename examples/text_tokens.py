@@ -192,9 +192,9 @@ def classify(vectors: np.ndarray, label: np.ndarray, test: int, *, scaled: bool)
 
 def draw(vectors: np.ndarray, label: np.ndarray, nats: list[float], accuracies: dict[str, list[float]]) -> Figure:
     """The information during training, the trained vectors of the test texts in two dimensions, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats, linewidth=0.5)
-    left.set(title="information between words and text", xlabel="step", ylabel="nats")
+    left.set(title="words and text", xlabel="step", ylabel="information, nats")
     values = torch.from_numpy(vectors)
     flat, _, _ = torch.pca_lowrank((values - values.mean(0)) / (values.std(0) + 1e-6), q=2, niter=8)
     for number, package in enumerate(PACKAGES):
@@ -204,7 +204,7 @@ def draw(vectors: np.ndarray, label: np.ndarray, nats: list[float], accuracies: 
     means, deviations = zip(*[(np.mean(found), np.std(found)) for found in accuracies.values()], strict=True)
     right.bar_label(right.barh(list(accuracies), means, xerr=deviations), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"accuracy with {LABELS} labels per package", xlabel="%", xlim=(0, 100))
+    right.set(title=f"{LABELS} labels per package", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 

@@ -188,17 +188,17 @@ def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: T
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
     """The information during training, the trained vectors in two dimensions, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats)
-    left.set(title="information between map and vector", xlabel="step", ylabel="nats")
+    left.set(title="map and vector", xlabel="step", ylabel="information, nats")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     for number, name in enumerate(NAMES):
         middle.scatter(*flat[label == number].T, s=6, label=name)
-    middle.set(title="trained vectors of the test images", xlabel="two principal components", xticks=[], yticks=[])
+    middle.set(title="trained vectors", xlabel="two principal components", xticks=[], yticks=[])
     middle.legend(fontsize="x-small", ncols=2)
     right.bar_label(right.barh(list(accuracies), list(accuracies.values())), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    right.set(title=f"{LABELS} labels per class", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 

@@ -176,16 +176,16 @@ def classify(vectors: Tensor, test_vectors: Tensor, label: Tensor, test_label: T
 
 def draw(volumes: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, list[float]]) -> Figure:
     """A volume of some classes, the information during training, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     shown = [torch.cat(list(volumes[label == number][0, 0]), 1) for number in (0, 1, 5, 8, 9)]
     left.imshow(torch.cat(shown), cmap="gray")
     left.set(title="five volumes, slice by slice", xticks=[], yticks=[])
     middle.plot(nats)
-    middle.set(title="information between locations and vector", xlabel="step", ylabel="nats")
+    middle.set(title="locations and vector", xlabel="step", ylabel="information, nats")
     means, deviations = zip(*[(np.mean(values), np.std(values)) for values in accuracies.values()], strict=True)
     right.bar_label(right.barh(list(accuracies), means, xerr=deviations), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    right.set(title=f"{LABELS} labels per class", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 
