@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any
 
 import contracts
+import gaussians
 import numpy as np
 import oracles
 import pytest
+import score_tables
 import torch
-from contracts import LAYOUTS, randn
+from contracts.layouts import LAYOUTS, randn
 from tolerances import assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf
@@ -187,7 +189,7 @@ def test_shifts_refuse() -> None:
 
 
 def test_expectations_refuse() -> None:
-    truth = oracles.gaussian_information(0.7)
+    truth = gaussians.gaussian_information(0.7)
     check = partial(contracts.check_expectation, correlation=0.7, truth=truth)
     check(F.dv_estimate)
     refuses(lambda: check(lambda s: F.dv_estimate(s) + 0.1), "exceeds")
@@ -195,7 +197,7 @@ def test_expectations_refuse() -> None:
     refuses(lambda: check(F.nwj_estimate), "misses")  # without its + 1 the critic is not the optimal one
     refuses(lambda: check(lambda s: -F.jsd_loss(s)), "misses")
     refuses(lambda: check(lambda s: F.dv_estimate(s) * (1 + 5 * torch.randn(()))), "too noisy")
-    refuses(lambda: check(F.dv_estimate, truth=oracles.gaussian_information(0.6)), "exceeds")
+    refuses(lambda: check(F.dv_estimate, truth=gaussians.gaussian_information(0.6)), "exceeds")
 
 
 # --- wrong soft clips -----------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ def without_the_slope_of_the_bend(scores: PairScores) -> Tensor:
 
 @pytest.mark.parametrize("wrong", [cut_off, joint_scores_left_alone, without_the_slope_of_the_bend])
 def test_a_soft_clip_refuses(wrong: Callable[[PairScores], Tensor]) -> None:
-    def oracle(pairs: oracles.Pairs) -> complex:
+    def oracle(pairs: score_tables.Pairs) -> complex:
         return oracles.infonce_loss(oracles.softly_clipped(pairs, 1.2))
 
     check = partial(contracts.check_loss_and_gradients, layout=UNEQUAL, form="table", masked=True)
@@ -240,15 +242,15 @@ def baseline(scores: PairScores) -> Tensor:
     return torch.tensor([of_owner(owner) for owner in owners], dtype=torch.float64)
 
 
-def tuba_oracle(pairs: oracles.Pairs) -> complex:
+def tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.tuba_estimate(pairs, of_owner)
 
 
-def alpha_tuba_oracle(pairs: oracles.Pairs) -> complex:
+def alpha_tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.alpha_tuba_estimate(pairs, 0.3, of_owner)
 
 
-def flo_oracle(pairs: oracles.Pairs) -> complex:
+def flo_oracle(pairs: score_tables.Pairs) -> complex:
     return oracles.flo_loss(pairs, lambda score: score)
 
 
@@ -317,7 +319,7 @@ def test_upper_bounds_refuse() -> None:
 
 def test_sides_refuse() -> None:
     """A lower bound is no upper one, nor the other way round."""
-    truth = oracles.gaussian_information(0.7)
+    truth = gaussians.gaussian_information(0.7)
     check = partial(contracts.check_expectation, correlation=0.7, truth=truth)
     check(F.club_estimate, side="upper", tight=False)
     refuses(lambda: check(F.club_estimate, side="upper"), "misses")
@@ -374,7 +376,7 @@ def test_tolerances_refuse() -> None:
 def test_loops_are_not_circular() -> None:
     """A few values by hand, so that the loops themselves are held to something."""
     table = np.log(np.array([[4.0, 1.0], [3.0, 2.0]]))[:, None, :, None]
-    pairs = oracles.pairs_of(table)
+    pairs = score_tables.pairs_of(table)
     assert [math.exp(score.real) for score, _ in pairs.joint] == pytest.approx([4, 2])
     assert {owner: math.exp(scores[0].real) for owner, scores in pairs.marginal.items()} == {
         (0, 0): pytest.approx(1),
@@ -397,7 +399,7 @@ def test_loops_are_not_circular() -> None:
     assert oracles.leave_one_out_estimate(pairs).real == pytest.approx((math.log(4) + math.log(2 / 3)) / 2)
     assert oracles.likelihood_loss(pairs).real == pytest.approx(-math.log(8) / 2)
     assert oracles.smile_estimate(pairs, 0.5).real == pytest.approx(math.log(8) / 2 - math.log((1 + math.e**0.5) / 2))
-    value, gradient = oracles.value_and_gradient(oracles.dv_loss, table)
+    value, gradient = score_tables.value_and_gradient(oracles.dv_loss, table)
     assert value == pytest.approx(-oracles.dv_estimate(pairs).real)
     assert gradient[:, 0, :, 0] == pytest.approx(np.array([[-0.5, 0.25], [0.75, -0.5]]))
 

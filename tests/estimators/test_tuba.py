@@ -8,9 +8,11 @@ from typing import Any
 
 import oracles
 import pytest
+import score_tables
 import strategies
 import torch
-from contracts import FORMS, LAYOUTS, check_estimate, check_loss_and_gradients, features, randn, scores_in
+from contracts.layouts import FORMS, LAYOUTS, features, randn, scores_in
+from contracts.values import check_estimate, check_loss_and_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close
@@ -45,11 +47,11 @@ def alpha_tuba(scores: PairScores) -> Tensor:
     return F.alpha_tuba_loss(scores, alpha=0.3, log_baseline=of_global(scores))
 
 
-def tuba_oracle(pairs: oracles.Pairs) -> complex:
+def tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.tuba_estimate(pairs, of_owner)
 
 
-def alpha_tuba_oracle(pairs: oracles.Pairs) -> complex:
+def alpha_tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.alpha_tuba_estimate(pairs, 0.3, of_owner)
 
 

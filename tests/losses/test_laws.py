@@ -10,16 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import (
-    check_copies,
-    check_mask_is_absence,
-    check_measures_without_trace,
-    check_padding_is_mask,
-    check_permutations,
-    for_a_loss,
-    randn,
-    value_and_gradients,
-)
+from contracts.invariances import check_mask_is_absence, check_padding_is_mask, check_permutations, value_and_gradients
+from contracts.layouts import for_a_loss, randn
+from contracts.modules import check_copies, check_measures_without_trace
 from oracles import WITH_ANY_CRITIC
 from tolerances import assert_close
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_overfits, for_a_loss
+from contracts.layouts import for_a_loss
+from contracts.modules import check_overfits
 from oracles import WITH_ANY_CRITIC
 from torch import Tensor, nn
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_split_batch
+from contracts.limits import check_split_batch
 from torch import Tensor
 
 from infomax import LocalDIMLoss

@@ -7,18 +7,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
+import score_tables
 import torch
-from contracts import (
-    LAYOUTS,
-    Layout,
-    check_no_table_larger_than,
-    features,
-    numpy_rows,
-    randn,
-    some_mask,
-)
+from contracts.layouts import LAYOUTS, Layout, features, numpy_rows, randn, some_mask
+from contracts.limits import check_no_table_larger_than
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
@@ -57,7 +50,7 @@ class TestRows:
         mask = some_mask(layout) if masked else None
         flat = None if mask is None else mask.reshape(mask.shape[0], -1).numpy()
         scores = F.dot_scores(local, global_, mask)
-        pairs = oracles.pairs_of(oracles.dot_table(numpy_rows(local), numpy_rows(global_)), flat)
+        pairs = score_tables.pairs_of(score_tables.dot_table(numpy_rows(local), numpy_rows(global_)), flat)
         assert scores.count().tolist() == [len(scores_) for scores_ in pairs.marginal.values()]
         joint = scores.reduce("logsumexp").joint
         assert sorted(joint.tolist()) == pytest.approx(sorted(score.real for score, _ in pairs.joint))
@@ -93,10 +86,10 @@ class TestFewerNegatives:
         paired = pair_rows(local, global_, mask if masked else None, sample_negatives=count, generator=generator())
         drawn = negatives_of(paired.pairing)
         assert all(len(others) == count and example not in others for example, others in enumerate(drawn))
-        table = oracles.dot_table(numpy_rows(local), numpy_rows(global_))
+        table = score_tables.dot_table(numpy_rows(local), numpy_rows(global_))
         for name in ("infonce", "jsd", "nwj", "chi2", "rkl"):
-            value, gradient = oracles.value_and_gradient(ORACLES[name].loss, table, mask.numpy(), drawn)
-            expected = oracles.dot_gradients(gradient, numpy_rows(local), numpy_rows(global_))
+            value, gradient = score_tables.value_and_gradient(ORACLES[name].loss, table, mask.numpy(), drawn)
+            expected = score_tables.dot_gradients(gradient, numpy_rows(local), numpy_rows(global_))
             for scores in both_forms(paired):
                 with use_workspace(2**16):
                     loss = build_estimator(name)(scores)
