@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 
-def gaussian_information(correlation: float, dimensions: int = 1) -> float:
-    """MI in nats of ``dimensions`` independent pairs of standard normals with this correlation."""
-    return -0.5 * dimensions * math.log(1 - correlation**2)
+def gaussian_information(correlation: float) -> float:
+    """MI in nats of two standard normals with this correlation."""
+    return -0.5 * math.log(1 - correlation**2)
 
 
 def gaussian_log_ratio(x: np.ndarray, y: np.ndarray, correlation: float) -> np.ndarray:
@@ -22,18 +22,17 @@ def gaussian_log_ratio(x: np.ndarray, y: np.ndarray, correlation: float) -> np.n
     return table
 
 
-def gaussian_chi2(correlation: float, dimensions: int = 1) -> float:
+def gaussian_chi2(correlation: float) -> float:
     """The chi-squared divergence of the joint from the product: ``E_joint[r] - 1``."""
-    return (1 - correlation**2) ** -dimensions - 1
+    return 1 / (1 - correlation**2) - 1
 
 
-def gaussian_hellinger(correlation: float, dimensions: int = 1) -> float:
+def gaussian_hellinger(correlation: float) -> float:
     r"""The squared Hellinger divergence ``2 - 2 E_product[\sqrt{r}]`` in the f-GAN's normalisation."""
-    coefficient = (1 - correlation**2) ** 0.25 / (1 - correlation**2 / 4) ** 0.5
-    return 2 - 2 * coefficient**dimensions
+    return 2 - 2 * (1 - correlation**2) ** 0.25 / (1 - correlation**2 / 4) ** 0.5
 
 
-def gaussian_reverse_kl(correlation: float, dimensions: int = 1) -> float:
+def gaussian_reverse_kl(correlation: float) -> float:
     """KL of the product from the joint."""
     r2 = correlation**2
-    return dimensions * (r2 / (1 - r2) + 0.5 * math.log(1 - r2))
+    return r2 / (1 - r2) + 0.5 * math.log(1 - r2)
