@@ -12,7 +12,8 @@ from torch import Tensor
 from infomax import FDivergence
 from infomax import functional as F
 from infomax.ops import use_workspace
-from infomax.scores import DenseScores, PairScores
+from infomax.pairs import Pairing, Rows
+from infomax.scores import DenseScores, PairScores, StreamedScores
 
 
 class Layout(NamedTuple):
@@ -84,17 +85,17 @@ def table_of(local: Tensor, global_: Tensor, scale: float = 1.0) -> Tensor:
     return scale * torch.einsum("iqu,jpu->iqjp", rows(global_), rows(local))
 
 
-def _tiles(local: Tensor, global_: Tensor, mask: Tensor | None, scale: float) -> PairScores:
-    streamed = F.dot_scores(local, global_, mask)
-    # So many floats per pair that the smallest workspace holds a handful of pairs: many tiles, ragged ends.
+def in_tiles(query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0) -> DenseScores:
+    """Inner products of rows; so many floats per pair that a `small_workspace` holds a handful of pairs."""
     return DenseScores(
-        lambda query, key: (query * key).sum(-1),
-        streamed.query,
-        streamed.key,
-        streamed.pairing,
-        floats_per_pair=2**16 // (8 * 7),
-        scale=scale,
+        lambda query, key: (query * key).sum(-1), query, key, pairing, floats_per_pair=2**16 // (8 * 7), scale=scale
     )
+
+
+def both_forms(paired: Rows) -> tuple[StreamedScores, DenseScores]:
+    """The scores of paired rows, streamed and in tiles."""
+    rows = (paired.global_, paired.local, paired.pairing)
+    return StreamedScores(*rows), in_tiles(*rows)
 
 
 def scores_in(form: str, local: Tensor, global_: Tensor, mask: Tensor | None = None, scale: float = 1.0) -> PairScores:
@@ -102,7 +103,8 @@ def scores_in(form: str, local: Tensor, global_: Tensor, mask: Tensor | None = N
     if form == "streamed":
         return F.dot_scores(local, global_, mask, scale)
     if form == "tiles":
-        return _tiles(local, global_, mask, scale)
+        streamed = F.dot_scores(local, global_, mask)
+        return in_tiles(streamed.query, streamed.key, streamed.pairing, scale)
     assert form == "table"
     flat = None if mask is None else mask.reshape(mask.shape[0], -1)
     return F.dense_scores(table_of(local, global_, scale), flat)

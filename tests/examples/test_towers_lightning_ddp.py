@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -75,7 +75,7 @@ def test_lightning_module(example, tmp_path, monkeypatch, capsys) -> None:
 def test_two_processes(tmp_path) -> None:
     called = subprocess.run(
         [sys.executable, str(EXAMPLES / "ddp.py"), "--smoke", "--out", str(tmp_path)],  # it calls torchrun itself
-        env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"},
+        env=environment(MPLBACKEND="agg"),
         capture_output=True,
         text=True,
         timeout=240,

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import score_tables
 import torch
-from contracts.layouts import numpy_rows, randn
+from contracts.layouts import both_forms, numpy_rows, randn
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
 
 from infomax import DIMLoss, FDivergence, GlobalDIMLoss, LocalDIMLoss
 from infomax.estimators import build_estimator
-from infomax.pairs import Rows, pair_rows
-from infomax.scores import DenseScores, StreamedScores
+from infomax.pairs import pair_rows
 
 C, D = 3, 4
 SIZES = [3, 1, 5, 2]
@@ -76,13 +75,6 @@ def places(rows: Tensor, batch: Tensor, padded: Tensor) -> list[tuple[int, int]]
         (place,) = (padded[example] == row[:, None]).all(0).nonzero().flatten().tolist()
         found.append((example, place))
     return found
-
-
-def both_forms(rows: Rows) -> list[Any]:
-    return [
-        StreamedScores(rows.global_, rows.local, rows.pairing),
-        DenseScores(lambda q, k: (q * k).sum(-1), rows.global_, rows.local, rows.pairing, floats_per_pair=2**16 // 40),
-    ]
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
