@@ -16,7 +16,7 @@ from benchmarks.harness import DEVICE, RESULTS, Run, measure, write
 from benchmarks.staircase import DIM
 from benchmarks.trained_critics import TRAINED
 from benchmarks.trained_plot import draw
-from benchmarks.training import Plan, Reading, fresh_batch, train
+from benchmarks.trained_run import Plan, Reading, fresh_batch, train
 
 __all__ = ["add_options", "run"]
 

@@ -191,7 +191,7 @@ class TestContrastivePredictiveCoding:
     @pytest.mark.parametrize("encoder", ["auto", "conv32"])
     def test_an_encoder_without_crops_is_refused_before_images_are_read(self, parts, encoder):
         with pytest.raises(parts.errors.BadInput, match=f"--objective cpc: .*resnet32-crops.* got --encoder {encoder}"):
-            parts.options.resolve({"objective": "cpc", "encoder": encoder})
+            parts.resolving.resolve({"objective": "cpc", "encoder": encoder})
 
     def test_one_of_your_own_without_crops_is_refused(self, parts):
         with pytest.raises(parts.errors.BadInput, match="--encoder: expected one on crops"):

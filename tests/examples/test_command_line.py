@@ -64,16 +64,16 @@ def test_numbers_that_are_none(train_dim, tmp_path, one_line, arguments, named):
 
 
 def test_numbers_of_numpy(train_dim):
-    from dim_training import options
     from dim_training.errors import BadInput
+    from dim_training.resolving import resolve
 
     given = {"batch": np.int64(32), "lr": np.float32(0.5), "flip": np.bool_(False), "epochs": 1, "minutes": 0}
-    made = options.resolve(given)
+    made = resolve(given)
     assert json.loads(json.dumps(vars(made)))["batch"] == 32
     assert (type(made.batch), type(made.lr), type(made.flip), type(made.epochs)) == (int, float, bool, float)
     for name, value in (("batch", 32.5), ("lr", True), ("flip", 1), ("root", 3)):
         with pytest.raises(BadInput, match=f"--{name}: expected"):
-            options.resolve({name: value})
+            resolve({name: value})
 
 
 @pytest.mark.parametrize("data", ["cifar10", "fashion-mnist"])
@@ -91,11 +91,11 @@ class TestBatch:
         from types import SimpleNamespace
 
         import torch
-        from dim_training import options, settle
+        from dim_training import resolving, settle
 
         def run(count, **how):
             images = SimpleNamespace(train=SimpleNamespace(pixels=torch.zeros(count, 32, 32, 1)))
-            return settle.settle(options.resolve({"data": "digits", "out": "unused"}), images, **how)
+            return settle.settle(resolving.resolve({"data": "digits", "out": "unused"}), images, **how)
 
         return run
 

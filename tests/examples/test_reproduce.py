@@ -295,5 +295,5 @@ class TestCommandLine:
 )
 def test_the_length_is_told_before_the_run(parts, asked, spelt):
     [recipe] = parts.recipe_files.find(["cifar10/dim-local-jsd"])
-    options = parts.options.resolve({**recipe.options, "epochs": 0.0, "minutes": 0.0, **asked, "out": "unused"})
+    options = parts.resolving.resolve({**recipe.options, "epochs": 0.0, "minutes": 0.0, **asked, "out": "unused"})
     assert parts.reproduce.length_of(recipe, options) == spelt

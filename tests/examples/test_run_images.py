@@ -98,7 +98,7 @@ class TestData:
     @pytest.fixture
     def read(self, parts):
         return lambda **given: parts.data.load(
-            parts.options.resolve({"epochs": 1.0, "batch": 8, "out": "unused", **given})
+            parts.resolving.resolve({"epochs": 1.0, "batch": 8, "out": "unused", **given})
         )
 
     def test_folder_with_classes(self, read, folder):

@@ -18,7 +18,7 @@ def trainer(parts):
     """A trainer with the options given, on a few digits."""
 
     def build(**given):
-        chosen = parts.options.resolve({**SMALL, **given})
+        chosen = parts.resolving.resolve({**SMALL, **given})
         return parts.trainer.Trainer(chosen, parts.data.load(chosen), torch.device("cpu"))
 
     return build

@@ -31,8 +31,12 @@ def name_of(options: dict[str, Any]) -> str:
     if options["objective"] != "dim":
         return BASELINES.get(options["objective"], options["objective"])
     parts = "+".join(letter for letter, weight in (("G", "alpha"), ("L", "beta")) if options[weight])
-    spelt = {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}
-    return f"DIM({parts}) {spelt.get(options['estimator'], options['estimator'].upper())}"
+    return f"DIM({parts}) {estimator_name(options['estimator'])}"
+
+
+def estimator_name(name: str) -> str:
+    """How a table spells an estimator."""
+    return {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}.get(name, name.upper())
 
 
 def images_of(options: dict[str, Any]) -> str:

@@ -5,8 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import figures, report
-from . import options as opts
+from . import figures, report, resolving
 from .continuing import carry_out
 from .errors import BadInput
 from .files import write_text
@@ -54,7 +53,7 @@ class Row(NamedTuple):
             for f in fields(Options)
             if f.name not in UNIMPORTANT
             and not f.metadata["free"]
-            and not opts.same(f.name, said[f.name], ran.get(f.name, f.default))
+            and not resolving.same(f.name, said[f.name], ran.get(f.name, f.default))
         ]
         return ([] if whole else [self.length]) + others
 
@@ -78,7 +77,7 @@ def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float 
     if "semi-supervised" in recipe.published:
         settings.setdefault("measures", "probes,neighbours,semi")
     settings |= {"untrained": False, "out": str(out / recipe.name / f"seed-{settings.get('seed', 0)}")}
-    return opts.resolve(settings)
+    return resolving.resolve(settings)
 
 
 def run(recipe: Recipe, options: Options) -> Row:
