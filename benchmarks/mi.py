@@ -31,8 +31,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--suite", default="beyond-normal", choices=list(SUITES))
     command.add_argument("--tasks", nargs="*", default=[], help="only tasks whose name holds one of these")
     command.add_argument("--methods", nargs="*", default=None, choices=sorted(METHODS), metavar="NAME")
-    command.add_argument("--size", type=int, default=None, help="pairs a task, the suite's own if not given")
-    command.add_argument("--seeds", type=int, default=None, help="samples a task, the suite's own number if not given")
+    command.add_argument("--size", type=int, default=None, help="pairs per task, the suite's own if not given")
+    command.add_argument("--seeds", type=int, default=None, help="samples per task, the suite's own if not given")
     command.add_argument("--steps", type=int, default=None, help="of our training, estimate_mi's own if not given")
     command.add_argument("--seconds", type=float, default=60.0, help="budget of a method on a sample")
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def compare(runs: list[Path], out: Path | None) -> None:
-    """One row a run, the untrained encoder first."""
+    """One row per run, the untrained encoder first."""
     rows = collect(runs)
     layers = list(dict.fromkeys(layer for row in rows for layer in row["probes"]))
     head = ["encoder", *layers, "minutes", "epochs", "images/s", "MI, nats"]

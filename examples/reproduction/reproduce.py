@@ -68,7 +68,7 @@ def parser() -> Parser:
 
 
 def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float, command: str) -> int:
-    """One row after the other; one that cannot be made is told and left out."""
+    """One row after the other; one that cannot be made is reported and left out."""
     rows: list[Row] = []
     text, failed = "", 0
     for recipe in recipes:

@@ -3,7 +3,7 @@
     python examples/reproduction/train_dim.py --data cifar10 --download --minutes 20
     python examples/reproduction/train_dim.py --data folder --root my_images/ --size 64 --minutes 30
     python examples/reproduction/train_dim.py --out runs/cifar10-infonce-0 --resume
-    torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process a GPU
+    torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process per GPU
 
 Everything a run makes is in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
 encoder.pt (a plain state dict) with encoder.json, results.json, report.md and report.html. Defaults shown below are
@@ -90,7 +90,7 @@ def parser(arguments: list[str] | None) -> Parser:
 
 
 def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> tuple[Options, dict[str, Any] | None]:
-    """Take hold of the run folder; the options of a new run, or options and checkpoint of the one to go on with."""
+    """Lock the run folder; return the options of a new run, or options and checkpoint of the one to continue."""
     options = resolving.resolve(given)
     if options.supervised_baseline and "TORCHELASTIC_RUN_ID" in os.environ:
         raise BadInput("--supervised-baseline: expected no torchrun; train that run by --objective supervised")
@@ -106,7 +106,7 @@ def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> t
 
 
 def baseline(options: Options, stack: contextlib.ExitStack) -> None:
-    """The same encoder with labels, in a folder inside the run's; then the report anew, with its row."""
+    """Train the same encoder with labels, in a folder inside the run's; then write the report again, with its row."""
     with_labels = replace(
         options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
     )

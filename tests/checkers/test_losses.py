@@ -166,7 +166,7 @@ def test_expectations_refuse() -> None:
 
 
 class Shuffled(Critic):
-    """Pairs the right rows wrongly: globals of several an example in another order than their joint pairs."""
+    """Pairs the right rows wrongly: where an example has several globals, in another order than their joint pairs."""
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
         return StreamedScores(global_.roll(1, 0), local, pairing)

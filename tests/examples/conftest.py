@@ -118,7 +118,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 
 @pytest.fixture
 def at_step(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
-    """Let something happen in the step after so many, in the midst of training."""
+    """Let something happen during training, at a step."""
     from dim_training.trainer import Trainer
 
     whole = Trainer.train_step

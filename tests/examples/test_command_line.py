@@ -1,4 +1,4 @@
-"""What the trainer's command line says: defaults in force, near misses, numbers that are none."""
+"""What the trainer's command line says: defaults in force, near misses, numbers out of range."""
 
 import json
 import re
@@ -18,8 +18,8 @@ def test_help_shows_the_defaults_in_force(train_dim, capsys):
     fast, paper = helped(train_dim, capsys), helped(train_dim, capsys, "--recipe", "paper")
     assert "random horizontal flips (default: on)" in fast
     assert "random horizontal flips (default: off)" in paper
-    assert "--batch INT images a step (default: 256)" in fast
-    assert "--batch INT images a step (default: 64)" in paper
+    assert "--batch INT images per step (default: 256)" in fast
+    assert "--batch INT images per step (default: 64)" in paper
 
 
 def test_help_begins_with_the_seven_most_used(train_dim, capsys):
@@ -58,7 +58,7 @@ def test_a_near_miss_is_one_line(train_dim, one_line, arguments, said):
         (["--minutes", "-1"], "--minutes"),
     ],
 )
-def test_numbers_that_are_none(train_dim, tmp_path, one_line, arguments, named):
+def test_numbers_out_of_range(train_dim, tmp_path, one_line, arguments, named):
     assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert f"{named}: expected a number from 0 to" in one_line()
 

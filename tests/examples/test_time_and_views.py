@@ -48,7 +48,7 @@ class TestCPC:
             torch.testing.assert_close(z[number == n], alone_z)
             torch.testing.assert_close(c[number == n], alone_c)
 
-    def test_training_foretells_better(self, example) -> None:
+    def test_training_predicts_better(self, example) -> None:
         script = example("time_cpc")
         losses = script.fit(script.Encoder(12), sequences()[0], 8)
         assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.3

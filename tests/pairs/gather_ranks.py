@@ -1,4 +1,4 @@
-"""One process of a group, run by test_gather.py: its share of every case, and what came of it.
+"""One process of a group, run by test_gather.py: its share of every case, and the results.
 
 ``python gather_ranks.py RANK WORLD FOLDER WHICH``: they meet in the folder; WHICH is ``some`` cases or ``every``.
 """

@@ -63,7 +63,7 @@ def sharded(rank: int, whole_batch_: dict[str, Tensor], case: Case, gather: bool
 
 
 def own_discriminator() -> dict[str, Any]:
-    """The prior term with a discriminator of one's own under FSDP2: sharded by itself, and as a part of the term."""
+    """The prior term with a discriminator of the user's under FSDP2: sharded by itself, and as a part of the term."""
 
     def build_prior() -> PriorMatchingLoss:
         torch.manual_seed(0)

@@ -78,7 +78,7 @@ class TestMemory:
         local = randn(examples, 4, locations, dtype=torch.float32).requires_grad_()
         global_ = randn(examples, 4, dtype=torch.float32).requires_grad_()
         with use_workspace(2**16):
-            # 4 numbers a pair in products of 4 features: what the workspace of 64 KiB holds, and no more.
+            # 4 numbers per pair in products of 4 features: what the workspace of 64 KiB holds, and no more.
             check_no_table_larger_than(
                 2**16 // 4,
                 lambda: F.infonce_loss(

@@ -1,4 +1,4 @@
-"""A run that is begun, gone on with or only read, whichever its folder calls for."""
+"""A run that is begun, continued or only read, as its folder requires."""
 
 import os
 import sys
@@ -39,7 +39,7 @@ def _every_option(folder: RunFolder) -> dict[str, Any]:
 def carry_out(options: Options) -> dict[str, Any]:
     """The results of the run that ``options`` describe: made now, as far as they are not there already.
 
-    A run whose rate is constant does not know how long it will be: it may be gone on with to another length.
+    A run whose rate is constant does not depend on its length, so it may be continued to another one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadInput("torchrun: expected a single run, that of train_dim.py; this script makes several, one by one")

@@ -72,7 +72,7 @@ class Subject:
         return train.to(device), test.to(device)
 
     def common(self, progress: evaluation.Progress | None) -> dict[str, Any]:
-        """What every measure is told."""
+        """Keyword arguments of every measure."""
         return {"random_state": self.options.seed, "progress": progress}
 
 

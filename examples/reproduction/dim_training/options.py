@@ -42,7 +42,7 @@ class Options:
     )
     size: int = option(0, "most used", "resize and centre-crop images to this many pixels; 0: as they are")
     minutes: float = option(0.0, "most used", "training time, probes not counted; the schedule follows the share used")
-    batch: int = option(256, "most used", "images a step")
+    batch: int = option(256, "most used", "images per step")
     out: str = option("", "most used", "run folder; empty: runs/DATA-OBJECTIVE-SEED", free=True)
 
     recipe: str = option("fast", "run", "named settings to start from", choices=tuple(RECIPES))
@@ -94,7 +94,7 @@ class Options:
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
     units: int = option(256, "objective", "units of the space in which the critic compares")
     scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: its own default")
-    locations: int = option(0, "objective", "score a random subset of this many locations an image; 0: all")
+    locations: int = option(0, "objective", "score a random subset of this many locations per image; 0: all")
     negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
 
     lr: float = option(1e-3, "optimiser", "peak learning rate (AdamW)")
@@ -111,8 +111,8 @@ class Options:
     bf16: bool = option(False, "machine", "autocast the step to bfloat16")
     compile: bool = option(False, "machine", "torch.compile the step", free=True)
 
-    log_every: int = option(50, "reporting", "steps a row of metrics.csv")
-    checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one an epoch", free=True)
+    log_every: int = option(50, "reporting", "steps per row of metrics.csv")
+    checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one per epoch", free=True)
     quick_probes: int = option(
         0, "reporting", "quick probes spread evenly over the run, after one at its start; 0: none", free=True
     )

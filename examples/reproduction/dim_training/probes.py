@@ -95,7 +95,7 @@ class QuickProbes:
         return int(self.options.quick_probes * share + 1e-9)
 
     def take(self, trainer: "Trainer") -> None:
-        """Probe, and write down a row a layer."""
+        """Probe, and write a row per layer."""
         at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
         found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS)
         self.table.add(*(at | {"layer": layer, "accuracy": accuracy} for layer, accuracy in found.items()))

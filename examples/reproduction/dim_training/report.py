@@ -153,7 +153,7 @@ TITLES = {
 
 
 def _measures(results: dict[str, Any]) -> list[list[str]]:
-    """A line a measure, layer and unit, a column an encoder."""
+    """A line per measure, layer and unit, a column per encoder."""
     rows = [row for taken in results["measures"].values() for row in taken["rows"]]
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
     found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}

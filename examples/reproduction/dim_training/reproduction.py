@@ -15,7 +15,7 @@ from .run_folder import RunFolder, read_table, write_table
 
 
 class Row(NamedTuple):
-    """A recipe, what came of it, and the run folder."""
+    """A recipe, its results, and the run folder."""
 
     recipe: Recipe
     results: dict[str, Any]
@@ -146,7 +146,7 @@ def _percent(figure: float | None) -> str:
 
 
 def _shared(rows: list[Row]) -> list[str]:
-    """Departures of every row of a table, to be told once; none where there is one row."""
+    """Departures that all rows of a table share, to be reported once; none where there is one row."""
     first, *others = rows
     return [one for one in first.departures if all(one in row.departures for row in others)] if others else []
 
