@@ -9,10 +9,10 @@ import gaussians
 import oracles
 import pytest
 import score_tables
-import torch
 from checkers.refusals import UNEQUAL, joint_and, refuses
 from contracts import values
 from contracts.layouts import FORMS
+from estimators.baselines import of_global, of_owner
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
@@ -49,16 +49,6 @@ def test_a_soft_clip_refuses(wrong: Callable[[PairScores], Tensor]) -> None:
     refuses(partial(check, wrong, oracle), "gradient" if wrong is without_the_slope_of_the_bend else "loss")
 
 
-def of_owner(owner: tuple[int, int]) -> float:
-    return 0.4 * owner[0] - 0.3 * owner[1]
-
-
-def baseline(scores: PairScores) -> Tensor:
-    pairing = scores.pairing
-    owners = [(i, q) for i in range(pairing.examples) for q in range(pairing.globals_)]
-    return torch.tensor([of_owner(owner) for owner in owners], dtype=torch.float64)
-
-
 def tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.tuba_estimate(pairs, of_owner)
 
@@ -72,27 +62,27 @@ def flo_oracle(pairs: score_tables.Pairs) -> complex:
 
 
 def alpha_on_the_baseline(scores: PairScores) -> Tensor:
-    return F.alpha_tuba_loss(scores, alpha=0.7, log_baseline=baseline(scores))
+    return F.alpha_tuba_loss(scores, alpha=0.7, log_baseline=of_global(scores))
 
 
 def mean_of_bounds(scores: PairScores) -> Tensor:
     """The bounds mixed, instead of their baselines."""
-    return 0.3 * -F.infonce_estimate(scores) + 0.7 * F.tuba_loss(scores, log_baseline=baseline(scores))
+    return 0.3 * -F.infonce_estimate(scores) + 0.7 * F.tuba_loss(scores, log_baseline=of_global(scores))
 
 
 def in_the_joint_term_alone(scores: PairScores) -> Tensor:
-    return F.tuba_loss(scores) + scores.per_joint(baseline(scores)).mean()
+    return F.tuba_loss(scores) + scores.per_joint(of_global(scores)).mean()
 
 
 def in_the_order_of_locals(scores: PairScores) -> Tensor:
-    return F.tuba_loss(scores, log_baseline=baseline(scores).flip(0))
+    return F.tuba_loss(scores, log_baseline=of_global(scores).flip(0))
 
 
 @pytest.mark.parametrize(
     ("wrong", "oracle"),
     [
-        (lambda s: F.tuba_loss(s, log_baseline=-baseline(s)), tuba_oracle),
-        (lambda s: F.tuba_loss(s, log_baseline=baseline(s)) + 1, tuba_oracle),  # without its 1
+        (lambda s: F.tuba_loss(s, log_baseline=-of_global(s)), tuba_oracle),
+        (lambda s: F.tuba_loss(s, log_baseline=of_global(s)) + 1, tuba_oracle),  # without its 1
         (F.tuba_loss, tuba_oracle),
         (in_the_joint_term_alone, tuba_oracle),
         (in_the_order_of_locals, tuba_oracle),

@@ -13,6 +13,7 @@ import strategies
 import torch
 from contracts.layouts import FORMS, LAYOUTS, features, randn, scores_in
 from contracts.values import check_estimate, check_loss_and_gradients
+from estimators.baselines import of_global, of_owner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close
@@ -26,17 +27,6 @@ from infomax.scores import ClippedScores
 SEVERAL_GLOBALS = LAYOUTS[5]
 by_form = pytest.mark.parametrize("form", FORMS)
 by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-
-
-def of_owner(owner: tuple[int, int]) -> float:
-    return 0.4 * owner[0] - 0.3 * owner[1] - 0.2
-
-
-def of_global(scores: PairScores) -> Tensor:
-    """The same numbers in the order of the global rows."""
-    pairing = scores.pairing
-    owners = [(i, q) for i in range(pairing.examples) for q in range(pairing.globals_)]
-    return torch.tensor([of_owner(owner) for owner in owners], dtype=torch.float64)
 
 
 def tuba(scores: PairScores) -> Tensor:

@@ -1,6 +1,5 @@
 """examples/reproduction/reproduce.py: every recipe runs, a bad one is refused, the table says what was really done."""
 
-import csv
 import json
 import shutil
 from dataclasses import fields
@@ -24,11 +23,6 @@ def smoke(parts, tmp_path_factory):
     out = tmp_path_factory.mktemp("reproduce")
     assert parts.reproduce.main(["--smoke", "--threads", "1", "--out", str(out)]) == 0
     return out
-
-
-def lines(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 class TestEveryRecipe:
@@ -138,10 +132,10 @@ class TestBadRecipe:
 
 
 class TestTable:
-    def test_ours_beside_the_published(self, smoke):
+    def test_ours_beside_the_published(self, smoke, rows):
         text = (smoke / "table.md").read_text()
         assert "### CIFAR-10" in text
-        for line, published in zip(lines(smoke / "table.csv"), (73.25, 62.19), strict=True):
+        for line, published in zip(rows(smoke / "table.csv"), (73.25, 62.19), strict=True):
             results = smoke / line["recipe"] / "seed-0" / "results.json"
             conv = json.loads(results.read_text())["probes"]["trained"]["conv"]
             assert float(line["conv"]) == conv
@@ -230,7 +224,7 @@ class TestLength:
             parts.reproduction.run(recipe, long)
 
 
-def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, monkeypatch, capsys):
+def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, rows, losses, tmp_path, monkeypatch, capsys):
     command = ["cifar10/dim-local-jsd", "--smoke", "--threads", "1", "--out", str(tmp_path), "--checkpoint-every", "2"]
     command += ["--quick-probes", "0"]  # it does not change the training
     whole = parts.loop.Trainer.train_step
@@ -245,12 +239,8 @@ def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, 
         assert parts.reproduce.main([*command, "--epochs", "1"]) == 130
     assert "the same command" in capsys.readouterr().err
     folder = tmp_path / "cifar10" / "dim-local-jsd" / "seed-0"
-    assert len(lines(folder / "metrics.csv")) == 2
+    assert len(rows(folder / "metrics.csv")) == 2
     assert parts.reproduce.main(command) == 0  # two epochs now
-
-    def losses(out):
-        return [(row["step"], row["loss"], row["mi"], row["prior"]) for row in lines(out / "metrics.csv")]
-
     uncut = smoke / "cifar10" / "dim-local-jsd" / "seed-0"
     assert losses(folder) == losses(uncut)
     assert len(losses(folder)) == 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from own_critic import Distance
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -70,20 +71,11 @@ def chosen(which: str) -> list[Case]:
 WRAPPED = [CASES[0], CASES[CASES.index(Case("infonce", "dot", 2, masked=True))], Case("dv", "own", 1, masked=False)]
 
 
-class Distance(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(D, C)
-
-    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
-        return -(local - self.embed(global_)).square().sum(1)
-
-
 def build(case: Case, *, gather: bool | str = True, group: Any = None) -> InformationLoss:
     torch.manual_seed(0)
     options: dict[str, Any] = {"critic": case.critic, "gather": gather, "process_group": group, "dtype": torch.float64}
     if case.critic == "own":
-        options["critic"] = Distance()
+        options["critic"] = Distance(C, D)
     elif case.critic != "bilinear":
         options["units"] = 4
     if case.estimator == "global":
