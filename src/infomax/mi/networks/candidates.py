@@ -10,7 +10,7 @@ from infomax.mi.networks.stack import Stack
 
 __all__ = ["Candidates"]
 
-_UNITS = 1_000_000  # of hidden layers that are held at a time: as many as stay in a processor's cache
+_PAIRS = 10_000  # scored at a time: what is held of them stays in a processor's cache
 _FARTHEST = 80.0  # nats, of a network's score
 
 
@@ -46,8 +46,7 @@ class Candidates:
             (C, n, K), nats, float64 and finite; (2, n, K) without networks.
         """
         networks = networks and bool(self.kinds)
-        units = self._of_x.shape[0] * self._of_x.shape[2] if networks else 1
-        size = max(1, _UNITS // (units * max(1, y_rows.shape[1])))
+        size = max(1, _PAIRS // max(1, y_rows.shape[1]))
         parts = zip(torch.split(x_rows, size), torch.split(y_rows, size), strict=True)
         return torch.cat([self._tables(x, y, networks) for x, y in parts], 1)
 
@@ -56,8 +55,6 @@ class Candidates:
         simple = torch.stack([torch.zeros_like(start), start])
         if not networks:
             return simple
-        met = self._of_x[:, x_rows].unsqueeze(2) + self._of_y[:, y_rows]
-        kinds, n, k, width = met.shape
-        flat = start.float().view(1, -1).expand(kinds, -1)
-        trained = self._critic.pairs(met.view(kinds, n * k, width), flat).view(kinds, n, k).double()
+        begun = start.float().expand(len(self.kinds), -1, -1)
+        trained = self._critic.pairs(self._of_x[:, x_rows], self._of_y, y_rows, begun).double()
         return torch.cat([simple, trained.clamp(-_FARTHEST, _FARTHEST)])

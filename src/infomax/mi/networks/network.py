@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["StackedCritic"]
 
+_UNITS = 1_000_000  # of hidden layers that are held at a time: as many as stay in a processor's cache
+
 
 class StackedCritic(nn.Module):
     r"""What members add to the score they start from: nothing at first.
@@ -61,9 +63,23 @@ class StackedCritic(nn.Module):
         """First products of rows (M, n, features): (M, n, units) of each side."""
         return torch.bmm(x, self.from_x), torch.baddbmm(self.bias, y, self.from_y)
 
-    def pairs(self, met: Tensor, start: Tensor) -> Tensor:
-        """Scores (M, B) of pairs, from their sums of :meth:`rows`, (M, B, units), and first scores, (M, B)."""
-        units = torch.relu(met + start.unsqueeze(-1) * self.from_start)
+    def pairs(self, of_x: Tensor, of_y: Tensor, partner: Tensor, start: Tensor) -> Tensor:
+        """Scores (M, n, K) of pairs, in parts that stay in a processor's cache.
+
+        Args:
+            of_x: (M, n, units), of :meth:`rows`.
+            of_y: (M, N, units).
+            partner: (n, K), rows of y that each row of x meets.
+            start: (M, n, K), the scores they start from.
+        """
+        size = max(1, _UNITS // (len(of_x) * of_x.shape[2] * max(1, partner.shape[1])))
+        parts = zip(torch.split(of_x, size, 1), torch.split(partner, size), torch.split(start, size, 1), strict=True)
+        return torch.cat([self._pairs(x, of_y, met, begun) for x, met, begun in parts], 1)
+
+    def _pairs(self, of_x: Tensor, of_y: Tensor, partner: Tensor, start: Tensor) -> Tensor:
+        met = of_y.index_select(1, partner.flatten()).view(len(of_y), *partner.shape, -1) + of_x.unsqueeze(2)
+        begun = start.flatten(1)
+        units = torch.baddbmm(met.flatten(1, 2), begun.unsqueeze(2), self.from_start).relu_()
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            units = torch.relu(torch.baddbmm(bias, units, weight))
-        return self.gain * start + torch.bmm(units, self.output).squeeze(-1)
+            units = torch.baddbmm(bias, units, weight).relu_()
+        return (self.gain * begun + torch.bmm(units, self.output).squeeze(2)).view_as(start)

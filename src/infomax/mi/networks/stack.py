@@ -99,9 +99,7 @@ class Stack:
             start = self.start_scores(rows, partner)
         at = self.fold[:, None], rows
         of_x, of_y = critic.rows(self._features_x[at] * self._seen_x, self._features_y[at] * self._seen_y)
-        members, n, width = of_x.shape
-        met = of_x.unsqueeze(2) + of_y[:, partner]
-        return critic.pairs(met.view(members, -1, width), start.reshape(members, -1)).view(members, n, -1)
+        return critic.pairs(of_x, of_y, partner, start)
 
 
 def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 __all__ = ["Neighbourhoods", "find_neighbourhoods", "neighbour_terms"]
 
 _CHUNK = 2_000_000  # distances held at a time
+_PART = 100_000  # of which so many are made at a time, as they stay in a processor's cache
 _DRAWS = 32  # pairs of the box around a row over which e^T is averaged
 
 
@@ -70,45 +71,80 @@ def _around(
     generator: torch.Generator,
     groups: Tensor,
 ) -> list[Neighbourhoods]:
-    of_x = torch.cdist(x[anchors], x[pool], p=float("inf"))
-    of_y = torch.cdist(y[anchors], y[pool], p=float("inf"))
     own = groups[anchors][:, None] == groups[pool]
-    of_x.masked_fill_(own, float("inf"))
-    of_y.masked_fill_(own, float("inf"))
+    of_x, of_y = (_distances(side[anchors], side[pool]).masked_fill_(own, math.inf) for side in (x, y))
     joint = torch.maximum(of_x, of_y)
-    nearest = joint.topk(min(max(neighbours), joint.shape[1]), dim=1, largest=False).values
-    size = torch.digamma((~own).sum(1).double() + 1)
-    found = []
-    for k in neighbours:
-        radius = nearest[:, min(k, nearest.shape[1]) - 1, None]
-        found.append(_boxes(of_x, of_y, joint, radius, pool, size, generator))
-    return found
+    others = joint.shape[1] - torch.bincount(own.nonzero()[:, 0], minlength=len(own))
+    nearest = joint.topk(min(max(neighbours) + 1, joint.shape[1]), dim=1, largest=False).values
+    size = torch.digamma(others.double() + 1)
+    near_x = near_y = None
+    found = {}
+    for k in sorted(neighbours, reverse=True):  # a box of fewer neighbours lies in that of more
+        held = min(k, joint.shape[1])
+        radius = nearest[:, held - 1 : held]
+        tied = (nearest == radius).sum(1, keepdim=True) > 1
+        # Ties make the box one of given size, whose rows are counted; else its size is that of the k-th neighbour.
+        inside = torch.full((len(anchors),), float(held), dtype=torch.float64, device=x.device)
+        where = tied.squeeze(1)
+        inside[where] = (joint[where] <= radius[where]).sum(1).double() + 1
+        limit = torch.where(tied, radius, radius.nextafter(radius.new_tensor(-math.inf)))
+        near_x = _Near.of(of_x, limit) if near_x is None else near_x.within(limit)
+        near_y = _Near.of(of_y, limit) if near_y is None else near_y.within(limit)
+        terms = torch.digamma(inside) + size
+        found[k] = Neighbourhoods(
+            terms - torch.digamma(near_x.counts.double() + 1) - torch.digamma(near_y.counts.double() + 1),
+            *(pool[rows] for rows in _marginal_pairs(near_x, near_y, generator)),
+        )
+    return [found[k] for k in neighbours]
 
 
-def _boxes(
-    of_x: Tensor, of_y: Tensor, joint: Tensor, radius: Tensor, pool: Tensor, size: Tensor, generator: torch.Generator
-) -> Neighbourhoods:
-    held = (joint <= radius).sum(1, keepdim=True)
-    tied = (joint == radius).sum(1, keepdim=True) > 1
-    in_x, in_y = (torch.where(tied, side <= radius, side < radius) for side in (of_x, of_y))
-    rows_x, rows_y = in_x.sum(1), in_y.sum(1)
-    # Ties make the box one of given size, whose rows are counted; else its size is that of the k-th neighbour.
-    inside = torch.where(tied, held + 1, held).squeeze(1).double()
-    count = torch.digamma(inside) + size - torch.digamma(rows_x.double() + 1) - torch.digamma(rows_y.double() + 1)
-    x_rows, y_rows = _drawn(in_x, rows_x, generator), _drawn(in_y, rows_y, generator)
+def _distances(some: Tensor, others: Tensor) -> Tensor:
+    """(n, m), the largest difference of a coordinate."""
+    result = some.new_empty(len(some), len(others))
+    first, *rest = others.T.contiguous()
+    size = max(1, _PART // len(others))
+    for part, rows in zip(torch.split(result, size), torch.split(some, size), strict=True):
+        torch.sub(rows[:, :1], first, out=part).abs_()
+        for place, other in enumerate(rest, 1):
+            torch.maximum(part, (rows[:, place, None] - other).abs_(), out=part)
+    return result
+
+
+class _Near(NamedTuple):
+    """Of each row, the columns within a limit."""
+
+    rows: Tensor
+    columns: Tensor
+    distances: Tensor
+    counts: Tensor
+    """(n,), columns of each row."""
+
+    @classmethod
+    def of(cls, distances: Tensor, limit: Tensor) -> _Near:
+        """Keep what is at most ``limit``, (n, 1), from a table (n, m)."""
+        rows, columns = (distances <= limit).nonzero(as_tuple=True)
+        return cls(rows, columns, distances[rows, columns], torch.bincount(rows, minlength=len(distances)))
+
+    def within(self, limit: Tensor) -> _Near:
+        """Keep what is at most a smaller limit."""
+        kept = self.distances <= limit.squeeze(1)[self.rows]
+        rows = self.rows[kept]
+        counts = torch.bincount(rows, minlength=len(self.counts))
+        return _Near(rows, self.columns[kept], self.distances[kept], counts)
+
+    def drawn(self, generator: torch.Generator) -> Tensor:
+        """(n, draws) columns, each as likely as any other of its row."""
+        first = self.counts.cumsum(0) - self.counts
+        share = torch.rand(len(self.counts), _DRAWS, generator=generator, dtype=torch.float64).to(first.device)
+        place = (share * self.counts[:, None]).long().clamp_max(self.counts[:, None] - 1)
+        return self.columns[first[:, None] + place]
+
+
+def _marginal_pairs(x: _Near, y: _Near, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    x_rows, y_rows = x.drawn(generator), y.drawn(generator)
     for _ in range(2):  # a joint row is no marginal pair
-        again = _drawn(in_y, rows_y, generator)
-        y_rows = torch.where(x_rows == y_rows, again, y_rows)
-    return Neighbourhoods(count, pool[x_rows], pool[y_rows])
-
-
-def _drawn(inside: Tensor, counts: Tensor, generator: torch.Generator) -> Tensor:
-    """(n, draws) of the columns that are inside, each as likely as any other of its row."""
-    columns = inside.nonzero()[:, 1]
-    first = counts.cumsum(0) - counts
-    share = torch.rand(len(counts), _DRAWS, generator=generator, dtype=torch.float64).to(inside.device)
-    place = (share * counts[:, None]).long().clamp_max(counts[:, None] - 1)
-    return columns[first[:, None] + place]
+        y_rows = torch.where(x_rows == y_rows, y.drawn(generator), y_rows)
+    return x_rows, y_rows
 
 
 def neighbour_terms(boxes: Neighbourhoods, anchors: Tensor, scores: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
