@@ -6,6 +6,7 @@ from typing import Any
 
 from . import figures, report
 from .files import write_text
+from .page import markdown_table
 from .run_folder import write_table
 
 Rows = list[dict[str, Any]]  # estimator, negatives, seed, and the results of that run
@@ -21,7 +22,7 @@ def write(rows: Rows, command: str, out: Path) -> str:
     body = [[str(c), *(_spread(_of(rows, e, c, layer)) for layer in layers for e in estimators)] for c in counts]
     body.append(["untrained", *(_spread([u[layer] for u in untrained]) for layer in layers for _ in estimators)])
     parts = [
-        report.markdown_table([head, *body]),
+        markdown_table([head, *body]),
         *(verdict(rows, estimator, counts, layers) for estimator in estimators),
         _conditions(rows),
         f"```bash\n{command}\n```",

@@ -10,6 +10,7 @@ from .continuing import carry_out
 from .errors import BadInput
 from .files import write_text
 from .options import Options
+from .page import markdown_table
 from .recipe_files import MEASURES, Recipe
 from .run_folder import RunFolder, read_table, write_table
 
@@ -95,7 +96,7 @@ def write(rows: list[Row], command: str, out: Path) -> str:
         shared = _shared(mine)
         notes = [f"- Not as in any recipe: {'; '.join(shared)}."] if shared else []
         notes += [_note(row, shared) for row in mine]
-        parts += [f"### {name}", report.markdown_table(_cells(mine)), "\n".join(notes)]
+        parts += [f"### {name}", markdown_table(_cells(mine)), "\n".join(notes)]
     probes = ", ".join(dict.fromkeys(str(row.results["options"]["probe_epochs"]) for row in rows))
     parts.append(
         "Test accuracy in %, one seed a row; `published` is the paper's figure for what is on its left. conv, fc and "
