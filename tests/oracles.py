@@ -170,8 +170,9 @@ def _one(owner: tuple[int, int]) -> float:
     return 0.0
 
 
-def tuba_estimate(pairs: Pairs, log_baseline: Baseline = _one) -> complex:
+def tuba_estimate(pairs: Pairs, log_baseline: Baseline = _one, clip: float | None = None) -> complex:
     """Poole et al. 2019, eq. 8: a baseline for each global."""
+    pairs = _clipped(pairs, clip)
     joint = _mean([score - log_baseline(owner) for score, owner in pairs.joint])
     marginal = [
         cmath.exp(score) / math.exp(log_baseline(owner)) for owner, scores in pairs.marginal.items() for score in scores
