@@ -8,17 +8,17 @@ Single frames of films, learnt without labels: a frame has to find the next one.
 
     python examples/time_frames.py
 
-A film shows a small garment that moves before a still background, both from Fashion-MNIST, and bounces off the edges.
-Films have unequal lengths: frames are rows, with the film of each. The vector of a frame has to find the locations of
-the next frame of its film among those of other frames, and each location has to find itself there. Which other frames
-these are is a choice: among those of other films alone the background is enough, among frames of all films it is not.
-Both are trained, and ridge regression reads position and class of the garment from the frozen vectors.
+A film shows a small garment of Fashion-MNIST that moves on black and bounces off the edges. Films have unequal lengths:
+frames are rows, with the film of each. The vector of a frame has to find the locations of the next frame of its film
+among those of other frames, and each location has to find itself there. The other frames are those of other films, or
+those of all films. Both are trained, and ridge regression reads position and class of the garment from the frozen
+vectors.
 
-The result is negative: as short as it is, the training does not beat the untrained encoder. The example shows the
-calls.
+One full run, seed 0, position (R2) and class (accuracy): raw pixels 83.0 and 24.3 %, untrained encoder 85.3 and 28.7 %,
+negatives of other films 96.5 and 48.2 %, negatives of all films 97.5 and 46.3 %.
 
-One full run, seed 0, position (R2) and class (accuracy): raw pixels 46.4 and 10.4 %, untrained encoder 58.2 and 15.1 %,
-negatives of other films 36.6 and 11.5 %, negatives of all films 45.1 and 14.7 %.
+With ``--background 0.5`` each film has a still background of its own, which is enough to find the next frame. The
+trained encoder is then below the untrained one: 45.1 and 14.7 % against 58.2 and 15.1 %.
 
 A figure is written to runs/time_frames/.
 """
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=300, help="films to train on (default: 300)")
     parser.add_argument("--epochs", type=int, default=6, help="passes over the films (default: 6)")
-    parser.add_argument("--background", type=float, default=0.5, help="its brightness, 0 for none (default: 0.5)")
+    parser.add_argument("--background", type=float, default=0.0, help="its brightness (default: 0, black)")
     parser.add_argument("--seed", type=int, default=0, help="of films, weights and order (default: 0)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Fashion-MNIST; digits where it is missing")
     parser.add_argument("--out", type=Path, default=Path("runs/time_frames"), help="where the figure goes")
@@ -104,7 +104,7 @@ def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 class Films:
     """Frames one after the other, (K, 1, side, side); the film, the position and the class of each."""
 
-    def __init__(self, images: Tensor, labels: Tensor, count: int, background: float = 0.5) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, count: int, background: float = 0.0) -> None:
         lengths = torch.randint(6, 17, (count,))
         moving, still = torch.randint(len(images), (2, count))
         self.film = torch.arange(count).repeat_interleave(lengths)

@@ -88,7 +88,7 @@ class TestFrames:
         script = example("time_frames")
         images = torch.zeros(2, 1, 28, 28)
         images[0] = 1.0  # white garments and black backgrounds, or the other way round
-        films = script.Films(images, torch.tensor([7, 3]), 40)
+        films = script.Films(images, torch.tensor([7, 3]), 40, background=0.5)
         assert torch.equal(films.film.unique(), torch.arange(40))
         assert set(films.film.bincount().tolist()) <= set(range(6, 17))
         for frame, label, (row, column) in zip(films.frames, films.label, films.position.int().tolist(), strict=True):

@@ -11,7 +11,9 @@ import torch
 
 from infomax import MIEstimate, estimate_mi
 from infomax.mi import mutual_info
-from infomax.mi.input.folds import make_folds
+from infomax.mi.closed_forms.marginals import Ranks
+from infomax.mi.closed_forms.start import choose_start
+from infomax.mi.input.folds import Fold, make_folds
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 600)
@@ -53,6 +55,14 @@ class TestLabels:
         """Codes 0 to 3 of which 0 and 3 are alike: as numbers they hardly correlate."""
         y = np.array([0.0, 5.0, 5.0, 0.0])[LABELS] + NOISE
         assert quick(LABELS, y, discrete="x").nats == pytest.approx(math.log(2), abs=0.08)
+
+    def test_all_starts_are_compared_on_the_same_of_many_validation_rows(self) -> None:
+        x, rows = torch.from_numpy(np.random.default_rng(1).normal(size=(1200, 1))), torch.arange(1200)
+        fold = Fold(train=rows[:200], validation=rows[200:1100], test=rows[1100:])
+        y = (x.abs() > 1).double()
+        start = choose_start(x, y, (Ranks(x[:200]), Ranks(y[:200])), fold, labels=(False, True))
+        assert start.name == "softmax regression"
+        assert start.nats == pytest.approx(0.62, abs=0.1)  # the entropy of y
 
     def test_booleans_and_xor(self) -> None:
         a, b = RNG.integers(0, 2, (2, 600)).astype(bool)

@@ -17,6 +17,7 @@ __all__ = ["LabelHead", "fit_head"]
 _WAVES = 300  # random features of a Gaussian kernel
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _ITERATIONS = 60
+_FLAT, _STILL = 1e-4, 1e-6  # gradient and change at which the regression has converged, to less than 0.001 nats
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,14 @@ def _functions(scores: Tensor, waves: tuple[Tensor, Tensor]) -> Tensor:
 
 def _regression(functions: Tensor, codes: Tensor, first: Tensor, ridge: float) -> Tensor:
     weights = first.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([weights], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [weights],
+        max_iter=_ITERATIONS,
+        history_size=10,
+        tolerance_grad=_FLAT,
+        tolerance_change=_STILL,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

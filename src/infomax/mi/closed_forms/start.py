@@ -154,7 +154,7 @@ def _best_rank(
     rows: Tensor,
 ) -> Start:
     """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
-    blocks = in_blocks(rows[: 3 * WIDE_BLOCK], WIDE_BLOCK)  # as many pairs as 12 blocks of 100 rows
+    blocks = _compared(rows)
     white = see[0](values[0][blocks.flatten()]), see[1](values[1][blocks.flatten()])
     present = min(int((correlation > 0).sum()), _MOST)
     starts = []
@@ -174,9 +174,14 @@ def _of_labels(
     values, named, of_values = (x, y, marginals[0]) if of_y else (y, x, marginals[1])
     head = fit_head(of_values, values, named, fold.train, fold.validation, of_y=of_y)
     start = Start("softmax regression", math.inf, plain.correlation[:0], plain.see_x, plain.see_y, head)
-    blocks = in_blocks(fold.validation, WIDE_BLOCK)
+    blocks = _compared(fold.validation)
     nats, parts = _value(start, start.of(x[blocks.flatten()], y[blocks.flatten()]), len(blocks))
     return replace(start, nats=nats, parts=parts)
+
+
+def _compared(validation: Tensor) -> Tensor:
+    """Validation rows on which starts are compared, the same for all: as many pairs as 12 blocks of 100 rows have."""
+    return in_blocks(validation[: 3 * WIDE_BLOCK], WIDE_BLOCK)
 
 
 def _value(start: Start, rows: tuple[EllipticalRows, EllipticalRows], blocks: int) -> tuple[float, Tensor]:
