@@ -119,10 +119,10 @@ def initialise(module: nn.Module) -> None:
 
 
 # %%
-# A critic of one's own
-# ---------------------
+# A critic of your own
+# --------------------
 #
-# A critic makes rows and hands them to scores; which pairs are joint it is told by the pairing.
+# A critic makes rows and hands them to scores. The pairing says which pairs are joint.
 
 
 class Networks(Critic):
@@ -184,7 +184,7 @@ def fit(
 
 
 def subset(drawn: Tensor, edges: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Some of the graphs: their nodes, their edges among these, and the graph of each, counted anew."""
+    """Some of the graphs: their nodes, the edges between these, and the graph of each, numbered from 0."""
     place = torch.full((int(graph.max()) + 1,), -1)
     place[drawn] = torch.arange(len(drawn))
     rows = (place[graph] >= 0).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""Contrastive predictive coding (van den Oord et al. 2018), a baseline: crops of a row foretell those of rows below."""
+"""Contrastive predictive coding (van den Oord et al. 2018), a baseline: crops of a row predict those of rows below."""
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class ContrastivePredictiveCoding(nn.Module):
 
     The score of step k is `s <z, W_k c>`, with s = 1 / sqrt(channels of z), so that scores start near 1, where the
     source has no factor. Contexts of all rows predict, the first too. Crops overlap by half, as in the source, so step
-    1 foretells pixels that its context has partly seen.
+    1 predicts pixels that its context has partly seen.
 
     Negatives of a prediction are the other crops that step k predicts: those of all other images, as everywhere in the
     library, and those at other places of the same image, as in the source. For the latter every crop counts as an
@@ -58,7 +58,7 @@ class ContrastivePredictiveCoding(nn.Module):
         super().__init__()
         if not isinstance(encoder.local, StridedCrops) or encoder.local_size[0] < 2:
             raise BadInput(
-                "--encoder: expected one on crops, with two rows of them or more, so that one may foretell the next; "
+                "--encoder: expected one on crops, with two rows of them or more, so that one may predict the next; "
                 f"got a local map of {encoder.local_size} from {type(encoder.local).__name__}"
             )
         self.encoder = encoder
