@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 
-from contracts.layouts import randn
 from infomax import functional as F
 from infomax.scores import PairScores
 

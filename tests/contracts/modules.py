@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from contracts.layouts import FORMS, LAYOUTS, features, scores_in
 from tolerances import assert_close
 from torch import Tensor, nn
-
-from contracts.layouts import FORMS, LAYOUTS, features, scores_in
 
 
 @contextmanager
