@@ -1,1 +1,1 @@
-"""Measurements of infomax, as ratios within one run: ``python -m benchmarks pairwise | step | scaling | tune``."""
+"""Measurements of infomax: ``python -m benchmarks --help`` lists them."""

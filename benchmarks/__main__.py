@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import (
-    coverage,
     curves,
     estimators,
     graphs,
@@ -33,10 +32,7 @@ BENCHMARKS = {
     "tune": tune,
     "roofline": roofline,
     "widths": widths,
-}
-WITH_OPTIONS = {
     "mi": mi,
-    "coverage": coverage,
     "curves": curves,
     "estimators": estimators,
     "trained": trained,
@@ -52,17 +48,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="benchmark", required=True)
     for name, module in BENCHMARKS.items():
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
-        command.add_argument("--rounds", type=int, default=9, help="times each candidate is measured")
-        command.add_argument("--smoke", action="store_true", help="tiny sizes, one round, nothing written")
-    for name, module in WITH_OPTIONS.items():
-        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         command.add_argument("--smoke", action="store_true", help="tiny sizes, nothing written")
         module.add_options(command)
     options = parser.parse_args()
-    if options.benchmark in WITH_OPTIONS:
-        WITH_OPTIONS[options.benchmark].run(options)
-        return
-    BENCHMARKS[options.benchmark].run(rounds=1 if options.smoke else options.rounds, smoke=options.smoke)
+    BENCHMARKS[options.benchmark].run(options)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ from torch.nn import functional as nnf
 
 from benchmarks.harness import DEVICE
 
-__all__ = ["bare_products", "keops_logsumexp", "written_out_bytes", "written_out_infonce"]
+__all__ = ["MOST_BYTES", "bare_products", "keops_logsumexp", "written_out_bytes", "written_out_infonce"]
+
+MOST_BYTES = 12 * 2**30
+"""Tables of the written-out formula that take more are not tried."""
 
 
 def written_out_infonce(local: Tensor, global_: Tensor) -> Tensor:
     """InfoNCE as public code writes it: a row of logits for each joint pair, (N P) x (1 + N P) in all.
 
-    With an axis for several globals an example, as there, and the example's own pairs left out exactly.
+    With an axis for several globals per example, as there, and the example's own pairs left out exactly.
 
     Args:
         local: (N, P, d).

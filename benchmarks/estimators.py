@@ -23,7 +23,7 @@ TRUTHS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 def add_options(command: argparse.ArgumentParser) -> None:
     """Say how many batches of which size."""
     command.add_argument("--batch", type=int, default=128)
-    command.add_argument("--repeats", type=int, default=200, help="batches a truth")
+    command.add_argument("--repeats", type=int, default=200, help="batches per truth")
 
 
 def run(options: argparse.Namespace) -> None:

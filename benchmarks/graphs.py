@@ -41,14 +41,13 @@ class Case(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=sorted(CASES), help="run these cases alone")
-    parser.add_argument("--dim", type=int, default=768, help="width of the rows of the two towers (default: 768)")
 
 
 def run(options: argparse.Namespace) -> None:
     rows = []
     for name in options.only or CASES:
         torch.manual_seed(0)
-        case = CASES[name](options.smoke, options.dim)
+        case = CASES[name](options.smoke)
         seconds: list[float] = []
         peak = peak_bytes(lambda: seconds.append(_timed(case.step)), DEVICE)  # noqa: B023  (called here and now)
         if case.beyond_gradients:
@@ -108,7 +107,7 @@ def grace_written_out(u: Tensor, v: Tensor) -> Tensor:
     return (one_side(u, v) + one_side(v, u)).mean() / 2
 
 
-def grace(smoke: bool, dim: int) -> Case:  # noqa: ARG001  (its width is the paper's)
+def grace(smoke: bool) -> Case:
     nodes, edges, words, units = (300, 2_000, 16, 8) if smoke else (34_493, 247_962, 256, 128)
     graph = random_graph(nodes, edges)
     features = torch.randn(nodes, words, device=DEVICE)
@@ -209,13 +208,8 @@ def siglip_written_out(x: Tensor, y: Tensor) -> Tensor:
     return -nnf.logsigmoid(signs * logits).sum() / len(x)
 
 
-def towers(
-    smoke: bool,
-    dim: int,
-    make: Callable[[int], InfoMaxLoss],
-    written_out: Callable[[Tensor, Tensor], Tensor],
-) -> Case:
-    rows, dim = (256, 16) if smoke else (32_768, dim)
+def towers(smoke: bool, make: Callable[[int], InfoMaxLoss], written_out: Callable[[Tensor, Tensor], Tensor]) -> Case:
+    rows, dim = (256, 16) if smoke else (32_768, 768)
     x, y = (torch.randn(rows, dim, device=DEVICE).requires_grad_() for _ in range(2))
     loss_fn = make(dim)
     trained = [x, y, *loss_fn.parameters()]
@@ -224,10 +218,10 @@ def towers(
 
 # GRACE on a large graph; Deep Graph Infomax whose global is the summary of a node's neighbourhood, in two ways; and the
 # losses of two towers.
-CASES: dict[str, Callable[[bool, int], Case]] = {
+CASES: dict[str, Callable[[bool], Case]] = {
     "grace": grace,
-    "shared-negatives": lambda smoke, _: neighbourhood(smoke, one_to_one=False),
-    "one-to-one": lambda smoke, _: neighbourhood(smoke, one_to_one=True),
-    "siglip": lambda smoke, dim: towers(smoke, dim, siglip_loss, siglip_written_out),
-    "clip": lambda smoke, dim: towers(smoke, dim, clip_loss, clip_written_out),
+    "shared-negatives": partial(neighbourhood, one_to_one=False),
+    "one-to-one": partial(neighbourhood, one_to_one=True),
+    "siglip": partial(towers, make=siglip_loss, written_out=siglip_written_out),
+    "clip": partial(towers, make=clip_loss, written_out=clip_written_out),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import statistics
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["DEVICE", "Run", "Timing", "conditions", "measure", "pyplot", "table", "write"]
+__all__ = ["DEVICE", "RESULTS", "Run", "Timing", "add_rounds", "conditions", "measure", "pyplot", "table", "write"]
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RESULTS = Path(__file__).parent / "results"
@@ -22,6 +23,11 @@ Run = Callable[[], object]
 _DISTURBED = 0.05
 _PATIENCE = 8
 _disturbances: list[float] = []
+
+
+def add_rounds(command: argparse.ArgumentParser) -> None:
+    """Say how often `measure` takes each time."""
+    command.add_argument("--rounds", type=int, default=9, help="times each candidate is measured; once with --smoke")
 
 
 class Timing:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
-from benchmarks.harness import Run, measure, write
+from benchmarks.harness import Run, add_rounds, measure, write
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     timings = measure({name: _import(name) for name in ("torch", "infomax")}, rounds, warm_up=1)
     rows = [
         {"import": name, "ms": timing.milliseconds, "over torch": timing.over(timings["torch"])}

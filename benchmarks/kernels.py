@@ -37,7 +37,6 @@ KERNELS = {
         "add_joint_kernel",
     ),
 }
-BACKWARD = {"triton": "infomax.ops.triton", "blockwise": "infomax.ops.blockwise.passes"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Every width at which the tables of tiles give something else (a wider one compiles to the same).
 # The streaming kernels are not chosen for one that is no multiple of 16.

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _read(data: Path, count: int) -> np.ndarray:
-    """Every so many-th image, (count, 3, 32, 32), uint8."""
+    """``count`` images, evenly spaced in the file, (count, 3, 32, 32), uint8."""
     from PIL import Image
 
     with zipfile.ZipFile(data) as archive:

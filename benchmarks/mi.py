@@ -18,7 +18,7 @@ __all__ = ["add_options", "run"]
 
 _PATIENCE = 2  # cases on which a method may be over its time before it is asked no more
 _SILENT = ("no answer within", "not asked")
-_QUICK_ROWS, _QUICK_STEPS, _QUICK_SEEDS = 120, 5, 2
+_SMOKE_ROWS, _SMOKE_STEPS, _SMOKE_SEEDS = 120, 5, 2
 FIELDS = [
     "suite", "group", "task", "dim_x", "dim_y", "rows", "seed", "samples", "truth", "method", "nats", "low", "high",
     "bound", "flagged", "seconds", "note", "conditions",
@@ -27,19 +27,14 @@ _NUMBERS = ("truth", "nats", "low", "high", "bound", "seconds")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say which suite, which of its tasks, which methods, how many samples."""
+    """Say which suite, which of its tasks, which methods, how many samples; a run goes on where an earlier one was."""
     command.add_argument("--suite", default="beyond-normal", choices=list(SUITES))
     command.add_argument("--tasks", nargs="*", default=[], help="only tasks whose name holds one of these")
     command.add_argument("--methods", nargs="*", default=None, choices=sorted(METHODS), metavar="NAME")
-    command.add_argument("--samples", choices=("auto", "ours"), default="auto",
-                         help="beyond-normal: draw with benchmark-mi if there")  # fmt: skip
-    command.add_argument("--size", type=int, default=None, help="pairs a task, the suite's own if not given")
-    command.add_argument("--seeds", type=int, default=None, help="samples a task, the suite's own number if not given")
-    command.add_argument("--seed", type=int, default=None, help="of the first sample")
+    command.add_argument("--size", type=int, default=None, help="pairs per task, the suite's own if not given")
+    command.add_argument("--seeds", type=int, default=None, help="samples per task, the suite's own if not given")
     command.add_argument("--steps", type=int, default=None, help="of our training, estimate_mi's own if not given")
     command.add_argument("--seconds", type=float, default=60.0, help="budget of a method on a sample")
-    command.add_argument("--name", default=None, help="of the files in benchmarks/results; a run goes on where it was")
-    command.add_argument("--quick", action="store_true", dest="smoke", help="few cases, pairs and steps, nothing kept")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -48,10 +43,10 @@ def run(options: argparse.Namespace) -> None:
     cases = _chosen(options, suite)
     methods = _methods(options, suite)
     seeds = _seeds(options, suite)
-    steps = _QUICK_STEPS if options.smoke and options.steps is None else options.steps
-    name = options.name or ("mi" if options.suite == "beyond-normal" else f"mi-{options.suite}")
+    steps = _SMOKE_STEPS if options.smoke and options.steps is None else options.steps
+    name = "mi" if options.suite == "beyond-normal" else f"mi-{options.suite}"
     file = RESULTS / f"{name}-{DEVICE}.csv"
-    rows = [] if options.smoke or not file.exists() else _read(file, {case.name: case.group for case in cases})
+    rows = [] if options.smoke or not file.exists() else _read(file)
     done = {(row["task"], row["method"], int(str(row["rows"])), int(str(row["seed"]))) for row in rows}
     skipped: dict[str, str] = {}
     print(f"{options.suite}: {len(cases)} cases, {len(seeds)} samples each")
@@ -83,8 +78,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _chosen(options: argparse.Namespace, suite: Suite) -> list[Case]:
-    cases = list(suite.cases(_QUICK_ROWS if options.smoke and options.size is None else options.size))
-    if options.suite == "beyond-normal" and options.samples == "auto" and not options.smoke:
+    cases = list(suite.cases(_SMOKE_ROWS if options.smoke and options.size is None else options.size))
+    if options.suite == "beyond-normal" and not options.smoke:
         cases = _of_bmi(cases)
     if options.tasks:
         return [case for case in cases if any(part in case.name for part in options.tasks)]
@@ -94,14 +89,13 @@ def _chosen(options: argparse.Namespace, suite: Suite) -> list[Case]:
 def _methods(options: argparse.Namespace, suite: Suite) -> list[str]:
     if options.methods is not None:
         return list(options.methods)
-    quick = ("infomax", "infomax, start alone", "KSG, k = 3", "SVM (scikit-learn)")
-    return [method for method in suite.methods if method in quick or not options.smoke]
+    of_smoke = ("infomax", "infomax, start alone", "KSG, k = 3", "SVM (scikit-learn)")
+    return [method for method in suite.methods if method in of_smoke or not options.smoke]
 
 
 def _seeds(options: argparse.Namespace, suite: Suite) -> range:
-    first = suite.first_seed if options.seed is None else options.seed
-    count = options.seeds if options.seeds is not None else _QUICK_SEEDS if options.smoke else suite.seeds
-    return range(first, first + count)
+    count = options.seeds if options.seeds is not None else _SMOKE_SEEDS if options.smoke else suite.seeds
+    return range(suite.first_seed, suite.first_seed + count)
 
 
 _NOT_ASKED = Answer(note=f"not asked: over its time on {_PATIENCE} cases in a row")
@@ -172,13 +166,10 @@ def _number(nats: float | None) -> str:
     return "     -" if nats is None else f"{nats:6.3f}" if abs(nats) < 1e3 else f"{nats:.1e}"
 
 
-def _read(file: Path, groups: Mapping[str, str]) -> list[dict[str, object]]:
-    """Read rows that an earlier run wrote, perhaps before there were groups."""
+def _read(file: Path) -> list[dict[str, object]]:
+    """Read rows that an earlier run wrote."""
     with file.open(newline="") as opened:
-        rows = [{key: _value(key, row.get(key) or "") for key in FIELDS} for row in csv.DictReader(opened)]
-    for row in rows:
-        row["group"] = row["group"] or groups.get(str(row["task"]), "")
-    return rows
+        return [{key: _value(key, row[key]) for key in FIELDS} for row in csv.DictReader(opened)]
 
 
 def _value(key: str, text: str) -> object:

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -151,34 +152,10 @@ def _answer(estimate: Estimate, needs: str, x: np.ndarray, y: np.ndarray, thread
     sender.send(("value", value, time.perf_counter() - begun))
 
 
-def _cca(x: np.ndarray, y: np.ndarray) -> float:
+def _bmi(estimator: str, x: np.ndarray, y: np.ndarray, **options: object) -> float:
     import bmi
 
-    return bmi.estimators.CCAMutualInformationEstimator().estimate(x, y)
-
-
-def _ksg(x: np.ndarray, y: np.ndarray) -> float:
-    import bmi
-
-    return bmi.estimators.KSGEnsembleFirstEstimator(neighborhoods=(10,), chunk_size=100).estimate(x, y)
-
-
-def _bmi_infonce(x: np.ndarray, y: np.ndarray) -> float:
-    import bmi
-
-    return bmi.estimators.InfoNCEEstimator(verbose=False).estimate(x, y)
-
-
-def _bmi_mine(x: np.ndarray, y: np.ndarray) -> float:
-    import bmi
-
-    return bmi.estimators.MINEEstimator(verbose=False).estimate(x, y)
-
-
-def _bmi_nwj(x: np.ndarray, y: np.ndarray) -> float:
-    import bmi
-
-    return bmi.estimators.NWJEstimator(verbose=False).estimate(x, y)
+    return getattr(bmi.estimators, estimator)(**options).estimate(x, y)
 
 
 def _mist_smile(x: np.ndarray, y: np.ndarray) -> float:
@@ -223,10 +200,10 @@ METHODS: dict[str, Method] = {
     "KSG (scikit-learn)": _here(_sklearn_ksg, "sklearn"),
     "SVM (scikit-learn)": _here(_svm, "sklearn"),
     "KSG (infomeasure)": _apart(_infomeasure_ksg, "infomeasure"),
-    "CCA (bmi)": _apart(_cca, "bmi"),
-    "KSG (bmi)": _apart(_ksg, "bmi"),
-    "InfoNCE (bmi)": _apart(_bmi_infonce, "bmi"),
-    "MINE (bmi)": _apart(_bmi_mine, "bmi"),
-    "NWJ (bmi)": _apart(_bmi_nwj, "bmi"),
+    "CCA (bmi)": _apart(partial(_bmi, "CCAMutualInformationEstimator"), "bmi"),
+    "KSG (bmi)": _apart(partial(_bmi, "KSGEnsembleFirstEstimator", neighborhoods=(10,), chunk_size=100), "bmi"),
+    "InfoNCE (bmi)": _apart(partial(_bmi, "InfoNCEEstimator", verbose=False), "bmi"),
+    "MINE (bmi)": _apart(partial(_bmi, "MINEEstimator", verbose=False), "bmi"),
+    "NWJ (bmi)": _apart(partial(_bmi, "NWJEstimator", verbose=False), "bmi"),
     "SMILE (torch-mist)": _apart(_mist_smile, "torch_mist"),
 }

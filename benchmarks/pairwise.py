@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks.baselines import bare_products, keops_logsumexp, written_out_bytes, written_out_infonce
-from benchmarks.harness import DEVICE, Run, measure, write
+from benchmarks.baselines import MOST_BYTES, bare_products, keops_logsumexp, written_out_bytes, written_out_infonce
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 from benchmarks.memory import peak_bytes
 from infomax import functional as F
 from infomax.ops import pairwise_logsumexp
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 # N, P, d, and how many products the scores leave to do: three where they fit in the workspace, else four.
 CPU = [(64, 64, 512, 3), (64, 64, 2048, 3), (128, 64, 512, 3), (256, 64, 512, 3), (1024, 64, 256, 4)]
@@ -26,10 +29,10 @@ OTHERS: dict[str, Callable[..., Tensor]] = {
     "chi2": lambda scores: F.fdivergence_loss(scores, "chi2"),
     "hellinger": lambda scores: F.fdivergence_loss(scores, "hellinger"),
 }
-MOST_BYTES = 12 * 2**30
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     rows = []
     for sizes in SMOKE if smoke else CUDA if DEVICE == "cuda" else CPU:
         for dtype in [torch.float32] if DEVICE == "cpu" else [torch.bfloat16, torch.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from collections.abc import Callable
 
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from benchmarks.harness import DEVICE, Run, measure, write
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 from benchmarks.memory import peak_bytes
 from infomax import functional as F
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -28,8 +31,9 @@ CASES = [
 ]
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
     """Compare on each case; what cannot run is reported, and the next one is tried."""
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     rows = []
     for package, examples, dim, temperature, both, dtype in CASES:
         sizes = (64, 32) if smoke else (examples, dim)

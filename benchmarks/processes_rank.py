@@ -90,7 +90,7 @@ def one_process(world: int, size: dict[str, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure every form, and save what came of it."""
+    """Measure every form, and save the results."""
     init, rank, world, interface, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
     size = dict(zip(LARGE, map(int, sys.argv[6:]), strict=True))
     torch.set_num_threads(1)

@@ -6,6 +6,7 @@ none of them has been measured.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import math
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from infomax.ops.blockwise.plan import Plan, kept_dtype, may_keep
 from infomax.ops.problem import Problem
 from infomax.ops.settings import GPU_SHARE
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
 
 # H100 SXM5 by NVIDIA's data sheet, dense; the L2 rate is no official figure but what microbenchmarks report.
 TENSOR_FLOPS, FLOAT32_FLOPS, HBM, L2 = 989e12, 67e12, 3.35e12, 5.5e12
@@ -41,11 +42,14 @@ class Count:
     """Bytes beside inputs, gradients and vectors."""
 
 
-def run(rounds: int, smoke: bool) -> None:
-    del rounds
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Take none: nothing is measured."""
+
+
+def run(options: argparse.Namespace) -> None:
     rows = []
     for dtype in (torch.bfloat16, torch.float32):
-        for examples in EXAMPLES[:1] if smoke else EXAMPLES:
+        for examples in EXAMPLES[:1] if options.smoke else EXAMPLES:
             for dim in DIMS:
                 rows += _rows(examples, dim, dtype)
     title = (
@@ -57,7 +61,7 @@ def run(rounds: int, smoke: bool) -> None:
     )
     text = f"{title}\n\n{table(rows)}\n"
     print(text)
-    if smoke:
+    if options.smoke:
         return
     (RESULTS / "roofline-h100.txt").write_text(text)
     with (RESULTS / "roofline-h100.csv").open("w", newline="") as file:

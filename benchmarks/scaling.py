@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 
-from benchmarks.baselines import written_out_bytes, written_out_infonce
-from benchmarks.harness import DEVICE, RESULTS, measure, write
+from benchmarks.baselines import MOST_BYTES, written_out_bytes, written_out_infonce
+from benchmarks.harness import DEVICE, RESULTS, add_rounds, measure, pyplot, write
 from benchmarks.memory import peak_bytes
 from infomax import functional as F
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 LOCATIONS, DIM = 64, 128
 BATCHES = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-MOST_BYTES = 12 * 2**30
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     rows = []
     for batch in (4, 8) if smoke else BATCHES:
         global_ = (DIM**-0.5 * torch.randn(batch, DIM, device=DEVICE)).requires_grad_()
@@ -53,11 +57,9 @@ def run(rounds: int, smoke: bool) -> None:
 
 
 def _plot(rows: list[dict]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
+    if plt is None:
+        return
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for axis, column in zip(axes, ("ms", "peak MiB"), strict=True):
         for name, mark in (("ours", "o-"), ("written out", "s--")):

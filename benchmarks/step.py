@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 from torch import Tensor, nn
 
-from benchmarks.baselines import written_out_bytes, written_out_infonce
-from benchmarks.harness import DEVICE, Run, measure, write
+from benchmarks.baselines import MOST_BYTES, written_out_bytes, written_out_infonce
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 from benchmarks.memory import peak_bytes
 from infomax import LocalDIMLoss
 from infomax.encoders import conv32
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 BATCHES = (32, 64, 128)
-MOST_BYTES = 12 * 2**30
 
 
 class _WrittenOut(nn.Module):
@@ -29,7 +32,8 @@ class _WrittenOut(nn.Module):
         return written_out_infonce(scores.key.unflatten(0, (len(global_), -1)), scores.scale * scores.query)
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     rows = []
     for batch in (4,) if smoke else BATCHES:
         encoder = conv32().to(DEVICE)

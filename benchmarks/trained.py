@@ -16,7 +16,7 @@ from benchmarks.harness import DEVICE, RESULTS, Run, measure, write
 from benchmarks.staircase import DIM
 from benchmarks.trained_critics import TRAINED
 from benchmarks.trained_plot import draw
-from benchmarks.training import Plan, Reading, fresh_batch, train
+from benchmarks.trained_run import Plan, Reading, fresh_batch, train
 
 __all__ = ["add_options", "run"]
 
@@ -96,7 +96,7 @@ def _train_all(plans: list[Plan], workers: int) -> dict[Plan, dict[str, Reading]
 
 
 def _groups(plans: list[Plan], done: dict[Plan, dict[str, Reading]]) -> Iterable[tuple[Plan, str, list[Reading]]]:
-    """Each reader's readings, one a seed."""
+    """Each reader's readings, one per seed."""
     for plan in plans:
         if plan.seed == 0:
             alike = [other for other in plans if (other.name, other.nats) == (plan.name, plan.nats)]
@@ -114,7 +114,7 @@ def _fresh_row(plan: Plan, name: str, readings: list[Reading], cost: dict[str, f
 
 
 def _summary(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """A row an estimator: means at every truth, and what the page tells beside them."""
+    """A row per estimator: means at every truth, and what the page tells beside them."""
     by_estimator: dict[object, list[dict[str, object]]] = {}
     for row in rows:
         by_estimator.setdefault(row["estimator"], []).append(row)

@@ -61,7 +61,7 @@ def _staircase(ax: Axes, rows: Rows, batch: int) -> None:
 
 
 def _shown(row: Mapping[str, object], column: str) -> float:
-    """The number, or NaN where the mean is none or is off the picture."""
+    """The number, or NaN where the mean is not finite or is off the picture."""
     mean = float(row["mean"])
     return float(row[column]) if math.isfinite(mean) and mean >= _LOWEST else math.nan
 

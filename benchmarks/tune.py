@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 from unittest import mock
 
 import torch
 
-from benchmarks.harness import DEVICE, measure, write
+from benchmarks.harness import DEVICE, add_rounds, measure, write
 from infomax.ops import pairwise_logsumexp, use_backend
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 SIZES = [(1024, 65536, 64), (1024, 65536, 128), (1024, 65536, 512), (4096, 65536, 256)]
 
 
-def run(rounds: int, smoke: bool) -> None:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     if DEVICE != "cuda":
         print("tune: needs a CUDA device; skipped")
         return

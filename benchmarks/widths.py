@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+import argparse
 
 import torch
 
 from benchmarks.baselines import bare_products
-from benchmarks.harness import DEVICE, RESULTS, Run, conditions, measure
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 from benchmarks.memory import peak_bytes
 from infomax.ops import pairwise_with_joint, use_backend, use_workspace
 
-__all__ = ["run"]
+__all__ = ["add_options", "run"]
+
+add_options = add_rounds
 
 LOCATIONS = 64
 SIZES = [(n, d) for n in (256, 1024) for d in (128, 512, 2048)]
@@ -21,25 +23,15 @@ RECOMPUTE = 2**26
 """A workspace in which none of the tables of `SIZES` is kept but the smallest."""
 
 
-def run(rounds: int, smoke: bool) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    path = None if smoke else RESULTS / f"widths-{DEVICE}.csv"
-    started = False
-    sizes = SMOKE if smoke or DEVICE == "cpu" else SIZES + LARGE
-    for examples, dim in sizes:
+def run(options: argparse.Namespace) -> None:
+    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
+    rows: list[dict] = []
+    for examples, dim in SMOKE if smoke or DEVICE == "cpu" else SIZES + LARGE:
         for dtype in (torch.bfloat16, torch.float32):
-            if examples == LARGE[0][0] and dtype == torch.float32:
+            if (examples, dim) in LARGE and dtype == torch.float32:
                 continue
-            for row in _case(examples, dim, dtype, rounds):
-                print(*(f"{name}={value}" for name, value in row.items()), flush=True)
-                if path is None:
-                    continue
-                with path.open("a" if started else "w", newline="") as file:
-                    writer = csv.DictWriter(file, [*row, "conditions"])
-                    if not started:
-                        writer.writeheader()
-                    writer.writerow({**row, "conditions": conditions()})
-                started = True
+            rows += _case(examples, dim, dtype, rounds)
+            write("widths", "The pairwise log-sum-exp with joint pairs, forward and backward", rows, keep=not smoke)
 
 
 def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict]:
@@ -89,10 +81,9 @@ def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict
         rows.append({
             **where,
             "what": name,
-            "ms": f"{timings[name].milliseconds:.3f}",
-            "over 4 products": f"{timings[name].over(timings['4 bare products']):.3f}",
-            "peak MiB": f"{peak_bytes(candidate, DEVICE) / 2**20:.0f}",
+            "ms": timings[name].milliseconds,
+            "over 4 products": timings[name].over(timings["4 bare products"]),
+            "peak MiB": peak_bytes(candidate, DEVICE) / 2**20,
             "note": "",
         })  # fmt: skip
-    empty = {"ms": "", "over 4 products": "", "peak MiB": ""}
-    return rows + [{**where, "what": name, **empty, "note": why} for name, why in failed.items()]
+    return rows + [{**where, "what": name, "note": why} for name, why in failed.items()]

@@ -65,20 +65,23 @@ def missing(name: str) -> str:
 
 
 def full(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
-    """The command line of a full run: a fresh folder for the figures, and the data."""
-    name = Path(script_vars["src_file"]).stem
-    shutil.rmtree(RUNS / name, ignore_errors=True)
-    (PAGES / f"{name}.run").write_text("full")
-    data = ["--data", str(place_of(name))] if name in DOWNLOADS else []
-    # Relative to `examples`, where an example runs: no path of this machine is printed.
-    return ["--out", f"../{(RUNS / name).relative_to(DOCS.parent)}", *data]
+    """The command line of a full run."""
+    return _begin(script_vars, "full")
 
 
 def smoke(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
     """The command line of a smoke run."""
-    options = [*full(gallery_conf, script_vars), "--smoke"]
-    (PAGES / f"{Path(script_vars['src_file']).stem}.run").write_text("smoke")
-    return options
+    return [*_begin(script_vars, "smoke"), "--smoke"]
+
+
+def _begin(script_vars: dict[str, Any], mode: str) -> list[str]:
+    """Note how the example runs, empty the folder of its figures, and name that folder and the data."""
+    name = Path(script_vars["src_file"]).stem
+    shutil.rmtree(RUNS / name, ignore_errors=True)
+    (PAGES / f"{name}.run").write_text(mode)
+    data = ["--data", str(place_of(name))] if name in DOWNLOADS else []
+    # Relative to `examples`, where an example runs: no path of this machine is printed.
+    return ["--out", f"../{(RUNS / name).relative_to(DOCS.parent)}", *data]
 
 
 def figures(block: object, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:

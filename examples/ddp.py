@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def start_processes() -> None:
-    """Start this file anew on two processes, with the same options, and show what they say."""
+    """Run this file on two processes, with the same options, and show what they print."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *sys.argv]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as processes:
         for line in processes.stdout:
@@ -128,7 +128,7 @@ def start_processes() -> None:
 def fit(training: nn.Module, images: Tensor, options: argparse.Namespace, share: int | None) -> list[float]:
     """Train on this process's share of every batch, or on the whole; the losses of this process."""
     optimizer = torch.optim.Adam(training.parameters(), lr=1e-3)
-    drawn = torch.Generator().manual_seed(options.seed)  # every process draws the same batch, and takes its share of it
+    drawn = torch.Generator().manual_seed(options.seed)
     losses = []
     for _ in range(options.steps):
         batch = images[torch.randperm(len(images), generator=drawn)[:BATCH].to(images.device)]

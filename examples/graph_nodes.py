@@ -57,7 +57,7 @@ def main() -> None:
 
     graph = np.load(path)
     features, adjacency = load(graph)
-    accuracies: dict[str, list[float]] = {"raw features": [classify(features.to_dense(), graph)]}
+    accuracies: dict[str, list[float]] = {"raw words": [classify(features.to_dense(), graph)]}
     for seed in range(options.seeds):
         torch.manual_seed(seed)
         encoder = Encoder(features.shape[1])
@@ -99,6 +99,13 @@ def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 def sparse(entries: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.sparse_coo_tensor(entries, values, shape, check_invariants=True).coalesce()
+
+
+def mean_over_neighbours(adjacency: Tensor) -> Tensor:
+    """The matrix that averages over the neighbours of each node and itself."""
+    edges = adjacency.indices()
+    degree = torch.bincount(edges[0], minlength=len(adjacency)).float()
+    return sparse(edges, 1 / degree[edges[0]], adjacency.shape)
 
 
 # %%
@@ -168,13 +175,6 @@ def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epo
 # %%
 # What was learnt
 # ---------------
-
-
-def mean_over_neighbours(adjacency: Tensor) -> Tensor:
-    """The matrix that averages over the neighbours of each node and itself."""
-    edges = adjacency.indices()
-    degree = torch.bincount(edges[0], minlength=len(adjacency)).float()
-    return sparse(edges, 1 / degree[edges[0]], adjacency.shape)
 
 
 def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:

@@ -121,10 +121,10 @@ def initialise(module: nn.Module) -> None:
 
 
 # %%
-# A critic of one's own
-# ---------------------
+# A critic of your own
+# --------------------
 #
-# A critic projects rows and passes them to scores. The pairing says which pairs are joint.
+# A critic makes rows and hands them to scores. The pairing says which pairs are joint.
 
 
 class Networks(Critic):
@@ -186,7 +186,7 @@ def fit(
 
 
 def subset(drawn: Tensor, edges: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Some of the graphs: their nodes, their edges among these, and the graph of each, counted anew."""
+    """Some of the graphs: their nodes, the edges between these, and the graph of each, numbered from 0."""
     place = torch.full((int(graph.max()) + 1,), -1)
     place[drawn] = torch.arange(len(drawn))
     rows = (place[graph] >= 0).nonzero().squeeze(1)

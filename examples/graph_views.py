@@ -54,7 +54,7 @@ def main() -> None:
 
     graph = np.load(path)
     features, edges = load(graph)
-    accuracies: dict[str, list[float]] = {"raw features": [classify(features.to_dense(), graph)]}
+    accuracies: dict[str, list[float]] = {"raw words": [classify(features.to_dense(), graph)]}
     for seed in range(options.seeds):
         torch.manual_seed(seed)
         encoder = Encoder(features.shape[1])
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
 
 def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[float]:
-    """Train the encoder, all nodes a step: no labels come in here. Return the losses."""
+    """Train the encoder, all nodes in each step: no labels come in here. Return the losses."""
     head = nn.Sequential(nn.Linear(UNITS, UNITS), nn.ELU(), nn.Linear(UNITS, UNITS))
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic=partial(CosineCritic, units=None, temperature=0.4), same_side=True)
     optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=5e-3, weight_decay=1e-5)

@@ -2,7 +2,7 @@
 CPC on sequences
 ================
 
-Sequences of unequal length teach an encoder without labels: it predicts their next steps.
+An encoder learns from sequences of unequal length without labels: it predicts their next steps.
 
 ::
 

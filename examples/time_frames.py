@@ -57,6 +57,8 @@ def main() -> None:
     if options.smoke:
         options.films, options.epochs = 20, 1
 
+    if not (options.data / "train-images-idx3-ubyte.gz").exists():
+        print(f"No Fashion-MNIST in {options.data}: the films show digits")
     torch.manual_seed(options.seed)
     films = Films(*load(options.data, "train"), options.films, options.background)
     test = Films(*load(options.data, "test"), max(options.films // 2, 20), options.background)

@@ -1,61 +1,17 @@
-"""What every estimator must give, written as plain loops over pairs of an explicit table of scores.
+"""What every estimator must give, written as plain loops over joint and marginal scores.
 
-Nothing of ours is imported: Python complex numbers and ``cmath`` only, in double precision. ``table[i][q][j][p]``
-scores global q of example i with location p of example j. Complex numbers because of the *complex step*: the
-derivative of an analytic f is ``imag(f(x + i h)) / h`` to the last bit, with no difference taken, so one formula is
-value and gradient.
+Nothing of ours is imported: Python's complex numbers and ``cmath`` only, in double precision. `score_tables` says why
+they are complex, and makes pairs out of a table of scores.
 """
 
 from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-_STEP = 1e-30
-
-
-class Pairs(NamedTuple):
-    """Joint scores, each with the global (i, q) it belongs to, and the marginal scores of each global."""
-
-    joint: list[tuple[complex, tuple[int, int]]]
-    marginal: dict[tuple[int, int], list[complex]]
-
-    def all_marginal(self) -> list[complex]:
-        return [score for scores in self.marginal.values() for score in scores]
-
-
-def pairs_of(
-    table: np.ndarray, mask: np.ndarray | None = None, negatives: Sequence[Collection[int]] | None = None
-) -> Pairs:
-    """Sort the entries of a table into joint and marginal ones.
-
-    Args:
-        table: (N, Q, N, P).
-        mask: bool (N, P), True at a real location. An example without one is absent, its globals too.
-        negatives: for each example the other examples its globals are scored against; all of them by default.
-    """
-    joint: list[tuple[complex, tuple[int, int]]] = []
-    marginal: dict[tuple[int, int], list[complex]] = {}
-    examples, globals_, _, locations = table.shape
-    for i in range(examples):
-        if mask is not None and not mask[i].any():
-            continue  # absent: its globals form no row either
-        for q in range(globals_):
-            marginal[i, q] = []
-            for j in range(examples):
-                for p in range(locations):
-                    if mask is not None and not mask[j, p]:
-                        continue
-                    score = complex(table[i, q, j, p])
-                    if i == j:
-                        joint.append((score, (i, q)))
-                    elif negatives is None or j in negatives[i]:
-                        marginal[i, q].append(score)
-    return Pairs(joint, marginal)
+from score_tables import Pairs
 
 
 def _mean(values: Sequence[complex]) -> complex:
@@ -311,74 +267,3 @@ ORACLES: dict[str, Oracle] = {
 
 # What a loss of features may be given with any critic.
 WITH_ANY_CRITIC = [name for name, oracle in ORACLES.items() if not oracle.density]
-
-
-def value_and_gradient(
-    function: Callable[[Pairs], complex],
-    table: np.ndarray,
-    mask: np.ndarray | None = None,
-    negatives: Sequence[Collection[int]] | None = None,
-) -> tuple[float, np.ndarray]:
-    """The value of a function of the pairs of a table, and its derivative by each entry."""
-    table = np.asarray(table, dtype=np.complex128)
-    value = function(pairs_of(table, mask, negatives)).real
-    gradient = np.zeros(table.shape)
-    for index in np.ndindex(table.shape):
-        stepped = table.copy()
-        stepped[index] += 1j * _STEP
-        gradient[index] = function(pairs_of(stepped, mask, negatives)).imag / _STEP
-    return value, gradient
-
-
-def dot_table(local: np.ndarray, global_: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """Scores of rows: local (N, P, u), global (N, Q, u), to (N, Q, N, P)."""
-    (n, p, units), q = local.shape, global_.shape[1]
-    table = np.zeros((n, q, n, p))
-    for i, r, j, s in np.ndindex(table.shape):
-        for u in range(units):
-            table[i, r, j, s] += scale * float(global_[i, r, u]) * float(local[j, s, u])
-    return table
-
-
-def dot_gradients(
-    gradient: np.ndarray, local: np.ndarray, global_: np.ndarray, scale: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of the rows, from the gradient of the table."""
-    by_local, by_global = np.zeros(local.shape), np.zeros(global_.shape)
-    for i, q, j, p in np.ndindex(gradient.shape):
-        for u in range(local.shape[2]):
-            by_local[j, p, u] += scale * gradient[i, q, j, p] * float(global_[i, q, u])
-            by_global[i, q, u] += scale * gradient[i, q, j, p] * float(local[j, p, u])
-    return by_local, by_global
-
-
-def gaussian_information(correlation: float, dimensions: int = 1) -> float:
-    """MI in nats of ``dimensions`` independent pairs of standard normals with this correlation."""
-    return -0.5 * dimensions * math.log(1 - correlation**2)
-
-
-def gaussian_log_ratio(x: np.ndarray, y: np.ndarray, correlation: float) -> np.ndarray:
-    """``log p(x, y) / p(x) p(y)`` of all pairs: x (n, d), y (m, d) to (m, n)."""
-    r = correlation
-    table = np.zeros((len(y), len(x)))
-    for d in range(x.shape[1]):
-        a, b = x[None, :, d], y[:, None, d]
-        table += -0.5 * math.log(1 - r**2) - (r**2 * (a**2 + b**2) - 2 * r * a * b) / (2 * (1 - r**2))
-    return table
-
-
-def gaussian_chi2(correlation: float, dimensions: int = 1) -> float:
-    """The chi-squared divergence of the joint from the product: ``E_joint[r] - 1``."""
-    return (1 - correlation**2) ** -dimensions - 1
-
-
-def gaussian_hellinger(correlation: float, dimensions: int = 1) -> float:
-    r"""The squared Hellinger divergence ``2 - 2 E_product[\sqrt{r}]`` in the f-GAN's normalisation."""
-    coefficient = (1 - correlation**2) ** 0.25 / (1 - correlation**2 / 4) ** 0.5
-    return 2 - 2 * coefficient**dimensions
-
-
-def gaussian_reverse_kl(correlation: float, dimensions: int = 1) -> float:
-    """KL of the product from the joint."""
-    r2 = correlation**2
-    return dimensions * (r2 / (1 - r2) + 0.5 * math.log(1 - r2))

@@ -15,6 +15,7 @@ from dim_training import figures, report
 from dim_training.command_line import Parser
 from dim_training.errors import BadInput
 from dim_training.files import read_json, write_text
+from dim_training.page import markdown_table
 from dim_training.run_folder import write_table
 
 
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def compare(runs: list[Path], out: Path | None) -> None:
-    """One row a run, the untrained encoder first."""
+    """One row per run, the untrained encoder first."""
     rows = collect(runs)
     layers = list(dict.fromkeys(layer for row in rows for layer in row["probes"]))
     head = ["encoder", *layers, "minutes", "epochs", "images/s", "MI, nats"]
@@ -49,7 +50,7 @@ def compare(runs: list[Path], out: Path | None) -> None:
         ]
         for row in rows
     ]
-    table = report.markdown_table([head, *cells])
+    table = markdown_table([head, *cells])
     print(table)
     if out:
         write_text(out.with_name(out.name + ".md"), table + "\n")

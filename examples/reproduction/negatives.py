@@ -9,34 +9,33 @@ what it has learnt. Any option of train_dim.py can be given. The same command, r
 --out holds negatives.md, negatives.csv and negatives.png.
 """
 
-import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from dim_training import negatives_table
-from dim_training import options as opts
 from dim_training.budget import minutes_of
-from dim_training.command_line import Parser
+from dim_training.command_line import Parser, exit_code, spelt
 from dim_training.continuing import carry_out
-from dim_training.errors import BadInput, unusable
+from dim_training.errors import BadInput
+from dim_training.options import ESTIMATORS
 from dim_training.recipes import RECIPES
-from dim_training.signals import Interrupted
+from dim_training.resolving import resolve
 
 DEFAULTS = {
     "recipe": "paper", "data": "digits", "gamma": 0.0, "lr": 1e-3, "units": 256, "scale": 0.0, "locations": 1,
     "epochs": 8.0, "log_every": 20, "measures": "probes",
 }  # fmt: skip
 SMOKE = {"epochs": 1.0, "train_images": 192, "test_images": 80, "units": 32, "log_every": 1, "probe_epochs": 2}
-ESTIMATORS = ("infonce", "dv", "jsd")
+COMPARED = ("infonce", "dv", "jsd")
 TAKEN = ("out", "seed", "estimator", "negatives", "objective", "untrained", "supervised_baseline", "minutes")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train the grid, as far as the time goes, and show what is there."""
     parser = Parser("negatives", __doc__)
-    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=opts.ESTIMATORS)
+    parser.add_argument("--estimators", nargs="+", default=list(COMPARED), choices=ESTIMATORS)
     parser.add_argument(
         "--counts", nargs="+", type=int, help="other images a global is scored against (1 4 16 ... batch - 1)"
     )
@@ -46,11 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="where everything goes (default: runs/negatives)")
     parser.add_argument("--smoke", action="store_true", help="a few steps of one estimator, to see that it runs")
-    opts.add_arguments(parser, RECIPES[DEFAULTS["recipe"]] | DEFAULTS, leave_out=TAKEN)
+    parser.add_run_options(RECIPES[DEFAULTS["recipe"]] | DEFAULTS, leave_out=TAKEN)
     given: dict[str, Any] = vars(parser.parse_args(arguments))
-    command = shlex.join(
-        ["python", "examples/reproduction/negatives.py", *(sys.argv[1:] if arguments is None else arguments)]
-    )
     estimators, counts, seeds, budget, out, smoke = (
         given.pop(name) for name in ("estimators", "counts", "seeds", "budget", "out", "smoke")
     )
@@ -58,26 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
         given = {**SMOKE, **given}
         estimators, counts, seeds = estimators[:1], counts or [1, 63], 1
     out = out or Path("runs/negatives-smoke" if smoke else "runs/negatives")
-    try:
+
+    def work() -> int:
         rows = grid({**DEFAULTS, **given}, estimators, counts, seeds, minutes_of(budget), out)
-    except BadInput as error:
-        print(f"negatives: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"negatives: error: {unusable(error.filename or out, error)}", file=sys.stderr)
-        return 2
-    except (Interrupted, KeyboardInterrupt) as signal:
-        print("negatives: stopped; the same command goes on from here", file=sys.stderr)
-        return getattr(signal, "exit_code", 130)
-    print(f"\n{negatives_table.write(rows, command, out)}\nIn {out}: negatives.md, negatives.csv, negatives.png")
-    return 0
+        text = negatives_table.write(rows, spelt("negatives", arguments), out)
+        print(f"\n{text}\nIn {out}: negatives.md, negatives.csv, negatives.png")
+        return 0
+
+    return exit_code("negatives", out, work)
 
 
 def grid(
     given: dict[str, Any], estimators: list[str], counts: list[int] | None, seeds: int, minutes: float, out: Path
 ) -> list[dict[str, Any]]:
     """One run after the other: all estimators and counts for a seed, then for the next."""
-    batch = opts.resolve({**given, "out": "unused"}).batch
+    batch = resolve({**given, "out": "unused"}).batch
     counts = counts or geometric(batch - 1)
     if min(counts) < 1 or max(counts) > batch - 1:
         raise BadInput(f"--counts: expected numbers from 1 to {batch - 1}, the others in a batch; got {counts}")
@@ -89,7 +80,7 @@ def grid(
         if rows and start - begun + longest > 60 * minutes:
             print(f"\nnegatives: {len(rows)} of {len(wanted)} runs made within --budget; the same command goes on")
             break
-        options = opts.resolve(
+        options = resolve(
             {
                 **given,
                 "estimator": estimator,

@@ -12,20 +12,17 @@ each recipe.
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from dim_training import options as opts
 from dim_training import recipe_files, reproduction
 from dim_training.budget import minutes_of
-from dim_training.command_line import Parser
-from dim_training.errors import BadInput, unusable
+from dim_training.command_line import Parser, exit_code, spelt
+from dim_training.errors import BadInput
 from dim_training.options import Options
 from dim_training.recipe_files import Recipe
 from dim_training.reproduction import Row
-from dim_training.signals import Interrupted
 
 SMOKE_RECIPES = ["cifar10/dim-local-jsd", "cifar10/autoencoder"]
 SMOKE = {
@@ -37,31 +34,22 @@ SMOKE = {
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, make one row after the other, write the table after each."""
     given: dict[str, Any] = vars(parser().parse_intermixed_args(arguments))
-    command = shlex.join(
-        ["python", "examples/reproduction/reproduce.py", *(sys.argv[1:] if arguments is None else arguments)]
-    )
     names, budget, smoke, shown = (given.pop(name) for name in ("recipes", "budget", "smoke", "list"))
     if not (names or smoke or shown):
         parser().error("expected a RECIPE: see --list")
     if budget and {"epochs", "minutes"} & set(given):
         parser().error("--budget: expected in place of --epochs and --minutes; got both")
     out = Path(given.pop("out", "runs/reproduce-smoke" if smoke else "runs/reproduce"))
-    try:
+
+    def work() -> int:
         if shown:
             print_list(recipe_files.find(names) if names else recipe_files.every())
             return 0
         recipes = recipe_files.find(names or SMOKE_RECIPES)
         minutes = minutes_of(budget) / max(1, sum(recipe.trains for recipe in recipes)) if budget else 0.0
-        return make(recipes, {**SMOKE, **given} if smoke else given, out, minutes, command)
-    except BadInput as error:
-        print(f"reproduce: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"reproduce: error: {unusable(error.filename or out, error)}", file=sys.stderr)
-        return 2
-    except (Interrupted, KeyboardInterrupt) as signal:
-        print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
-        return getattr(signal, "exit_code", 130)
+        return make(recipes, {**SMOKE, **given} if smoke else given, out, minutes, spelt("reproduce", arguments))
+
+    return exit_code("reproduce", out, work)
 
 
 def parser() -> Parser:
@@ -75,12 +63,12 @@ def parser() -> Parser:
     made.add_argument("--data-root", dest="root", default=argparse.SUPPRESS, help="the same as --root")
     made.add_argument("--out", default=argparse.SUPPRESS, help="where everything goes (default: runs/reproduce)")
     made.add_argument("--smoke", action="store_true", help="seconds on a few digits, two recipes unless some are named")
-    opts.add_arguments(made, None, leave_out=("recipe", "out", "untrained", "supervised_baseline"))
+    made.add_run_options(leave_out=("recipe", "out", "untrained", "supervised_baseline"))
     return made
 
 
 def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float, command: str) -> int:
-    """One row after the other; one that cannot be made is told and left out."""
+    """One row after the other; one that cannot be made is reported and left out."""
     rows: list[Row] = []
     text, failed = "", 0
     for recipe in recipes:

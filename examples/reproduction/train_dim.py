@@ -3,7 +3,7 @@
     python examples/reproduction/train_dim.py --data cifar10 --download --minutes 20
     python examples/reproduction/train_dim.py --data folder --root my_images/ --size 64 --minutes 30
     python examples/reproduction/train_dim.py --out runs/cifar10-infonce-0 --resume
-    torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process a GPU
+    torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process per GPU
 
 Everything a run makes is in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
 encoder.pt (a plain state dict) with encoder.json, results.json, report.md and report.html. Defaults shown below are
@@ -17,8 +17,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from dim_training import checkpoint, continuing
-from dim_training import options as opts
+from dim_training import checkpoint, continuing, resolving
 from dim_training.command_line import Parser
 from dim_training.errors import BadInput, unusable
 from dim_training.lock import locked
@@ -82,7 +81,7 @@ def parser(arguments: list[str] | None) -> Parser:
     with contextlib.suppress(argparse.ArgumentError):  # the whole parser says what is wrong
         recipe = first.parse_known_args(arguments)[0].recipe
     made = Parser("train_dim", __doc__)
-    most_used = opts.add_arguments(made, RECIPES[recipe])["most used"]
+    most_used = made.add_run_options(RECIPES[recipe])["most used"]
     most_used.add_argument(
         "--resume", action="store_true", help="go on with the run in --out, exactly where it stopped"
     )
@@ -91,8 +90,8 @@ def parser(arguments: list[str] | None) -> Parser:
 
 
 def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> tuple[Options, dict[str, Any] | None]:
-    """Take hold of the run folder; the options of a new run, or options and checkpoint of the one to go on with."""
-    options = opts.resolve(given)
+    """Lock the run folder; return the options of a new run, or options and checkpoint of the one to continue."""
+    options = resolving.resolve(given)
     if options.supervised_baseline and "TORCHELASTIC_RUN_ID" in os.environ:
         raise BadInput("--supervised-baseline: expected no torchrun; train that run by --objective supervised")
     folder = RunFolder(options.out)
@@ -103,11 +102,11 @@ def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> t
         folder.begin()
         return options, None
     state = checkpoint.read(folder) if folder.trained else None
-    return opts.resume(given, continuing.saved(folder, state), folder.path), state
+    return resolving.resume(given, continuing.saved(folder, state), folder.path), state
 
 
 def baseline(options: Options, stack: contextlib.ExitStack) -> None:
-    """The same encoder with labels, in a folder inside the run's; then the report anew, with its row."""
+    """Train the same encoder with labels, in a folder inside the run's; then write the report again, with its row."""
     with_labels = replace(
         options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
     )

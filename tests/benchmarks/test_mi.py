@@ -18,7 +18,6 @@ from infomax.mi.tasks import correlated_normal, dense_gaussian, independent
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = {
     "mi": "mean |error|",
-    "coverage": "holds the truth",
     "estimators": "leave_one_out",
     "trained": "best fresh",
 }
@@ -26,6 +25,7 @@ SAYS = {
 
 def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--smoke", action="store_true")
     mi.add_options(parser)
     return parser.parse_args(words)
 
@@ -44,7 +44,7 @@ def test_a_suite_runs_quickly_and_tells_every_group(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mi, "RESULTS", tmp_path)
-    mi.run(options("--suite", name, "--quick", "--seeds", "1", "--size", "100", "--steps", "2"))
+    mi.run(options("--suite", name, "--smoke", "--seeds", "1", "--size", "100", "--steps", "2"))
     said = capsys.readouterr().out
     suite = mi_suites.SUITES[name]
     assert suite.aim in said
@@ -110,7 +110,7 @@ def test_a_method_that_is_not_there_is_skipped_with_the_reason(
         raise mi_methods.MissingPeerError("no_such_package: No module named 'no_such_package'")
 
     monkeypatch.setitem(mi_methods.METHODS, "CCA (bmi)", missing)
-    mi.run(options("--suite", "small", "--quick", "--methods", "CCA (bmi)", "KSG, k = 3"))
+    mi.run(options("--suite", "small", "--smoke", "--methods", "CCA (bmi)", "KSG, k = 3"))
     said = capsys.readouterr().out
     assert "Skipped: CCA (bmi) (no_such_package: No module named 'no_such_package')" in said
     assert "KSG, k = 3" in said.partition("Aim:")[2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import NETWORK, assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracles import gaussian_information, gaussian_reverse_kl
+from gaussians import gaussian_information, gaussian_reverse_kl
 from tolerances import assert_close
 from torch import Tensor, nn
 

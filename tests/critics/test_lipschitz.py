@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_lipschitz, randn
+from contracts.layouts import randn
+from contracts.values import check_lipschitz
 from tolerances import assert_close
 from torch import Tensor, nn
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_crops_are_alone, randn
+from contracts.layouts import randn
+from contracts.limits import check_crops_are_alone
 from tolerances import assert_close
 from torch import Tensor, nn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts import check_crops_are_alone
+from contracts.limits import check_crops_are_alone
 from torch import Tensor, nn
 
 from infomax import LocalDIMLoss, encoders

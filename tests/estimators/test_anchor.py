@@ -10,7 +10,8 @@ import oracles
 import pytest
 import strategies
 import torch
-from contracts import FORMS, LAYOUTS, check_estimate, check_loss_and_gradients, gaussian_batches
+from contracts.layouts import FORMS, LAYOUTS
+from contracts.values import check_estimate, check_loss_and_gradients, gaussian_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close

@@ -9,8 +9,9 @@ from functools import partial
 
 import oracles
 import pytest
+import score_tables
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 
@@ -42,8 +43,10 @@ def test_a_mean_that_has_jumped_far_above_its_average(jump: float, dtype: torch.
 def test_below_the_bound_the_gradient_is_the_formula(log_average: float) -> None:
     table = randn(4, 2, 4, 3)
     loss, gradient = mine(table, log_average)
-    assert_close(loss, oracles.dv_loss(oracles.pairs_of(table.numpy())).real, 1e-12, "value")
-    _, expected = oracles.value_and_gradient(partial(oracles.mine_surrogate, log_average=log_average), table.numpy())
+    assert_close(loss, oracles.dv_loss(score_tables.pairs_of(table.numpy())).real, 1e-12, "value")
+    _, expected = score_tables.value_and_gradient(
+        partial(oracles.mine_surrogate, log_average=log_average), table.numpy()
+    )
     assert_close(gradient, expected, 1e-12, "gradient")
 
 

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from contracts import check_ceiling, check_expectation, gaussian_batches
-from oracles import (
+from contracts.values import check_ceiling, check_expectation, gaussian_batches
+from gaussians import (
     gaussian_chi2,
     gaussian_hellinger,
     gaussian_information,

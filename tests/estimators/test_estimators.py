@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn, unchanged
+from contracts.layouts import randn
+from contracts.modules import unchanged
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor, nn

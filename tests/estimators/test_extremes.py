@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 import torch
-from contracts import check_finite_at_extremes, randn
+from contracts.layouts import randn
+from contracts.values import check_finite_at_extremes
 from oracles import ORACLES
 from tolerances import assert_close
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import oracles
 import pytest
+import score_tables
 import torch
-from contracts import FORMS, LAYOUTS, check_loss_and_gradients, features, randn, scores_in, some_mask
+from contracts.layouts import FORMS, LAYOUTS, features, randn, scores_in, some_mask
+from contracts.values import check_loss_and_gradients
 from tolerances import assert_close
 from torch import Tensor
 
@@ -25,7 +27,7 @@ def flo(scores: PairScores) -> Tensor:
     return F.flo_loss(scores, of_score(scores.joint()))
 
 
-def flo_oracle(pairs: oracles.Pairs) -> complex:
+def flo_oracle(pairs: score_tables.Pairs) -> complex:
     return oracles.flo_loss(pairs, of_score)
 
 

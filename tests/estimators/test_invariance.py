@@ -7,16 +7,13 @@ import math
 import pytest
 import strategies
 import torch
-from contracts import (
-    LAYOUTS,
+from contracts.invariances import (
     check_constant_critic,
     check_shift_of_all,
     check_shift_of_one_global,
-    features,
-    randn,
-    some_mask,
     value_and_gradients,
 )
+from contracts.layouts import LAYOUTS, features, randn, some_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import ORACLES

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import strategies
 import torch
-from contracts import LAYOUTS, features, gaussian_batches, randn, scores_in
+from contracts.layouts import LAYOUTS, features, randn, scores_in
+from contracts.values import gaussian_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close

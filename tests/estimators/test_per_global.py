@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import oracles
 import pytest
+import score_tables
 import torch
-from contracts import FORMS, LAYOUTS, features, numpy_rows, scores_in, some_mask, workspace_of_tiles
+from contracts.layouts import FORMS, LAYOUTS, features, numpy_rows, scores_in, small_workspace, some_mask
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
@@ -31,10 +31,10 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def of_each_global(loss: Callable[..., complex], pairs: oracles.Pairs) -> list[float]:
+def of_each_global(loss: Callable[..., complex], pairs: score_tables.Pairs) -> list[float]:
     """The loops on one global after the other."""
     return [
-        loss(oracles.Pairs([(s, o) for s, o in pairs.joint if o == owner], {owner: scores})).real
+        loss(score_tables.Pairs([(s, o) for s, o in pairs.joint if o == owner], {owner: scores})).real
         for owner, scores in pairs.marginal.items()
     ]
 
@@ -44,9 +44,9 @@ def of_each_global(loss: Callable[..., complex], pairs: oracles.Pairs) -> list[f
 def test_each_value_is_that_of_the_loops(name: str, form: str) -> None:
     local, global_ = features(SEVERAL_GLOBALS)
     for mask in (None, some_mask(SEVERAL_GLOBALS)):
-        table = oracles.dot_table(numpy_rows(local), numpy_rows(global_), 0.7)
-        pairs = oracles.pairs_of(table, None if mask is None else mask.numpy())
-        with workspace_of_tiles(form):
+        table = score_tables.dot_table(numpy_rows(local), numpy_rows(global_), 0.7)
+        pairs = score_tables.pairs_of(table, None if mask is None else mask.numpy())
+        with small_workspace():
             found = build_estimator(name).double().per_global(scores_in(form, local, global_, mask, 0.7))
         assert_close(found, of_each_global(ORACLES[name].loss, pairs), 1e-12, name)
         assert all(grad.any() for grad in torch.autograd.grad(found.sum(), (local, global_)))

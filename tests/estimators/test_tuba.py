@@ -8,9 +8,12 @@ from typing import Any
 
 import oracles
 import pytest
+import score_tables
 import strategies
 import torch
-from contracts import FORMS, LAYOUTS, check_estimate, check_loss_and_gradients, features, randn, scores_in
+from contracts.layouts import FORMS, LAYOUTS, features, randn, scores_in
+from contracts.values import check_estimate, check_loss_and_gradients
+from estimators.baselines import of_global, of_owner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close
@@ -26,17 +29,6 @@ by_form = pytest.mark.parametrize("form", FORMS)
 by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 
 
-def of_owner(owner: tuple[int, int]) -> float:
-    return 0.4 * owner[0] - 0.3 * owner[1] - 0.2
-
-
-def of_global(scores: PairScores) -> Tensor:
-    """The same numbers in the order of the global rows."""
-    pairing = scores.pairing
-    owners = [(i, q) for i in range(pairing.examples) for q in range(pairing.globals_)]
-    return torch.tensor([of_owner(owner) for owner in owners], dtype=torch.float64)
-
-
 def tuba(scores: PairScores) -> Tensor:
     return F.tuba_loss(scores, log_baseline=of_global(scores))
 
@@ -45,11 +37,11 @@ def alpha_tuba(scores: PairScores) -> Tensor:
     return F.alpha_tuba_loss(scores, alpha=0.3, log_baseline=of_global(scores))
 
 
-def tuba_oracle(pairs: oracles.Pairs) -> complex:
+def tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.tuba_estimate(pairs, of_owner)
 
 
-def alpha_tuba_oracle(pairs: oracles.Pairs) -> complex:
+def alpha_tuba_oracle(pairs: score_tables.Pairs) -> complex:
     return -oracles.alpha_tuba_estimate(pairs, 0.3, of_owner)
 
 

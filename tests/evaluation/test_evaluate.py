@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from infomax.encoders import Conv, ConvEncoder
+from infomax.encoders import ConvEncoder
 from infomax.evaluation import ProbeRow, ProbeTable, evaluate, extract_features, knn_probe, linear_probe, mlp_probe
 
 
@@ -28,13 +28,6 @@ def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 
 TRAIN, TEST = stripes(128, 0), stripes(64, 1)
 QUICK = {"mlp": partial(mlp_probe, batch_size=16, epochs=15), "knn": knn_probe}
-
-
-@pytest.fixture
-def encoder() -> ConvEncoder:
-    return ConvEncoder(
-        local=[Conv(3, 3, 1, 1)], conv=[Conv(4, 4, 2, 1)], fc=[16], input_size=6, input_channels=1, global_dim=8
-    )
 
 
 def cells(table: ProbeTable) -> dict[tuple[str, str], float]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infomax.encoders import Conv, ConvEncoder
+from infomax.encoders import ConvEncoder
 from infomax.evaluation import fine_tune
 
 tune = partial(fine_tune, epochs=6, batch_size=16, lr=3e-3)
@@ -28,13 +28,6 @@ def stripes(rows: int, start: int) -> tuple[Tensor, Tensor]:
 
 
 TRAIN, TEST = stripes(64, 0), stripes(64, 5)
-
-
-@pytest.fixture
-def encoder() -> ConvEncoder:
-    return ConvEncoder(
-        local=[Conv(3, 3, 1, 1)], conv=[Conv(4, 4, 2, 1)], fc=[16], input_size=6, input_channels=1, global_dim=8
-    )
 
 
 def test_the_encoder_that_is_given_is_unchanged_to_the_bit(encoder: ConvEncoder) -> None:

@@ -1,4 +1,4 @@
-"""The training script, and one run of it, as several files of tests use them."""
+"""The scripts of `examples`, and one run of the trainer, as several files of tests use them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,59 @@ from types import ModuleType
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+REPRODUCTION = EXAMPLES / "reproduction"
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """A script of `examples` as a module, by its name."""
     monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.syspath_prepend(str(EXAMPLES.parent))
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     return importlib.import_module
 
 
-@pytest.fixture(scope="session")
-def train_dim() -> Iterator[ModuleType]:
-    """The script as a module: a call of its ``main`` costs no new interpreter."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import train_dim
+@pytest.fixture
+def run_example(
+    example: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """Run a script of `examples` by its name until it has drawn its figure; what it printed comes back."""
 
-        yield train_dim
-    finally:
-        sys.path.remove(str(EXAMPLES))
+    def call(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--out", str(tmp_path)])
+        example(name).main()
+        said = capsys.readouterr().out
+        (figure,) = tmp_path.rglob("*.png")
+        assert f"Figure: {figure}" in said
+        assert figure.stat().st_size > 10_000
+        return said
+
+    return call
+
+
+class Parts:
+    """The scripts of `reproduction` and the modules of `dim_training`, each an attribute: they are no package."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        inside = (REPRODUCTION / "dim_training" / f"{name}.py").exists()
+        return importlib.import_module(f"dim_training.{name}" if inside else name)
+
+
+@pytest.fixture(scope="session")
+def parts() -> Iterator[Parts]:
+    """The trainer's parts by name: a call of a ``main`` costs no new interpreter."""
+    sys.path.insert(0, str(REPRODUCTION))
+    yield Parts()
+    sys.path.remove(str(REPRODUCTION))
+
+
+@pytest.fixture(scope="session")
+def train_dim(parts: Parts) -> ModuleType:
+    """The trainer's script."""
+    return parts.train_dim
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +118,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 
 @pytest.fixture
 def at_step(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
-    """Let something happen in the step after so many, in the midst of training."""
+    """Let something happen during training, at a step."""
     from dim_training.trainer import Trainer
 
     whole = Trainer.train_step

@@ -1,8 +1,6 @@
 """The baselines of examples/reproduction/dim_training: each learns, and each part of it is what its formula says."""
 
 import itertools
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,30 +9,6 @@ from torch.nn.functional import softplus
 
 from infomax import encoders
 from infomax.encoders import Conv, ConvEncoder, StagedEncoder, StridedCrops
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
-
-
-@pytest.fixture(scope="module")
-def parts():
-    """The modules under test; examples are no package."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from dim_training import autoencoders, bigan, cpc, decoder, errors, models, nat, objective, options
-
-        yield SimpleNamespace(
-            autoencoders=autoencoders,
-            bigan=bigan,
-            cpc=cpc,
-            decoder=decoder,
-            errors=errors,
-            models=models,
-            nat=nat,
-            objective=objective,
-            options=options,
-        )
-    finally:
-        sys.path.remove(str(EXAMPLES))
 
 
 def small(**more):
@@ -217,7 +191,7 @@ class TestContrastivePredictiveCoding:
     @pytest.mark.parametrize("encoder", ["auto", "conv32"])
     def test_an_encoder_without_crops_is_refused_before_images_are_read(self, parts, encoder):
         with pytest.raises(parts.errors.BadInput, match=f"--objective cpc: .*resnet32-crops.* got --encoder {encoder}"):
-            parts.options.resolve({"objective": "cpc", "encoder": encoder})
+            parts.resolving.resolve({"objective": "cpc", "encoder": encoder})
 
     def test_one_of_your_own_without_crops_is_refused(self, parts):
         with pytest.raises(parts.errors.BadInput, match="--encoder: expected one on crops"):

@@ -1,4 +1,4 @@
-"""What the trainer's command line says: defaults in force, near misses, numbers that are none."""
+"""What the trainer's command line says: defaults in force, near misses, numbers out of range."""
 
 import json
 import re
@@ -18,8 +18,8 @@ def test_help_shows_the_defaults_in_force(train_dim, capsys):
     fast, paper = helped(train_dim, capsys), helped(train_dim, capsys, "--recipe", "paper")
     assert "random horizontal flips (default: on)" in fast
     assert "random horizontal flips (default: off)" in paper
-    assert "--batch INT images a step (default: 256)" in fast
-    assert "--batch INT images a step (default: 64)" in paper
+    assert "--batch INT images per step (default: 256)" in fast
+    assert "--batch INT images per step (default: 64)" in paper
 
 
 def test_help_begins_with_the_seven_most_used(train_dim, capsys):
@@ -58,22 +58,22 @@ def test_a_near_miss_is_one_line(train_dim, one_line, arguments, said):
         (["--minutes", "-1"], "--minutes"),
     ],
 )
-def test_numbers_that_are_none(train_dim, tmp_path, one_line, arguments, named):
+def test_numbers_out_of_range(train_dim, tmp_path, one_line, arguments, named):
     assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert f"{named}: expected a number from 0 to" in one_line()
 
 
 def test_numbers_of_numpy(train_dim):
-    from dim_training import options
     from dim_training.errors import BadInput
+    from dim_training.resolving import resolve
 
     given = {"batch": np.int64(32), "lr": np.float32(0.5), "flip": np.bool_(False), "epochs": 1, "minutes": 0}
-    made = options.resolve(given)
+    made = resolve(given)
     assert json.loads(json.dumps(vars(made)))["batch"] == 32
     assert (type(made.batch), type(made.lr), type(made.flip), type(made.epochs)) == (int, float, bool, float)
     for name, value in (("batch", 32.5), ("lr", True), ("flip", 1), ("root", 3)):
         with pytest.raises(BadInput, match=f"--{name}: expected"):
-            options.resolve({name: value})
+            resolve({name: value})
 
 
 @pytest.mark.parametrize("data", ["cifar10", "fashion-mnist"])
@@ -91,11 +91,11 @@ class TestBatch:
         from types import SimpleNamespace
 
         import torch
-        from dim_training import options, settle
+        from dim_training import resolving, settle
 
         def run(count, **how):
             images = SimpleNamespace(train=SimpleNamespace(pixels=torch.zeros(count, 32, 32, 1)))
-            return settle.settle(options.resolve({"data": "digits", "out": "unused"}), images, **how)
+            return settle.settle(resolving.resolve({"data": "digits", "out": "unused"}), images, **how)
 
         return run
 

@@ -1,4 +1,4 @@
-"""Twenty times SIGKILL, half of them in the midst of a write: what comes out at last is what one run gives."""
+"""Twenty times SIGKILL, half of them during a write: the results are those of one run."""
 
 import json
 import multiprocessing
@@ -29,7 +29,7 @@ def steps_of(out, rows):
 
 
 def kill_somewhere(process, out, rows, draw, *, in_a_write):
-    """Wait for a step or two, then a moment, or for a checkpoint that is half written; kill; how far it had come.
+    """Wait for a step or two, then a moment, or for a checkpoint that is half written; kill; return the steps made.
 
     None if the run ended before.
     """

@@ -115,10 +115,10 @@ def test_a_missing_package_is_said_before_training(train_dim, tmp_path, capsys, 
 
 def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
     import torch
-    from dim_training import measures, options
+    from dim_training import measures, options, resolving
     from dim_training.data import Images, ImageSet
 
-    chosen = options.resolve({"measures": "all"})
+    chosen = resolving.resolve({"measures": "all"})
     assert options.requested(chosen) == options.MEASURES
     assert {*measures.MEASURES, "probes", "neighbours"} == set(options.MEASURES)
     assert set(measures.NEED_LABELS) < set(options.MEASURES)

@@ -1,36 +1,16 @@
 """examples/reproduction/negatives.py: the grid, its limits, and a verdict that follows the figures."""
 
 import csv
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
-
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
-
-
-@pytest.fixture(scope="module")
-def parts():
-    """The script and its modules; examples are no package."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import negatives
-        from dim_training import negatives_table, run_folder
-
-        yield SimpleNamespace(
-            main=negatives.main, negatives=negatives, table=negatives_table, read_table=run_folder.read_table
-        )
-    finally:
-        sys.path.remove(str(EXAMPLES))
 
 
 @pytest.mark.slow
 def test_smoke(parts, tmp_path, capsys):
     command = ["--smoke", "--threads", "1", "--out", str(tmp_path)]
-    assert parts.main(command) == 0
+    assert parts.negatives.main(command) == 0
     with (tmp_path / "negatives.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["estimator"], row["negatives"], row["seed"]) for row in rows] == [
@@ -38,12 +18,11 @@ def test_smoke(parts, tmp_path, capsys):
         ("infonce", "63", "0"),
     ]
     assert (tmp_path / "negatives.png").stat().st_size > 10_000
-    ceilings = {
-        row["mi_ceiling"][:5] for n in (1, 63) for row in parts.read_table(tmp_path / f"infonce-{n}-0" / "metrics.csv")
-    }
+    metrics = [parts.run_folder.read_table(tmp_path / f"infonce-{n}-0" / "metrics.csv") for n in (1, 63)]
+    ceilings = {row["mi_ceiling"][:5] for table in metrics for row in table}
     assert ceilings == {"0.693", "4.158"}  # log(1 + 1) and log(1 + 63)
     capsys.readouterr()
-    assert parts.main(command) == 0  # nothing is trained again
+    assert parts.negatives.main(command) == 0  # nothing is trained again
     said = capsys.readouterr()
     assert "run in" not in said.out
     assert "InfoNCE, 1 instead of 63: conv" in said.out
@@ -57,7 +36,7 @@ def test_counts_grow_by_four_and_end_with_all(parts):
 
 @pytest.mark.parametrize("arguments", [["--counts", "64"], ["--counts", "0", "5"], ["--budget", "soon"]])
 def test_refusals(parts, arguments, tmp_path, capsys):
-    assert parts.main([*arguments, "--out", str(tmp_path)]) == 2
+    assert parts.negatives.main([*arguments, "--out", str(tmp_path)]) == 2
     assert arguments[0] in capsys.readouterr().err
 
 
@@ -95,7 +74,7 @@ def rows_of(table):
 
 def test_the_verdict_is_seed_by_seed(parts, tmp_path):
     rows = rows_of({"infonce": {1: [50.0, 54.0], 63: [60.0, 60.0]}, "jsd": {1: [61.0, 59.0], 63: [60.0, 60.0]}})
-    text = parts.table.write(rows, "the command", tmp_path)
+    text = parts.negatives_table.write(rows, "the command", tmp_path)
     assert "InfoNCE, 1 instead of 63: y -8.0 (from -10.0 to -6.0) points." in text
     assert "JSD, 1 instead of 63: y +0.0 (from -1.0 to +1.0) points." in text
     assert "| 63 | 60.0 ± 0.0 | 60.0 ± 0.0 |" in text
@@ -104,5 +83,5 @@ def test_the_verdict_is_seed_by_seed(parts, tmp_path):
 
 
 def test_what_is_missing_is_not_compared(parts, tmp_path):
-    text = parts.table.write(rows_of({"dv": {1: [50.0], 63: []}}), "the command", tmp_path)
+    text = parts.negatives_table.write(rows_of({"dv": {1: [50.0], 63: []}}), "the command", tmp_path)
     assert "DV: nothing to compare yet." in text

@@ -1,6 +1,7 @@
 """examples/quickstart.py runs from the command line as `make demo` runs it; reproduction/compare_runs.py compares."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,9 @@ import torch
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def call(script, *arguments, cwd):
-    command = [sys.executable, str(EXAMPLES / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
-
-
 def test_quickstart_prints_its_table_and_draws(tmp_path):
-    done = call("quickstart.py", "--smoke", cwd=tmp_path)
+    command = [sys.executable, str(EXAMPLES / "quickstart.py"), "--smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     for row in ("raw pixels", "y, untrained", "y, trained"):
         assert row in done.stdout
@@ -28,11 +25,8 @@ def test_quickstart_prints_its_table_and_draws(tmp_path):
 @pytest.mark.filterwarnings("default")
 class TestParts:
     @pytest.fixture
-    def quickstart(self, monkeypatch):
-        monkeypatch.syspath_prepend(str(EXAMPLES))
-        import quickstart
-
-        return quickstart
+    def quickstart(self, example):
+        return example("quickstart")
 
     def test_training_and_test_images_are_different_ones(self, quickstart):
         train, train_labels, test, test_labels = quickstart.digits()
@@ -58,16 +52,7 @@ class TestParts:
 
 class TestCompareRuns:
     @pytest.fixture
-    def compare_runs(self, monkeypatch):
-        monkeypatch.syspath_prepend(str(EXAMPLES / "reproduction"))
-        import compare_runs
-
-        return compare_runs
-
-    @pytest.fixture
     def runs(self, tmp_path):
-        import json
-
         for name, objective, untrained in (("one", "dim", {"conv": 30.0, "y": 20.0}), ("two", "supervised", None)):
             options = {"objective": objective, "estimator": "jsd", "alpha": 0.0, "beta": 1.0}
             probes = {"trained": {"conv": 60.5, "y": 50.25}} | ({"untrained": untrained} if untrained else {})
@@ -77,8 +62,8 @@ class TestCompareRuns:
             (tmp_path / name / "results.json").write_text(json.dumps(results))
         return [str(tmp_path / "one"), str(tmp_path / "two")]
 
-    def test_a_row_a_run_and_the_untrained_encoder_once(self, compare_runs, runs, tmp_path, capsys):
-        assert compare_runs.main([*runs, *runs[:1], "--out", str(tmp_path / "table")]) == 0
+    def test_a_row_a_run_and_the_untrained_encoder_once(self, parts, runs, tmp_path, capsys):
+        assert parts.compare_runs.main([*runs, *runs[:1], "--out", str(tmp_path / "table")]) == 0
         with (tmp_path / "table.csv").open(newline="") as file:
             rows = list(csv.reader(file))
         assert [row[0] for row in rows] == ["encoder", "untrained", "DIM(L) JSD", "supervised", "DIM(L) JSD (one)"]
@@ -86,6 +71,6 @@ class TestCompareRuns:
         assert (tmp_path / "table.md").read_text() == capsys.readouterr().out
         assert (tmp_path / "table.png").stat().st_size > 10_000
 
-    def test_a_folder_without_results(self, compare_runs, tmp_path, capsys):
-        assert compare_runs.main([str(tmp_path)]) == 2
+    def test_a_folder_without_results(self, parts, tmp_path, capsys):
+        assert parts.compare_runs.main([str(tmp_path)]) == 2
         assert "results.json" in capsys.readouterr().err

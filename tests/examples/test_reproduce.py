@@ -1,9 +1,7 @@
 """examples/reproduction/reproduce.py: every recipe runs, a bad one is refused, the table says what was really done."""
 
-import csv
 import json
 import shutil
-import sys
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,51 +18,11 @@ pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBo
 
 
 @pytest.fixture(scope="module")
-def parts():
-    """The script and its modules; examples are no package."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import reproduce
-        from dim_training import (
-            checkpoint,
-            errors,
-            files,
-            loop,
-            models,
-            objective,
-            options,
-            recipe_files,
-            reproduction,
-        )  # fmt: skip
-
-        yield SimpleNamespace(
-            main=reproduce.main,
-            reproduce=reproduce,
-            checkpoint=checkpoint,
-            errors=errors,
-            files=files,
-            loop=loop,
-            models=models,
-            objective=objective,
-            options=options,
-            recipe_files=recipe_files,
-            reproduction=reproduction,
-        )
-    finally:
-        sys.path.remove(str(EXAMPLES))
-
-
-@pytest.fixture(scope="module")
 def smoke(parts, tmp_path_factory):
     """Two recipes on a few digits."""
     out = tmp_path_factory.mktemp("reproduce")
-    assert parts.main(["--smoke", "--threads", "1", "--out", str(out)]) == 0
+    assert parts.reproduce.main(["--smoke", "--threads", "1", "--out", str(out)]) == 0
     return out
-
-
-def lines(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 class TestEveryRecipe:
@@ -174,10 +132,10 @@ class TestBadRecipe:
 
 
 class TestTable:
-    def test_ours_beside_the_published(self, smoke):
+    def test_ours_beside_the_published(self, smoke, rows):
         text = (smoke / "table.md").read_text()
         assert "### CIFAR-10" in text
-        for line, published in zip(lines(smoke / "table.csv"), (73.25, 62.19), strict=True):
+        for line, published in zip(rows(smoke / "table.csv"), (73.25, 62.19), strict=True):
             results = smoke / line["recipe"] / "seed-0" / "results.json"
             conv = json.loads(results.read_text())["probes"]["trained"]["conv"]
             assert float(line["conv"]) == conv
@@ -234,7 +192,7 @@ class TestLength:
 
     @pytest.mark.parametrize("text", ["", "soon", "0m", "-5m", "5 weeks", "1h30"])
     def test_bad_budget(self, parts, text, capsys):
-        assert parts.main(["cifar10/vae", f"--budget={text or ' '}"]) == 2
+        assert parts.reproduce.main(["cifar10/vae", f"--budget={text or ' '}"]) == 2
         assert "--budget" in capsys.readouterr().err
 
     def test_the_budget_is_shared_by_what_is_trained(self, parts, monkeypatch, tmp_path):
@@ -246,13 +204,13 @@ class TestLength:
 
         monkeypatch.setattr(parts.reproduction, "run", run)
         names = ["cifar10/untrained", "cifar10/vae", "ours/cifar10-infonce"]
-        assert parts.main([*names, "--budget", "30m", "--seed", "4", "--out", str(tmp_path)]) == 2
+        assert parts.reproduce.main([*names, "--budget", "30m", "--seed", "4", "--out", str(tmp_path)]) == 2
         assert [(options.minutes, options.epochs) for options in seen.values()] == [(0, 0), (15, 0), (15, 0)]
         assert seen["cifar10/vae"].out == str(tmp_path / "cifar10" / "vae" / "seed-4")
-        assert parts.main([*names[1:], "--out", str(tmp_path)]) == 2
+        assert parts.reproduce.main([*names[1:], "--out", str(tmp_path)]) == 2
         assert [(o.minutes, o.epochs) for o in list(seen.values())[1:]] == [(0, 1000), (20, 0)]
         assert seen["cifar10/vae"].quick_probes == 6
-        assert parts.main(["stl10/dim-local-jsd", "--out", str(tmp_path)]) == 2
+        assert parts.reproduce.main(["stl10/dim-local-jsd", "--out", str(tmp_path)]) == 2
         assert "semi" in seen["stl10/dim-local-jsd"].measures
 
     def test_a_schedule_that_knows_its_end_is_not_lengthened(self, parts, tmp_path):
@@ -266,7 +224,7 @@ class TestLength:
             parts.reproduction.run(recipe, long)
 
 
-def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, monkeypatch, capsys):
+def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, rows, losses, tmp_path, monkeypatch, capsys):
     command = ["cifar10/dim-local-jsd", "--smoke", "--threads", "1", "--out", str(tmp_path), "--checkpoint-every", "2"]
     command += ["--quick-probes", "0"]  # it does not change the training
     whole = parts.loop.Trainer.train_step
@@ -278,15 +236,11 @@ def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(parts.loop.Trainer, "train_step", stops)
-        assert parts.main([*command, "--epochs", "1"]) == 130
+        assert parts.reproduce.main([*command, "--epochs", "1"]) == 130
     assert "the same command" in capsys.readouterr().err
     folder = tmp_path / "cifar10" / "dim-local-jsd" / "seed-0"
-    assert len(lines(folder / "metrics.csv")) == 2
-    assert parts.main(command) == 0  # two epochs now
-
-    def losses(out):
-        return [(row["step"], row["loss"], row["mi"], row["prior"]) for row in lines(out / "metrics.csv")]
-
+    assert len(rows(folder / "metrics.csv")) == 2
+    assert parts.reproduce.main(command) == 0  # two epochs now
     uncut = smoke / "cifar10" / "dim-local-jsd" / "seed-0"
     assert losses(folder) == losses(uncut)
     assert len(losses(folder)) == 6
@@ -296,19 +250,19 @@ def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, tmp_path, 
 
 class TestCommandLine:
     def test_list(self, parts, capsys):
-        assert parts.main(["--list"]) == 0
+        assert parts.reproduce.main(["--list"]) == 0
         said = capsys.readouterr().out
         assert all(name in said for name in RECIPES)
-        assert parts.main(["--list", "stl10"]) == 0
+        assert parts.reproduce.main(["--list", "stl10"]) == 0
         assert "cifar10/" not in capsys.readouterr().out
 
     def test_a_name_that_is_not_there(self, parts, capsys):
-        assert parts.main(["cifar10/dim-local-nce"]) == 2
+        assert parts.reproduce.main(["cifar10/dim-local-nce"]) == 2
         assert "cifar10/dim-local-infonce" in capsys.readouterr().err
 
     def test_a_row_that_cannot_be_made_is_told(self, parts, tmp_path, capsys):
         names = ["cifar10/vae", "cifar10/nat"]
-        assert parts.main([*names, "--data-root", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 2
+        assert parts.reproduce.main([*names, "--data-root", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 2
         said = capsys.readouterr().err
         assert said.count("reproduce: error: cifar10/") == 2
         assert not (tmp_path / "out" / "table.md").exists()
@@ -316,7 +270,7 @@ class TestCommandLine:
     @pytest.mark.parametrize("arguments", [[], ["cifar10/vae", "--budget", "5m", "--epochs", "3"]])
     def test_usage(self, parts, arguments, capsys):
         with pytest.raises(SystemExit) as error:
-            parts.main(arguments)
+            parts.reproduce.main(arguments)
         assert error.value.code == 2
 
 
@@ -331,5 +285,5 @@ class TestCommandLine:
 )
 def test_the_length_is_told_before_the_run(parts, asked, spelt):
     [recipe] = parts.recipe_files.find(["cifar10/dim-local-jsd"])
-    options = parts.options.resolve({**recipe.options, "epochs": 0.0, "minutes": 0.0, **asked, "out": "unused"})
+    options = parts.resolving.resolve({**recipe.options, "epochs": 0.0, "minutes": 0.0, **asked, "out": "unused"})
     assert parts.reproduce.length_of(recipe, options) == spelt

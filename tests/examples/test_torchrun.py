@@ -1,6 +1,5 @@
 """Two processes train one model: each on its share of every batch, the first writes, all of them stop and go on."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import run_ranks
 
 pytestmark = pytest.mark.slow  # each needs two processes, which import torch anew
 
@@ -18,37 +18,26 @@ SCRIPT = HERE.parents[1] / "examples" / "reproduction" / "train_dim.py"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def found(tmp_path_factory):
     """What two processes on gloo have done and seen."""
     folder = tmp_path_factory.mktemp("torchrun")
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
     ports = [str(each.getsockname()[1]) for each in sockets]
     for each in sockets:
         each.close()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "trainer_ranks.py"), str(rank), "2", str(folder), *ports],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=540)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert all(process.returncode == 0 for process in processes), "\n".join(outputs)
-    (folder / "said").write_text("\n".join(outputs))
-    return folder
+    return folder, run_ranks(HERE / "trainer_ranks.py", 2, folder, *ports)
 
 
 @pytest.fixture(scope="module")
-def seen(folder):
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+def folder(found):
+    """Where both runs wrote."""
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def seen(found):
+    """What each process saw."""
+    return found[1]
 
 
 def test_the_weights_are_one_model_and_the_images_two_shares(seen):

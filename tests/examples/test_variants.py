@@ -1,12 +1,8 @@
 """The paper's variants as options of examples/reproduction/train_dim.py: a step of each, and what is refused."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 SMALL = {
     "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
     "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
@@ -18,19 +14,14 @@ EVERYTHING = {
 
 
 @pytest.fixture(scope="module")
-def trainer():
+def trainer(parts):
     """A trainer with the options given, on a few digits."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from dim_training import data, loop, options
 
-        def build(**given):
-            chosen = options.resolve({**SMALL, **given})
-            return loop.Trainer(chosen, data.load(chosen), torch.device("cpu"))
+    def build(**given):
+        chosen = parts.resolving.resolve({**SMALL, **given})
+        return parts.trainer.Trainer(chosen, parts.data.load(chosen), torch.device("cpu"))
 
-        yield build
-    finally:
-        sys.path.remove(str(EXAMPLES))
+    return build
 
 
 def test_the_loss_is_the_weighted_sum_of_the_parts(trainer):

@@ -1,11 +1,12 @@
 """One process of two that train a tapped encoder sharded by `fully_shard`; run by test_fsdp.py.
 
-``python fsdp_ranks.py RANK WORLD INIT_FILE OUT``
+``python fsdp_ranks.py RANK WORLD FOLDER``: they meet in the folder.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,8 +66,8 @@ def batch() -> tuple[Tensor, ...]:
     return torch.rand(2 * SIZE, 3, 8, 8, generator=torch.Generator().manual_seed(1)).split(SIZE)
 
 
-def main(rank: int, world: int, meeting: str, out: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
+def main(rank: int, world: int, folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world)
     mesh = init_device_mesh("cpu", (world,))
 
     def shard(features: nn.Module) -> None:
@@ -74,9 +75,9 @@ def main(rank: int, world: int, meeting: str, out: str) -> None:
         fully_shard(features.encoder.head, mesh=mesh)
         fully_shard(features, mesh=mesh)
 
-    torch.save(train(shard, batch()[rank : rank + 1]), out)
+    torch.save(train(shard, batch()[rank : rank + 1]), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
-
-_spec = importlib.util.spec_from_file_location("encoder_zoo", Path(__file__).parent / "zoo.py")
-assert _spec is not None
-assert _spec.loader is not None
-zoo = importlib.util.module_from_spec(_spec)
-sys.modules["encoder_zoo"] = zoo
-_spec.loader.exec_module(zoo)
+from features import zoo
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_no_table_larger_than, randn
+from contracts.layouts import randn
+from contracts.limits import check_no_table_larger_than
 from tolerances import assert_close
 from torch import Tensor
 from torch.nn import functional as nnf

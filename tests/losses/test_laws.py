@@ -10,17 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import (
-    check_copies,
-    check_mask_is_absence,
-    check_measures_without_trace,
-    check_padding_is_mask,
-    check_permutations,
-    for_a_loss,
-    randn,
-    value_and_gradients,
-)
+from contracts.invariances import check_mask_is_absence, check_padding_is_mask, check_permutations, value_and_gradients
+from contracts.layouts import for_a_loss, randn
+from contracts.modules import check_copies, check_measures_without_trace
 from oracles import WITH_ANY_CRITIC
+from own_critic import Distance
 from tolerances import assert_close
 from torch import Tensor, nn
 
@@ -31,20 +25,9 @@ from infomax.pairs import pair_rows
 C, D = 3, 4
 
 
-class Distance(nn.Module):
-    """A user's own critic."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(D, C)
-
-    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
-        return -(local - self.embed(global_)).square().sum(1)
-
-
 def critic_options(critic: str) -> dict[str, Any]:
     if critic == "own":
-        return {"critic": Distance()}
+        return {"critic": Distance(C, D)}
     return {"critic": critic} if critic == "bilinear" else {"critic": critic, "units": 8}
 
 

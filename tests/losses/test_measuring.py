@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from types import ModuleType
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
+from peers import peer
 from tolerances import assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf
@@ -23,10 +23,6 @@ cosine = partial(CosineCritic, units=None, temperature=TEMPERATURE)
 learned = partial(CosineCritic, units=None, temperature="learned")
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries, on import
-
-
-def peer(name: str) -> ModuleType:
-    return pytest.importorskip(name, reason=f"{name.split('.', maxsplit=1)[0]} is not installed")
 
 
 def leaf(*shape: int, seed: int) -> Tensor:

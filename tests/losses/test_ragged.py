@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
+import score_tables
 import torch
-from contracts import numpy_rows, randn
+from contracts.layouts import both_forms, numpy_rows, randn
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
 
 from infomax import DIMLoss, FDivergence, GlobalDIMLoss, LocalDIMLoss
 from infomax.estimators import build_estimator
-from infomax.pairs import Rows, pair_rows
-from infomax.scores import DenseScores, StreamedScores
+from infomax.pairs import pair_rows
 
 C, D = 3, 4
 SIZES = [3, 1, 5, 2]
@@ -78,13 +77,6 @@ def places(rows: Tensor, batch: Tensor, padded: Tensor) -> list[tuple[int, int]]
     return found
 
 
-def both_forms(rows: Rows) -> list[Any]:
-    return [
-        StreamedScores(rows.global_, rows.local, rows.pairing),
-        DenseScores(lambda q, k: (q * k).sum(-1), rows.global_, rows.local, rows.pairing, floats_per_pair=2**16 // 40),
-    ]
-
-
 @pytest.mark.parametrize("in_batch", [True, False])
 @pytest.mark.parametrize("grouped", ["all", "examples", "none"])
 @pytest.mark.parametrize("globals_", [(), (2,)])
@@ -96,9 +88,9 @@ def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: str, 
         local, global_, negatives=more, group=None if group is None else torch.tensor(group), in_batch=in_batch
     )
     ids = [*(group or range(4)), *[None] * 5][:9]
-    table = oracles.dot_table(numpy_rows(local), numpy_rows(global_))
+    table = score_tables.dot_table(numpy_rows(local), numpy_rows(global_))
     beside = np.einsum("iqc,lc->iql", numpy_rows(global_), more.numpy())
-    pairs = oracles.pairs_of(table)
+    pairs = score_tables.pairs_of(table)
     for (i, q), marginal in pairs.marginal.items():
         marginal.clear()
         for j in range(4):
@@ -242,13 +234,13 @@ def test_volume_image_padded_and_ragged_agree() -> None:
         loss(padded, global_, torch.arange(14).expand(4, 14) < 12),
         loss(flat, global_, batch=torch.arange(4).repeat_interleave(12)),
     ]
-    table = oracles.dot_table(
+    table = score_tables.dot_table(
         numpy_rows(loss.critic.local_projection(flat).view(4, 12, -1).transpose(1, 2)),
         numpy_rows(loss.critic.global_projection(global_)),
         loss.critic.scale,
     )
     for value in values:
-        assert_close(value, ORACLES["infonce"].loss(oracles.pairs_of(table)).real, 1e-10)
+        assert_close(value, ORACLES["infonce"].loss(score_tables.pairs_of(table)).real, 1e-10)
 
 
 def test_a_mask_that_leaves_one_group_is_refused() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from contracts import check_no_table_larger_than, randn
+from contracts.layouts import randn
+from contracts.limits import check_no_table_larger_than
 from tolerances import assert_close
 from torch import Tensor
 

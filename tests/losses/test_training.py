@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_overfits, for_a_loss
+from contracts.layouts import for_a_loss
+from contracts.modules import check_overfits
 from oracles import WITH_ANY_CRITIC
+from own_critic import Distance
 from torch import Tensor, nn
 
 from infomax import DIMLoss, GlobalDIMLoss, LocalDIMLoss
@@ -39,18 +41,9 @@ class Encoder(nn.Module):
         return local, self.top(local.flatten(1))
 
 
-class Distance(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(8, 8)
-
-    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
-        return -(local - self.embed(global_)).square().sum(1)
-
-
 def options(critic: str) -> dict[str, Any]:
     if critic == "own":
-        return {"critic": Distance()}
+        return {"critic": Distance(8, 8)}
     return {"critic": critic} if critic == "bilinear" else {"critic": critic, "units": 16}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from torch import Tensor
 
 from infomax import LocalDIMLoss

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from oracles import WITH_ANY_CRITIC
 from tolerances import NETWORK, assert_close
 from torch import Tensor, nn

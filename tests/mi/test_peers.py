@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 
 import pytest
 import torch
+from peers import peer
 from torch import Tensor
 
 from infomax import estimate_mi
@@ -15,10 +15,6 @@ from infomax.mi.tasks import beyond_normal
 TRUTH = -math.log(0.6)  # of a correlation of 0.8
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries
-
-
-def peer(name: str) -> ModuleType:
-    return pytest.importorskip(name, reason=f"{name.split('.', maxsplit=1)[0]} is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -2,71 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from contracts import check_split_batch
+from contracts.limits import check_split_batch
+from pairs import gather_cases
+from pairs.gather_cases import CASES, FSDP_ON_CPU, SHARES, WRAPPED
+from processes import run_ranks
 from torch import Tensor
 
 from infomax import LocalDIMLoss
 
-HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("gather_ranks", HERE / "ranks.py")
-assert _spec is not None
-assert _spec.loader is not None
-ranks = importlib.util.module_from_spec(_spec)
-sys.modules["gather_ranks"] = ranks
-_spec.loader.exec_module(ranks)
-WORLD = len(ranks.SHARES)
 
-
-def run_processes(folder: Path, which: str) -> list[dict[Any, Any]]:
-    """What each of the processes finds; they meet through a file, so no port is taken."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(HERE / "ranks.py"),
-                str(rank),
-                str(WORLD),
-                str(folder / "init"),
-                str(folder / f"{rank}.pt"),
-                which,
-            ],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(WORLD)
-    ]
-    try:
-        outputs = [process.communicate(timeout=540)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert all(process.returncode == 0 for process in processes), "\n".join(outputs)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
-
-
-def single(case: Any, ranks_: tuple[int, ...] = (0, 1, 2)) -> dict[str, Tensor]:
-    given = [ranks.share(rank, ranks.whole_batch(case)) for rank in ranks_]
+def single(case: Any, ranks: tuple[int, ...] = (0, 1, 2)) -> dict[str, Tensor]:
+    given = [gather_cases.share(rank, gather_cases.whole_batch(case)) for rank in ranks]
     batch = {name: torch.cat([part[name] for part in given]) for name in given[0]}
-    found: dict[str, Tensor] = ranks.outcome(ranks.build(case), batch, case)
+    found: dict[str, Tensor] = gather_cases.outcome(gather_cases.build(case), batch, case)
     return found
 
 
 @pytest.mark.parametrize("which", ["some", pytest.param("every", marks=pytest.mark.slow)])
 def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
     """All that a group of processes can show, in one test: starting them is what takes the time."""
-    results = run_processes(tmp_path, which)
+    results = run_ranks(Path(__file__).with_name("gather_ranks.py"), len(SHARES), tmp_path, which)
     failures = []
 
     def compare(case: Any, *key: Any) -> None:
@@ -76,14 +36,14 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
             failures.append(f"{key} {case}: {error}")
 
     for gather in (True, "ring"):
-        for case in ranks.chosen(which):
+        for case in gather_cases.chosen(which):
             compare(case, gather)
-        for case in ranks.WRAPPED:
+        for case in WRAPPED:
             compare(case, "ddp", gather)
-            if ranks.FSDP_ON_CPU:
+            if FSDP_ON_CPU:
                 compare(case, "fsdp", gather)
         of_two = [found["group", gather] for found in results[1:]]
-        check_split_batch(single(ranks.CASES[0], (1, 2)), of_two)
+        check_split_batch(single(CASES[0], (1, 2)), of_two)
         assert results[0]["group", gather] == "ValueError: process_group must hold this process, got a group of others"
     assert not failures, "\n".join(failures)
     for found in results:
@@ -101,7 +61,7 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
         assert large["travels"] == 1, "an encoder in DistributedDataParallel communicates in the last chunk alone"
         assert torch.allclose(large["loss"], large["expected loss"], rtol=1e-12)
         sharded_gradients = large["gradients"]
-        if ranks.FSDP_ON_CPU:
+        if FSDP_ON_CPU:
             assert torch.allclose(large["sharded loss"], large["expected loss"], rtol=1e-12)
             sharded_gradients = large["sharded"]
         for *gradients, expected in zip(large["gradients"], sharded_gradients, large["expected"], strict=True):
@@ -119,7 +79,7 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
         for gradients in found["learning on one rank"]:
             for gathered in gradients[:2]:
                 assert torch.allclose(gathered, gradients[2], rtol=1e-9)
-        if ranks.FSDP_ON_CPU:
+        if FSDP_ON_CPU:
             own = found["own discriminator"]
             assert own["by itself"].startswith(
                 "NotImplementedError: discriminator must not be sharded by itself where it is"
@@ -160,9 +120,9 @@ def check_errors_reach_all(results: list[dict[Any, Any]]) -> None:
 
 
 def test_without_a_process_group_it_changes_nothing() -> None:
-    for case in (ranks.CASES[0], ranks.CASES[-1]):
-        given = ranks.whole_batch(case)
+    for case in (CASES[0], CASES[-1]):
+        given = gather_cases.whole_batch(case)
         features = given.pop("local"), given.pop("global_")
-        expected = ranks.build(case, gather=False)(*features, **given)
-        assert torch.equal(ranks.build(case, gather=True)(*features, **given), expected)
+        expected = gather_cases.build(case, gather=False)(*features, **given)
+        assert torch.equal(gather_cases.build(case, gather=True)(*features, **given), expected)
     assert not LocalDIMLoss(3, 2, critic="bilinear").gather

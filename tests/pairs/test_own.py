@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 
 from infomax.pairs import pair_own
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "more-than-one-gpu.md"
 
@@ -37,15 +37,9 @@ def test_a_script_runs_on_two_processes(name: str, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(scripts()[name], encoding="utf-8")
     launcher = [] if name == "lightning" else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     done = subprocess.run(
         [sys.executable, *launcher, str(script)],
-        env=environment,
+        env=environment(CUDA_VISIBLE_DEVICES=""),
         cwd=tmp_path,
         capture_output=True,
         text=True,

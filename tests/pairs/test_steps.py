@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import check_players_apart, randn
+from contracts.layouts import randn
+from contracts.modules import check_players_apart
 from tolerances import assert_close
 from torch import Tensor, nn
 from torch.nn import functional as nnf

@@ -7,23 +7,23 @@ from functools import partial
 
 import oracles
 import pytest
+import score_tables
 import strategies
 import torch
-from contracts import (
+from contracts.invariances import value_and_gradients
+from contracts.layouts import (
     FORMS,
     LAYOUTS,
     Layout,
-    check_estimate,
-    check_loss_and_gradients,
     features,
     like_rows,
     numpy_rows,
     scores_in,
+    small_workspace,
     some_mask,
     table_of,
-    value_and_gradients,
-    workspace_of_tiles,
 )
+from contracts.values import check_estimate, check_loss_and_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import ORACLES
@@ -88,7 +88,7 @@ def test_smile_clips_its_marginal_scores_alone(form: str, clip: float | None) ->
 
 
 # A loss for each of the reductions, and what the loops say; half of them cut off what has been bent.
-SOFT: dict[str, tuple[Callable[[PairScores], Tensor], Callable[[oracles.Pairs], complex]]] = {
+SOFT: dict[str, tuple[Callable[[PairScores], Tensor], Callable[[score_tables.Pairs], complex]]] = {
     "infonce": (F.infonce_loss, oracles.infonce_loss),
     "jsd": (clipped(F.jsd_loss, 0.8), partial(oracles.jsd_loss, clip=0.8)),
     "nwj": (clipped(F.nwj_loss, 0.8), partial(oracles.nwj_loss, clip=0.8)),
@@ -119,7 +119,7 @@ def test_clipped_scores_times_a_factor(soft: bool, factor: float, form: str) -> 
     table = 3 * table_of(*features(MAP)).detach()
     inside = 1.2 * (table / 1.2).tanh() if soft else table.clamp(-1.2, 1.2)
     expected = ClippedScores(F.dense_scores(factor * inside), 1.0).reduce("logsumexp")
-    with workspace_of_tiles(form), torch.no_grad():
+    with small_workspace(), torch.no_grad():
         scores = ClippedScores(scores_in(form, *features(MAP), scale=3.0), 1.2, soft=soft).scaled(factor)
         found = ClippedScores(scores, 1.0).reduce("logsumexp")
         assert_close(scores.joint(), F.dense_scores(factor * inside).joint(), 1e-12, "joint")
@@ -151,10 +151,10 @@ def test_mine_has_the_value_of_dv_and_the_gradient_of_its_average(form: str, mas
     )
     flat = None if mask is None else mask.numpy()
     x, y = numpy_rows(local), numpy_rows(global_)
-    table = oracles.dot_table(x, y)
-    assert_close(value, oracles.dv_loss(oracles.pairs_of(table, flat)).real, 1e-12, "value")
-    _, gradient = oracles.value_and_gradient(partial(oracles.mine_surrogate, log_average=0.4), table, flat)
-    expected_local, expected_global = oracles.dot_gradients(gradient, x, y)
+    table = score_tables.dot_table(x, y)
+    assert_close(value, oracles.dv_loss(score_tables.pairs_of(table, flat)).real, 1e-12, "value")
+    _, gradient = score_tables.value_and_gradient(partial(oracles.mine_surrogate, log_average=0.4), table, flat)
+    expected_local, expected_global = score_tables.dot_gradients(gradient, x, y)
     assert_close(by_local, like_rows(expected_local, local), 1e-12, "gradient of local")
     assert_close(by_global, like_rows(expected_global, global_), 1e-12, "gradient of global_")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import RELATIVE, assert_close
 
 from infomax import functional as F

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts import FORMS, LAYOUTS, check_estimate_first, features, scores_in
+from contracts.layouts import FORMS, LAYOUTS, features, scores_in
+from contracts.modules import check_estimate_first
 from oracles import ORACLES
 from torch import Tensor
 

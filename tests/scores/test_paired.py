@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import oracles
 import pytest
+import score_tables
 import torch
-from contracts import FORMS, LAYOUTS, features, randn, scores_in, some_mask, workspace_of_tiles
+from contracts.layouts import FORMS, LAYOUTS, features, randn, scores_in, small_workspace, some_mask
 from oracles import ORACLES
 from tolerances import RELATIVE, assert_close
 from torch import Tensor
@@ -23,14 +24,14 @@ from infomax.scores import ClippedScores
 SEVERAL_GLOBALS = LAYOUTS[5]
 
 
-def pairs_of(joint: np.ndarray, marginal: np.ndarray) -> oracles.Pairs:
-    return oracles.Pairs(
+def pairs_of(joint: np.ndarray, marginal: np.ndarray) -> score_tables.Pairs:
+    return score_tables.Pairs(
         [(complex(score), (i, 0)) for i, score in enumerate(joint)],
         {(i, 0): [complex(score) for score in row] for i, row in enumerate(marginal)},
     )
 
 
-def by_steps(loss: Callable[[oracles.Pairs], complex], joint: Tensor, marginal: Tensor) -> tuple[np.ndarray, ...]:
+def by_steps(loss: Callable[[score_tables.Pairs], complex], joint: Tensor, marginal: Tensor) -> tuple[np.ndarray, ...]:
     """The gradients of the loops, by complex steps."""
     found = []
     for which in (0, 1):
@@ -142,7 +143,7 @@ CHANGES: dict[str, tuple[Callable[[PairScores], PairScores], Callable[[Tensor], 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_form_shifts_and_scales_every_score(change: str, form: str) -> None:
     ours, theirs = CHANGES[change]
-    with workspace_of_tiles(form):
+    with small_workspace():
         for reduction in REDUCTIONS:
             found, expected = ours(given(form)).reduce(reduction), changed(form, theirs).reduce(reduction)
             assert_close(found.joint, expected.joint, 1e-12, f"joint scores with {reduction}")

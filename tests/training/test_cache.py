@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from contracts import randn
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contracts import check_mask_is_absence, randn, value_and_gradients
+from contracts.invariances import check_mask_is_absence, value_and_gradients
+from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
 

@@ -1,6 +1,7 @@
 """Augmentation of a whole batch at once, straight from the uint8 images: no per-image work, no PIL."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,6 +21,11 @@ def centre(pixels: Tensor, size: int) -> Tensor:
         return pixels
     top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
     return pixels[:, top : top + size, left : left + size]
+
+
+def for_measuring(crop: int) -> Callable[[Tensor], Tensor]:
+    """From bytes to what an encoder is measured on: not augmented, and the middle where it was trained on crops."""
+    return lambda pixels: to_float(centre(pixels, crop))
 
 
 class Augment:
@@ -97,7 +103,7 @@ class Augment:
         return zoomed.contiguous(memory_format=torch.channels_last)
 
     def _recolour(self, images: Tensor) -> Tensor:
-        """Brightness, contrast, saturation, hue and grey, as one affine map of the colours an image."""
+        """Brightness, contrast, saturation, hue and grey, as one affine map of colours per image."""
         n, channels = images.shape[:2]
         device = images.device
 

@@ -29,7 +29,7 @@ class Autoencoder(nn.Module):
 class VariationalAutoencoder(nn.Module):
     """A Gaussian posterior with mean `y`, a standard normal prior, a Gaussian likelihood of variance 1 for each pixel.
 
-    Minimised is minus the evidence lower bound, in nats an image and without its constant: distortion plus rate
+    The loss is minus the evidence lower bound, in nats per image and without its constant: distortion plus rate
     (Kingma & Welling 2014). The rate is an upper bound on the information between image and sampled `y`.
     """
 

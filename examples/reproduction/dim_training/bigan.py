@@ -13,7 +13,7 @@ SLOPE = 0.2
 
 
 class PairDiscriminator(nn.Module):
-    """Tells (image, its code) from (generated image, the code it was made from): one score a pair.
+    """Tells (image, its code) from (generated image, the code it was made from): one score per pair.
 
     The encoder's convolutions, without batch norm; then the code joins, and a hidden layer follows.
     """

@@ -3,9 +3,16 @@
 import argparse
 import difflib
 import re
+import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .errors import BadInput, unusable
+from .options import Options, flag_of
+from .signals import Interrupted
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +30,41 @@ class Parser(argparse.ArgumentParser):
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def add_run_options(
+        self, defaults: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """An argument for every option of a run but some, without defaults: what the user did not say stays absent.
+
+        Args:
+            defaults: what is in force where nothing is said; None if it is not known here, and not shown.
+            leave_out: fields without an argument.
+
+        Returns:
+            The groups of arguments by name, for arguments that are no fields.
+        """
+        groups: dict[str, Any] = {}
+        for f in fields(Options):
+            if f.name in leave_out:
+                continue
+            name = f.metadata["group"]
+            group = groups[name] = groups.get(name) or self.add_argument_group(name)
+            flag, boolean = flag_of(f.name), isinstance(f.default, bool)
+            shown = "" if defaults is None else defaults.get(f.name, f.default)
+            shown = ("on" if shown else "off") if boolean and defaults is not None else shown
+            text = f.metadata["help"].replace("%", "%%") + (f" (default: {shown})" if shown != "" else "")
+            if boolean:
+                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+            else:
+                group.add_argument(
+                    flag,
+                    type=type(f.default),
+                    choices=f.metadata["choices"],
+                    metavar=None if f.metadata["choices"] else type(f.default).__name__.upper(),
+                    default=argparse.SUPPRESS,
+                    help=text,
+                )
+        return groups
 
     def error(self, message: str) -> NoReturn:
         """One line, and exit code 2."""
@@ -44,3 +86,24 @@ class Parser(argparse.ArgumentParser):
 def _near(word: str, known: list[Any]) -> str:
     found = difflib.get_close_matches(word, known, n=1)
     return f": did you mean {found[0]}?" if found else ""
+
+
+def spelt(script: str, arguments: list[str] | None) -> str:
+    """The command that calls a script with these arguments, or with those of this process."""
+    return shlex.join(
+        ["python", f"examples/reproduction/{script}.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
+
+
+def exit_code(script: str, out: Path, work: Callable[[], int]) -> int:
+    """The exit code of ``work``, with one line on what a user can mend, or on how to go on after a stop."""
+    try:
+        return work()
+    except BadInput as error:
+        said, code = f"error: {error}", 2
+    except OSError as error:
+        said, code = f"error: {unusable(error.filename or out, error)}", 2
+    except (Interrupted, KeyboardInterrupt) as signal:
+        said, code = "stopped; the same command goes on from here", getattr(signal, "exit_code", 130)
+    print(f"{script}: {said}", file=sys.stderr)
+    return code

@@ -1,16 +1,15 @@
-"""A run that is begun, gone on with or only read, whichever its folder calls for."""
+"""A run that is begun, continued or only read, as its folder requires."""
 
 import os
 import sys
 from dataclasses import asdict, fields
 from typing import Any
 
-from . import checkpoint
-from . import options as opts
+from . import checkpoint, resolving
 from .errors import BadInput
 from .files import read_json
 from .lock import locked
-from .options import Options
+from .options import Options, requested
 from .run_folder import RunFolder
 from .session import conduct
 from .team import Team
@@ -40,7 +39,7 @@ def _every_option(folder: RunFolder) -> dict[str, Any]:
 def carry_out(options: Options) -> dict[str, Any]:
     """The results of the run that ``options`` describe: made now, as far as they are not there already.
 
-    A run whose rate is constant does not know how long it will be: it may be gone on with to another length.
+    A run whose rate is constant does not depend on its length, so it may be continued to another one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadInput("torchrun: expected a single run, that of train_dim.py; this script makes several, one by one")
@@ -55,7 +54,7 @@ def carry_out(options: Options) -> dict[str, Any]:
             before = saved(folder, state)
             if options.schedule == "constant" and not options.warmup:
                 before |= {name: getattr(options, name) for name in LENGTH}
-            options = opts.resume(asdict(options), before, folder.path)
+            options = resolving.resume(asdict(options), before, folder.path)
         else:
             folder.begin()
         conduct(options, Team(), state)
@@ -68,9 +67,9 @@ def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
         results = read_json(folder.results) if folder.results.exists() else {}
     except BadInput:
         return None
-    if not set(opts.requested(options)) <= set(results.get("taken", ())):
+    if not set(requested(options)) <= set(results.get("taken", ())):
         return None
     ran = results["options"]
     decisive = [f for f in fields(Options) if not f.metadata["free"]]
-    same = all(opts.same(f.name, getattr(options, f.name), ran.get(f.name, f.default)) for f in decisive)
+    same = all(resolving.same(f.name, getattr(options, f.name), ran.get(f.name, f.default)) for f in decisive)
     return results if same and results else None

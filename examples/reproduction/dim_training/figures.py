@@ -80,7 +80,7 @@ def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
 
 
 def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
-    """Bars: a group a layer, a bar an encoder. ``table[encoder][layer]`` is a test accuracy in %."""
+    """Bars: a group per layer, a bar per encoder. ``table[encoder][layer]`` is a test accuracy in %."""
     layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
     fixed = {"untrained": GREY, "supervised": GREEN}
     others = itertools.cycle(PALETTE)
@@ -115,7 +115,7 @@ def learning(rows: list[dict[str, str]], path: Path) -> None:
 
 
 def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
-    """A panel a layer, a line a run: accuracy of the quick probes. ``runs[name]`` are rows of probes.csv."""
+    """A panel per layer, a line per run: accuracy of the quick probes. ``runs[name]`` are rows of probes.csv."""
     layers = list(dict.fromkeys(row["layer"] for rows in runs.values() for row in rows))
     figure = Figure(figsize=(3.6 * len(layers) + 2, 3.4), layout="constrained")
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
@@ -132,7 +132,7 @@ def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
 def against_negatives(
     lines: dict[str, dict[str, dict[int, list[float]]]], untrained: dict[str, float], path: Path
 ) -> None:
-    """A panel a layer, a line an estimator through its means, a dot a run. ``lines[name][layer][negatives]``."""
+    """A panel per layer, a line per estimator through its means, a dot per run. ``lines[name][layer][negatives]``."""
     layers = list(next(iter(lines.values())))
     figure = Figure(figsize=(3.4 * len(layers) + 1, 3.4), layout="constrained")
     panels = figure.subplots(1, len(layers), squeeze=False)[0]

@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file, UTF-8; of names that are none, what is not UTF-8 is spelt out."""
+    """Write a small text file in UTF-8; what UTF-8 cannot hold, as in damaged file names, is escaped."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
@@ -58,7 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise unusable(path, error) from error
     try:
         content = json.loads(raw)
-    except ValueError as error:  # not UTF-8 is one, too
+    except ValueError as error:  # bytes that are not UTF-8 raise one, too
         came = f"damaged JSON ({error})" if raw.strip() else "an empty file"
         raise BadInput(f"{path}: expected what a run wrote there; got {came}") from error
     if not isinstance(content, dict):

@@ -78,7 +78,7 @@ class Zip:
 
 
 def is_image(name: str) -> bool:
-    """Whether it looks like one from outside."""
+    """Whether its name is that of an image."""
     path = PurePosixPath(name)
     hidden = path.name.startswith(".") or "__MACOSX" in path.parts
     return not hidden and path.suffix.lower() in EXTENSIONS

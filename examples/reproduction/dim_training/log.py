@@ -66,7 +66,7 @@ class Log:
         )
 
     def close(self) -> None:
-        """Let go of the bar."""
+        """Remove the bar."""
         self.bar.close()
 
     def advance(self) -> None:

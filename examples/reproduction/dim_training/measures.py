@@ -7,15 +7,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from infomax import evaluation
 
-from .augment import centre, to_float
+from .augment import for_measuring
 from .data import Images, ImageSet
 from .errors import BadInput
 from .options import Options, requested
-from .probes import LAYERS, few
+from .probes import LAYERS, few, progress
 
 PACKAGES = {"svm": ("sklearn", "scikit-learn"), "msssim": ("torchmetrics", "torchmetrics")}
 NEED_LABELS = ("probes", "linear", "knn", "svm", "semi")
@@ -54,16 +53,13 @@ class Subject:
 
     def __init__(self, encoder: nn.Module, images: Images, options: Options, title: str) -> None:
         self.encoder, self.images, self.options, self.title = encoder, images, options, title
+        self.transform = for_measuring(options.crop)
 
     @cached_property
     def train(self) -> ImageSet:
         """The training images that decoder and critics learn from."""
         images = self.images.train
         return few(images, self.options.measure_images or len(images.labels), self.options.seed)
-
-    def transform(self, pixels: Tensor) -> Tensor:
-        """Bytes to what the encoder takes, as the probes do it."""
-        return to_float(centre(pixels, self.options.crop))
 
     @cached_property
     def y(self) -> tuple[Tensor, Tensor]:
@@ -76,7 +72,7 @@ class Subject:
         return train.to(device), test.to(device)
 
     def common(self, progress: evaluation.Progress | None) -> dict[str, Any]:
-        """What every measure is told."""
+        """Keyword arguments of every measure."""
         return {"random_state": self.options.seed, "progress": progress}
 
 
@@ -105,14 +101,8 @@ def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, 
     pictures = {}
     for subject in subjects if name != "semi" else subjects[:1]:  # `semi` brings its own comparison
         start = time.perf_counter()
-        with tqdm(desc=f"{name} of the {subject.title} encoder", leave=False, disable=None) as bar:
-
-            def show(what: str, done: int, total: int | None, bar: Any = bar) -> None:
-                bar.total, bar.n = total, done
-                bar.set_postfix_str(what, refresh=False)
-                bar.refresh()
-
-            taken = MEASURES[name](subject, None if bar.disable else show)
+        with progress(f"{name} of the {subject.title} encoder") as show:
+            taken = MEASURES[name](subject, show)
         seconds = round(time.perf_counter() - start, 1)
         for row in taken.rows:
             result["rows"].append(row._asdict() | {"encoder": row.encoder or subject.title, "seconds": seconds})

@@ -12,7 +12,7 @@ from .objective import Batch, Step
 class NoiseAsTargets(nn.Module):
     """Normalised `y` against targets on the unit sphere, which the images of a batch may exchange.
 
-    The targets are drawn once. In each step those of the batch are handed out anew so that the sum of squared distances
+    The targets are drawn once. In each step those of the batch are reassigned so that the sum of squared distances
     is smallest; then `y` moves towards its target. The paper does so on gradient images; here they come as they are.
     """
 

@@ -1,13 +1,14 @@
 """Accuracy against the number of negatives: table, verdict, picture."""
 
-import csv
 import statistics
 from pathlib import Path
 from typing import Any
 
 from . import figures, report
+from .files import write_text
+from .page import markdown_table
+from .run_folder import write_table
 
-SPELT = {"infonce": "InfoNCE", "dv": "DV", "jsd": "JSD"}
 Rows = list[dict[str, Any]]  # estimator, negatives, seed, and the results of that run
 
 
@@ -17,25 +18,26 @@ def write(rows: Rows, command: str, out: Path) -> str:
     counts = sorted({row["negatives"] for row in rows})
     layers = list(rows[0]["results"]["probes"]["trained"])
     untrained = [row["results"]["probes"]["untrained"] for row in rows if "untrained" in row["results"]["probes"]]
-    head = ["negatives", *(f"{layer}, {_name(e)}" for layer in layers for e in estimators)]
+    head = ["negatives", *(f"{layer}, {report.estimator_name(e)}" for layer in layers for e in estimators)]
     body = [[str(c), *(_spread(_of(rows, e, c, layer)) for layer in layers for e in estimators)] for c in counts]
     body.append(["untrained", *(_spread([u[layer] for u in untrained]) for layer in layers for _ in estimators)])
     parts = [
-        report.markdown_table([head, *body]),
+        markdown_table([head, *body]),
         *(verdict(rows, estimator, counts, layers) for estimator in estimators),
         _conditions(rows),
         f"```bash\n{command}\n```",
     ]
     text = "\n\n".join(parts) + "\n"
-    (out / "negatives.md").write_text(text)
-    with (out / "negatives.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["estimator", "negatives", "seed", *layers, "mi", "seconds"])
-        for row in rows:
-            training, probes = row["results"]["training"], row["results"]["probes"]["trained"]
-            key = [row["estimator"], row["negatives"], row["seed"]]
-            writer.writerow([*key, *probes.values(), training.get("mi"), training["seconds"]])
-    lines = {_name(e): {layer: {c: _of(rows, e, c, layer) for c in counts} for layer in layers} for e in estimators}
+    write_text(out / "negatives.md", text)
+    table = []
+    for row in rows:
+        training, probes = row["results"]["training"], row["results"]["probes"]["trained"]
+        table.append({**row, **probes, "mi": training.get("mi"), "seconds": training["seconds"]})
+    write_table(out / "negatives.csv", ("estimator", "negatives", "seed", *layers, "mi", "seconds"), table)
+    lines = {
+        report.estimator_name(e): {layer: {c: _of(rows, e, c, layer) for c in counts} for layer in layers}
+        for e in estimators
+    }
     base = {layer: statistics.fmean(u[layer] for u in untrained) for layer in layers} if untrained else {}
     figures.against_negatives(lines, base, out / "negatives.png")
     return text
@@ -49,14 +51,14 @@ def verdict(rows: Rows, estimator: str, counts: list[int], layers: list[str]) ->
     }
     seeds = [seed for count, seed in found if count == most and (few, seed) in found]
     if few == most or not seeds:
-        return f"{_name(estimator)}: nothing to compare yet."
+        return f"{report.estimator_name(estimator)}: nothing to compare yet."
     changes = {layer: [found[few, s][layer] - found[most, s][layer] for s in seeds] for layer in layers}
     spelt = [
         f"{layer} {statistics.fmean(change):+.1f}"
         + (f" (from {min(change):+.1f} to {max(change):+.1f})" if len(seeds) > 1 else "")
         for layer, change in changes.items()
     ]
-    return f"{_name(estimator)}, {few} instead of {most}: {', '.join(spelt)} points."
+    return f"{report.estimator_name(estimator)}, {few} instead of {most}: {', '.join(spelt)} points."
 
 
 def _conditions(rows: Rows) -> str:
@@ -85,7 +87,3 @@ def _spread(values: list[float]) -> str:
     if len(values) < 2:
         return "".join(f"{value:.1f}" for value in values)
     return f"{statistics.fmean(values):.1f} ± {statistics.stdev(values):.1f}"
-
-
-def _name(estimator: str) -> str:
-    return SPELT.get(estimator, estimator.upper())

@@ -1,14 +1,8 @@
 """Every option of a run: one dataclass, from which the command line, ``config.json`` and ``--resume`` follow."""
 
-import argparse
-import numbers
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from .errors import BadInput
 from .recipes import RECIPES
 
 DATASETS = ("cifar10", "cifar100", "stl10", "fashion-mnist", "folder", "digits")
@@ -100,7 +94,7 @@ class Options:
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
     units: int = option(256, "objective", "units of the space in which the critic compares")
     scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: its own default")
-    locations: int = option(0, "objective", "score a random subset of this many locations an image; 0: all")
+    locations: int = option(0, "objective", "score a random subset of this many locations per image; 0: all")
     negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
 
     lr: float = option(1e-3, "optimiser", "peak learning rate (AdamW)")
@@ -117,8 +111,8 @@ class Options:
     bf16: bool = option(False, "machine", "autocast the step to bfloat16")
     compile: bool = option(False, "machine", "torch.compile the step", free=True)
 
-    log_every: int = option(50, "reporting", "steps a row of metrics.csv")
-    checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one an epoch", free=True)
+    log_every: int = option(50, "reporting", "steps per row of metrics.csv")
+    checkpoint_every: int = option(0, "reporting", "steps between checkpoints, besides one per epoch", free=True)
     quick_probes: int = option(
         0, "reporting", "quick probes spread evenly over the run, after one at its start; 0: none", free=True
     )
@@ -142,130 +136,9 @@ class Options:
     )
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, defaults: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """An argument for every field but some, without defaults: what the user did not say stays absent.
-
-    Args:
-        parser: to add them to.
-        defaults: what is in force where nothing is said; None if it is not known here, and not shown.
-        leave_out: fields without an argument.
-
-    Returns:
-        The groups of arguments by name, for arguments that are no fields.
-    """
-    groups: dict[str, Any] = {}
-    for f in fields(Options):
-        if f.name in leave_out:
-            continue
-        name = f.metadata["group"]
-        group = groups[name] = groups.get(name) or parser.add_argument_group(name)
-        flag, boolean = "--" + f.name.replace("_", "-"), isinstance(f.default, bool)
-        shown = "" if defaults is None else defaults.get(f.name, f.default)
-        shown = ("on" if shown else "off") if boolean and defaults is not None else shown
-        text = f.metadata["help"].replace("%", "%%") + (f" (default: {shown})" if shown != "" else "")
-        if boolean:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
-        else:
-            group.add_argument(
-                flag,
-                type=type(f.default),
-                choices=f.metadata["choices"],
-                metavar=None if f.metadata["choices"] else type(f.default).__name__.upper(),
-                default=argparse.SUPPRESS,
-                help=text,
-            )
-    return groups
-
-
-def resolve(given: dict[str, Any]) -> Options:
-    """Defaults, then the recipe, then what was given."""
-    recipe = given.get("recipe", _default("recipe"))
-    settings = {**RECIPES[recipe], **given, "recipe": recipe}
-    if "epochs" in given and "minutes" not in given:
-        settings["minutes"] = 0.0
-    if "minutes" in given and "epochs" not in given:
-        settings["epochs"] = 0.0
-    options = Options(**{name: _plain(name, value) for name, value in settings.items()})
-    if not options.out:
-        what = options.estimator if options.objective == "dim" else options.objective
-        options = replace(options, out=f"runs/{options.data}-{what}-{options.seed}")
-    check(options)
-    return options
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A number or truth value as Python's own, so that config.json can hold it: numpy has others."""
-    kind = type(_default(name))
-    if kind is bool and isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
-    if kind is str and isinstance(value, (str, Path)):
-        return str(value)
-    spelt = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
-    raise BadInput(f"{_flag(name)}: expected {spelt}; got {value!r}")
-
-
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """The flag of a field."""
     return "--" + name.replace("_", "-")
-
-
-def check(options: Options) -> None:
-    """Refuse what cannot be run, before any data are read."""
-    for f in fields(Options):
-        value = getattr(options, f.name)
-        if isinstance(value, (int, float)) and not 0 <= value <= LARGEST:  # a NaN is not, either
-            raise BadInput(f"{_flag(f.name)}: expected a number from 0 to {LARGEST:,}; got {value}")
-        if f.metadata["choices"] and value not in f.metadata["choices"]:
-            raise BadInput(
-                f"{_flag(f.name)}: expected one of {', '.join(map(str, f.metadata['choices']))}; got {value}"
-            )
-    rules = [
-        (options.batch >= 2, "--batch", "at least 2 images: the others are the negatives", options.batch),
-        (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
-        (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
-        (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
-        (0 <= options.occlusion < 1, "--occlusion", "a share, at least 0 and below 1", options.occlusion),
-        (0 < options.area <= 1, "--area", "a share above 0 and at most 1", options.area),
-        (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
-        (options.lr > 0, "--lr", "a positive number", options.lr),
-        (
-            options.prior_measure != "wasserstein" or options.prior_penalty > 0,
-            "--prior-measure wasserstein",
-            "a gradient penalty, as in --prior-penalty 10",
-            options.prior_penalty,
-        ),
-        (
-            options.globals == "one" or options.objective in ("dim", "supervised"),
-            f"--objective {options.objective}",
-            "one global feature, --globals one",
-            options.globals,
-        ),
-        (
-            options.objective != "cpc" or options.encoder.endswith("-crops"),
-            "--objective cpc",
-            "an encoder on crops, --encoder resnet32-crops or alexnet64-crops",
-            f"--encoder {options.encoder}",
-        ),
-        (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
-        (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
-        (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
-        (
-            options.objective != "dim" or any((options.alpha, options.beta)),
-            "--alpha/--beta",
-            "at least one of them above 0, or there is nothing to maximise",
-            "0 and 0",
-        ),
-    ]
-    allowed = f"some of {', '.join(MEASURES)}, or all"
-    rules += [(name in MEASURES, "--measures", allowed, name) for name in requested(options)]
-    for holds, name, rule, came in rules:
-        if not holds:
-            raise BadInput(f"{name}: expected {rule}; got {came}")
 
 
 def requested(options: Options) -> tuple[str, ...]:
@@ -274,32 +147,3 @@ def requested(options: Options) -> tuple[str, ...]:
     if names == ["all"]:
         return MEASURES
     return tuple(sorted(dict.fromkeys(names), key=lambda name: MEASURES.index(name) if name in MEASURES else 99))
-
-
-def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
-    """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
-    free = {f.name for f in fields(Options) if f.metadata["free"]}
-    clashes = [
-        f"{_flag(name)} {value} (the run has {saved[name]})"
-        for name, value in given.items()
-        if name not in free and name in saved and not same(name, value, saved[name])
-    ]
-    if clashes:
-        raise BadInput(
-            f"--resume: {folder} was begun with other settings: {', '.join(clashes)}; "
-            "leave them out to go on with the run, or choose another --out to begin a new one"
-        )
-    known = {f.name for f in fields(Options)}
-    changed = {name: value for name, value in given.items() if name in free}
-    options = Options(**{k: _plain(k, v) for k, v in {**saved, **changed}.items() if k in known})
-    check(options)
-    return options
-
-
-def same(name: str, asked: Any, ran: Any) -> bool:
-    """Whether a run with ``ran`` is what was asked for: ``auto`` names the encoder once the images are known."""
-    return asked == ran or (name == "encoder" and asked == "auto")
-
-
-def _default(name: str) -> Any:
-    return next(f.default for f in fields(Options) if f.name == name)

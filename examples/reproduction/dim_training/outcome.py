@@ -27,8 +27,7 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     if not results or results["training"]["steps"] != trainer.step:
         results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": []}
     results["options"] = vars(options)
-    results.setdefault("measures", {})  # a run of before there were any
-    taken = results.setdefault("taken", [name for name in ("probes", "neighbours") if results.get(name)])
+    taken = results["taken"]
     subjects = [Subject(trainer.encoder, images, options, "trained")]
     if options.untrained:
         subjects.append(Subject(untrained(trainer), images, options, "untrained"))
@@ -62,7 +61,7 @@ def _before(folder: RunFolder) -> dict[str, Any] | None:
         return None
     try:
         results = read_json(folder.results)
-        _ = results["training"]["steps"], results["probes"]
+        _ = results["training"]["steps"], results["probes"], results["measures"], results["taken"]
     except (BadInput, KeyError, TypeError) as error:
         print(f"train_dim: {folder.results} is damaged ({error}): all is measured again", file=sys.stderr)
         return None

@@ -1,5 +1,7 @@
 """Probes of a frozen encoder: quick ones on the way, a full one at the end, and nearest neighbours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from tqdm import tqdm
 
 from infomax import evaluation
 
-from .augment import centre, to_float
+from .augment import centre, for_measuring, to_float
 from .data import Images, ImageSet
 from .objective import Supervised
 from .options import Options
@@ -23,15 +25,22 @@ LAYERS = ("conv", "fc", "y")
 QUICK_EPOCHS = 8
 
 
-def probe(encoder: nn.Module, images: Images, options: Options, title: str, epochs: int = 0) -> dict[str, float]:
-    """Test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
-    with tqdm(desc=f"probing the {title}", leave=False, disable=None) as bar:
+@contextmanager
+def progress(title: str) -> Iterator[evaluation.Progress | None]:
+    """A bar that shows how far a measure is, and goes when it ends; None where nobody watches."""
+    with tqdm(desc=title, leave=False, disable=None) as bar:
 
         def show(what: str, done: int, total: int | None) -> None:
             bar.total, bar.n = total, done
             bar.set_postfix_str(what, refresh=False)
             bar.refresh()
 
+        yield None if bar.disable else show
+
+
+def probe(encoder: nn.Module, images: Images, options: Options, title: str, epochs: int = 0) -> dict[str, float]:
+    """Test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
+    with progress(f"probing the {title}") as show:
         table = evaluation.evaluate(
             encoder,
             images.labelled,
@@ -39,20 +48,16 @@ def probe(encoder: nn.Module, images: Images, options: Options, title: str, epoc
             layers=LAYERS,
             probes={"mlp": partial(evaluation.mlp_probe, epochs=epochs or options.probe_epochs)},
             random_state=options.seed,
-            transform=lambda pixels: to_float(centre(pixels, options.crop)),
-            progress=None if bar.disable else show,
+            transform=for_measuring(options.crop),
+            progress=show,
         )
     return {row.layer: 100 * row.accuracy for row in table.rows}
 
 
 def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options: Options) -> float:
     """Test accuracy, in %, of the classifier that the encoder was trained with."""
-    y, labels = evaluation.extract_features(
-        encoder,
-        (images.test.pixels, images.test.labels),
-        ("y",),
-        transform=lambda pixels: to_float(centre(pixels, options.crop)),
-    )
+    test = images.test.pixels, images.test.labels
+    y, labels = evaluation.extract_features(encoder, test, ("y",), transform=for_measuring(options.crop))
     with torch.no_grad():  # (n, d, globals)
         y = y["y"].to(model.head.weight.device).view(len(labels), model.head.in_features, -1)
         logits = model.logits(y).cpu()
@@ -90,7 +95,7 @@ class QuickProbes:
         return int(self.options.quick_probes * share + 1e-9)
 
     def take(self, trainer: "Trainer") -> None:
-        """Probe, and write down a row a layer."""
+        """Probe, and write a row per layer."""
         at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
         found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS)
         self.table.add(*(at | {"layer": layer, "accuracy": accuracy} for layer, accuracy in found.items()))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from . import options as opts
 from .errors import BadInput
 from .options import Options
+from .resolving import resolve
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 MEASURES = {
@@ -38,7 +38,7 @@ class Recipe:
     @property
     def settings(self) -> Options:
         """All options of the row at its full length."""
-        return opts.resolve({**self.options, "out": "unused"})
+        return resolve({**self.options, "out": "unused"})
 
     @property
     def trains(self) -> bool:

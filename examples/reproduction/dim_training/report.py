@@ -1,29 +1,16 @@
 """One page on a run, as report.md and as a report.html that holds its pictures: what was done, what came out."""
 
-import base64
-import html
 from pathlib import Path
 from typing import Any
 
 from . import figures
 from .card import snippet
 from .files import write_text
+from .page import Block, html_page, markdown
 from .run_folder import RunFolder, read_table
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #2b2f36; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .9rem; text-align: right }
-th { border-bottom: 2px solid #2b2f36 } td { border-bottom: 1px solid #e3e6ea }
-th:first-child, td:first-child { text-align: left } tr.best td { font-weight: 600 }
-img { max-width: 100%; height: auto } code { background: #f3f4f6; padding: .1rem .3rem; border-radius: 3px }
-p.note { color: #666d76; font-size: .9rem } details { margin-top: 1.5rem } pre { font-size: .85rem }
-"""
 
 IN_NATS = ("infonce", "dv", "mine", "nwj", "kl", "tuba", "alpha_tuba")  # estimators whose loss is in nats
 BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
-
-Block = tuple[str, Any]  # ("text" | "note" | "heading" | "code", str), ("table", rows), ("picture", (path, caption))
 
 
 def name_of(options: dict[str, Any]) -> str:
@@ -31,8 +18,12 @@ def name_of(options: dict[str, Any]) -> str:
     if options["objective"] != "dim":
         return BASELINES.get(options["objective"], options["objective"])
     parts = "+".join(letter for letter, weight in (("G", "alpha"), ("L", "beta")) if options[weight])
-    spelt = {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}
-    return f"DIM({parts}) {spelt.get(options['estimator'], options['estimator'].upper())}"
+    return f"DIM({parts}) {estimator_name(options['estimator'])}"
+
+
+def estimator_name(name: str) -> str:
+    """How a table spells an estimator."""
+    return {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}.get(name, name.upper())
 
 
 def images_of(options: dict[str, Any]) -> str:
@@ -106,8 +97,8 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]
 
     title = f"{name_of(results['options'])} on {images_of(results['options'])}"
-    write_text(folder.path / "report.md", _markdown(title, blocks, folder.path))
-    write_text(folder.path / "report.html", _html(title, blocks))
+    write_text(folder.path / "report.md", markdown(title, blocks, folder.path))
+    write_text(folder.path / "report.html", html_page(title, blocks))
 
 
 def _summary(results: dict[str, Any]) -> list[Block]:
@@ -149,7 +140,7 @@ TITLES = {
 
 
 def _measures(results: dict[str, Any]) -> list[list[str]]:
-    """A line a measure, layer and unit, a column an encoder."""
+    """A line per measure, layer and unit, a column per encoder."""
     rows = [row for taken in results["measures"].values() for row in taken["rows"]]
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
     found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
@@ -211,50 +202,3 @@ def _rows(table: dict[str, dict[str, float]], results: dict[str, Any]) -> list[l
     count = results["probe"]["test_images"] if "probe" in results else None
     body = [[name, *(with_error(row[k], count) if k in row else "" for k in layers)] for name, row in table.items()]
     return [["encoder", *layers], *body]
-
-
-def _markdown(title: str, blocks: list[Block], base: Path) -> str:
-    parts = [f"# {title}"]
-    for kind, content in blocks:
-        if kind == "heading":
-            parts.append(f"## {content}")
-        elif kind == "table":
-            parts.append(markdown_table(content))
-        elif kind == "picture":
-            path, caption = content
-            parts.append(f"![{caption}]({path.relative_to(base).as_posix()})")
-        elif kind == "code":
-            parts.append(f"```python\n{content}\n```")
-        else:
-            parts.append(content)
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(rows: list[list[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
-
-
-def _html(title: str, blocks: list[Block]) -> str:
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    for kind, content in blocks:
-        if kind == "heading":
-            parts.append(f"<h2>{html.escape(content)}</h2>")
-        elif kind == "table":
-            head, *body = content
-            cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-            lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
-            parts.append(f"<table><tr>{cells}</tr>{lines}</table>")
-        elif kind == "picture":
-            path, caption = content
-            data = base64.b64encode(path.read_bytes()).decode()
-            parts.append(f'<p><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"></p>')
-        elif kind == "code":
-            parts.append(f"<pre>{html.escape(content)}</pre>")
-        else:
-            words = html.escape(content).split("`")
-            marked = "".join(f"<code>{w}</code>" if i % 2 else w for i, w in enumerate(words))
-            parts.append(f'<p class="note">{marked}</p>' if kind == "note" else f"<p>{marked}</p>")
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"

@@ -5,18 +5,18 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import figures, report
-from . import options as opts
+from . import figures, report, resolving
 from .continuing import carry_out
 from .errors import BadInput
 from .files import write_text
 from .options import Options
+from .page import markdown_table
 from .recipe_files import MEASURES, Recipe
 from .run_folder import RunFolder, read_table, write_table
 
 
 class Row(NamedTuple):
-    """A recipe, what came of it, and the run folder."""
+    """A recipe, its results, and the run folder."""
 
     recipe: Recipe
     results: dict[str, Any]
@@ -54,7 +54,7 @@ class Row(NamedTuple):
             for f in fields(Options)
             if f.name not in UNIMPORTANT
             and not f.metadata["free"]
-            and not opts.same(f.name, said[f.name], ran.get(f.name, f.default))
+            and not resolving.same(f.name, said[f.name], ran.get(f.name, f.default))
         ]
         return ([] if whole else [self.length]) + others
 
@@ -78,7 +78,7 @@ def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float 
     if "semi-supervised" in recipe.published:
         settings.setdefault("measures", "probes,neighbours,semi")
     settings |= {"untrained": False, "out": str(out / recipe.name / f"seed-{settings.get('seed', 0)}")}
-    return opts.resolve(settings)
+    return resolving.resolve(settings)
 
 
 def run(recipe: Recipe, options: Options) -> Row:
@@ -96,7 +96,7 @@ def write(rows: list[Row], command: str, out: Path) -> str:
         shared = _shared(mine)
         notes = [f"- Not as in any recipe: {'; '.join(shared)}."] if shared else []
         notes += [_note(row, shared) for row in mine]
-        parts += [f"### {name}", report.markdown_table(_cells(mine)), "\n".join(notes)]
+        parts += [f"### {name}", markdown_table(_cells(mine)), "\n".join(notes)]
     probes = ", ".join(dict.fromkeys(str(row.results["options"]["probe_epochs"]) for row in rows))
     parts.append(
         "Test accuracy in %, one seed a row; `published` is the paper's figure for what is on its left. conv, fc and "
@@ -147,7 +147,7 @@ def _percent(figure: float | None) -> str:
 
 
 def _shared(rows: list[Row]) -> list[str]:
-    """Departures of every row of a table, to be told once; none where there is one row."""
+    """Departures that all rows of a table share, to be reported once; none where there is one row."""
     first, *others = rows
     return [one for one in first.departures if all(one in row.departures for row in others)] if others else []
 

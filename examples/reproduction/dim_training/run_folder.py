@@ -33,7 +33,7 @@ class RunFolder:
 
     @property
     def trained(self) -> bool:
-        """Whether there is something to go on with; a start that was cut short before its first checkpoint is none."""
+        """Whether there is a checkpoint to continue from."""
         return bool(self.checkpoints)
 
     @property
@@ -66,7 +66,7 @@ class Table:
         self.rewrite()
 
     def rewrite(self) -> None:
-        """Write all rows anew."""
+        """Write all rows again."""
         write_text(self.path, _lines(self.columns, self.rows, head=True))
 
     def add(self, *rows: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def read_table(path: Path, columns: tuple[str, ...] | None = None) -> list[dict[
 
     Args:
         path: the file.
-        columns: names to go by, whatever its first line says, and a word on how much is damaged.
+        columns: names in place of those in its first line; damaged rows are then reported.
     """
     try:
         text = path.read_bytes().decode(errors="replace").replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the share of the run that is behind us, be it steps or minutes."""
+"""The learning rate as a function of the share of the run that is over, in steps or in minutes."""
 
 import math
 

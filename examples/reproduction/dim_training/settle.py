@@ -1,4 +1,4 @@
-"""What a run's options leave open until its images are known: which encoder, and how many images per step."""
+"""What a run's options leave open until its images are known: which encoder, and how many images are in a batch."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool
     """
     count = len(images.train.pixels)
     if shrink and options.batch > count >= 4:
-        # Two batches an epoch at least: each is drawn anew, so the images left over are others every time.
+        # At least two batches per epoch: the order changes, so other images are left over in each.
         batch = 2 ** ((count // 2).bit_length() - 1) // processes * processes
         options = replace(options, batch=max(batch, 2))
     if count < options.batch:

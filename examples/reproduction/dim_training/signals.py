@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the step in hand is finished and saved before the run ends."""
+"""Ctrl-C and SIGTERM: the current step is finished and saved before the run ends."""
 
 import contextlib
 import signal

@@ -98,7 +98,7 @@ class Trainer:
         return shuffled[: self.steps_an_epoch * self.options.batch].view(self.steps_an_epoch, -1)
 
     def batch(self, step: int) -> Tensor:
-        """The images of a step, over all processes."""
+        """Which images a step uses, over all processes."""
         epoch, position = divmod(step, self.steps_an_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self.order(epoch).to(self.device))

@@ -1,8 +1,7 @@
-"""The examples of time and views run, learn, and know what they say they know."""
+"""The examples of time, of views and of a queue run, learn, and know what they say they know."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,6 @@ from torch import Tensor
 from infomax import InfoMaxLoss
 
 pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
-
-
-@pytest.fixture
-def run(example, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Run a script by name; what it printed comes back."""
-
-    def call(name: str, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--out", str(tmp_path)])
-        example(name).main()
-        assert max(path.stat().st_size for path in tmp_path.glob("*.png")) > 10_000
-        return capsys.readouterr().out
-
-    return call
 
 
 def sequences(count: int = 90, seed: int = 0) -> tuple[list[Tensor], np.ndarray]:
@@ -41,17 +27,17 @@ def sequences(count: int = 90, seed: int = 0) -> tuple[list[Tensor], np.ndarray]
 
 
 class TestCPC:
-    def test_smoke_on_waves(self, example, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_smoke_on_waves(self, example, run_example, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(example("time_cpc"), "load", lambda part: sequences(seed=int(part == "test")))
         monkeypatch.setattr(example("time_cpc"), "LABELS", (2, 10))
-        said = run("time_cpc", "--smoke")
-        for row in ("raw steps", "untrained encoder", "trained encoder", "nearest by warping", "Figure:"):
+        said = run_example("time_cpc", "--smoke")
+        for row in ("raw steps", "untrained encoder", "trained encoder", "nearest by warping"):
             assert row in said
 
     @pytest.mark.slow
-    def test_smoke_on_vowels(self, run) -> None:
+    def test_smoke_on_vowels(self, run_example) -> None:
         pytest.importorskip("sktime", reason="sktime is not installed")
-        assert "accuracy in % on 370 utterances" in run("time_cpc", "--smoke")
+        assert "accuracy in % on 370 utterances" in run_example("time_cpc", "--smoke")
 
     def test_each_row_knows_its_sequence_and_time_goes_on(self, example) -> None:
         script = example("time_cpc")
@@ -62,7 +48,7 @@ class TestCPC:
             torch.testing.assert_close(z[number == n], alone_z)
             torch.testing.assert_close(c[number == n], alone_c)
 
-    def test_training_foretells_better(self, example) -> None:
+    def test_training_predicts_better(self, example) -> None:
         script = example("time_cpc")
         losses = script.fit(script.Encoder(12), sequences()[0], 8)
         assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.3
@@ -82,21 +68,18 @@ class TestCPC:
                 assert float(found[i, j]) == pytest.approx(best[-1, -1], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "rows"),
-    [
-        # No Fashion-MNIST lies there, so that it takes the digits.
-        (
-            "time_frames",
-            ["--data", "."],
-            ("raw pixels", "untrained encoder", "negatives of other films", "of all films"),
-        ),
-        ("two_views", [], ("raw pixels", "untrained encoder", "formula written out", "trained encoder")),
-    ],
-)
-def test_smoke_on_digits(name: str, options: list[str], rows: tuple[str, ...], run) -> None:
-    said = run(name, "--smoke", *options)
-    for row in (*rows, "Figure:"):
+SMOKE = {
+    "time_frames": ("untrained encoder", "negatives of other films", "negatives of all films"),
+    "two_views": ("untrained encoder", "formula written out", "trained encoder"),
+    "momentum_queue": ("untrained", "batch alone", "queue, same encoder", "queue, momentum encoder"),
+}
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_smoke_on_digits(name: str, run_example, tmp_path: Path) -> None:
+    options = ["--data", tmp_path] if name == "time_frames" else []  # no Fashion-MNIST lies there
+    said = run_example(name, "--smoke", *options)
+    for row in ("raw pixels", *SMOKE[name]):
         assert row in said
 
 

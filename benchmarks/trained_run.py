@@ -25,7 +25,7 @@ class Plan:
         nats: information of a pair.
         seed: of the critic's start and of the pairs.
         steps: of the optimiser.
-        batch: pairs a step.
+        batch: pairs per step.
         reads: fresh batches that are read.
         sample: pairs there are in all; None: fresh ones every step.
     """

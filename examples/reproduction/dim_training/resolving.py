@@ -1,0 +1,126 @@
+"""Options that can be run: the defaults, a recipe and what was given, checked; and those of a run to go on with."""
+
+import numbers
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import BadInput
+from .options import LARGEST, MEASURES, Options, flag_of, requested
+from .recipes import RECIPES
+
+
+def resolve(given: dict[str, Any]) -> Options:
+    """Defaults, then the recipe, then what was given."""
+    recipe = given.get("recipe", _default("recipe"))
+    settings = {**RECIPES[recipe], **given, "recipe": recipe}
+    if "epochs" in given and "minutes" not in given:
+        settings["minutes"] = 0.0
+    if "minutes" in given and "epochs" not in given:
+        settings["epochs"] = 0.0
+    options = Options(**{name: _plain(name, value) for name, value in settings.items()})
+    if not options.out:
+        what = options.estimator if options.objective == "dim" else options.objective
+        options = replace(options, out=f"runs/{options.data}-{what}-{options.seed}")
+    check(options)
+    return options
+
+
+def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
+    """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
+    free = {f.name for f in fields(Options) if f.metadata["free"]}
+    clashes = [
+        f"{flag_of(name)} {value} (the run has {saved[name]})"
+        for name, value in given.items()
+        if name not in free and name in saved and not same(name, value, saved[name])
+    ]
+    if clashes:
+        raise BadInput(
+            f"--resume: {folder} was begun with other settings: {', '.join(clashes)}; "
+            "leave them out to go on with the run, or choose another --out to begin a new one"
+        )
+    known = {f.name for f in fields(Options)}
+    changed = {name: value for name, value in given.items() if name in free}
+    options = Options(**{k: _plain(k, v) for k, v in {**saved, **changed}.items() if k in known})
+    check(options)
+    return options
+
+
+def same(name: str, asked: Any, ran: Any) -> bool:
+    """Whether a run with ``ran`` is what was asked for: ``auto`` names the encoder once the images are known."""
+    return asked == ran or (name == "encoder" and asked == "auto")
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be run, before any data are read."""
+    for f in fields(Options):
+        value = getattr(options, f.name)
+        if isinstance(value, (int, float)) and not 0 <= value <= LARGEST:  # a NaN is not, either
+            raise BadInput(f"{flag_of(f.name)}: expected a number from 0 to {LARGEST:,}; got {value}")
+        if f.metadata["choices"] and value not in f.metadata["choices"]:
+            raise BadInput(
+                f"{flag_of(f.name)}: expected one of {', '.join(map(str, f.metadata['choices']))}; got {value}"
+            )
+    rules = [
+        (options.batch >= 2, "--batch", "at least 2 images: the others are the negatives", options.batch),
+        (not (options.epochs and options.minutes), "--epochs/--minutes", "one of the two", "both"),
+        (0 < options.holdout < 1, "--holdout", "a share between 0 and 1", options.holdout),
+        (0 <= options.warmup < 1, "--warmup", "a share of the run, at least 0 and below 1", options.warmup),
+        (0 <= options.occlusion < 1, "--occlusion", "a share, at least 0 and below 1", options.occlusion),
+        (0 < options.area <= 1, "--area", "a share above 0 and at most 1", options.area),
+        (0 <= options.ema < 1, "--ema", "a decay, at least 0 and below 1", options.ema),
+        (options.lr > 0, "--lr", "a positive number", options.lr),
+        (
+            options.prior_measure != "wasserstein" or options.prior_penalty > 0,
+            "--prior-measure wasserstein",
+            "a gradient penalty, as in --prior-penalty 10",
+            options.prior_penalty,
+        ),
+        (
+            options.globals == "one" or options.objective in ("dim", "supervised"),
+            f"--objective {options.objective}",
+            "one global feature, --globals one",
+            options.globals,
+        ),
+        (
+            options.objective != "cpc" or options.encoder.endswith("-crops"),
+            "--objective cpc",
+            "an encoder on crops, --encoder resnet32-crops or alexnet64-crops",
+            f"--encoder {options.encoder}",
+        ),
+        (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
+        (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
+        (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
+        (
+            options.objective != "dim" or any((options.alpha, options.beta)),
+            "--alpha/--beta",
+            "at least one of them above 0, or there is nothing to maximise",
+            "0 and 0",
+        ),
+    ]
+    allowed = f"some of {', '.join(MEASURES)}, or all"
+    rules += [(name in MEASURES, "--measures", allowed, name) for name in requested(options)]
+    for holds, name, rule, came in rules:
+        if not holds:
+            raise BadInput(f"{name}: expected {rule}; got {came}")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A number or truth value as Python's own, so that config.json can hold it: numpy has others."""
+    kind = type(_default(name))
+    if kind is bool and isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, (str, Path)):
+        return str(value)
+    spelt = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+    raise BadInput(f"{flag_of(name)}: expected {spelt}; got {value!r}")
+
+
+def _default(name: str) -> Any:
+    return next(f.default for f in fields(Options) if f.name == name)

@@ -1,0 +1,132 @@
+"""Failures on one of the processes: in the ops, in a critic, in a backward pass. The others must end, too."""
+
+from __future__ import annotations
+
+import gc
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pairs.gather_cases import SHARES, TORCH, C, D
+from torch import Tensor, nn
+
+from infomax import LocalDIMLoss, ops
+
+
+def error_of(call: Any) -> str:
+    said = "nothing was raised"
+    try:
+        call()
+    except (TypeError, ValueError, RuntimeError) as error:
+        said = f"{type(error).__name__}: {error}"
+    if TORCH < (2, 7):  # whose checkpoint keeps its hooks until what an error holds is collected
+        gc.collect()
+    return said
+
+
+class Faulty(nn.Module):
+    """Scores aligned rows, and fails on one rank."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+        self.embed = nn.Linear(D, C)
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        if self.rank == 1 and len(local):
+            raise RuntimeError("out of memory, say")
+        return -(local - self.embed(global_)).square().sum(1)
+
+
+class FaultyBackward(torch.autograd.Function):
+    """Its argument, without a backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        raise RuntimeError("out of memory, say")
+
+
+class FaultyLater(Faulty):
+    """Scores aligned rows, and fails on one rank in the backward pass."""
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        scores = -(local - self.embed(global_)).square().sum(1)
+        return FaultyBackward.apply(scores) if self.rank == 1 else scores
+
+
+def scores_that_fail(rank: int) -> dict[str, Any]:
+    """An error in the pairwise ops on one rank, or in the backward pass of scores, on the first or the second call."""
+    found: dict[str, Any] = {}
+    features = torch.randn(3, C, 4, requires_grad=True), torch.randn(3, D, requires_grad=True)
+    original = ops.pairwise_with_joint
+
+    def step(loss: nn.Module) -> None:
+        loss(*features).backward()
+
+    for gather in (True, "ring"):
+        own = LocalDIMLoss(C, D, critic=FaultyLater(rank), gather=gather)
+        found[f"own, {gather}, backward"] = error_of(lambda own=own: step(own))
+        frozen = [part.detach() for part in features]
+        found[f"own, {gather}, frozen"] = error_of(lambda own=own, frozen=frozen: own(*frozen).backward())
+        loss = LocalDIMLoss(C, D, units=4, gather=gather)
+        for place in ("forward", "backward"):
+            for good_calls in range(2 if gather == "ring" else 1):
+                calls = iter(range(100))
+
+                def fail(*given: Any, options: Any = (place, good_calls, calls), **more: Any) -> Any:
+                    where, good, made = options
+                    if next(made) < good:
+                        return original(*given, **more)
+                    if where == "forward":
+                        raise RuntimeError("out of memory, say")
+                    marginal, joint = original(*given, **more)
+                    return FaultyBackward.apply(marginal), joint
+
+                if rank == 1:
+                    ops.pairwise_with_joint = fail
+                found[f"dot, {gather}, {place}, {good_calls}"] = error_of(lambda loss=loss: step(loss))
+                ops.pairwise_with_joint = original
+                step(loss)  # and the processes are in step
+    return found
+
+
+def later_than_scores(rank: int) -> tuple[str, float]:
+    """A backward pass that fails on one rank behind the scores, in a projection: the timeout ends the others' wait."""
+    group = dist.new_group(list(range(len(SHARES))), timeout=timedelta(seconds=3))
+    loss = LocalDIMLoss(C, D, units=4, gather=True, process_group=group)
+    if rank == 1:
+        loss.critic.local_projection.output.register_forward_hook(lambda _, given, rows: FaultyBackward.apply(rows))
+    value = loss(torch.randn(3, C, 4), torch.randn(3, D))
+    start = time.perf_counter()
+    return error_of(value.backward), time.perf_counter() - start
+
+
+def critics_that_fail(rank: int) -> dict[str, Any]:
+    """A critic that fails on one rank, before, between and after the exchanges that it makes itself."""
+    found: dict[str, Any] = {}
+    features = torch.randn(3, C, 4), torch.randn(3, D)
+    for gather in (True, "ring"):
+        loss = LocalDIMLoss(C, D, critic=Faulty(rank), gather=gather)
+        found[f"own, {gather}"] = error_of(lambda loss=loss: loss(*features))
+    for place in ("global_projection.hidden", "local_projection.hidden", "local_projection.output"):
+        torch.manual_seed(0)
+        loss = LocalDIMLoss(C, D, units=4, gather=True)
+        if rank == 1:
+
+            def fail(layer: nn.Module, given: tuple[Tensor]) -> None:
+                if len(given[0]):
+                    raise RuntimeError("out of memory, say")
+
+            hook = loss.critic.get_submodule(place).register_forward_pre_hook(fail)
+        found[place] = error_of(lambda loss=loss: loss(*features))
+        found[f"{place}, statistics"] = {name: buffer.clone() for name, buffer in loss.named_buffers()}
+        if rank == 1:
+            hook.remove()
+        loss(*features).backward()  # and the processes are in step
+    return found

@@ -1,0 +1,52 @@
+"""Processes that a test starts together: a script once per rank, and what each of them found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SECONDS = 540
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment in which a process imports what this one can, and computes on one thread."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1", **more}
+
+
+def run_ranks(script: Path, world: int, folder: Path, *more: str, python: Sequence[str] = ()) -> list[Any]:
+    """Run ``script RANK WORLD FOLDER MORE...`` on every rank at once.
+
+    Args:
+        script: saves what it found as ``FOLDER/RANK.pt``.
+        world: the number of processes.
+        folder: where they meet; ``said`` in it holds what they printed.
+        more: arguments after the folder.
+        python: options of the interpreter.
+
+    Returns:
+        What each rank has saved.
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *python, str(script), str(rank), str(world), str(folder), *more],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    try:
+        said = [process.communicate(timeout=SECONDS)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    (folder / "said").write_text("\n".join(said))
+    assert all(process.returncode == 0 for process in processes), "\n".join(said)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
