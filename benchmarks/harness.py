@@ -109,10 +109,12 @@ def conditions() -> str:
     )
     name = commit.stdout.strip() or "unknown"
     dirty = " with changes" if changed.stdout.strip() else ""
-    others = f"{max(_disturbances):.0%}" if _disturbances else "unknown"
+    others = "load of other processes not recorded"
+    if _disturbances:
+        others = f"other processes had at most {max(_disturbances):.0%} of the processors in a round"
     return (
         f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, commit {name}{dirty}, "
-        f"{time.strftime('%Y-%m-%d')}, other processes had at most {others} of the processors in a round"
+        f"{time.strftime('%Y-%m-%d')}, {others}"
     )
 
 

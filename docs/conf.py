@@ -78,6 +78,15 @@ def _show_for_both_themes(app: Sphinx, document: nodes.document) -> None:
             image.parent.insert(image.parent.index(image) + 1, dark)
 
 
+def _set_off_titles(app: Sphinx, document: nodes.document) -> None:
+    """Set the title of a page in italics where a sentence names the page by it."""
+    for reference in list(document.findall(pending_xref)):
+        if reference["reftype"] == "doc" and not reference["refexplicit"]:
+            title = nodes.emphasis()
+            reference.replace_self(title)
+            title += reference
+
+
 def _plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Let docstrings write plainly: `*spatial` starts no emphasis, a colon in an attribute's text names no type."""
     if what in ("attribute", "data") and lines:
@@ -112,6 +121,7 @@ def _find_by_last_name(
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.connect("doctree-read", _show_for_both_themes, priority=400)  # before the images are collected
+    app.connect("doctree-read", _set_off_titles)
     app.connect("autodoc-process-docstring", _plain_text, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", _no_inherited_signature)
     app.connect("missing-reference", _find_by_last_name)

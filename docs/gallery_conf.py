@@ -8,6 +8,8 @@ ran keeps its page until the file changes, so that a later build without a run s
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shutil
 import warnings
@@ -27,6 +29,7 @@ RUN_MODES = ("no", "smoke", "full")
 PLACES = (Path("/usr/share/datasets/fashion-mnist"), DOCS.parent / "data", DOCS.parents[1] / "shared" / "data")
 
 logger = logging.getLogger(__name__)
+os.environ.setdefault("TQDM_DISABLE", "1")  # a page holds no progress bars
 
 
 class Download(NamedTuple):
@@ -87,11 +90,13 @@ def figures(block: object, block_vars: dict[str, Any], gallery_conf: dict[str, A
 
     example = Path(block_vars["src_file"])
     shown = []
-    for path in sorted((RUNS / example.stem).rglob("*.png")):
+    written = sorted((RUNS / example.stem).rglob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+    for path in written:  # in the order in which the example drew them
         shown.append(next(block_vars["image_path_iterator"]))
         shutil.move(path, shown[-1])
     title = (ast.get_docstring(ast.parse(example.read_text(encoding="utf-8"))) or example.stem).split("\n")[0]
-    return figure_rst(shown, gallery_conf["src_dir"], f"Figure of the example: {title}")
+    # One by one: several at once are shown side by side, too small to read.
+    return "".join(figure_rst([path], gallery_conf["src_dir"], f"Figure of the example: {title}") for path in shown)
 
 
 def prepare(gallery_conf: dict[str, Any], name: str) -> None:
@@ -136,30 +141,42 @@ def _configure(app: Sphinx, config: Config) -> None:
     config.exclude_patterns.append("gallery/index.rst")  # gallery.md stands in its place
 
 
-def _say_how_it_ran(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put below the title of an example whether the output on its page is of a full run, a smoke run, or none."""
+def _lead_with_the_result(app: Sphinx, page: str, source: list[str]) -> None:
+    """Show figure and output of an example below its text, not below its last line of code, and say how it ran."""
     folder, _, name = page.partition("/")
     if folder != PAGES.name or not (EXAMPLES / f"{name}.py").exists():
         return
-    text = source[0].replace(f"../{RUNS.relative_to(DOCS.parent)}", "runs")
-    source[0] = re.sub(r"^.+\n=+\n", lambda title: f"{title[0]}\n{notice(name)}\n", text, count=1, flags=re.MULTILINE)
+    source[0] = result_first(source[0], name).replace(f"../{RUNS.relative_to(DOCS.parent)}", "runs")
+
+
+def result_first(text: str, name: str) -> str:
+    """The page of an example, with its notice, figures and output before its code."""
+    first = r"\n\.\. (?:image-sg::|rst-class:: sphx-glr-script-out)"
+    last = r"\n\.\. rst-class:: sphx-glr-timing"
+    result = re.search(f"{first}.+?(?={last})", text, re.DOTALL)
+    if result:
+        text = text[: result.start()] + text[result.end() :]
+    introduction, mark, code = text.partition("\n.. GENERATED FROM PYTHON SOURCE LINES")
+    return f"{introduction}\n{notice(name)}{result[0] if result else ''}\n{mark}{code}"
 
 
 def notice(name: str) -> str:
     """What the page of an example says about its output, as reStructuredText."""
-    mode = ran_as(name)
+    mode, kind = ran_as(name), "note"
     if mode == "full":
-        return ".. note::\n\n   The output and the figure below come from a full run of this file.\n"
-    if mode == "smoke":
-        return (
-            ".. warning::\n\n   The output and the figure below come from ``--smoke``, a few steps on little data: "
-            "they show that the file\n   runs, not what it learns. The numbers in the text come from full runs; "
-            "``make gallery`` runs every example\n   in full.\n"
-        )
-    why = missing(name)
-    return (
-        f".. note::\n\n   This file was not run for this page. {why} ``make gallery`` runs every example that it can.\n"
-    )
+        seconds = json.loads((PAGES / f"{name}.cost.json").read_text())["time"]
+        how = f"""Figure and output are those of a full run of this file, which took {seconds:.0f} seconds.
+   The last digits of a number depend on the machine."""
+    elif mode == "smoke":
+        kind = "warning"
+        how = """Figure and output are those of ``--smoke``, a few steps on little data: they show that the
+   file runs, not what it learns. The numbers in the text come from full runs.
+   ``make gallery`` runs every example in full."""
+    else:
+        how = f"""This file was not run for this page. {missing(name)}
+   ``make gallery`` runs every example that it can."""
+    end = f":ref:`The end of the page <sphx_glr_download_gallery_{name}.py>` has the file and a notebook to download."
+    return f".. {kind}::\n\n   {how}\n   {end}\n"
 
 
 def ran_as(name: str) -> str:
@@ -175,7 +192,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the gallery and its one setting."""
     app.add_config_value("gallery_run", "no", "", types=(str,))
     app.connect("config-inited", _configure, priority=5)
-    app.connect("source-read", _say_how_it_ran)
+    app.connect("source-read", _lead_with_the_result)
     app.setup_extension("sphinx_gallery.gen_gallery")
     app.add_css_file("gallery.css", priority=900)  # after that of sphinx-gallery
     return {"parallel_read_safe": True}

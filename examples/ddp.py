@@ -2,22 +2,22 @@
 Several processes
 =================
 
-Deep InfoMax with the batch split over processes, and the negatives of all of them.
+Deep InfoMax trains with the batch split over processes and with the negatives of all of them.
 
 ::
 
-    torchrun --nproc-per-node 2 examples/ddp.py      # started by itself, it does the same
+    torchrun --nproc-per-node 2 examples/ddp.py      # python examples/ddp.py does the same
 
 Each process holds its share of the batch. With gather=True a loss takes the other processes' rows as negatives, so that
-loss and gradients are those of one process with the whole batch. The data are scikit-learn's digits, processes talk by
-gloo (by NCCL where every process has a GPU). Three trainings start from the same weights: the whole batch in one
-process, the batch split with gathered negatives, and split with each process's own negatives alone, which is what
-DistributedDataParallel gives by itself. The number is the test accuracy of a linear classifier that sees three labels
-per digit.
+loss and gradients are those of one process with the whole batch. The data are scikit-learn's digits. The processes use
+gloo, or NCCL where every process has a GPU. Three trainings start from the same weights. The first has the whole batch
+in one process. The second splits the batch and gathers the negatives. The third splits the batch, and each process has
+only its own negatives, as with DistributedDataParallel alone. The number is the test accuracy of a linear classifier
+that sees three labels per digit.
 
 One full run on two processes, seed 0: raw pixels 77.1 %, untrained encoder 72.9 %, whole batch in one process 85.4 %,
 split with gathered negatives 85.5 %, split with own negatives 86.5 %. The first ten losses with gathered negatives are
-within 5e-7 of those of one process. On digits, fewer negatives cost no accuracy.
+within 5e-7 of those of one process. On digits, fewer negatives do not reduce the accuracy.
 
 A figure is written to runs/ddp/.
 """

@@ -2,7 +2,7 @@
 Nodes of a graph
 ================
 
-Deep Graph Infomax: the nodes of one graph are learnt without labels, then classified from a few labels.
+Deep Graph Infomax learns the nodes of one graph without labels. A classifier then reads them with a few labels.
 
 ::
 
@@ -10,8 +10,8 @@ Deep Graph Infomax: the nodes of one graph are learnt without labels, then class
 
 The data are citation graphs: a node is a paper, its features say which words it holds, an edge is a citation. The local
 features are the nodes, the global one is a summary of the graph, and the negatives are the nodes of a corrupted graph,
-whose papers have swapped their words. The public split shows 20 labels per class to logistic regression on the frozen
-nodes.
+in which the papers have swapped their words. The public split gives 20 labels per class to logistic regression on the
+frozen nodes.
 
 One full run on Cora, seed 0: raw words 60.4 %, untrained encoder 73.8 %, trained encoder 82.7 %; published 82.3 %.
 
@@ -67,9 +67,10 @@ def main() -> None:
         accuracies.setdefault("trained encoder", []).append(classify(nodes, graph))
         print(f"seed {seed}: {epochs} epochs, {accuracies['trained encoder'][-1]:.1f} %", flush=True)
 
-    print(f"\n{options.graph}, accuracy in % on the test nodes, mean and standard deviation\n")
+    print(f"\n{options.graph}, accuracy in % on the test nodes, mean and standard deviation over seeds\n")
     for name, values in accuracies.items():
-        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}  ({len(values)} seeds)")
+        spread = f" ± {np.std(values):.1f}  ({len(values)} seeds)" if len(values) > 1 else ""
+        print(f"{name:<20}{np.mean(values):>6.1f}{spread}")
     print(f"{'published':<20}{PUBLISHED[options.graph]:>6.1f}")
     options.out.mkdir(parents=True, exist_ok=True)
     draw(nodes, graph["label"], accuracies, PUBLISHED[options.graph]).savefig(options.out / f"{options.graph}.png")

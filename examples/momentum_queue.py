@@ -2,20 +2,20 @@
 Negatives from a queue
 ======================
 
-Negatives from past batches, and why their encoder has to move slowly (MoCo).
+Negatives come from past batches (MoCo), and this example shows why their encoder has to change slowly.
 
 ::
 
     python examples/momentum_queue.py
 
-Two noisy views of each of scikit-learn's digits are encoded, without labels. A view has to find the other view of its
-digit among the batch and 1,024 keys of past batches. The keys come from the encoder as it was when they were made, or
-from a slowly moving average of it, `torch.optim.swa_utils.AveragedModel`. Then nearest neighbours with few labels are
-counted.
+An encoder sees two noisy views of each of scikit-learn's digits, without labels. A view has to find the other view of
+its digit among the batch and 1,024 keys of past batches. The keys come from the encoder at the step when they were
+made, or from a slowly moving average of it, `torch.optim.swa_utils.AveragedModel`. The number is how often the nearest
+of 100 labelled images has the right label.
 
 One full run, three seeds: raw pixels 90.2 %, untrained encoder 78.5 %, batch alone 84.4 %, queue with keys of the
-encoder itself 64.5 %, with the moving average 81.8 %. On digits neither the queue nor the training beats raw pixels;
-the run shows what the moving average is for.
+encoder itself 64.5 %, queue with the moving average 81.8 %. On digits neither the queue nor the training is better than
+raw pixels. The run shows that a queue needs the moving average.
 
 A figure is written to runs/momentum_queue/.
 """
@@ -155,7 +155,7 @@ def draw(curves: dict[str, list[float]], accuracies: dict[str, list[float]]) -> 
     for place, values in enumerate(accuracies.values()):
         right.plot([place] * len(values), values, "o")
     right.set(xticks=range(len(accuracies)), ylabel="accuracy, %")
-    right.set_xticklabels([name.replace(", ", ",\n") for name in accuracies])
+    right.set_xticklabels([name.replace(" ", "\n") for name in accuracies])
     return figure
 
 

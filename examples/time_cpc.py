@@ -9,9 +9,10 @@ An encoder learns from sequences of unequal length without labels: it predicts t
     python examples/time_cpc.py
 
 The data are the Japanese Vowels, which sktime ships: 640 utterances by nine speakers, 7 to 29 steps of 12 numbers each.
-No sequence is padded: steps are rows, with the sequence of each. A context sums up the steps so far, and has to find
-the step that comes one to four steps later among those of other contexts. Logistic regression then reads the speaker
-from the mean over the steps of an utterance, or of each of its thirds with `--parts 3`, with few labels per speaker.
+No sequence is padded. Steps are rows, and an index says which sequence each belongs to. A context sums up the steps so
+far. It has to find the step that comes one to four steps later, among the steps that follow other contexts. Logistic
+regression then reads the speaker from the mean over the steps of an utterance, with few labels per speaker. With
+`--parts 3` it reads the mean of each third.
 
 One full run, seed 0, with 2, 5 and 30 labels per speaker: raw steps 78.1, 88.1 and 96.8 %, nearest utterance by dynamic
 time warping 79.6, 87.1 and 94.3 %, untrained encoder 80.4, 90.4 and 97.0 %, trained encoder 88.3, 93.1 and 97.0 %.

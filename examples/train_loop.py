@@ -2,7 +2,7 @@
 A training loop to paste
 ========================
 
-One file to copy into a project: an encoder of your own, your images, a checkpoint per epoch.
+This file is for copying into your project. It takes your encoder and your images, and writes a checkpoint per epoch.
 
 ::
 
@@ -12,7 +12,7 @@ One file to copy into a project: an encoder of your own, your images, a checkpoi
 An encoder learns from images without labels. If the run is stopped, the same command continues it. At the end a linear
 probe is trained with labels, once on the frozen encoder and once on the same encoder before training.
 
-One full run on the digits, seed 0: 91.4 % from the untrained encoder, 99.4 % from the trained one, with all labels.
+One full run on the digits, seed 0: 91.4 % from the untrained encoder, 98.6 % from the trained one, with all labels.
 
 A figure is written beside the checkpoint, in runs/train_loop/.
 """
@@ -114,7 +114,7 @@ def draw(history: list[tuple[float, float]], ceiling: float, accuracies: dict[st
 # The loop
 # --------
 #
-# The loss takes a local map and a global vector; everything else is an ordinary training loop.
+# The loss takes a local map and a global vector. Everything else is an ordinary training loop.
 
 
 def main() -> None:

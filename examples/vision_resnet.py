@@ -8,10 +8,13 @@ A ResNet of timm learns from images without labels, and is compared with one tha
 
     python examples/vision_resnet.py
 
-The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first
-stage, the global one is the pooled output, each of another random view of the image. A linear classifier gets 100
-labelled images. It is compared on raw pixels, on the untrained encoder and on the trained one, and with what 100 labels
-alone give: the same network trained on them.
+The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first stage
+from one random view of the image. The global feature is the pooled output of another view. A linear classifier learns
+from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also
+trained on the 100 labels alone.
+
+One full run, seed 0: raw pixels 68.1 %, untrained encoder 47.2 %, labels alone 67.0 %, trained encoder 68.2 %. After
+so short a training the encoder is as good as raw pixels and the labels alone, and no better.
 
 A figure is written to runs/vision_resnet/.
 """
@@ -76,7 +79,8 @@ def main() -> None:
         f"\nFashion-MNIST, test accuracy in % with {LABELS} labels per class, mean and deviation over draws of labels\n"
     )
     for name, values in accuracies.items():
-        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}  ({len(values)} draws)")
+        spread = f" ± {np.std(values):.1f}  ({len(values)} draws)" if len(values) > 1 else ""
+        print(f"{name:<20}{np.mean(values):>6.1f}{spread}")
     options.out.mkdir(parents=True, exist_ok=True)
     figure = draw(vectors, test_label, nats, {name: float(np.mean(values)) for name, values in accuracies.items()})
     figure.savefig(options.out / "fashion.png")
@@ -184,17 +188,17 @@ def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: T
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
     """The information during training, the trained vectors in two dimensions, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats)
-    left.set(title="information between map and vector", xlabel="step", ylabel="nats")
+    left.set(title="map and vector", xlabel="step", ylabel="information, nats")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     for number, name in enumerate(NAMES):
         middle.scatter(*flat[label == number].T, s=6, label=name)
-    middle.set(title="trained vectors of the test images", xlabel="two principal components", xticks=[], yticks=[])
+    middle.set(title="trained vectors", xlabel="two principal components", xticks=[], yticks=[])
     middle.legend(fontsize="x-small", ncols=2)
     right.bar_label(right.barh(list(accuracies), list(accuracies.values())), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    right.set(title=f"{LABELS} labels per class", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 

@@ -2,17 +2,19 @@
 A vision transformer
 ====================
 
-A small ViT of timm learns from digits without labels: its patch tokens are the locations, its class token the global.
+A small ViT of timm learns from digits without labels. Its patch tokens are local features, its class token is global.
 
 ::
 
     python examples/vision_vit.py
 
 The images are scikit-learn's handwritten digits, 8 x 8 pixels. The local features are the 16 patch tokens before the
-first block, the global one is the class token after the last, each of another random view of the image. Class and
-register tokens are no locations: brackets leave them out. A linear classifier gets 50 labelled images. It is compared
-on raw pixels, on the untrained encoder and on the trained one, and with what 50 labels alone give: the same network
-trained on them.
+first block, from one random view of the image. The global feature is the class token after the last block, from another
+view. Class and register tokens are no locations, so brackets leave them out. A linear classifier learns from 50
+labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also trained on the
+50 labels alone.
+
+One full run, seed 0: raw pixels 81.1 %, untrained encoder 21.0 %, labels alone 36.8 %, trained encoder 85.9 %.
 
 A figure is written to runs/vision_vit/.
 """
@@ -72,7 +74,8 @@ def main() -> None:
 
     print(f"\nDigits, test accuracy in % with {LABELS} labels per class, mean and deviation over draws of labels\n")
     for name, values in accuracies.items():
-        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}  ({len(values)} draws)")
+        spread = f" ± {np.std(values):.1f}  ({len(values)} draws)" if len(values) > 1 else ""
+        print(f"{name:<20}{np.mean(values):>6.1f}{spread}")
     options.out.mkdir(parents=True, exist_ok=True)
     figure = draw(vectors, test_label, nats, {name: float(np.mean(values)) for name, values in accuracies.items()})
     figure.savefig(options.out / "digits.png")
@@ -170,15 +173,15 @@ def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: T
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
     """The information during training, the trained vectors in two dimensions, and the accuracies."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats)
-    left.set(title="information between patches and token", xlabel="step", ylabel="nats")
+    left.set(title="patches and token", xlabel="step", ylabel="information, nats")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     figure.colorbar(middle.scatter(*flat.T, c=label, s=8, cmap="tab10"), ax=middle, label="digit")
-    middle.set(title="trained vectors of the test images", xlabel="two principal components", xticks=[], yticks=[])
+    middle.set(title="trained vectors", xlabel="two principal components", xticks=[], yticks=[])
     right.bar_label(right.barh(list(accuracies), list(accuracies.values())), fmt="%.1f", padding=3)
     right.invert_yaxis()
-    right.set(title=f"test accuracy with {LABELS} labels per class", xlabel="%", xlim=(0, 115))
+    right.set(title=f"{LABELS} labels per class", xlabel="test accuracy, %", xlim=(0, 115))
     return figure
 
 

@@ -3,8 +3,9 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("article table.docutils")) {
     const columns = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
     const cells = [...table.querySelectorAll("tbody td")];
-    const numbers = cells.filter((cell) => cell.textContent.trim().length < 12).length;
-    if (columns.length < 2 || numbers > 0.6 * cells.length) continue;
+    const short = (cell) => cell.textContent.trim().length < 12;
+    if (columns.length < 2 || cells.filter(short).length > 0.6 * cells.length) continue;
+    if (columns.length === 2 && cells.every((cell) => cell.cellIndex === 0 || short(cell))) continue;
     table.classList.add("sentences");
     for (const cell of cells) {
       cell.dataset.column = columns[cell.cellIndex] ?? "";

@@ -97,12 +97,25 @@ class TestHowAPageCameAbout:
         assert "was not run" in conf.notice("quickstart")
         (tmp_path / "quickstart.py").write_text("1")
         (tmp_path / "quickstart.py.md5").write_text(md5(b"1").hexdigest())
+        (tmp_path / "quickstart.cost.json").write_text('{"time": 61.7}')
         for mode, said in (("smoke", "not what it learns"), ("full", "a full run")):
             (tmp_path / "quickstart.run").write_text(mode)
             assert conf.ran_as("quickstart") == mode
             assert said in conf.notice("quickstart")
+        assert "62 seconds" in conf.notice("quickstart")
         (tmp_path / "quickstart.py").write_text("2")  # shown anew, and not run
         assert conf.ran_as("quickstart") == "no"
+
+    def test_the_result_comes_before_the_code(self, conf, tmp_path, monkeypatch) -> None:
+        monkeypatch.setattr(conf, "PAGES", tmp_path)
+        code = "\n.. GENERATED FROM PYTHON SOURCE LINES 1-2\n\n.. code-block:: Python\n"
+        figure, output = "\n.. image-sg:: a.png\n", "\n.. rst-class:: sphx-glr-script-out\n\n 93.4 %\n"
+        timing = "\n.. rst-class:: sphx-glr-timing\n"
+        page = conf.result_first(f"Title\n=====\n{code}{figure}{output}{timing}", "quickstart")
+        order = ["Title", "was not run", figure, output, code, timing]
+        assert [page.index(part) for part in order] == sorted(page.index(part) for part in order)
+        assert all(page.count(part) == 1 for part in order)
+        assert conf.result_first(f"Title\n{code}", "quickstart").endswith(code)
 
     def test_what_is_missing_is_said(self, conf, tmp_path, monkeypatch) -> None:
         monkeypatch.setattr(conf, "PLACES", (tmp_path,))

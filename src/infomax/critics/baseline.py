@@ -19,7 +19,7 @@ class GlobalBaseline(nn.Module):
         units: width of the hidden layer.
 
     Shapes:
-        (N, d) or (N, d, \*spatial) to (M,), one number a global, in the order of the global rows.
+        (N, d) or (N, d, \*spatial) to (M,), one number per global, in the order of the global rows.
 
     Raises:
         TypeError: the features are not real floating.

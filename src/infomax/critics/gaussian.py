@@ -23,8 +23,8 @@ class GaussianCritic(Critic):
               + \log \sigma_d^2(x) + \log 2 \pi \Big]
 
     Written out, the square makes T an inner product of (y, y^2, 1) with what depends on x, so the scores are streamed
-    as those of a :class:`~infomax.DotCritic`. For :class:`~infomax.CLUB` and :class:`~infomax.LeaveOneOut`, whose
-    scores must be log densities; other estimators take it as a critic like any other.
+    as those of a :class:`~infomax.DotCritic`. It is the critic of :class:`~infomax.CLUB` and
+    :class:`~infomax.LeaveOneOut`, whose scores must be log densities. Other estimators take it like any other critic.
 
     Args:
         local_dim: channels c of the local features.

@@ -49,8 +49,8 @@ def dv_estimate(scores: PairScores) -> Tensor:
     logarithm of a mean over a batch is too low on average, which makes the estimate too high: with the exact critic of
     two Gaussians of 0.830 nats, 8 examples read 0.860 on average.
 
-    Also reads the information off a critic that was trained by another objective and has reached the log density
-    ratio up to a constant, such as the Jensen-Shannon one.
+    It also reads the information of a critic that another objective has trained to the log density ratio, up to a
+    constant, as Jensen-Shannon does.
 
     Args:
         scores: joint and marginal scores.

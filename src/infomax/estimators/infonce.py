@@ -22,7 +22,7 @@ def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: 
     .. math:: \frac{1}{J} \sum_{(y, x)} \Big[ \log\Big(e^{T(x, y)} + \sum_{x^-} e^{T(x^-, y)}\Big) - T(x, y) \Big]
 
     where :math:`x^-` runs over the locals of all other examples. It is ``softplus(L_y - T)`` with L the log-sum-exp of
-    the marginal scores, so no (N P) x (N P) table of logits exists. Prefer it when many negatives are at hand: its
+    the marginal scores, so no (N P) x (N P) table of logits exists. Prefer it where there are many negatives: its
     estimate cannot exceed log(1 + K).
 
     With an ``anchor`` a there is one more class, "none of them is joint", whose score is the constant
@@ -106,8 +106,8 @@ def plug_in_estimate(scores: PairScores) -> Tensor:
 
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} T(x, y)
 
-    No bound: it is as good as the critic, and a critic whose scores are off by a constant is off by it. Its variance is
-    low. Read so a critic that InfoNCE trained with an ``anchor``.
+    This is no bound. It is as good as the critic: a constant error of the scores is an error of the estimate. Its
+    variance is low. Use it for a critic that InfoNCE trained with an ``anchor``.
 
     Args:
         scores: joint scores.

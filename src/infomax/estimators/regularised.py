@@ -19,7 +19,7 @@ def mean_square(scores: PairScores) -> Tensor:
 
     .. math:: \frac{1}{J + \sum_y K_y} \Big( \sum_\mathrm{joint} T^2 + \sum_\mathrm{marginal} T^2 \Big)
 
-    Added to a loss with a small weight it keeps scores from growing without end.
+    Added to a loss with a small weight, it keeps scores from growing without limit.
 
     Args:
         scores: joint and marginal scores.
@@ -49,9 +49,9 @@ class ScoreRegularised(Estimator):
 
     .. math:: \mathcal{L}\big(c \tanh(T / c)\big) + \lambda \, \mathbb{E}_\mathrm{all\ pairs}\big[T^2\big]
 
-    For training that is lost to scores that grow without end, as may happen in half precision or with long schedules.
-    The estimate is that of the clipped scores, so a lower bound, which any scores give, stays one; of a density nothing
-    is left to bound.
+    Use it where scores grow without limit, as may happen in half precision or with long schedules. The estimate is that
+    of the clipped scores. A lower bound holds for any scores, so it stays one. An upper bound needs the scores of a
+    density, so clipping makes it bound nothing.
 
     Args:
         estimator: a short name, or a module.

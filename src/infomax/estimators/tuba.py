@@ -24,7 +24,7 @@ def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tens
 
     A lower bound on the mutual information for any critic and any positive baseline a that does not come from the same
     batch, unbiased in any batch; tightest where a(y) is the mean of e^T over the marginal pairs of y. With log a = 1 it
-    is :func:`~infomax.functional.nwj_loss`. Prefer it to that where a good guess of the partition function is at hand.
+    is :func:`~infomax.functional.nwj_loss`. Prefer it to that where there is a good guess of the partition function.
 
     Args:
         scores: joint and marginal scores.
@@ -92,7 +92,7 @@ def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: flo
 
     where :math:`m_K` is the mean of e^T over the K marginal pairs of a global, and :math:`m_{1 + K}` over those and the
     joint pair. It trades the bias of InfoNCE for the variance of TUBA: the estimate cannot exceed
-    1 + log((1 + K) / alpha), so that a smaller alpha can tell more nats, less surely.
+    1 + log((1 + K) / alpha), so that a smaller alpha can show more nats, with more variance.
 
     Args:
         scores: joint and marginal scores.
@@ -177,9 +177,9 @@ def _per_global(log_baseline: float | Tensor, like: Tensor) -> Tensor:
 class TUBA(Estimator):
     """A bound whose partition function is a number of its own: :func:`~infomax.functional.tuba_loss`.
 
-    Or, with alpha above 0, partly the batch's mean: :func:`~infomax.functional.alpha_tuba_loss`. With alpha = 0 and an
-    average as baseline the *gradient* is that of :class:`~infomax.MINE`; what is read differs, and stays below the
-    truth in small batches too, because the average it reads comes from earlier ones.
+    With alpha above 0 it is partly the mean of the batch: :func:`~infomax.functional.alpha_tuba_loss`. With alpha = 0
+    and an average as baseline the *gradient* is that of :class:`~infomax.MINE`. The estimate differs: it stays below
+    the truth in small batches, too, because its average comes from earlier batches.
 
     Args:
         alpha: 0 is TUBA, 1 is :class:`~infomax.InfoNCE`.

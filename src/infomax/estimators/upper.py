@@ -16,8 +16,8 @@ def likelihood_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
     .. math:: -\mathbb{E}_\mathrm{joint}[T], \qquad T(x, y) = \log q(y \mid x)
 
-    What :class:`~infomax.CLUB` and :class:`~infomax.LeaveOneOut` are fitted by. It trains q; fed with features that
-    have a gradient, it trains those to be predictable as well, which a collapse to a point achieves.
+    It fits the density of :class:`~infomax.CLUB` and :class:`~infomax.LeaveOneOut`. Features with a gradient learn to
+    be predictable as well, and they may collapse to a point to achieve that.
 
     Args:
         scores: conditional log densities, as :class:`~infomax.GaussianCritic` makes them.
@@ -81,9 +81,10 @@ def leave_one_out_estimate(scores: PairScores) -> Tensor:
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} \Big[ \log q(y \mid x)
               - \log \frac{1}{K_y} \sum_{x^-} q(y \mid x^-) \Big]
 
-    An upper bound if q is the true conditional density: the mean of K densities is the marginal one only on average,
-    and its logarithm too small. The excess vanishes with K, so prefer it to CLUB for the number itself. With any other
-    q it bounds nothing; with a log density *ratio* as scores it is InfoNCE without the joint pair among its candidates.
+    It is an upper bound if q is the true conditional density, because the mean of K densities is the marginal one only
+    on average, and its logarithm is too small. The excess vanishes with K, so prefer it to CLUB for the number itself.
+    With any other q it bounds nothing. With a log density *ratio* as scores it is InfoNCE without the joint pair among
+    its candidates.
 
     Args:
         scores: conditional log densities of each global given each local.

@@ -17,9 +17,10 @@ def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T] \Big)
 
-    No bound of the mutual information. It has no exponential and no ceiling of log K, and rewards what is far apart
-    rather than what is rare: prefer it where the information is large. The critic must be Lipschitz, by its make
-    (:class:`~infomax.LipschitzCritic`) or by :func:`~infomax.variants.gradient_penalty`; any other runs away.
+    It is no bound of the mutual information. It has no exponential and no ceiling of log K, and it rewards what is far
+    apart rather than what is rare. So prefer it where the information is large. The critic must be Lipschitz, by
+    construction (:class:`~infomax.LipschitzCritic`) or by :func:`~infomax.variants.gradient_penalty`. The scores of any
+    other critic grow without limit.
 
     Args:
         scores: joint and marginal scores of a Lipschitz critic.
@@ -50,8 +51,8 @@ def wasserstein_dependency(scores: PairScores) -> Tensor:
 
     .. math:: \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T]
 
-    With a 1-Lipschitz critic a lower bound on the Wasserstein-1 distance of the two, by the Kantorovich-Rubinstein
-    duality, and attained by the best of them.
+    With a 1-Lipschitz critic this is a lower bound on the Wasserstein-1 distance of the two, by the
+    Kantorovich-Rubinstein duality. The best such critic attains it.
 
     Args:
         scores: joint and marginal scores of a 1-Lipschitz critic.

@@ -85,7 +85,7 @@ def evaluate(
         random_state: an integer decides the probes' weights, dropout and order of examples, and is the table's
             ``seed``; a generator, or None for torch's global one, draws that integer.
         name: what to call the encoder in the table.
-        batch_size: images a call of the encoder, where the data are tensors.
+        batch_size: images per call of the encoder, where the data are tensors.
         device: where the encoder and the probes work; the encoder's own device when None.
         transform: what to do with each batch of images first, as in `extract_features`.
         progress: called with ``"train features"``, ``"conv mlp"``, ..., steps done and steps in all.

@@ -65,7 +65,7 @@ def extract_features(
             encoder's keyword arguments; or an iterable of such batches: a `DataLoader`.
         layers: names of layers as `infomax.features.tap` takes them (empty for the encoder's output), or a
             mapping from names of your choice to them.
-        batch_size: images a call, where ``data`` are tensors.
+        batch_size: images per call, where ``data`` are tensors.
         device: where the images go before the encoder sees them; the encoder's own device when None.
         transform: what to do with each batch of images first, on that device: for images kept as uint8, the
             scaling used in training.

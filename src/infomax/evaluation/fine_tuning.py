@@ -78,7 +78,7 @@ def fine_tune(
             ``reset_parameters``.
         epochs: passes over the labelled images; when None 15, or as many as make 500 steps where they are few.
         lr: learning rate of Adam at the start.
-        batch_size: images a step.
+        batch_size: images per step.
         weight_decay: of Adam.
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
         transform: what to do with each batch of images first, as in `extract_features`.

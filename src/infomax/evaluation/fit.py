@@ -43,7 +43,7 @@ def fit(
         loss: a scalar from what the module makes of a batch, and the labels of that batch.
         epochs: passes over the features; when None 15, or as many as make 500 steps where the features are few.
         lr: learning rate at the start.
-        batch_size: examples a step. A last batch of one is left out, since batch norm has no use for it.
+        batch_size: examples per step. A last batch of one is left out, since batch norm has no use for it.
         weight_decay: of Adam.
         schedule: ``"cosine"`` decays the rate to 0, ``"step"`` divides it by 10 after half and after three
             quarters of the training, ``"constant"`` keeps it.

@@ -15,8 +15,8 @@ class Features(NamedTuple):
     It is a plain named tuple, so ``local, global_ = encoder(images)`` works.
 
     Args:
-        local: local features, shape (N, c, *spatial): one vector a location.
-        global_: global features, shape (N, d), or (N, d, *spatial') for several globals an example.
+        local: local features, shape (N, c, *spatial): one vector per location.
+        global_: global features, shape (N, d), or (N, d, *spatial') for several globals per example.
 
     Source:
         Hjelm et al., "Learning deep representations by mutual information estimation and maximization",

@@ -108,7 +108,7 @@ class GlobalDIMLoss(InformationLoss):
 
     Shapes:
         - local: (N, c, \*local_size), N at least 2
-        - global\_: (N, d), or (N, d, \*spatial) for several globals an example
+        - global\_: (N, d), or (N, d, \*spatial) for several globals per example
         - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution, and an
           example without a real location is left out
         - negatives: (L, c, \*local_size), more maps

@@ -52,7 +52,7 @@ class LocalDIMLoss(InformationLoss):
 
     Shapes:
         - local: (N, c, \*spatial), any number of spatial axes, N at least 2
-        - global\_: (N, d), or (N, d, \*spatial) for several globals an example
+        - global\_: (N, d), or (N, d, \*spatial) for several globals per example
         - mask: (N, \*spatial), bool, True at a real location. What is False has no influence on anything, nor has an
           example without a real location: its globals are left out
         - local: (K, c) with ``batch``, (K,) integers in any order, the example of each row: a ragged batch, equal to a

@@ -42,12 +42,12 @@ def estimate_mi(
     .. math:: \hat I = B' + w \, (N - B')_+, \qquad B' = B + w' H, \qquad
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
-    B is the bound of critics: every row is reported on once, by a critic that other rows trained and still others
-    chose. A critic begins as the log density ratio of the best of a few closed forms; networks learn
-    what is missing; validation rows weigh and bound the mixture. H is what rows that a critic has not seen hide: it
-    reads those that taught it higher. N is the estimate of nearest neighbours corrected by these critics, which finds
-    what they miss. The weights w and w' are 0 where chance explains as much. See the page *Measuring mutual
-    information*.
+    B is the bound of critics. Each row is scored once, by a critic that other rows trained and still others chose. A
+    critic begins as the log density ratio of the best of a few closed forms, networks learn what is missing, and
+    validation rows weigh and bound the mixture. H is what B loses because a critic has not seen the rows that it
+    scores: it reads higher on the rows that taught it. N is the estimate of nearest neighbours corrected by these
+    critics, which finds what they miss. The weights w and w' are 0 where chance explains as much. See the page
+    *Measuring mutual information*.
 
     Args:
         x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y

@@ -14,7 +14,7 @@ __all__ = ["Ahead", "ahead"]
 
 
 class Ahead(NamedTuple):
-    """Matched examples for any loss: what comes ``steps`` later, and what foretells it.
+    """Matched examples for any loss: what comes ``steps`` later, and what predicts it.
 
     Example:
         >>> import torch
@@ -32,7 +32,7 @@ class Ahead(NamedTuple):
     group: Tensor
     """(J,): the sequence of each pair; given as ``group=``, it leaves out negatives of the own sequence."""
     rest: Tensor
-    """(R, c, \\*spatial): features at the real steps that no pair foretells, such as the first of every sequence. Given
+    """(R, c, \\*spatial): features at the real steps that no pair predicts, such as the first of every sequence. Given
     as ``negatives=`` they complete the negatives to all other steps."""
     rest_group: Tensor
     """(R,): the sequence of each."""
@@ -50,9 +50,9 @@ def ahead(
     locals of all other pairs, of its own and of other sequences. A sequence of k steps or fewer has no pair.
 
     Args:
-        local: what is foretold, (N, c, T, \*spatial), time being the first axis behind the channels; or with ``batch``
+        local: what is predicted, (N, c, T, \*spatial), time being the first axis behind the channels; or with ``batch``
             steps as rows, (K, c, \*spatial).
-        global_: what foretells, (N, d, T, \*spatial), or (K, d, \*spatial) with ``batch``. It may be ``local``.
+        global_: what predicts, (N, d, T, \*spatial), or (K, d, \*spatial) with ``batch``. It may be ``local``.
         steps: k, how far ahead, at least 1.
         mask: bool, (N, T), True at a real step. A pair with a step that is not real is absent; t counts all steps.
         batch: integers, (K,), the sequence of each row. Those of one sequence come in order of time, and rows of

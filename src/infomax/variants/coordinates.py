@@ -59,7 +59,7 @@ class CoordinateLoss(nn.Module):
 
     Shapes:
         - local: (N, c, \*size)
-        - global\_: (N, d), or (N, d, \*spatial) for several globals an example, each of which predicts
+        - global\_: (N, d), or (N, d, \*spatial) for several globals per example, each of which predicts
         - mask: (N, \*size), bool, True at a real location; what is False is neither predicted nor a partner
         - result: a scalar in nats, float32 (float64 for float64 features); at chance the sum of the logarithms of the
           numbers of classes, an axis has its length of them, or twice that less one if relative

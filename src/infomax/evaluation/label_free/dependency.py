@@ -52,7 +52,7 @@ def neural_dependency(
         hidden: widths of the critic's hidden layers.
         epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
         lr: learning rate of AdamW at the start; it falls along a cosine.
-        batch_size: rows a step, with as many shuffled ones.
+        batch_size: rows per step, with as many shuffled ones.
         weight_decay: of AdamW.
         shuffles: shuffled copies of the test features that the estimate takes its mean of e^T over.
         random_state: an integer or a generator that decides weights, order and shuffles.

@@ -82,7 +82,7 @@ def train_critic(
         rows: the rows to train on.
         epochs: passes at most; when None 20, or as many as make 1,000 steps where rows are few.
         lr: learning rate of AdamW at the start; it falls along a cosine.
-        batch_size: rows a step; a last batch of one is left out.
+        batch_size: rows per step; a last batch of one is left out.
         weight_decay: of AdamW.
         generator: a CPU generator for the order of rows.
         progress: called after each validation with ``"critic"``, steps done and steps at most.

@@ -86,7 +86,7 @@ def reconstruction(
             standardised features, and is trained in place.
         epochs: passes over the training pairs; when None 15, or as many as make 500 steps where they are few.
         lr: learning rate of Adam at the start; it falls along a cosine.
-        batch_size: images a step.
+        batch_size: images per step.
         keep: reconstructions to hand back.
         transform: what to do with each batch of images first, as in `extract_features`.
         random_state: an integer or a generator that decides weights and order.

@@ -61,7 +61,7 @@ def linear_probe(
         test_labels: (M,), integers.
         epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
         lr: learning rate of Adam at the start.
-        batch_size: examples a step.
+        batch_size: examples per step.
         weight_decay: of Adam.
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
         random_state: an integer or a generator that decides weights and the order of examples.
