@@ -28,6 +28,8 @@ __all__ = [
     "shape_of",
 ]
 
+_SMALLEST = 2.0**-126  # a positive float32 with all its digits
+
 LARGEST = 2**31 - 1
 """Of an integer option: no size, count or number of steps comes near, and products of two stay within 64 bits."""
 
@@ -143,7 +145,7 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
     Args:
         name: the argument, for the message.
         value: what the user gave.
-        above: the value must be larger than this.
+        above: the value must be larger than this; where this is 0, it must not become 0 in float32.
         at_least: the value must not be smaller than this.
 
     Returns:
@@ -163,7 +165,7 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
         number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {_shown(value)}")
-    if above is not None and not number > above:
+    if above is not None and not (number > above and (above != 0 or number >= _SMALLEST)):
         rule = "positive" if above == 0 else f"above {above}"
         raise ValueError(f"{name} must be {rule}, got {_shown(value)}")
     if at_least is not None and number < at_least:

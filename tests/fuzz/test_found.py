@@ -16,6 +16,7 @@ from infomax import (
     TUBA,
     BilinearCritic,
     CoordinateLoss,
+    CosineCritic,
     DIMLoss,
     FDivergence,
     GlobalDIMLoss,
@@ -43,12 +44,14 @@ from infomax.evaluation import (
 )
 from infomax.features import taps
 from infomax.pairs.rows import has_location
+from infomax.scores import ClippedScores
 from infomax.training import FeatureQueue, cached_backward
 from infomax.variants import gradient_penalty
 
 HUGE = 10**20
 X, Y = torch.zeros(4, 3), torch.zeros(4, 2)
 IMAGES = torch.zeros(2, 3, 4, 4)
+LEARNT = torch.ones(4, 3, requires_grad=True)
 LABELS = torch.tensor([0, 1, 0, 1])
 FLOAT8 = X.to(torch.float8_e4m3fn)
 
@@ -136,6 +139,27 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         lambda: GlobalDIMLoss(3, 2, (2,))(X[:, :, None].expand(4, 3, 2), Y, negatives=torch.zeros(2, 3, 5)),
         ValueError,
         r"negatives must be maps of the size of local \(4, 3, 2\), got \(2, 3, 5\)",
+    ),
+    (
+        lambda: F.paired_scores(LEARNT[:, 0], in_inference_mode(X)),
+        ValueError,
+        r"marginal must not come from .*pass marginal.clone\(\)",
+    ),
+    (
+        lambda: F.dense_scores(torch.zeros(4, 1, 4, 1, device="meta"), torch.ones(4, 1, dtype=torch.bool).to("meta")),
+        ValueError,
+        "mask must hold values, got a tensor on the meta device",
+    ),
+    (
+        lambda: ClippedScores(F.dense_scores(X @ X.T), 1e-300, soft=True),
+        ValueError,
+        "clip must be positive, got 1e-300",
+    ),
+    (lambda: CosineCritic(3, 2, units=2, temperature=1e-45), ValueError, "temperature must be positive, got 1e-45"),
+    (
+        lambda: ops.pairwise_with_joint("logsumexp", X, X, None, None, LABELS.numpy(), None),
+        ValueError,
+        "joint_query and joint_key must be given together, got joint_query without joint_key",
     ),
     # Draws.
     (lambda: loss_fn()(X, Y, generator=3), TypeError, "generator must be a torch.Generator or None, got int"),
@@ -250,6 +274,10 @@ def test_features_of_inference_mode_are_measured_without_gradients() -> None:
         expected = loss(local.clone(), global_.clone())
         assert torch.equal(loss(local, global_), expected)
     assert F.infonce_loss(F.dot_scores(local, local)).isfinite()  # nothing learns here
+
+
+def test_maps_without_channels_score_zero() -> None:
+    assert torch.allclose(ops.pairwise_logsumexp(X[:, :0], torch.zeros(4, 0, 2)), torch.tensor(8.0).log())
 
 
 def test_a_mask_of_no_example() -> None:

@@ -182,7 +182,7 @@ def pairwise_with_joint(
 
 
 def _rows_of(key: Tensor) -> Tensor:
-    return key.transpose(1, 2).reshape(-1, key.shape[1])
+    return key.transpose(1, 2).flatten(0, 1)
 
 
 def _call(
@@ -204,8 +204,7 @@ def _call(
         key = _rows_of(key)
     check_vectors(query, key[:, :, 0] if key.ndim == 3 else key)
     check_groups(query, count_keys(key), query_group, key_group)
-    if joint_query is not None and joint_key is not None:
-        check_joint(query, joint_query, joint_key)
+    check_joint(query, joint_query, joint_key)
     hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
     if transformed(query, key):
         key = _rows_of(key) if key.ndim == 3 else key

@@ -59,13 +59,18 @@ def check_groups(query: Tensor, keys: int, query_group: Tensor | None, key_group
     check_same_device(query=query, query_group=query_group, key_group=key_group)
 
 
-def check_joint(query: Tensor, joint_query: Tensor, joint_key: Tensor) -> None:
+def check_joint(query: Tensor, joint_query: Tensor | None, joint_key: Tensor | None) -> None:
     """Check the list of joint pairs. That it is in order and within bounds shows only when it is read.
 
     Raises:
         TypeError: One is no integer tensor.
-        ValueError: Their lengths differ, or they lie on another device.
+        ValueError: One comes without the other, their lengths differ, or they lie on another device.
     """
+    if joint_query is None and joint_key is None:
+        return
+    if joint_query is None or joint_key is None:
+        given, missing = ("joint_key", "joint_query") if joint_query is None else ("joint_query", "joint_key")
+        raise ValueError(f"joint_query and joint_key must be given together, got {given} without {missing}")
     _check_integers("joint_query", joint_query, None, None)
     _check_integers("joint_key", joint_key, "joint_query", len(joint_query))
     check_same_device(query=query, joint_query=joint_query, joint_key=joint_key)

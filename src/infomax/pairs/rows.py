@@ -77,10 +77,12 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
         at_least: the smallest N'.
 
     Raises:
-        ValueError: fewer examples have a real location.
+        ValueError: fewer examples have a real location, or the mask is on the meta device.
     """
     if mask is None:
         return None
+    if mask.is_meta:
+        raise ValueError("mask must hold values, got a tensor on the meta device; shapes do not tell who is there")
     kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
     # A graph is the same whatever the mask holds.

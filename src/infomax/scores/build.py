@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_number, check_same_device, shape_of
+from infomax._checks import check_differentiable, check_floating, check_number, check_same_device, shape_of
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import pair_map, pair_rows, present_examples
@@ -78,6 +78,7 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
     check_floating("table", table)
     if mask is not None:
         check_mask_dtype(mask)
+        check_differentiable({"table": table, "mask": mask})
     check_same_device(table=table, mask=mask)
     full = table[:, None, :, None] if table.ndim == 2 else table
     if full.ndim != 4 or full.shape[0] != full.shape[2] or 0 in full.shape:
@@ -125,6 +126,7 @@ def paired_scores(joint: Tensor, marginal: Tensor) -> PairedScores:
     check_floating("joint", joint)
     check_floating("marginal", marginal)
     check_same_device(joint=joint, marginal=marginal)
+    check_differentiable({"joint": joint, "marginal": marginal})
     if joint.ndim != 1 or marginal.ndim != 2 or len(joint) != len(marginal) or 0 in marginal.shape:
         raise ValueError(
             f"joint and marginal must have shapes (n,) and (n, K), got {shape_of(joint)} and {shape_of(marginal)}"
