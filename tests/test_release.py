@@ -106,7 +106,14 @@ def test_the_source_distribution_holds_what_its_tests_need_and_nothing_made(buil
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
-    needed = ["conftest.py", "pyproject.toml", "tests/contracts/values.py", "docs/figures/idea.png", "README.md", "LICENSE"]
+    needed = [
+        "conftest.py",
+        "pyproject.toml",
+        "tests/contracts/values.py",
+        "docs/figures/idea.png",
+        "README.md",
+        "LICENSE",
+    ]
     assert {*needed, "conda/recipe.yaml", "CITATION.cff", "Makefile", "constraints.txt"} <= files
     made = ("/_build/", "__pycache__", ".ipynb", "/generated/")
     assert not [name for name in files if any(part in name for part in made) or name.startswith((".venv", "runs/"))]

@@ -28,6 +28,8 @@ def check_laws(loss_fn: nn.Module, local: Any, global_: Any, given: dict[str, An
         Finding: another number came.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    if local is None:
+        return  # an objective of the prior term alone takes it
     values = [value for value in (local, global_, *given.values()) if isinstance(value, Tensor)]
     options = ("sample_locations", "sample_negatives")
     drawn = any(getattr(part, name, None) is not None for part in loss_fn.modules() for name in options)

@@ -109,6 +109,12 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: knn_probe(X, LABELS.to("meta"), X, LABELS), ValueError, "train_labels must be a dense tensor.*meta"),
     (lambda: extract_features(nn.ReLU(), torch.tensor(1.0), [""]), ValueError, "data must be a dense tensor.*0 axes"),
     (lambda: extract_features(nn.ReLU(), X.to("meta"), [""]), ValueError, "data must be a dense tensor.*meta"),
+    (
+        lambda: extract_features(nn.Linear(3, 2).to("meta"), X, [""]),
+        ValueError,
+        "layer '' must give values.*meta device",
+    ),
+    (lambda: extract_features(nn.Identity(), X.cfloat(), [""]), TypeError, "layer '' must give real values.*complex64"),
     (lambda: extract_features(nn.ReLU(), X, [""], transform=3), TypeError, "transform must be a function.*got int"),
     (lambda: InfoMaxLoss(3, 2)(X.double(), Y), TypeError, "x must have the dtype of the parameters"),
     (lambda: InfoMaxLoss(3, 2)(X, X), ValueError, "y must have 2 channels, the global_dim of this critic, got 3"),

@@ -77,7 +77,7 @@ def extract_features(
 
     Raises:
         TypeError: uint8 images without a ``transform``, batches that are not images, (images, labels) or a dict of
-            tensors, labels that are not integers.
+            tensors, labels that are not integers, a layer whose output is complex.
         ValueError: no data, images and labels that differ in number, labels in some batches only, a layer
             that the encoder does not have, or one whose width differs from batch to batch.
 
@@ -207,6 +207,14 @@ def _rows(layer: str, output: Tensor, examples: int) -> Tensor:
     if output.ndim == 0 or len(output) != examples:
         raise ValueError(
             f"layer {layer!r} must give one row per image, got shape {shape_of(output)} for {examples} images"
+        )
+    if output.is_meta:
+        raise ValueError(
+            f"layer {layer!r} must give values, got a tensor on the meta device; move the encoder to another"
+        )
+    if output.is_complex():
+        raise TypeError(
+            f"layer {layer!r} must give real values, got {output.dtype}; take their magnitude in the encoder"
         )
     rows = output.flatten(1) if output.ndim > 1 else output[:, None]
     return rows.to("cpu", torch.float32, copy=True)
