@@ -43,6 +43,7 @@ from infomax.evaluation import (
     svm_probe,
 )
 from infomax.features import taps
+from infomax.pairs import ahead
 from infomax.pairs.rows import has_location
 from infomax.scores import ClippedScores
 from infomax.training import FeatureQueue, cached_backward
@@ -167,6 +168,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "joint_query and joint_key must be given together, got joint_query without joint_key",
     ),
+    (lambda: ahead(X[:, None].to("meta"), X[:, None], steps=1), ValueError, "local must hold values.*meta device"),
     # Draws.
     (lambda: loss_fn()(X, Y, generator=3), TypeError, "generator must be a torch.Generator or None, got int"),
     (lambda: PriorMatchingLoss(2)(Y, generator="seed"), TypeError, "generator must be a torch.Generator.*got str"),
