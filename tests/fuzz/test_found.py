@@ -220,6 +220,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         r"train_features must have shape \(N, D\) with D of at least 1, got \(4, 0\)",
     ),
+    (lambda: DIMLoss(3, 2, gamma=0.1, prior=nn.Linear(2, 1)), TypeError, "prior must be called with .*got Linear"),
     # What would collapse, or run away.
     (lambda: loss_fn(estimator="rkl"), ValueError, "estimator 'rkl' runs away .*ScoreRegularised.*FDivergence"),
     (
