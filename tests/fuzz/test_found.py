@@ -43,6 +43,7 @@ from infomax.evaluation import (
     svm_probe,
 )
 from infomax.features import taps
+from infomax.pairs import ahead
 from infomax.pairs.rows import has_location
 from infomax.scores import ClippedScores
 from infomax.training import FeatureQueue, cached_backward
@@ -167,6 +168,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "joint_query and joint_key must be given together, got joint_query without joint_key",
     ),
+    (lambda: ahead(X[:, None].to("meta"), X[:, None], steps=1), ValueError, "local must hold values.*meta device"),
     # Draws.
     (lambda: loss_fn()(X, Y, generator=3), TypeError, "generator must be a torch.Generator or None, got int"),
     (lambda: PriorMatchingLoss(2)(Y, generator="seed"), TypeError, "generator must be a torch.Generator.*got str"),
@@ -218,6 +220,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         r"train_features must have shape \(N, D\) with D of at least 1, got \(4, 0\)",
     ),
+    (lambda: DIMLoss(3, 2, gamma=0.1, prior=nn.Linear(2, 1)), TypeError, "prior must be called with .*got Linear"),
     # What would collapse, or run away.
     (lambda: loss_fn(estimator="rkl"), ValueError, "estimator 'rkl' runs away .*ScoreRegularised.*FDivergence"),
     (

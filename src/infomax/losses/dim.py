@@ -16,7 +16,7 @@ from infomax.estimators import EstimatorLike
 from infomax.losses.base import Gather
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
-from infomax.losses.parts import check_not_shared
+from infomax.losses.parts import check_not_shared, check_prior
 from infomax.losses.sizing import sized
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
@@ -111,7 +111,7 @@ class DIMLoss(nn.Module):
 
     Raises:
         TypeError: as :class:`LocalDIMLoss`; or a critic module, or an estimator module with state, is given for two
-            terms.
+            terms; or a prior module takes no ``generator``.
         ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
             is not 0.
 
@@ -193,6 +193,8 @@ class DIMLoss(nn.Module):
             )
         self.prior_term: nn.Module | None = None
         if gamma:
+            if isinstance(prior, nn.Module):
+                check_prior(prior)
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
         place(self, device, dtype)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,7 +13,7 @@ from infomax.critics.normalisation import BatchNorm
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
 from infomax.pairs.processes import Processes
 
-__all__ = ["build_parts", "check_may_learn", "check_not_shared"]
+__all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_prior"]
 
 _RUN_AWAY = {
     "rkl": (
@@ -107,4 +109,14 @@ def check_not_shared(name: str, module: object) -> None:
         raise TypeError(
             f"{name} must not be a module with state where two terms use it, got {kind}; give its short name, or a "
             f"factory such as partial({kind}, ...), and each term gets its own"
+        )
+
+
+def check_prior(prior: nn.Module) -> None:
+    """Raise ``TypeError`` unless a module of the user's can be called as a prior term is."""
+    taken = inspect.signature(prior.forward).parameters.values()
+    if not any(parameter.name == "generator" or parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        raise TypeError(
+            f"prior must be called with the global features and generator=, got {type(prior).__name__}, whose forward "
+            "takes no generator; give it generator=None, as PriorMatchingLoss has"
         )

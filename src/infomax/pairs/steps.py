@@ -87,6 +87,11 @@ def ahead(
             layout = "(N, channels, T, *spatial)" if batch is None else "(K, channels, *spatial) with batch="
             hint = "; steps as rows come with batch=index" if batch is None and side.ndim == 2 else ""
             raise ValueError(f"{name} must have shape {layout}, got {shape_of(side)}{hint}")
+    for name, given in {**sides, "mask": mask, "batch": batch}.items():
+        if isinstance(given, Tensor) and given.is_meta:
+            raise ValueError(
+                f"{name} must hold values, got a tensor on the meta device; shapes do not tell who is ahead"
+            )
     if batch is None:
         here, there, rest, group = _of_padded(local, global_, steps, mask)
     else:
