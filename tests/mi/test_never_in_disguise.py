@@ -64,6 +64,14 @@ class TestStrongDependence:
         x = generator.normal(size=(1000, 64))
         check_strong(quick(x, x + generator.normal(size=x.shape)), 4.9)
 
+    def test_one_sharp_direction_among_several_coordinates(self) -> None:
+        """Ranks of 2,000 rows are off by more than the noise of x1 + x2, so that these 8 nats read as 3.6."""
+        generator = np.random.default_rng(5)
+        x = generator.normal(size=(2000, 2))
+        total = x.sum(1) + math.sqrt(2) * math.exp(-8) * generator.normal(size=2000)
+        found = quick(x, np.stack([total, generator.normal(size=2000)], 1))
+        assert found.nats > 7.4 or "ranks of 2000 rows blur" in str(found.doubts)
+
     def test_many_equal_levels(self) -> None:
         levels = np.random.default_rng(0).permutation(np.repeat(np.arange(200), 5))  # 5.30 nats
         found = quick(levels, levels)
@@ -135,6 +143,8 @@ class TestDoubts:
         assert self.of() == ()
         assert "log 1000" in self.of(math.log(1000) - 1.9)[0]
         assert self.of(math.log(1000) - 2.1) == ()
+        assert "ranks of 1000 rows blur" in self.of(3.0, blurred=True)[0]
+        assert self.of(2.5, blurred=True) == ()
         assert "cannot pass" in self.of(4.4, ceiling=math.log(100))[0]
         assert "the folds disagree: -0.90 to 0.60" in self.of(folds=[0.5, 0.6, -0.9])[0]
         assert "they failed" in self.of(0.0, reading=-0.5, folds=[-0.5, -0.5])[0]

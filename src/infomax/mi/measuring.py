@@ -72,6 +72,8 @@ def measure(
             folds=reading.fold_nats,
             estimator=name,
             ceiling=estimator.ceiling(reading.negatives),
+            blurred=options.preprocess == "ranks"
+            and any(side.codes is None and side.values.shape[1] > 1 for side in (x, y)),
         ),
         rows=n,
         dims=(x.dims, y.dims),

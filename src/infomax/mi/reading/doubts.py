@@ -7,6 +7,7 @@ import math
 __all__ = ["doubts_of"]
 
 _NEAR_LOG_N = 2.0  # nats below log n from which on a sample of n rows tells little
+_BLURRED = 0.75  # nats below log(n) / 2 from which on ranks of several coordinates may hide information
 _NEAR_CEILING = 0.9
 _RANGES = 6.0  # standard errors of a fold between the lowest and the highest fold
 
@@ -20,6 +21,7 @@ def doubts_of(
     folds: list[float],
     estimator: str,
     ceiling: float,
+    blurred: bool = False,
 ) -> tuple[str, ...]:
     """Reasons not to take an estimate at its word, each a line; none for most.
 
@@ -31,6 +33,9 @@ def doubts_of(
         folds: the reading of each fold.
         estimator: name of what was read.
         ceiling: nats that this estimator cannot pass.
+        blurred: whether a side has several coordinates that are read as ranks. The rank of each is off by about
+            1 / sqrt(n), so a difference of coordinates cannot be told from noise that is smaller: what lies beyond
+            log(n) / 2 nats in one direction is hidden.
 
     Example:
         >>> doubts_of(0.5, rows=1000, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
@@ -42,6 +47,12 @@ def doubts_of(
         found.append(
             f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {math.log(rows) - _NEAR_LOG_N:.1f} "
             "nats: the truth may be far above"
+        )
+    elif blurred and max(nats, reading) > math.log(rows) / 2 - _BLURRED:
+        found.append(
+            f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
+            f"{math.log(rows) / 2 - _BLURRED:.1f} nats: the truth may be above; see the bound with "
+            "preprocess='standardise'"
         )
     if reading > _NEAR_CEILING * ceiling:
         found.append(f"the bound is near {ceiling:.2f} nats, which {estimator} cannot pass; read it with 'nwj'")
