@@ -19,6 +19,7 @@ __all__ = [
     "check_differentiable",
     "check_floating",
     "check_generator",
+    "check_holds_values",
     "check_integer",
     "check_integers",
     "check_number",
@@ -81,6 +82,13 @@ def check_differentiable(tensors: Mapping[str, Tensor], *, learns: bool = False)
                 f"{name} must not come from torch.inference_mode where gradients are recorded; pass {name}.clone(), "
                 "compute it under torch.no_grad(), or call under torch.no_grad()"
             )
+
+
+def check_holds_values(**tensors: Tensor | None) -> None:
+    """Raise ``ValueError`` if a tensor given is on the meta device: what reads values cannot go by its shape."""
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.is_meta:
+            raise ValueError(f"{name} must hold values, got a tensor on the meta device")
 
 
 def check_same_device(**tensors: Tensor | None) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 import pytest
 import torch
+from pairs.gather_faults import FaultyBackward
 from torch import Tensor
 
 from infomax.pairs.guard import Guard
-
-
-class Faulty(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        raise RuntimeError("out of memory, say")
 
 
 def leaves() -> tuple[Tensor, Tensor]:
@@ -70,7 +60,7 @@ def test_the_part_is_freed_with_the_graph_around() -> None:
 def test_an_error_waits_for_the_exchange() -> None:
     x, y = leaves()
     guard = Guard()
-    (value,) = guard.run(lambda: (Faulty.apply(x * y).sum(),), [x, y])
+    (value,) = guard.run(lambda: (FaultyBackward.apply(x * y).sum(),), [x, y])
     value.backward()
     assert not x.grad.any()
     assert not y.grad.any()
@@ -83,6 +73,6 @@ def test_an_error_waits_for_the_exchange() -> None:
 
 def test_an_error_that_nobody_can_be_told_is_raised_at_once() -> None:
     x, y = leaves()
-    (value,) = Guard(holds=False).run(lambda: (Faulty.apply(x * y).sum(),), [x, y])
+    (value,) = Guard(holds=False).run(lambda: (FaultyBackward.apply(x * y).sum(),), [x, y])
     with pytest.raises(RuntimeError, match="out of memory, say"):
         value.backward()

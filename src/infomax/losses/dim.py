@@ -193,9 +193,9 @@ class DIMLoss(nn.Module):
             )
         self.prior_term: nn.Module | None = None
         if gamma:
-            if isinstance(prior, nn.Module):
-                check_prior(prior)
-            self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
+            self.prior_term = (
+                check_prior(prior) if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
+            )
         place(self, device, dtype)
 
     @classmethod

@@ -112,11 +112,12 @@ def check_not_shared(name: str, module: object) -> None:
         )
 
 
-def check_prior(prior: nn.Module) -> None:
-    """Raise ``TypeError`` unless a module of the user's can be called as a prior term is."""
+def check_prior(prior: nn.Module) -> nn.Module:
+    """Return it, or raise ``TypeError`` unless a module of the user's can be called as a prior term is."""
     taken = inspect.signature(prior.forward).parameters.values()
     if not any(parameter.name == "generator" or parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
         raise TypeError(
             f"prior must be called with the global features and generator=, got {type(prior).__name__}, whose forward "
             "takes no generator; give it generator=None, as PriorMatchingLoss has"
         )
+    return prior

@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from infomax._checks import check_generator
+from infomax._checks import check_generator, check_holds_values
 from infomax.pairs.checks import (
     check_features,
     check_group,
@@ -81,8 +81,7 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
     """
     if mask is None:
         return None
-    if mask.is_meta:
-        raise ValueError("mask must hold values, got a tensor on the meta device; shapes do not tell who is there")
+    check_holds_values(mask=mask)
     kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
     # A graph is the same whatever the mask holds.

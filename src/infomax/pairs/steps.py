@@ -7,7 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_integers, check_positive, check_same_device, shape_of
+from infomax._checks import (
+    check_floating,
+    check_holds_values,
+    check_integers,
+    check_positive,
+    check_same_device,
+    shape_of,
+)
 from infomax.pairs.checks import check_mask_dtype, check_mask_shape
 
 __all__ = ["Ahead", "ahead"]
@@ -87,11 +94,8 @@ def ahead(
             layout = "(N, channels, T, *spatial)" if batch is None else "(K, channels, *spatial) with batch="
             hint = "; steps as rows come with batch=index" if batch is None and side.ndim == 2 else ""
             raise ValueError(f"{name} must have shape {layout}, got {shape_of(side)}{hint}")
-    for name, given in {**sides, "mask": mask, "batch": batch}.items():
-        if isinstance(given, Tensor) and given.is_meta:
-            raise ValueError(
-                f"{name} must hold values, got a tensor on the meta device; shapes do not tell who is ahead"
-            )
+    given = {**sides, "mask": mask, "batch": batch}
+    check_holds_values(**{name: value for name, value in given.items() if isinstance(value, Tensor)})
     if batch is None:
         here, there, rest, group = _of_padded(local, global_, steps, mask)
     else:

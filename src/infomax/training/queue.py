@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_floating, check_positive, shape_of
+from infomax._checks import check_floating, check_holds_values, check_positive, shape_of
 from infomax._precision import check_device, check_dtype
 
 __all__ = ["FeatureQueue"]
@@ -77,8 +77,8 @@ class FeatureQueue(nn.Module):
             raise ValueError(
                 f"features must have shape (n, {self.dim}) or (n, {self.dim}, *spatial), got {shape_of(features)}"
             )
-        if features.is_meta and not self.rows.is_meta:
-            raise ValueError("features must hold values, got a tensor on the meta device")
+        if not self.rows.is_meta:
+            check_holds_values(features=features)
         rows = features.detach().movedim(1, -1).reshape(-1, self.dim)[-self.size :]
         skipped = features.numel() // self.dim - len(rows)
         start = int(self.pushed) + skipped
