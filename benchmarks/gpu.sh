@@ -1,25 +1,27 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in eight minutes: do the kernels agree, how fast are they, and the paper's row.
 #
-#     benchmarks/gpu.sh [--data DIR] [--out DIR] [--wheels DIR] [--dry-run]
+#     benchmarks/gpu.sh [--data DIR] [--out DIR] [--wheels DIR] [--steps LIST] [--dry-run]
 #
 # Each step has a time limit, writes its results at once, and is followed by the next whether it succeeded or not.
-#   --data DIR    where CIFAR-10 is, as torchvision keeps it (default: data)
+#   --data DIR    where CIFAR-10 is, as torchvision keeps it or as cifar10-train.zip and cifar10-test.zip (default: data)
 #   --out DIR     where results go (default: runs/gpu)
 #   --wheels DIR  wheels to install first, without a network: einops pytest numpy, and the peers (inf-cl, memeff)
+#   --steps LIST  which steps, with commas: tests, widths, peers, tune, row (default: all but tune)
 #   --dry-run     the same steps at the smallest sizes, on whatever there is; taken where there is no GPU
 # Needs Python with torch, Triton, torchvision; installs nothing that is not in --wheels. PYTHON names the interpreter.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-python=${PYTHON:-python3} data=data out=runs/gpu wheels='' dry=''
+python=${PYTHON:-python3} data=data out=runs/gpu wheels='' dry='' steps=tests,widths,peers,row
 while [ $# -gt 0 ]; do
     case $1 in
         --data) data=$2; shift 2 ;;
         --out) out=$2; shift 2 ;;
         --wheels) wheels=$2; shift 2 ;;
+        --steps) steps=$2; shift 2 ;;
         --dry-run) dry=yes; shift ;;
-        *) sed -n '2,11p' "$0"; exit 2 ;;
+        *) sed -n '2,12p' "$0"; exit 2 ;;
     esac
 done
 mkdir -p "$out"
@@ -43,10 +45,12 @@ step() {
 }
 
 has() { "$python" -c "import $1" 2> /dev/null; }
+wanted() { [[ ,$steps, == *,$1,* ]]; }
 
 echo 'step,exit,seconds,command' > "$out/steps.csv"
 if [ -n "$wheels" ]; then
-    step wheels 40 "$python" -m pip install --no-index --find-links "$wheels" --no-deps "$wheels"/*.whl
+    step wheels 40 "$python" -m pip install --no-index --no-deps --target "$out/site" --upgrade "$wheels"/*.whl
+    export PYTHONPATH="$PYTHONPATH:$out/site"
 fi
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
     echo 'no GPU: a dry run'
@@ -68,34 +72,52 @@ if torch.cuda.is_available():
 PY
 git rev-parse HEAD > "$out/commit.txt" 2> /dev/null || true
 
-# 1. The kernels against float64 on real hardware.
-if ! has pytest; then
+# 1. The kernels against float64 on real hardware; compiling takes most of the time, and can be shared out.
+if ! wanted tests; then
+    :
+elif ! has pytest; then
     echo 'tests: skipped, pytest is not installed' | tee "$out/tests.txt"
 elif [ -n "$dry" ]; then
     step tests 600 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
 else
-    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda --maxfail=20 --durations=10 \
+    share=''
+    if has xdist; then share='-n 8'; fi
+    # shellcheck disable=SC2086 (two words or none)
+    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda --maxfail=20 --durations=10 $share \
         --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
 fi
 
-# 2. Beside bare products at the three widths, then beside the fused losses of others.
-if [ -n "$dry" ]; then
-    step widths 600 "$python" -m benchmarks widths --smoke
-    step peers 600 "$python" -m benchmarks peers --smoke
-else
-    step widths 120 "$python" -m benchmarks widths --rounds 7
-    step peers 70 "$python" -m benchmarks peers --rounds 3
-    cp "$root"/benchmarks/results/{widths,peers}-cuda.* "$out" 2> /dev/null || true
-fi
+# 2. Beside bare products at the three widths, then beside the fused losses of others; the space of tile sizes.
+bench() {
+    local name=$1 limit=$2
+    shift 2
+    wanted "$name" || return 0
+    if [ -n "$dry" ]; then
+        step "$name" 600 "$python" -m benchmarks "$name" --smoke
+    else
+        step "$name" "$limit" "$python" -m benchmarks "$name" "$@"
+        cp "$root"/benchmarks/results/"$name"-cuda.* "$out" 2> /dev/null || true
+    fi
+}
+bench widths 120 --rounds 7
+bench peers 70 --rounds 3
+bench tune 170 --rounds 5
 
 # 3. The paper's row in what remains of eight minutes. The same command again goes on where it was stopped.
+images="--data-root $data"
+if [ -f "$data/cifar10-train.zip" ]; then
+    images="--data folder --root $data/cifar10-train.zip --test-root $data/cifar10-test.zip"
+fi
 row() {
-    "$python" examples/reproduction/reproduce.py cifar10/dim-local-infonce --data-root "$data" --out "$out/row" "$@"
+    # shellcheck disable=SC2086 (several words)
+    "$python" examples/reproduction/reproduce.py cifar10/dim-local-infonce $images --out "$out/row" "$@"
 }
 export -f row
-export python data out
-if [ -n "$dry" ]; then
-    step row 600 bash -c 'row --smoke --device cpu'
+export python images out
+if ! wanted row; then
+    :
+elif [ -n "$dry" ]; then
+    images="--data-root $data" step row 600 bash -c 'row --smoke --device cpu'
 else
     left=$((480 - ($(date +%s) - started)))
     [ "$left" -gt 60 ] || left=60

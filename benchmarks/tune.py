@@ -3,56 +3,105 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from unittest import mock
 
 import torch
 
-from benchmarks.harness import DEVICE, add_rounds, measure, write
-from infomax.ops import pairwise_logsumexp, use_backend
+from benchmarks.baselines import bare_products
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 
 __all__ = ["add_options", "run"]
 
 add_options = add_rounds
 
-SIZES = [(1024, 65536, 64), (1024, 65536, 128), (1024, 65536, 512), (4096, 65536, 256)]
+QUERIES, KEYS = 1024, 65536
+DIMS = {torch.bfloat16: (64, 128, 256), torch.float32: (64, 128)}
+"""The widths for which the streaming kernels are chosen."""
+PRODUCTS = {"reduce": 1, "grad_key": 2, "grad_query": 2}
+"""Matrix products that each kernel does."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One kernel with one set of tiles on one problem."""
+
+    kernel: str
+    dtype: torch.dtype
+    dim: int
+    tiles: tuple[int, ...]
+
+    def prepared(self) -> Run:
+        """Make the operands, and return what launches the kernel."""
+        from infomax.ops.dispatch import implementation
+        from infomax.ops.problem import Problem
+        from infomax.ops.triton import launch
+        from infomax.ops.triton.config import Tiles
+
+        query, key = (torch.randn(n, self.dim, device=DEVICE, dtype=self.dtype) for n in (QUERIES, KEYS))
+        problem = Problem(query, key, None, None, None, None, "logsumexp", self.dim**-0.5, None, None, 2**31)
+        backend, tiles = implementation("triton"), Tiles(*self.tiles).for_dim(self.dim)
+        value, weight = torch.full((QUERIES,), 11.0, device=DEVICE), torch.ones(QUERIES, device=DEVICE)
+
+        def launched() -> object:
+            with mock.patch.object(launch, "tiles_for", lambda *_: tiles):  # whatever is asked for, these
+                if self.kernel == "reduce":
+                    return backend.forward(problem, False)
+                of_query = self.kernel == "grad_query"
+                return backend.backward(problem, weight, None, value, value[:0], of_query, not of_query)
+
+        return launched
+
+
+def trials() -> Iterator[Trial]:
+    """Go through the space; tiles that a width shrinks to the same are tried once."""
+    from infomax.ops.triton.config import SPACE
+
+    for dtype, dims in DIMS.items():
+        for dim in dims:
+            for kernel in PRODUCTS:
+                shrunk = {tiles.for_dim(dim): tiles for tiles in SPACE[kernel, dtype.itemsize]}
+                for tiles in shrunk:
+                    sizes = tiles.rows, tiles.keys, tiles.depth, tiles.out, tiles.warps, tiles.stages
+                    yield Trial(kernel, dtype, dim, sizes)
 
 
 def run(options: argparse.Namespace) -> None:
-    smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     if DEVICE != "cuda":
         print("tune: needs a CUDA device; skipped")
         return
-    from infomax.ops.triton import config, launch
+    every = list(trials())[: 4 if options.smoke else None]
+    with ProcessPoolExecutor(min(14, os.cpu_count() or 1), get_context("spawn")) as pool:
+        failures = dict(zip(every, pool.map(failure, every), strict=True))  # compiles into Triton's cache
+    rows: list[dict] = []
+    for kernel, dtype, dim in dict.fromkeys((trial.kernel, trial.dtype, trial.dim) for trial in every):
+        here = [trial for trial in every if (trial.kernel, trial.dtype, trial.dim) == (kernel, dtype, dim)]
+        runs = {str(trial.tiles): trial.prepared() for trial in here if not failures[trial]}
+        query, key = (torch.randn(n, dim, device=DEVICE, dtype=dtype) for n in (QUERIES, KEYS))
+        timings = measure({"bare": bare_products(query, key, PRODUCTS[kernel]), **runs}, options.rounds)
+        for trial in here:
+            timing = timings.get(str(trial.tiles))
+            rows.append({
+                "kernel": kernel, "dtype": str(dtype).removeprefix("torch."), "d": dim,
+                "rows, keys, depth, out, warps, stages": ", ".join(map(str, trial.tiles)),
+                "ms": timing.milliseconds if timing else None,
+                "over bare products": timing.over(timings["bare"]) if timing else None,
+                "note": failures[trial],
+            })  # fmt: skip
+    rows.sort(key=lambda row: (row["kernel"], row["dtype"], row["d"], row["ms"] or float("inf")))
+    title = f"Kernels of the Triton backend by tiles: {QUERIES} queries, {KEYS} keys, without groups; best first"
+    write("tune", title, rows, keep=not options.smoke)
 
-    rows = []
-    for queries, keys, dim in SIZES[:1] if smoke else SIZES:
-        for dtype in (torch.bfloat16, torch.float32):
-            query = torch.randn(queries, dim, device=DEVICE, dtype=dtype, requires_grad=True)
-            key = torch.randn(keys, dim, device=DEVICE, dtype=dtype, requires_grad=True)
-            value = None
-            for tiles in config.SPACE:
-                # Whatever is asked for, these tiles.
-                chosen = mock.patch.object(launch, "tiles_for", lambda *_, t=tiles, d=dim: t.for_dim(d))
-                with chosen, use_backend("triton"):
-                    row = {"M, K, d": f"{queries}, {keys}, {dim}", "dtype": str(dtype), "tiles": str(tiles)}
-                    try:
-                        value = pairwise_logsumexp(query, key)
-                        timings = measure(
-                            {
-                                "forward": lambda q=query, k=key: pairwise_logsumexp(q.detach(), k.detach()),
-                                "backward": lambda v=value, q=query, k=key: torch.autograd.grad(
-                                    v.sum(), [q, k], retain_graph=True
-                                ),
-                            },
-                            rounds,
-                        )
-                    except Exception as error:  # noqa: BLE001 (a tile that does not fit is a result)
-                        rows.append({**row, "forward ms": None, "backward ms": None, "failed": type(error).__name__})
-                        continue
-                rows.append({
-                    **row,
-                    "forward ms": timings["forward"].milliseconds,
-                    "backward ms": timings["backward"].milliseconds,
-                    "failed": None,
-                })  # fmt: skip
-    write("tune", "Tile sizes of the Triton backend", rows, keep=not smoke)
+
+def failure(trial: Trial) -> str:
+    """Launch once; what went wrong, or nothing."""
+    try:
+        trial.prepared()()
+        torch.cuda.synchronize()
+    except Exception as error:  # noqa: BLE001 (tiles that do not fit are a result)
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
+    return ""

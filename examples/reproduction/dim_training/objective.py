@@ -1,13 +1,14 @@
 """What a step minimises: Deep InfoMax without labels, or cross-entropy with them, for the same encoder."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from infomax import CoordinateLoss, DIMLoss, PriorMatchingLoss, encoders
+from infomax import CoordinateLoss, DIMLoss, InfoMaxLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
 from infomax.features import Features
 from infomax.variants import activation_penalty
@@ -66,7 +67,10 @@ def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
 class DeepInfoMax(nn.Module):
     """The encoder with the DIM objective on its local map and its global features, and the side tasks asked for."""
 
-    columns = ("local", "global", "prior", "coordinates", "relative_coordinates", "activation", "mi", "mi_ceiling")
+    columns = (
+        "local", "global", "prior", "between_views", "coordinates", "relative_coordinates", "activation", "mi",
+        "mi_ceiling",
+    )  # fmt: skip
 
     def __init__(self, encoder: StagedEncoder, options: Options, *, gather: bool = False) -> None:
         super().__init__()
@@ -97,6 +101,8 @@ class DeepInfoMax(nn.Module):
                     encoder.local_dim, encoder.local_size, encoder.global_dim, relative=name == "relative_coordinates"
                 )
         self.weights["activation"] = options.activation_penalty
+        self.symmetric, self.weights["between_views"] = options.symmetric, options.between_views
+        self.between = InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather) if options.between_views else None
         terms = [self.objective.local_term, self.objective.global_term]
         self.measured = next(term for term in terms if term is not None)
         if options.scale and options.critic in ("dot", "bilinear"):
@@ -109,17 +115,29 @@ class DeepInfoMax(nn.Module):
         self.ceiling = self.measured.estimator.ceiling(images * each)
 
     def forward(self, batch: Batch) -> Step:
-        """Locals of the images against globals of the second view, where there is one."""
+        """Locals of the images against globals of the second view, where there is one; the reverse, too, if asked."""
         if batch.other is None:
             local, global_ = self.encoder(batch.images)
+            pairs, sides = [(local, global_)], {}
+        elif self.symmetric or self.between is not None:
+            (local, first), (other, global_) = self.encoder(batch.images), self.encoder(batch.other)
+            pairs = [(local, global_), (other, first)] if self.symmetric else [(local, global_)]
+            sides = {} if self.between is None else {"between_views": self.between(first, global_)}
         else:
             local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
-        out = self.objective(local, global_)
-        sides = {name: task(local, global_) for name, task in self.tasks.items()}
+            pairs, sides = [(local, global_)], {}
+        outs = [self.objective(*pair) for pair in pairs]
+        sides |= {name: task(local, global_) for name, task in self.tasks.items()}
         if self.weights["activation"]:
             sides["activation"] = activation_penalty(global_)
-        loss = torch.stack([out.loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
-        parts = {"local": out.local, "global": out.global_, "prior": out.prior, **sides}
+        loss = _mean([out.loss for out in outs])
+        loss = torch.stack([loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
+        parts = {
+            "local": _mean([out.local for out in outs]),
+            "global": _mean([out.global_ for out in outs]),
+            "prior": _mean([out.prior for out in outs]),
+            **sides,
+        }
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
         return Step(loss, parts, Features(local.detach(), global_.detach()))
 
@@ -127,6 +145,11 @@ class DeepInfoMax(nn.Module):
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
         nats = {"mi": self.measured.mutual_information(*features, gather=self.gather).item()}
         return nats | {"mi_ceiling": self.ceiling} if math.isfinite(self.ceiling) else nats
+
+
+def _mean(values: Sequence[Tensor | None]) -> Tensor | None:
+    """The mean of the terms of both directions; None of a term that is not there."""
+    return None if values[0] is None else torch.stack([value for value in values if value is not None]).mean()
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

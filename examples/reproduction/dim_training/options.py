@@ -64,6 +64,7 @@ class Options:
     workers: int = option(4, "data", "threads that decode an image folder", free=True)
 
     views: int = option(1, "augmentation", "2: locals of one random view, globals of another", choices=(1, 2))
+    symmetric: bool = option(False, "augmentation", "--views 2: locals of the second view and globals of the first, too")
     pad: int = option(0, "augmentation", "random shifts: reflect-pad by this many pixels, crop back")
     flip: bool = option(False, "augmentation", "random horizontal flips")
     area: float = option(1.0, "augmentation", "random zoom to a window of at least this share of the image")
@@ -89,6 +90,7 @@ class Options:
     prior_penalty: float = option(0.0, "objective", "weight of the discriminator's gradient penalty")
     coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
     relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
+    between_views: float = option(0.0, "objective", "--views 2: weight of the information between the views' y")
     activation_penalty: float = option(0.0, "objective", "weight of the mean squared length of y")
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)

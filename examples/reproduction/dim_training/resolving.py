@@ -90,6 +90,12 @@ def check(options: Options) -> None:
             "an encoder on crops, --encoder resnet32-crops or alexnet64-crops",
             f"--encoder {options.encoder}",
         ),
+        (
+            options.views == 2 or not (options.symmetric or options.between_views),
+            "--symmetric/--between-views",
+            "two views, --views 2",
+            f"--views {options.views}",
+        ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),

@@ -40,23 +40,78 @@ class Tiles:
         return Tiles(self.rows, self.keys, depth, out, self.warps, self.stages)
 
 
-SPACE = (
-    Tiles(64, 64, 64, 256, 4, 3),
-    Tiles(64, 64, 64, 512, 8, 2),
-    Tiles(128, 64, 64, 256, 8, 3),
-    Tiles(64, 128, 64, 256, 8, 3),
-    Tiles(128, 128, 64, 128, 8, 3),
+_GRADIENT_OF_HALVES = (
+    Tiles(64, 64, 64, 256, 8, 2),
+    Tiles(64, 64, 64, 256, 4, 2),
+    Tiles(64, 64, 128, 128, 4, 2),
+    Tiles(64, 64, 128, 128, 4, 3),
+    Tiles(128, 64, 128, 128, 8, 2),
+    Tiles(64, 128, 128, 128, 8, 2),
+    Tiles(128, 128, 128, 128, 8, 2),
+    Tiles(128, 32, 128, 128, 4, 3),
+    Tiles(32, 128, 128, 128, 4, 3),
+    Tiles(64, 64, 256, 256, 8, 2),
+    Tiles(32, 64, 256, 256, 4, 2),
+    Tiles(64, 32, 256, 256, 4, 2),
+    Tiles(128, 32, 256, 256, 8, 2),
+    Tiles(32, 128, 256, 256, 8, 2),
+    Tiles(128, 64, 256, 256, 8, 2),
+    Tiles(64, 128, 256, 256, 8, 2),
 )
+_GRADIENT_OF_SINGLES = (
+    Tiles(32, 32, 32, 128, 8, 2),
+    Tiles(32, 32, 32, 128, 4, 2),
+    Tiles(64, 32, 32, 64, 4, 2),
+    Tiles(32, 64, 32, 64, 4, 2),
+    Tiles(64, 32, 32, 128, 8, 2),
+    Tiles(32, 64, 32, 128, 8, 2),
+    Tiles(64, 64, 16, 64, 8, 2),
+    Tiles(64, 64, 16, 128, 8, 2),
+)
+
+# By kernel and bytes of an element.
+SPACE = {
+    ("reduce", 2): (
+        Tiles(64, 64, 64, 64, 4, 3),
+        Tiles(64, 128, 64, 64, 4, 3),
+        Tiles(128, 64, 64, 64, 4, 3),
+        Tiles(128, 128, 64, 64, 8, 3),
+        Tiles(64, 64, 128, 64, 4, 3),
+        Tiles(64, 128, 128, 64, 4, 3),
+        Tiles(128, 64, 128, 64, 4, 3),
+        Tiles(128, 64, 128, 64, 8, 3),
+        Tiles(128, 128, 128, 64, 8, 3),
+        Tiles(128, 128, 128, 64, 8, 2),
+        Tiles(64, 64, 256, 64, 4, 2),
+        Tiles(128, 64, 256, 64, 8, 2),
+        Tiles(128, 128, 256, 64, 8, 2),
+    ),
+    ("grad_key", 2): _GRADIENT_OF_HALVES,
+    ("grad_query", 2): _GRADIENT_OF_HALVES,
+    ("reduce", 4): (
+        Tiles(64, 64, 16, 32, 4, 3),
+        Tiles(64, 64, 32, 32, 4, 3),
+        Tiles(128, 64, 16, 32, 8, 3),
+        Tiles(128, 64, 32, 32, 8, 3),
+        Tiles(128, 128, 16, 32, 8, 3),
+        Tiles(64, 32, 32, 32, 4, 3),
+        Tiles(32, 64, 32, 32, 4, 3),
+    ),
+    ("grad_key", 4): _GRADIENT_OF_SINGLES,
+    ("grad_query", 4): _GRADIENT_OF_SINGLES,
+}
 
 # Not measured on a GPU yet: the sizes that leave accumulators in registers.
 _TABLE = {
     ("reduce", 2): Tiles(128, 128, 64, 64, 8, 3),
     ("reduce", 4): Tiles(64, 64, 32, 32, 4, 3),
-    ("gradient", 2): Tiles(64, 64, 64, 256, 8, 2),
-    ("gradient", 4): Tiles(32, 32, 32, 128, 8, 2),
+    ("grad_key", 2): Tiles(64, 64, 64, 256, 8, 2),
+    ("grad_key", 4): Tiles(32, 32, 32, 128, 8, 2),
+    ("grad_query", 2): Tiles(64, 64, 64, 256, 8, 2),
+    ("grad_query", 4): Tiles(32, 32, 32, 128, 8, 2),
 }
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of the ``"reduce"`` or ``"gradient"`` kernels for a dtype and dimension."""
+    """Return the tiles of the ``"reduce"``, ``"grad_key"`` or ``"grad_query"`` kernel for a dtype and dimension."""
     return _TABLE[kernel, dtype.itemsize].for_dim(dim)

@@ -38,6 +38,7 @@ def grad_key_kernel(
     scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
+    WHOLE: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c) owns keys of tile i and their c-th chunk of features, and goes through all queries."""
     keys = tl.program_id(0) * BK + tl.arange(0, BK)
@@ -47,7 +48,7 @@ def grad_key_kernel(
         rows = start + tl.arange(0, BM)
         scores, admissible = score_tile(
             query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
-            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
+            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, WHOLE, GROUPED, PRECISION,
         )  # fmt: skip
         reduced = tl.load(value + rows, mask=rows < row_count, other=0.0)
         grad = tl.load(grad_value + rows, mask=rows < row_count, other=0.0)
@@ -73,6 +74,7 @@ def grad_query_kernel(
     scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
+    WHOLE: tl.constexpr,
 ):  # fmt: skip
     """Program (i, c, p) owns queries of tile i, their c-th chunk of features, and the p-th range of keys."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -87,7 +89,7 @@ def grad_query_kernel(
         keys = start + tl.arange(0, BK)
         scores, admissible = score_tile(
             query, key, query_group, key_group, rows, keys, row_count, last, dim,
-            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
+            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, WHOLE, GROUPED, PRECISION,
         )  # fmt: skip
         slope = slope_tile(scores, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
         weight = slope * grad[:, None]

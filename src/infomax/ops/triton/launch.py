@@ -37,7 +37,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         reduce_kernel[grid](
             query, key, *groups_of(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
             length, problem.scale, *bounds_of(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
-            num_warps=tiles.warps, num_stages=tiles.stages,
+            WHOLE=dim <= tiles.depth, num_warps=tiles.warps, num_stages=tiles.stages,
         )  # fmt: skip
         value = partial.logsumexp(0) if problem.reduction == "logsumexp" else partial.sum(0)
     else:
@@ -68,33 +68,31 @@ def backward(
     grad_key = key.new_zeros(key.shape if need_key else (0,))
     if not (queries and keys and dim):
         return grad_query, grad_key
-    tiles = tiles_for("gradient", query.dtype, dim)
     value = value.masked_fill(value == -torch.inf, 0.0)
     weight = torch.zeros_like(value) if grad_value is None else grad_value.contiguous()
     lift = lift_of(query.dtype, weight)
     drop = value.new_ones(())
     if lift is not None:
         weight, drop = weight * lift, 1.0 / lift
-    chunks = triton.cdiv(dim, tiles.out)
-    common: dict[str, Any] = {
-        **_flags(problem), "JOINT": grad_joint is not None and problem.joints > 0,
-        "BM": tiles.rows, "BK": tiles.keys, "BD": tiles.depth, "BO": tiles.out,
-        "num_warps": tiles.warps, "num_stages": tiles.stages,
-    }  # fmt: skip
+    flags = {**_flags(problem), "JOINT": grad_joint is not None and problem.joints > 0}
     sizes = (queries, keys, dim, *query.stride(), *key.stride())
     if need_key:
+        tiles = tiles_for("grad_key", query.dtype, dim)
+        chunks = triton.cdiv(dim, tiles.out)
         joints = _by_key(problem, grad_joint)
         grad_key_kernel[(triton.cdiv(keys, tiles.keys), chunks)](
             query, key, *groups_of(problem), value, weight, grad_key, *joints, *sizes,
-            problem.scale, *bounds_of(problem), drop, **common,
+            problem.scale, *bounds_of(problem), drop, **flags, **_tiles(tiles, dim),
         )  # fmt: skip
     if need_query:
+        tiles = tiles_for("grad_query", query.dtype, dim)
+        chunks = triton.cdiv(dim, tiles.out)
         joints = _by_query(problem, grad_joint)
         parts, length = _split(queries, keys, tiles, chunks, problem.workspace // (4 * queries * dim))
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
         grad_query_kernel[(triton.cdiv(queries, tiles.rows), chunks, parts)](
             query, key, *groups_of(problem), value, weight, partial, *joints, *sizes, length,
-            problem.scale, *bounds_of(problem), drop, **common,
+            problem.scale, *bounds_of(problem), drop, **flags, **_tiles(tiles, dim),
         )  # fmt: skip
         grad_query = partial.sum(0).to(query.dtype)
     return grad_query, grad_key
@@ -125,6 +123,13 @@ def _by_query(problem: Problem, grad_joint: Tensor | None) -> tuple[Tensor | Non
 
 def _flags(problem: Problem) -> dict[str, Any]:
     return {**flags_of(problem), "PRECISION": _precision(problem.query)}
+
+
+def _tiles(tiles: Tiles, dim: int) -> dict[str, Any]:
+    return {
+        "BM": tiles.rows, "BK": tiles.keys, "BD": tiles.depth, "BO": tiles.out, "WHOLE": dim <= tiles.depth,
+        "num_warps": tiles.warps, "num_stages": tiles.stages,
+    }  # fmt: skip
 
 
 def _precision(query: Tensor) -> str:

@@ -17,7 +17,7 @@ def reduce_kernel(
     query, key, query_group, key_group, partial,
     row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part, scale, clip, soft_clip,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
-    PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
+    PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
     """Program (i, p) reduces queries of tile i over the p-th range of keys into ``partial[p]``."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -31,7 +31,7 @@ def reduce_kernel(
         keys = start + tl.arange(0, BK)
         scores, admissible = score_tile(
             query, key, query_group, key_group, rows, keys, row_count, last, dim,
-            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, GROUPED, PRECISION,
+            query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, WHOLE, GROUPED, PRECISION,
         )  # fmt: skip
         scores = clip_tile(scores, clip, soft_clip, CLIPPED, SOFT)
         peak, total = absorb_tile(scores, admissible, peak, total, REDUCTION)

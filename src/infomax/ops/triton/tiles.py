@@ -70,15 +70,25 @@ def admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GR
 def score_tile(
     query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
     query_stride, query_step, key_stride, key_step, scale,
-    BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, GROUPED: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
+    GROUPED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scores ``(BM, BK)`` in float32, and which of them are admissible."""
+    """Scores ``(BM, BK)`` in float32, and which of them are admissible.
+
+    With ``WHOLE``, all features fit BD: without a loop in here, Triton overlaps the loads of the caller's loop.
+    """
     scores = tl.zeros((BM, BK), dtype=tl.float32)
-    for start in range(0, dim, BD):
-        columns = start + tl.arange(0, BD)
+    if WHOLE:
+        columns = tl.arange(0, BD)
         left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
         right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
         scores = product(left, tl.trans(right), scores, PRECISION)
+    else:
+        for start in range(0, dim, BD):
+            columns = start + tl.arange(0, BD)
+            left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
+            right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
+            scores = product(left, tl.trans(right), scores, PRECISION)
     return scores * scale, admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
 
 
