@@ -19,7 +19,7 @@ from infomax.mi.closed_forms.elliptical import (
 )
 from infomax.mi.closed_forms.labels import LabelHead, fit_head
 from infomax.mi.closed_forms.lift import LIFTS, Lift
-from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.closed_forms.marginals import Marginals, Standardised
 from infomax.mi.input.blocks import WIDE_BLOCK, all_pairs, dv_of, in_blocks
 from infomax.mi.input.folds import Fold
 
@@ -87,9 +87,9 @@ def choose_start(
 ) -> Start:
     """Return the start that tells joint from marginal validation pairs best.
 
-    The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
-    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
-    standard error.
+    The candidates: Gaussian and Student-t copulas of the coordinates, a Gaussian of the coordinates as they are but for
+    their scale, and Gaussian copulas of the dictionaries of :class:`Lift`; each with the canonical pairs that pay on
+    validation rows. A richer one must be better by more than a standard error.
 
     Args:
         x: (n, dx), all rows; only training and validation rows of the fold decide.
@@ -108,7 +108,7 @@ def choose_start(
         elliptical.append(_best_rank(kind, dof, plain.correlation, see, (x, y), fold.validation))
     gaussian, *heavy = elliptical
     # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
-    found = [gaussian, max(heavy, key=lambda start: start.nats)]
+    found = [gaussian, max(heavy, key=lambda start: start.nats), *_of_standardised(x, y, fold)]
     for kind in LIFTS:
         lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
         lifted = Canonical(lift_x(x[fold.train]), lift_y(y[fold.train]))
@@ -165,6 +165,22 @@ def _best_rank(
     best = _simplest_of_the_best(starts)
     kept = max(LEADING, len(best.correlation)) if math.isinf(dof) else None
     return replace(best, see_x=see[0].first(kept), see_y=see[1].first(kept))
+
+
+def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[Start]:
+    """Return the Gaussian of standardised coordinates, if their variance is finite.
+
+    A rank is off by about 1 / sqrt(n), and a sum of several by different amounts for each pair of rows, so ranks hide
+    noise that is smaller. A sum of the coordinates themselves is exact.
+    """
+    of_x, of_y = (Standardised(values[fold.train]) for values in (x, y))
+    white = [of_side.scores(values[fold.train]) for of_side, values in ((of_x, x), (of_y, y))]
+    if not all(bool(side.isfinite().all()) for side in white):
+        return []
+    plain = Canonical(*white)
+    see = Coordinates(of_x, math.inf, plain.mean_x, plain.to_x), Coordinates(of_y, math.inf, plain.mean_y, plain.to_y)
+    name = "Gaussian of standardised coordinates"
+    return [_best_rank(name, math.inf, plain.correlation, see, (x, y), fold.validation)]
 
 
 def _of_labels(
