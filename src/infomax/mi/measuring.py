@@ -72,7 +72,7 @@ def measure(
             folds=reading.fold_nats,
             estimator=name,
             ceiling=estimator.ceiling(reading.negatives),
-            blurred=options.preprocess == "ranks"
+            blurred=any(isinstance(view.start.see_x.marginals, Ranks) for view in fitted.views)
             and any(side.codes is None and side.values.shape[1] > 1 for side in (x, y)),
         ),
         rows=n,

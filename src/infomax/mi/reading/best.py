@@ -155,9 +155,11 @@ def _terms(
     anchors = []
     for critic, test in zip(critics, tests, strict=True):
         some = test[among.to(test.device)[test]][: max(1, _ANCHORS // len(tests))]
-        boxes = find_neighbourhoods(x, y, some, pool.to(x.device), _NEIGHBOURS, generator, groups)
+        boxes = find_neighbourhoods(
+            x, y, some, pool.to(x.device), _NEIGHBOURS, generator, groups, critic.joint_scores(some)
+        )
         for of_k, around in zip(terms, boxes, strict=True):
-            of_k.append(neighbour_terms(around, some, critic.scores))
+            of_k.append(neighbour_terms(around, critic.scores))
         anchors.append(some)
     return [torch.cat(of_k) for of_k in terms], torch.cat(anchors)
 

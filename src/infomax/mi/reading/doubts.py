@@ -33,9 +33,9 @@ def doubts_of(
         folds: the reading of each fold.
         estimator: name of what was read.
         ceiling: nats that this estimator cannot pass.
-        blurred: whether a side has several coordinates that are read as ranks. The rank of each is off by about
-            1 / sqrt(n), so a difference of coordinates cannot be told from noise that is smaller: what lies beyond
-            log(n) / 2 nats in one direction is hidden.
+        blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each is off by
+            about 1 / sqrt(n), so a difference of coordinates cannot be told from noise that is smaller: what lies
+            beyond log(n) / 2 nats in one direction is hidden.
 
     Example:
         >>> doubts_of(0.5, rows=1000, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",

@@ -13,7 +13,9 @@ __all__ = ["Neighbourhoods", "find_neighbourhoods", "neighbour_terms"]
 
 _CHUNK = 2_000_000  # distances held at a time
 _PART = 100_000  # of which so many are made at a time, as they stay in a processor's cache
-_DRAWS = 32  # pairs of the box around a row over which e^T is averaged
+_DRAWS = 32  # pairs of the box around a row over which e^T is averaged, at least
+_MOST_DRAWS = 512
+_HITS = 8  # draws at a peak of e^T by which half of what the box says is believed; twice as many are asked for
 
 
 class Neighbourhoods(NamedTuple):
@@ -21,10 +23,16 @@ class Neighbourhoods(NamedTuple):
 
     terms: Tensor
     """(n,), what neighbours alone say: the log of the share of joint rows in the box over that of marginal pairs."""
+    scores: Tensor
+    """(n,), of the anchors by the critic, nats."""
+    draws: Tensor
+    """(n,), pairs drawn of each box."""
+    distinct: Tensor
+    """(n,), of how many different ones."""
     x_rows: Tensor
-    """(n, draws), rows drawn from those whose x lies in the box."""
+    """(draws in all,), rows drawn from those whose x lies in the box of an anchor, anchor by anchor."""
     y_rows: Tensor
-    """(n, draws), likewise for y; never the row of x beside it, where there are others."""
+    """(draws in all,), likewise for y; never the row of x beside it, where there are others."""
 
 
 def find_neighbourhoods(
@@ -35,6 +43,7 @@ def find_neighbourhoods(
     neighbours: tuple[int, ...],
     generator: torch.Generator,
     groups: Tensor,
+    scores: Tensor,
 ) -> list[Neighbourhoods]:
     r"""Count the rows around each anchor, and draw marginal pairs from the box.
 
@@ -51,13 +60,15 @@ def find_neighbourhoods(
         neighbours: numbers k, each at least 2, for each of which boxes are returned.
         generator: of the draws.
         groups: (N,), numbers of groups: rows of an anchor's own are no neighbours.
+        scores: (n,), of the anchors by the critic, nats: of a sharper one, more pairs are drawn.
 
     Source:
         Kraskov, Stögbauer & Grassberger 2004, eq. 8; Gao, Kannan, Oh & Viswanath 2017 for values that repeat.
     """
+    size = max(1, _CHUNK // len(pool))
     found = [
-        _around(x, y, some, pool, neighbours, generator, groups)
-        for some in torch.split(anchors, max(1, _CHUNK // len(pool)))
+        _around(x, y, some, pool, neighbours, generator, groups, of_some)
+        for some, of_some in zip(*(torch.split(rows, size) for rows in (anchors, scores)), strict=True)
     ]
     return [Neighbourhoods(*map(torch.cat, zip(*of_k, strict=True))) for of_k in zip(*found, strict=True)]
 
@@ -70,6 +81,7 @@ def _around(
     neighbours: tuple[int, ...],
     generator: torch.Generator,
     groups: Tensor,
+    scores: Tensor,
 ) -> list[Neighbourhoods]:
     own = groups[anchors][:, None] == groups[pool]
     of_x, of_y = (_distances(side[anchors], side[pool]).masked_fill_(own, math.inf) for side in (x, y))
@@ -91,10 +103,10 @@ def _around(
         near_x = _Near.of(of_x, limit) if near_x is None else near_x.within(limit)
         near_y = _Near.of(of_y, limit) if near_y is None else near_y.within(limit)
         terms = torch.digamma(inside) + size
-        found[k] = Neighbourhoods(
-            terms - torch.digamma(near_x.counts.double() + 1) - torch.digamma(near_y.counts.double() + 1),
-            *(pool[rows] for rows in _marginal_pairs(near_x, near_y, generator)),
-        )
+        terms = terms - torch.digamma(near_x.counts.double() + 1) - torch.digamma(near_y.counts.double() + 1)
+        draws = (2 * _HITS * (scores - terms).exp()).clamp(_DRAWS, _MOST_DRAWS).long()
+        drawn = (pool[rows] for rows in _marginal_pairs(near_x, near_y, draws, generator))
+        found[k] = Neighbourhoods(terms, scores, draws, near_x.counts * near_y.counts, *drawn)
     return [found[k] for k in neighbours]
 
 
@@ -132,40 +144,57 @@ class _Near(NamedTuple):
         counts = torch.bincount(rows, minlength=len(self.counts))
         return _Near(rows, self.columns[kept], self.distances[kept], counts)
 
-    def drawn(self, generator: torch.Generator) -> Tensor:
-        """(n, draws) columns, each as likely as any other of its row."""
+    def drawn(self, draws: Tensor, generator: torch.Generator) -> Tensor:
+        """Columns, of each row as many as ``draws`` (n,) says, each as likely as any other of its row."""
         first = self.counts.cumsum(0) - self.counts
-        share = torch.rand(len(self.counts), _DRAWS, generator=generator, dtype=torch.float64).to(first.device)
-        place = (share * self.counts[:, None]).long().clamp_max(self.counts[:, None] - 1)
-        return self.columns[first[:, None] + place]
+        share = torch.rand(int(draws.sum()), generator=generator, dtype=torch.float64).to(first.device)
+        counts = self.counts.repeat_interleave(draws)
+        place = torch.minimum((share * counts).long(), counts - 1)
+        return self.columns[first.repeat_interleave(draws) + place]
 
 
-def _marginal_pairs(x: _Near, y: _Near, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    x_rows, y_rows = x.drawn(generator), y.drawn(generator)
+def _marginal_pairs(x: _Near, y: _Near, draws: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    x_rows, y_rows = x.drawn(draws, generator), y.drawn(draws, generator)
     for _ in range(2):  # a joint row is no marginal pair
-        y_rows = torch.where(x_rows == y_rows, y.drawn(generator), y_rows)
+        y_rows = torch.where(x_rows == y_rows, y.drawn(draws, generator), y_rows)
     return x_rows, y_rows
 
 
-def neighbour_terms(boxes: Neighbourhoods, anchors: Tensor, scores: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def neighbour_terms(boxes: Neighbourhoods, scores: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     r"""What each anchor adds to the information, (n,), nats.
 
-    .. math:: \psi(k) + \psi(n) - \psi(n_x + 1) - \psi(n_y + 1)
-              - \log \operatorname{mean}_{a, b} e^{T(x_a, y_b) - T(x_i, y_i)}
+    .. math:: T_i + w_i \Big( \psi(k) + \psi(n) - \psi(n_x + 1) - \psi(n_y + 1)
+              - \log \operatorname{mean}_{a, b} e^{T(x_a, y_b)} \Big), \qquad T_i = T(x_i, y_i)
 
     Neighbours tell the mean density ratio of a box, the critic how the ratio at its middle differs from that mean.
     With a constant critic it is the estimate of nearest neighbours; with the log density ratio it is right in boxes of
     any size, so in any dimension, and only what the critic misses within a box is lost.
 
+    Where e^T is as high as at the anchor in one of P pairs of the box, m draws meet that peak m / P times. With few or
+    none, their mean is too low by far and the whole too high. So the correction has the weight
+    :math:`w_i = 1 / (1 + (8 P / m)^2)`; without it the critic's own score is left. P is the ratio of :math:`e^{T_i}` to
+    the mean of the box, less 1: 0 for a constant critic.
+
     Args:
         boxes: of the anchors.
-        anchors: (n,), the rows.
-        scores: the critic, from rows of x (n,) and of y (n, K) to scores (n, K).
+        scores: the critic, from rows of x (n,) and of y (n, K) to scores (n, K), normalised: the mean of e^T over
+            marginal pairs is 1.
     """
-    n, draws = boxes.x_rows.shape
-    met = scores(boxes.x_rows.flatten(), boxes.y_rows.view(-1, 1)).view(n, draws)
-    away = met - scores(anchors, anchors[:, None])
-    log_mean = torch.logsumexp(away, 1) - math.log(draws)
-    relative = (away - log_mean[:, None]).exp()
+    met = scores(boxes.x_rows, boxes.y_rows[:, None]).squeeze(1)
+    log_mean, variance = _log_mean(met, boxes.draws)
     # The log of a mean of so many draws is low, by half its relative variance.
-    return boxes.terms - log_mean - relative.var(1).clamp_max(draws / 2) / (2 * draws)
+    correction = boxes.terms - log_mean - (variance / (2 * boxes.draws)).clamp_max(0.25)
+    pairs_a_peak = (boxes.scores - torch.maximum(boxes.terms, log_mean)).expm1().clamp_min(0)
+    pairs_seen = torch.minimum(boxes.draws, boxes.distinct).clamp_min(1)
+    return boxes.scores + correction / (1 + (_HITS * pairs_a_peak / pairs_seen).square())
+
+
+def _log_mean(scores: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of the mean of e^T over the draws of each anchor, and the relative variance of e^T among them."""
+    anchor = torch.arange(len(draws), device=scores.device).repeat_interleave(draws)
+    highest = torch.full_like(draws, -math.inf, dtype=scores.dtype).scatter_reduce(0, anchor, scores, "amax")
+    relative = (scores - highest[anchor]).exp()
+    zero = torch.zeros_like(highest)
+    mean = zero.index_add(0, anchor, relative) / draws
+    spread = zero.index_add(0, anchor, (relative / mean[anchor] - 1).square()) / (draws - 1)
+    return highest + mean.log(), spread
