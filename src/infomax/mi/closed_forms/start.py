@@ -30,6 +30,7 @@ LEADING = 4
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
+_WORTH = 0.1  # nats by which standardised coordinates must beat ranks, which increasing functions do not change
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def choose_start(
 ) -> Start:
     """Return the start that tells joint from marginal validation pairs best.
 
-    The candidates: Gaussian and Student-t copulas of the coordinates, a Gaussian of the coordinates as they are but for
-    their scale, and Gaussian copulas of the dictionaries of :class:`Lift`; each with the canonical pairs that pay on
-    validation rows. A richer one must be better by more than a standard error.
+    The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
+    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
+    standard error. A Gaussian of standardised coordinates must be better than all of these by 0.1 nats, too.
 
     Args:
         x: (n, dx), all rows; only training and validation rows of the fold decide.
@@ -108,7 +109,7 @@ def choose_start(
         elliptical.append(_best_rank(kind, dof, plain.correlation, see, (x, y), fold.validation))
     gaussian, *heavy = elliptical
     # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
-    found = [gaussian, max(heavy, key=lambda start: start.nats), *_of_standardised(x, y, fold)]
+    found = [gaussian, max(heavy, key=lambda start: start.nats)]
     for kind in LIFTS:
         lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
         lifted = Canonical(lift_x(x[fold.train]), lift_y(y[fold.train]))
@@ -120,7 +121,11 @@ def choose_start(
         found.append(_best_rank(name, math.inf, lifted.correlation, see, (x, y), fold.validation))
     if any(labels):
         found.append(_of_labels(x, y, marginals, fold, gaussian, of_y=labels[1]))
-    return _simplest_of_the_best(found)
+    chosen = _simplest_of_the_best(found)
+    for standardised in _of_standardised(x, y, fold):
+        if standardised.nats - chosen.nats > max(_WORTH, _doubt(standardised, chosen)):
+            return standardised
+    return chosen
 
 
 def no_start(
@@ -138,11 +143,12 @@ def no_start(
 def _simplest_of_the_best(starts: list[Start]) -> Start:
     """Return the first that the best does not beat by more than a standard error: few rows choose what is simple."""
     best = max(starts, key=lambda start: start.nats)
+    return next(start for start in starts if start is best or best.nats - start.nats <= _doubt(best, start))
 
-    def doubt(start: Start) -> float:
-        return float((best.parts - start.parts).std()) / math.sqrt(len(best.parts))
 
-    return next(start for start in starts if start is best or best.nats - start.nats <= doubt(start))
+def _doubt(one: Start, other: Start) -> float:
+    """Standard error of the difference of two starts' values."""
+    return float((one.parts - other.parts).std()) / math.sqrt(len(one.parts))
 
 
 def _best_rank(
@@ -171,7 +177,8 @@ def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[Start]:
     """Return the Gaussian of standardised coordinates, if their variance is finite.
 
     A rank is off by about 1 / sqrt(n), and a sum of several by different amounts for each pair of rows, so ranks hide
-    noise that is smaller. A sum of the coordinates themselves is exact.
+    noise that is smaller. A sum of the coordinates themselves is exact. But an increasing function of a coordinate
+    changes it.
     """
     of_x, of_y = (Standardised(values[fold.train]) for values in (x, y))
     white = [of_side.scores(values[fold.train]) for of_side, values in ((of_x, x), (of_y, y))]
