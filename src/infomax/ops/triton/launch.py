@@ -126,4 +126,4 @@ def precision(query: Tensor) -> str:
     if query.device.type != "cuda":
         return "interpreted"
     # tf32 only where torch's own products would use it.
-    return "ieee" if query.dtype != torch.float32 or torch.get_float32_matmulprecision() == "highest" else "tf32"
+    return "ieee" if query.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest" else "tf32"
