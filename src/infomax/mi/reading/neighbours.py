@@ -182,10 +182,10 @@ def neighbour_terms(boxes: Neighbourhoods, scores: Callable[[Tensor, Tensor], Te
     """
     met = scores(boxes.x_rows, boxes.y_rows[:, None]).squeeze(1)
     log_mean, variance = _log_mean(met, boxes.draws)
-    # The log of a mean of so many draws is low, by half its relative variance.
-    correction = boxes.terms - log_mean - (variance / (2 * boxes.draws)).clamp_max(0.25)
-    pairs_a_peak = (boxes.scores - torch.maximum(boxes.terms, log_mean)).expm1().clamp_min(0)
     pairs_seen = torch.minimum(boxes.draws, boxes.distinct).clamp_min(1)
+    # The log of a mean of so few is low, by half its relative variance.
+    correction = boxes.terms - log_mean - (variance / (2 * pairs_seen)).clamp_max(0.25)
+    pairs_a_peak = (boxes.scores - torch.maximum(boxes.terms, log_mean)).expm1().clamp_min(0)
     return boxes.scores + correction / (1 + (_HITS * pairs_a_peak / pairs_seen).square())
 
 
