@@ -35,7 +35,7 @@ class Ranks(Marginals):
     """Ranks among the training rows, as the quantiles of a distribution: the copula transform.
 
     A value between two training values gets the rank between theirs, a tie the middle of its ranks, so that no test
-    row lies outside of what a critic has seen. Increasing functions of a coordinate do not change the result at all.
+    row lies outside of what a critic has seen. Increasing functions of a coordinate do not change the ranks at all.
 
     Example:
         >>> train = torch.tensor([[1.0], [2.0], [30.0]], dtype=torch.float64)

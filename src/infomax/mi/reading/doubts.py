@@ -51,8 +51,8 @@ def doubts_of(
     elif blurred and max(nats, reading) > math.log(rows) / 2 - _BLURRED:
         found.append(
             f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
-            f"{math.log(rows) / 2 - _BLURRED:.1f} nats: the truth may be above; see the bound with "
-            "preprocess='standardise'"
+            f"{math.log(rows) / 2 - _BLURRED:.1f} nats: the truth may be above; give them on scales "
+            "on which they add up, such as logarithms of factors"
         )
     if reading > _NEAR_CEILING * ceiling:
         found.append(f"the bound is near {ceiling:.2f} nats, which {estimator} cannot pass; read it with 'nwj'")
