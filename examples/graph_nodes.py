@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--summary", choices=("graph", "neighbourhood"), default="graph", help="what the global one is")
     parser.add_argument("--loss", choices=("infomax", "pyg"), default="infomax", help="pyg: PyTorch Geometric's loss")
     parser.add_argument("--seeds", type=int, default=1, help="how many encoders to train (default: 1)")
+    parser.add_argument("--epochs", type=int, default=1000, help="epochs at most (default: 1000)")
     parser.add_argument(
-        "--epochs", type=int, default=1000, help="epochs at most; 20 without a lower loss end it earlier"
+        "--patience", type=int, default=20, help="stop after so many without a lower loss (default: 20)"
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of cora.npz and citeseer.npz")
     parser.add_argument("--out", type=Path, default=Path("runs/graph_nodes"), help="where the figure goes")
@@ -65,7 +66,8 @@ def main() -> None:
         torch.manual_seed(seed)
         encoder = Encoder(features.shape[1])
         accuracies.setdefault("untrained encoder", []).append(classify(encoder.embed(features, adjacency), graph))
-        epochs = fit(encoder, features, adjacency, options.summary, options.epochs, pyg=options.loss == "pyg")
+        pyg = options.loss == "pyg"
+        epochs = fit(encoder, features, adjacency, options.summary, options.epochs, options.patience, pyg)
         nodes = encoder.embed(features, adjacency)
         accuracies.setdefault("trained encoder", []).append(classify(nodes, graph))
         print(f"seed {seed}: {epochs} epochs, {accuracies['trained encoder'][-1]:.1f} %", flush=True)
