@@ -83,7 +83,7 @@ else
     share=''
     if has xdist; then share='-n 8'; fi
     # shellcheck disable=SC2086 (two words or none)
-    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda --maxfail=20 --durations=10 $share \
+    step tests 170 "$python" -m pytest -q -p no:cacheprovider -m cuda --maxfail=20 --durations=10 -p no:benchmark -W default $share \
         --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
 fi
 

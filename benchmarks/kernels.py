@@ -34,6 +34,7 @@ KERNELS = {
         "reduce_block_kernel",
         "weigh_block_kernel",
         "read_joint_kernel",
+        "weigh_kernel",
         "add_joint_kernel",
     ),
 }
@@ -184,7 +185,7 @@ def _launches(entry: Entry) -> list[_Launch]:
     bounds = (5.0, 10.0) if entry.bounded else (None, None)
     problem = Problem(query, key, *groups, *pairs, entry.reduction, 0.1, *bounds, 2**29)
     launches: list[_Launch] = []
-    with mock.patch.multiple("infomax.ops.triton.launch", _precision=lambda _: entry.precision):
+    with mock.patch.multiple("infomax.ops.triton.launch", precision=lambda _: entry.precision):
         patches = [
             mock.patch(f"{module}.{name}", _Recorder(getattr(importlib.import_module(module), name), launches))
             for module, names in KERNELS.items()

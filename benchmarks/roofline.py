@@ -10,13 +10,17 @@ import argparse
 import csv
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from benchmarks.harness import RESULTS, table
-from infomax.ops.blockwise.plan import Plan, kept_dtype, may_keep
+from infomax.ops.blockwise.plan import Plan, may_keep
 from infomax.ops.problem import Problem
 from infomax.ops.settings import GPU_SHARE
+
+if TYPE_CHECKING:
+    from infomax.ops.triton.config import Tiles
 
 __all__ = ["add_options", "run"]
 
@@ -109,42 +113,42 @@ def _paths(examples: int, dim: int, dtype: torch.dtype) -> list[Count]:
 
 def _streaming(examples: int, dim: int, dtype: torch.dtype) -> Count:
     """Each kernel reads its inputs and writes its results once; tiles that share them find them in the L2 cache."""
-    try:
-        from infomax.ops.triton.config import tiles_for
-    except ImportError as error:
-        raise SystemExit("roofline: needs Triton installed, for its tables") from error
     size, keys = dtype.itemsize, examples * LOCATIONS
-    tiles = tiles_for("gradient", dtype, dim)
-    chunks = math.ceil(dim / tiles.out)
-    inputs, parts = (examples + keys) * dim * size, max(1, 512 // (math.ceil(examples / tiles.rows) * chunks))
-    partial = parts * examples * dim * 4.0
-    main = inputs * (1 + 2 * chunks) + inputs + 2 * partial
-    return Count("streaming", 1 + 2 * (1 + chunks), main, 0.0, 9, partial)
+    inputs, main, products, held = (examples + keys) * dim * size, 0.0, 1, 0.0
+    for kernel in ("grad_key", "grad_query"):
+        tiles = _tiles(kernel, dtype, dim)
+        chunks = math.ceil(dim / tiles.out)
+        products, main = products + 1 + chunks, main + inputs * chunks
+        held = max(1, 512 // (math.ceil(examples / tiles.rows) * chunks)) * examples * dim * 4.0
+    return Count("streaming", products, main + 2 * inputs + 2 * held, 0.0, 7, held)
 
 
 def _blockwise(examples: int, dim: int, dtype: torch.dtype, *, keep: bool) -> Count:
     size, keys = dtype.itemsize, examples * LOCATIONS
     query, key = (torch.empty(n, dim, dtype=dtype, device="meta") for n in (examples, keys))
     plan = Plan.of(Problem(query, key, None, None, None, None, "logsumexp", 1.0, None, None, MEMORY // GPU_SHARE))
-    scores, blocks = float(examples) * keys, len(plan.rows) * len(plan.blocks(slice(0, keys)))
-    passes = 1 if keep else 2
-    kept = kept_dtype("logsumexp", dtype).itemsize
-    # A pass over the scores: written by a product, read by a kernel, in the L2 cache. Operands of each block's product.
-    cached = passes * 8 * scores
-    operands = passes * len(plan.rows) * keys * dim * size + passes * blocks * _longest(plan.rows) * dim * size
-    # Weights are written once and read by two products; kept slopes are written and read.
-    weights = scores * (3 * size + (2 * kept if keep else 0))
-    # Gradients of halves: summed in float32 in chunks that stay in the L2 cache, rounded into place.
-    panels = len(plan.panels)
-    gradients = (keys + examples) * dim * size + 8.0 * examples * dim * panels
-    cached += 8.0 * keys * dim if size == 2 else 0
-    main = weights + operands + gradients + panels * examples * dim * size + keys * dim * size
-    chunks = sum(len(plan.chunks(panel)) for panel in plan.panels) if size == 2 else panels
-    of_queries = 1 + (panels - 1) * (2 * len(plan.chunks(slice(0, examples))) if size == 2 else 1)
-    launches = 3 * blocks + 2 + (0 if keep else 2 * blocks) + panels * (2 if keep else 1) + 2 * chunks + of_queries
+    scores, blocks, panels = float(examples) * keys, len(plan.rows) * len(plan.blocks(slice(0, keys))), len(plan.panels)
+    halves = size == 2
+    # Written and read again: weights by two products; scores of float32 by a kernel, and kept slopes by another.
+    passes = 0 if halves else 1 if keep else 2
+    main = scores * (3 * size + 8 * passes + (8 if keep else 0))
+    # Operands of the scores' products, of which each block reads its keys.
+    main += (2 if halves else passes * len(plan.rows)) * keys * dim * size
+    # Gradients, and their operands; halves are summed in float32 in chunks, and rounded into place.
+    main += (2 * keys + examples) * dim * size + (8.0 * keys * dim if halves else 0) + 8.0 * examples * dim * panels
+    chunks = sum(len(plan.chunks(panel)) for panel in plan.panels) if halves else panels
+    launches = (2 if halves else (3 if keep else 5) * blocks + 2) + panels * (2 if keep or halves else 1) + 2 * chunks
     panel = examples * float(_longest(plan.panels)) * size
-    held = (scores * kept if keep else 0.0) + panel + 4.0 * examples * dim + 2 * 2**24
-    return Count("blockwise, kept" if keep else "blockwise", 3 if keep else 4, main, cached, launches, held)
+    held = (4 * scores if keep else 0.0) + panel + 4.0 * examples * dim + 4 * 2**25
+    return Count("blockwise, kept" if keep else "blockwise", 3 if keep else 4, main, 0.0, launches + 2, held)
+
+
+def _tiles(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
+    try:
+        from infomax.ops.triton.config import tiles_for
+    except ImportError as error:
+        raise SystemExit("roofline: needs Triton installed, for its tables") from error
+    return tiles_for(kernel, dtype, dim)
 
 
 def _longest(parts: tuple[slice, ...]) -> int:

@@ -17,12 +17,21 @@ from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
 
 __all__ = ["add_options", "run"]
 
-add_options = add_rounds
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Say how often each is timed, and which kernels."""
+    add_rounds(command)
+    command.add_argument("--kernels", nargs="+", choices=PRODUCTS, default=list(PRODUCTS), help="which to time")
+    command.add_argument("--least", type=int, default=0, metavar="D", help="only on this many features or more")
+
 
 QUERIES, KEYS = 1024, 65536
-DIMS = {torch.bfloat16: (64, 128, 256), torch.float32: (64, 128)}
-"""The widths for which the streaming kernels are chosen."""
-PRODUCTS = {"reduce": 1, "grad_key": 2, "grad_query": 2}
+NARROW = {torch.bfloat16: (64, 128, 256), torch.float32: (64, 128)}
+"""The widths for which the streaming kernels of the gradients are of use."""
+WIDE = (*NARROW[torch.bfloat16], 512, 2048)
+QUEUED = 10
+"""Launches between two waits for the device: the host is ahead of it, as in a training."""
+PRODUCTS = {"reduce": 1, "weigh": 1, "grad_key": 2, "grad_query": 2}
 """Matrix products that each kernel does."""
 
 
@@ -47,12 +56,26 @@ class Trial:
         backend, tiles = implementation("triton"), Tiles(*self.tiles).for_dim(self.dim)
         value, weight = torch.full((QUERIES,), 11.0, device=DEVICE), torch.ones(QUERIES, device=DEVICE)
 
-        def launched() -> object:
-            with mock.patch.object(launch, "tiles_for", lambda *_: tiles):  # whatever is asked for, these
-                if self.kernel == "reduce":
-                    return backend.forward(problem, False)
-                of_query = self.kernel == "grad_query"
-                return backend.backward(problem, weight, None, value, value[:0], of_query, not of_query)
+        if self.kernel == "weigh":
+            from infomax.ops.blockwise import passes
+
+            table = torch.empty(QUERIES, KEYS, device=DEVICE, dtype=self.dtype)
+
+            def weighed() -> None:
+                with mock.patch.object(passes, "tiles_for", return_value=tiles):
+                    for _ in range(QUEUED):
+                        passes.score_and_weigh(problem, slice(0, KEYS), value, weight, table)
+
+            return weighed
+
+        def launched() -> None:
+            with mock.patch.object(launch, "tiles_for", return_value=tiles):  # whatever is asked for, these
+                for _ in range(QUEUED):
+                    if self.kernel == "reduce":
+                        backend.forward(problem, False)
+                    else:
+                        of_query = self.kernel == "grad_query"
+                        backend.backward(problem, weight, None, value, value[:0], of_query, not of_query)
 
         return launched
 
@@ -61,20 +84,20 @@ def trials() -> Iterator[Trial]:
     """Go through the space; tiles that a width shrinks to the same are tried once."""
     from infomax.ops.triton.config import SPACE
 
-    for dtype, dims in DIMS.items():
-        for dim in dims:
-            for kernel in PRODUCTS:
-                shrunk = {tiles.for_dim(dim): tiles for tiles in SPACE[kernel, dtype.itemsize]}
-                for tiles in shrunk:
-                    sizes = tiles.rows, tiles.keys, tiles.depth, tiles.out, tiles.warps, tiles.stages
-                    yield Trial(kernel, dtype, dim, sizes)
+    for kernel, size in SPACE:
+        dtype = torch.bfloat16 if size == 2 else torch.float32
+        for dim in WIDE if size == 2 and kernel in ("reduce", "weigh") else NARROW[dtype]:
+            for tiles in {tiles.for_dim(dim): None for tiles in SPACE[kernel, size]}:
+                sizes = tiles.rows, tiles.keys, tiles.depth, tiles.out, tiles.warps, tiles.stages
+                yield Trial(kernel, dtype, dim, sizes)
 
 
 def run(options: argparse.Namespace) -> None:
     if DEVICE != "cuda":
         print("tune: needs a CUDA device; skipped")
         return
-    every = list(trials())[: 4 if options.smoke else None]
+    every = [trial for trial in trials() if trial.kernel in options.kernels and trial.dim >= options.least]
+    every = every[: 4 if options.smoke else None]
     with ProcessPoolExecutor(min(14, os.cpu_count() or 1), get_context("spawn")) as pool:
         failures = dict(zip(every, pool.map(failure, every), strict=True))  # compiles into Triton's cache
     rows: list[dict] = []
@@ -82,13 +105,14 @@ def run(options: argparse.Namespace) -> None:
         here = [trial for trial in every if (trial.kernel, trial.dtype, trial.dim) == (kernel, dtype, dim)]
         runs = {str(trial.tiles): trial.prepared() for trial in here if not failures[trial]}
         query, key = (torch.randn(n, dim, device=DEVICE, dtype=dtype) for n in (QUERIES, KEYS))
-        timings = measure({"bare": bare_products(query, key, PRODUCTS[kernel]), **runs}, options.rounds)
+        bare = bare_products(query, key, PRODUCTS[kernel])
+        timings = measure({"bare": lambda bare=bare: [bare() for _ in range(QUEUED)], **runs}, options.rounds)
         for trial in here:
             timing = timings.get(str(trial.tiles))
             rows.append({
                 "kernel": kernel, "dtype": str(dtype).removeprefix("torch."), "d": dim,
                 "rows, keys, depth, out, warps, stages": ", ".join(map(str, trial.tiles)),
-                "ms": timing.milliseconds if timing else None,
+                "ms": timing.milliseconds / QUEUED if timing else None,
                 "over bare products": timing.over(timings["bare"]) if timing else None,
                 "note": failures[trial],
             })  # fmt: skip

@@ -102,7 +102,9 @@ class DeepInfoMax(nn.Module):
                 )
         self.weights["activation"] = options.activation_penalty
         self.symmetric, self.weights["between_views"] = options.symmetric, options.between_views
-        self.between = InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather) if options.between_views else None
+        self.between = (
+            InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather) if options.between_views else None
+        )
         terms = [self.objective.local_term, self.objective.global_term]
         self.measured = next(term for term in terms if term is not None)
         if options.scale and options.critic in ("dot", "bilinear"):

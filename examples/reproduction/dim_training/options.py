@@ -64,7 +64,9 @@ class Options:
     workers: int = option(4, "data", "threads that decode an image folder", free=True)
 
     views: int = option(1, "augmentation", "2: locals of one random view, globals of another", choices=(1, 2))
-    symmetric: bool = option(False, "augmentation", "--views 2: locals of the second view and globals of the first, too")
+    symmetric: bool = option(
+        False, "augmentation", "--views 2: locals of the second view and globals of the first, too"
+    )
     pad: int = option(0, "augmentation", "random shifts: reflect-pad by this many pixels, crop back")
     flip: bool = option(False, "augmentation", "random horizontal flips")
     area: float = option(1.0, "augmentation", "random zoom to a window of at least this share of the image")

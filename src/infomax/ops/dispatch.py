@@ -25,10 +25,10 @@ _MODULES = {
     "blockwise": "infomax.ops.blockwise.passes",
 }
 _TRITON_INSTALLED = find_spec("triton") is not None
-# By bytes of an element, the most features for which the streaming kernels do no more matrix products than fit their
-# accumulators: five. Beyond, each further chunk of a gradient costs two, and the blockwise backend's four are fewer.
+# By bytes of an element, the most features for which the streaming kernels are chosen: their five products take less
+# time there than the blockwise backend's four and the weights' way through memory. Measured on an H100.
 # The number of queries does not enter: both lose in proportion where they fill no tile.
-_NARROW = {2: 256, 4: 128}
+_NARROW = {2: 128, 4: 0}
 
 
 class Implementation(Protocol):
@@ -111,7 +111,7 @@ def saved_size(backend: str, query: Tensor, key: Tensor, reduction: str) -> int:
     """Return the elements of what a backend saves that may keep its table."""
     rows, keys = query.shape[0], count_keys(key)
     if backend == "blockwise":
-        return plan.kept_size(rows, keys, reduction, query.dtype)
+        return plan.kept_size(rows, keys, reduction)
     return chunked_plan.kept_size(rows, keys)
 
 

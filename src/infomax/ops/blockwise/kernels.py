@@ -10,9 +10,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import absorb_tile, admissible_tile, clip_tile, slope_tile
+from infomax.ops.triton.tiles import absorb_tile, admissible_tile, clip_tile, load_values, score_tile, slope_tile
 
-__all__ = ["add_joint_kernel", "read_joint_kernel", "reduce_block_kernel", "weigh_block_kernel"]
+__all__ = ["add_joint_kernel", "read_joint_kernel", "reduce_block_kernel", "weigh_block_kernel", "weigh_kernel"]
 
 
 @triton.jit
@@ -24,7 +24,7 @@ def _offsets(rows, keys, stride):
 def reduce_block_kernel(
     scores, query_group, key_group, peaks, totals, slopes, references,
     row_count, key_count, keys_per_part, score_stride, state_stride, slope_stride, reference_stride,
-    scale, clip, soft_clip, lift,
+    scale, clip, soft_clip,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEEP: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
@@ -48,9 +48,9 @@ def reduce_block_kernel(
         clipped = clip_tile(block, clip, soft_clip, CLIPPED, SOFT)
         peak, total = absorb_tile(clipped, admissible, peak, total, REDUCTION)
         if KEEP:
-            slope = slope_tile(block, admissible, peak, clip, soft_clip, REDUCTION, CLIPPED, SOFT) * lift
+            slope = slope_tile(block, admissible, peak, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
             target = slopes + _offsets(rows, keys, slope_stride)
-            tl.store(target, slope.to(slopes.dtype.element_ty), mask=present)
+            tl.store(target, slope, mask=present)
             if REDUCTION == "logsumexp":
                 tl.store(references + tl.cast(start // BK, tl.int64) * reference_stride + rows, peak, mask=inside)
     tl.store(peaks + state, peak, mask=inside)
@@ -60,7 +60,7 @@ def reduce_block_kernel(
 @triton.jit
 def weigh_block_kernel(
     source, query_group, key_group, value, grad_value, references, weights,
-    row_count, key_count, source_stride, weight_stride, reference_stride, scale, clip, soft_clip, drop,
+    row_count, key_count, source_stride, weight_stride, reference_stride, scale, clip, soft_clip,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEPT: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
@@ -70,12 +70,12 @@ def weigh_block_kernel(
     rows = tl.program_id(1) * BM + tl.arange(0, BM)
     inside = rows < row_count
     present = inside[:, None] & (keys[None, :] < key_count)
-    block = tl.load(source + _offsets(rows, keys, source_stride), mask=present, other=0.0).to(tl.float32)
+    block = tl.load(source + _offsets(rows, keys, source_stride), mask=present, other=0.0)
     grad = tl.load(grad_value + rows, mask=inside, other=0.0)
     if REDUCTION == "logsumexp" or not KEPT:
-        reduced = tl.load(value + rows, mask=inside, other=0.0)
+        reduced = load_values(value, rows, row_count)
     if KEPT:
-        factor = grad * drop
+        factor = grad
         if REDUCTION == "logsumexp":
             reference = tl.load(references + tile.to(tl.int64) * reference_stride + rows, mask=inside, other=0.0)
             # The peak is at most the log-sum-exp, but for rounding; a row without admissible keys has neither.
@@ -85,6 +85,30 @@ def weigh_block_kernel(
         admissible = admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED)
         slope = slope_tile(block * scale, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
         weight = slope * grad[:, None]
+    tl.store(weights + _offsets(rows, keys, weight_stride), weight, mask=present)
+
+
+@triton.jit
+def weigh_kernel(
+    query, key, query_group, key_group, value, grad_value, weights,
+    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, weight_stride, scale, clip, soft_clip,
+    REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
+    PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
+):  # fmt: skip
+    """Each program computes the scores of a tile, and writes their weights; those with one tile of keys are near."""
+    tiles = tl.cdiv(row_count, BM)
+    rows = tl.program_id(0) % tiles * BM + tl.arange(0, BM)
+    keys = tl.program_id(0) // tiles * BK + tl.arange(0, BK)
+    inside = rows < row_count
+    scores, admissible = score_tile(
+        query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
+        query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, WHOLE, GROUPED, PRECISION,
+    )  # fmt: skip
+    reduced = load_values(value, rows, row_count)
+    grad = tl.load(grad_value + rows, mask=inside, other=0.0)
+    slope = slope_tile(scores, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
+    weight = slope * grad[:, None]
+    present = inside[:, None] & (keys[None, :] < key_count)
     tl.store(weights + _offsets(rows, keys, weight_stride), weight.to(weights.dtype.element_ty), mask=present)
 
 

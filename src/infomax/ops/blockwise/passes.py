@@ -11,28 +11,39 @@ import torch
 import triton
 from torch import Tensor
 
-from infomax.ops.blockwise.kernels import add_joint_kernel, read_joint_kernel, reduce_block_kernel, weigh_block_kernel
-from infomax.ops.blockwise.plan import KEY_TILE, ROW_TILE, Plan, kept_dtype, kept_size, padded, slopes_size
+from infomax.ops.blockwise.kernels import (
+    add_joint_kernel,
+    read_joint_kernel,
+    reduce_block_kernel,
+    weigh_block_kernel,
+    weigh_kernel,
+)
+from infomax.ops.blockwise.plan import KEY_TILE, ROW_TILE, Plan, kept_size, padded
 from infomax.ops.blockwise.products import product
-from infomax.ops.lift import LIFT, lift_of
+from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
+from infomax.ops.triton import launch
 from infomax.ops.triton.arguments import bounds_of, flags_of, groups_of, run_starts
+from infomax.ops.triton.config import tiles_for
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "score_and_weigh"]
 
 # Below every float32 score, and subtracted from an excluded -inf it leaves -inf.
 _LOWEST = -3.0e38
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `_Kept` views."""
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `_Kept` views.
+
+    Halves are reduced as they are scored: on tensor cores the scores' way through memory costs more than the product.
+    """
+    if problem.query.dtype != torch.float32:
+        return launch.forward(problem, keep)
     plan, query, key = Plan.of(problem), problem.query, problem.key
     queries, keys = query.shape[0], key.shape[0]
     peaks = query.new_full((plan.parts, queries), _LOWEST, dtype=torch.float32)
     totals = torch.zeros_like(peaks)
-    saved = query.new_empty(
-        kept_size(queries, keys, problem.reduction, query.dtype) if keep else 0, dtype=torch.float32
-    )
+    saved = query.new_empty(kept_size(queries, keys, problem.reduction) if keep else 0)
     kept = _Kept.of(problem, saved, fresh=True)
     joint = query.new_empty(problem.joints, dtype=torch.float32)
     starts = _starts(problem)
@@ -72,7 +83,6 @@ def backward(
     lift = lift_of(query.dtype, grad_value, grad_joint)
     if lift is not None:
         grad_value, grad_joint = (None if grad is None else grad * lift for grad in (grad_value, grad_joint))
-    value = value.masked_fill(value == -torch.inf, 0.0)
     starts = None if grad_joint is None else _starts(problem)
     scores, panels, results = _Buffer(query, torch.float32), _Buffer(query, query.dtype), _Buffer(key, torch.float32)
     if not plan.panels and wide is not None:
@@ -84,6 +94,8 @@ def backward(
             weights.zero_()
         elif kept is not None:
             _weigh(problem, kept.slopes[:, panel], slice(0, len(query)), panel, value, grad_value, weights, kept)
+        elif query.dtype != torch.float32:
+            score_and_weigh(problem, panel, value, grad_value, weights)
         else:
             for rows in plan.rows:
                 for part in plan.blocks(panel):
@@ -145,8 +157,8 @@ def _reduce(
     reduce_block_kernel[(triton.cdiv(_length(rows), ROW_TILE), plan.parts)](
         scores, *_groups(problem, rows, part), peaks, totals, slopes, references, *scores.shape, length,
         scores.stride(0), peaks.stride(0), 0 if slopes is None else slopes.stride(0),
-        0 if references is None else references.stride(0), problem.scale, *bounds_of(problem),
-        1.0 if kept is None else kept.lift, **_flags(problem), KEEP=kept is not None,
+        0 if references is None else references.stride(0), problem.scale, *bounds_of(problem), **_flags(problem),
+        KEEP=kept is not None,
     )  # fmt: skip
 
 
@@ -158,8 +170,19 @@ def _weigh(
     weigh_block_kernel[(triton.cdiv(_length(part), KEY_TILE), triton.cdiv(_length(rows), ROW_TILE))](
         source, *_groups(problem, rows, part), value[rows], grad[rows], references, weights, *source.shape,
         source.stride(0), weights.stride(0), 0 if references is None else references.stride(0), problem.scale,
-        *bounds_of(problem), 1.0 if kept is None else 1.0 / kept.lift, **_flags(problem),
-        KEPT=kept is not None,
+        *bounds_of(problem), **_flags(problem), KEPT=kept is not None,
+    )  # fmt: skip
+
+
+def score_and_weigh(problem: Problem, panel: slice, value: Tensor, grad: Tensor, weights: Tensor) -> None:
+    """Compute the scores of a panel and write their weights, in one kernel."""
+    query, key = problem.query, problem.key[panel]
+    tiles = tiles_for("weigh", query.dtype, query.shape[1])
+    weigh_kernel[(-(-len(query) // tiles.rows) * -(-len(key) // tiles.keys),)](
+        query, key, *_groups(problem, slice(0, len(query)), panel), value, grad.contiguous(), weights,
+        *weights.shape, query.shape[1], *query.stride(), *key.stride(), weights.stride(0), problem.scale,
+        *bounds_of(problem), **flags_of(problem), PRECISION=launch.precision(query), BM=tiles.rows, BK=tiles.keys,
+        BD=tiles.depth, WHOLE=query.shape[1] <= tiles.depth, num_warps=tiles.warps, num_stages=tiles.stages,
     )  # fmt: skip
 
 
@@ -170,12 +193,10 @@ class _Kept:
     Attributes:
         slopes: ``(M, K)``, rows aligned.
         references: ``(tiles of keys, M)``, or None.
-        lift: What slopes were multiplied by, so that small ones stay normal numbers.
     """
 
     slopes: Tensor
     references: Tensor | None
-    lift: float
 
     @classmethod
     def of(cls, problem: Problem, saved: Tensor, fresh: bool = False) -> _Kept | None:
@@ -183,16 +204,12 @@ class _Kept:
         if not saved.numel():
             return None
         rows, keys = problem.query.shape[0], problem.key.shape[0]
-        dtype = kept_dtype(problem.reduction, problem.query.dtype)
-        length = slopes_size(rows, keys, dtype)
-        table = saved[:length].view(dtype)
-        slopes = table[: rows * padded(keys)].view(rows, padded(keys))
+        length = rows * padded(keys)
+        slopes = saved[:length].view(rows, padded(keys))
         references = saved[length:].view(-1, rows) if problem.reduction == "logsumexp" else None
         if fresh:
-            # Tiles write no ends of rows, and what an op returns must not differ between equal calls.
-            table[rows * padded(keys) :] = 0
-            slopes[:, keys:] = 0
-        return cls(slopes[:, :keys], references, LIFT if dtype == torch.float16 else 1.0)
+            slopes[:, keys:] = 0  # tiles write no ends of rows, and what an op returns must not differ between calls
+        return cls(slopes[:, :keys], references)
 
     def of_block(self, rows: slice, part: slice) -> Tensor | None:
         """Return the references of a block, ``(tiles, rows)``; a block starts where a tile does."""

@@ -9,13 +9,14 @@ import torch
 from infomax.ops.problem import Problem
 from infomax.ops.traced import surely
 
-__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_dtype", "kept_size", "may_keep", "obstacle", "padded", "slopes_size"]
+__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_size", "may_keep", "obstacle", "padded"]
 
 ROW_TILE, KEY_TILE = 16, 128
 """Scores that a program of the kernels holds at a time."""
 
-# 16 MiB of float32: the kernels read a block that the product before them left in a cache of 40 MiB or more.
-_BLOCK_SCORES = 2**22
+# 128 MiB of float32. A block that fits the cache would be read faster, but then the host cannot launch as fast as the
+# device computes: on an H100, blocks of 16 MiB took three times as long.
+_BLOCK_SCORES = 2**25
 _MOST_ROWS = 4096
 # Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
 _PROGRAMS = 1024
@@ -27,25 +28,17 @@ def padded(keys: int) -> int:
     return -(-keys // _ALIGNMENT) * _ALIGNMENT
 
 
-def kept_dtype(reduction: str, dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of kept slopes: for halves the finer one, unless slopes can pass what it holds."""
-    bounded = reduction in ("logsumexp", "softplus", "sum")
-    return torch.float16 if bounded and dtype == torch.bfloat16 else dtype
-
-
-def slopes_size(rows: int, keys: int, dtype: torch.dtype) -> int:
-    """Return the float32 elements that hold the slopes."""
-    return (rows * padded(keys) * dtype.itemsize + 3) // 4
-
-
-def kept_size(rows: int, keys: int, reduction: str, dtype: torch.dtype) -> int:
+def kept_size(rows: int, keys: int, reduction: str) -> int:
     """Return the float32 elements that hold the slopes and, for a log-sum-exp, a reference per query and tile."""
-    return slopes_size(rows, keys, dtype) + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
+    return rows * padded(keys) + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
 
 
 def may_keep(rows: int, keys: int, reduction: str, dtype: torch.dtype, workspace: int) -> bool:
-    """Say whether the slopes fit in half the workspace."""
-    return surely(8 * kept_size(rows, keys, reduction, dtype) <= workspace)
+    """Say whether slopes are kept: in float32, where they fit half the workspace.
+
+    Computing scores of halves again costs less than writing and reading them.
+    """
+    return dtype == torch.float32 and surely(8 * kept_size(rows, keys, reduction) <= workspace)
 
 
 def obstacle(query: torch.Tensor, workspace: int) -> str | None:
@@ -88,7 +81,7 @@ class Plan:
         row_block = min(rows, _MOST_ROWS, max(ROW_TILE, scores // KEY_TILE // ROW_TILE * ROW_TILE))
         block = max(1, scores // max(1, row_block) // KEY_TILE) * KEY_TILE
         panel = max(1, 4 * share // (max(1, rows) * problem.query.dtype.itemsize) // KEY_TILE) * KEY_TILE
-        chunk = max(1, min(4 * _BLOCK_SCORES, share) // (4 * max(1, dim)))
+        chunk = max(1, min(2 * _BLOCK_SCORES, share) // (4 * max(1, dim)))
         tiles = -(-min(block, max(1, keys)) // KEY_TILE)
         parts = max(1, min(tiles, _PROGRAMS // max(1, -(-row_block // ROW_TILE))))
         return cls(_slices(0, rows, row_block), _slices(0, keys, panel), block, chunk, parts)

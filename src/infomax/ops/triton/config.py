@@ -7,6 +7,7 @@ The choice is a table, not a measurement at run time, so that two runs add up in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 
@@ -86,6 +87,17 @@ SPACE = {
         Tiles(128, 64, 256, 64, 8, 2),
         Tiles(128, 128, 256, 64, 8, 2),
     ),
+    ("weigh", 2): (
+        Tiles(128, 128, 64, 64, 8, 3),
+        Tiles(128, 128, 64, 64, 8, 4),
+        Tiles(128, 128, 64, 64, 4, 3),
+        Tiles(128, 256, 64, 64, 8, 3),
+        Tiles(256, 128, 64, 64, 8, 3),
+        Tiles(64, 256, 64, 64, 4, 3),
+        Tiles(128, 64, 64, 64, 4, 4),
+        Tiles(128, 128, 128, 64, 8, 2),
+        Tiles(128, 128, 32, 64, 8, 4),
+    ),
     ("grad_key", 2): _GRADIENT_OF_HALVES,
     ("grad_query", 2): _GRADIENT_OF_HALVES,
     ("reduce", 4): (
@@ -101,17 +113,33 @@ SPACE = {
     ("grad_query", 4): _GRADIENT_OF_SINGLES,
 }
 
-# Not measured on a GPU yet: the sizes that leave accumulators in registers.
-_TABLE = {
-    ("reduce", 2): Tiles(128, 128, 64, 64, 8, 3),
-    ("reduce", 4): Tiles(64, 64, 32, 32, 4, 3),
-    ("grad_key", 2): Tiles(64, 64, 64, 256, 8, 2),
-    ("grad_key", 4): Tiles(32, 32, 32, 128, 8, 2),
-    ("grad_query", 2): Tiles(64, 64, 64, 256, 8, 2),
-    ("grad_query", 4): Tiles(32, 32, 32, 128, 8, 2),
+# By kernel and bytes of an element: up to which width, and the tiles. Measured on an H100; see docs/gpu.md.
+_TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
+    ("reduce", 2): (
+        (64, Tiles(128, 128, 64, 64, 8, 2)),
+        (128, Tiles(64, 128, 128, 64, 4, 3)),
+        (256, Tiles(128, 128, 256, 64, 8, 2)),
+        (inf, Tiles(128, 128, 64, 64, 8, 3)),
+    ),
+    ("weigh", 2): ((inf, Tiles(128, 128, 64, 64, 8, 3)),),
+    ("grad_key", 2): (
+        (64, Tiles(64, 64, 64, 64, 4, 3)),
+        (128, Tiles(64, 64, 128, 128, 4, 2)),
+        (256, Tiles(32, 64, 256, 256, 4, 2)),
+        (inf, Tiles(64, 64, 64, 256, 8, 2)),
+    ),
+    ("grad_query", 2): (
+        (64, Tiles(64, 64, 64, 64, 4, 3)),
+        (128, Tiles(64, 32, 128, 128, 4, 2)),
+        (256, Tiles(128, 64, 256, 256, 8, 2)),
+        (inf, Tiles(64, 64, 64, 256, 8, 2)),
+    ),
+    ("reduce", 4): ((inf, Tiles(128, 128, 16, 32, 8, 3)),),
+    ("grad_key", 4): ((inf, Tiles(64, 64, 16, 128, 8, 2)),),
+    ("grad_query", 4): ((inf, Tiles(64, 64, 16, 128, 8, 2)),),
 }
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of the ``"reduce"``, ``"grad_key"`` or ``"grad_query"`` kernel for a dtype and dimension."""
-    return _TABLE[kernel, dtype.itemsize].for_dim(dim)
+    """Return the tiles of a kernel, of the names in `SPACE`, for a dtype and dimension."""
+    return next(tiles for width, tiles in _TABLE[kernel, dtype.itemsize] if dim <= width).for_dim(dim)

@@ -7,36 +7,19 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import load_rows, product, score_tile, slope_tile
+from infomax.ops.triton.joint import add_joint, first_pair
+from infomax.ops.triton.tiles import load_rows, load_values, product, score_tile, slope_tile
 
 __all__ = ["grad_key_kernel", "grad_query_kernel"]
 
 
 @triton.jit
-def _add_joint(
-    total, other, other_index, grad_joint, starts, rows, columns,
-    row_count, other_count, dim, other_stride, other_step, scale, offset, step,
-):  # fmt: skip
-    """Add ``scale * grad_joint[j] * other[other_index[j]]`` over the pairs j of each row: every ``step``-th of them."""
-    first = tl.load(starts + rows, mask=rows < row_count, other=0)
-    last = tl.load(starts + rows + 1, mask=rows < row_count, other=0)
-    longest = tl.max(last - first, 0)
-    for turn in range(offset, longest, step):
-        pair = first + turn
-        listed = pair < last
-        weight = tl.load(grad_joint + pair, mask=listed, other=0.0) * scale
-        index = tl.load(other_index + pair, mask=listed, other=0)
-        vectors = load_rows(other, index, columns, other_count, dim, other_stride, other_step)
-        total += weight[:, None] * vectors.to(tl.float32)
-    return total
-
-
-@triton.jit
 def grad_key_kernel(
-    query, key, query_group, key_group, value, grad_value, grad_key, joint_query, grad_joint, starts,
-    row_count, key_count, dim, query_stride, query_step, key_stride, key_step,
+    query, key, query_group, key_group, value, grad_value, grad_key, joint_query, joint_key, grad_joint,
+    row_count, key_count, joint_count, dim, query_stride, query_step, key_stride, key_step,
     scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
+    LIFTED: tl.constexpr, BJ: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
     WHOLE: tl.constexpr,
 ):  # fmt: skip
@@ -50,18 +33,22 @@ def grad_key_kernel(
             query, key, query_group, key_group, rows, keys, row_count, key_count, dim,
             query_stride, query_step, key_stride, key_step, scale, BM, BK, BD, WHOLE, GROUPED, PRECISION,
         )  # fmt: skip
-        reduced = tl.load(value + rows, mask=rows < row_count, other=0.0)
+        reduced = load_values(value, rows, row_count)
         grad = tl.load(grad_value + rows, mask=rows < row_count, other=0.0)
         slope = slope_tile(scores, admissible, reduced, clip, soft_clip, REDUCTION, CLIPPED, SOFT)
         weight = slope * grad[:, None]
         vectors = load_rows(query, rows, chunk, row_count, dim, query_stride, query_step)
         total = product(tl.trans(weight.to(vectors.dtype)), vectors, total, PRECISION)
-    total *= tl.load(drop) * scale
     if JOINT:
-        total = _add_joint(
-            total, query, joint_query, grad_joint, starts, keys, chunk,
-            key_count, row_count, dim, query_stride, query_step, scale, 0, 1,
+        lowest = tl.program_id(0) * BK
+        first, last = first_pair(joint_key, joint_count, lowest), first_pair(joint_key, joint_count, lowest + BK)
+        total = add_joint(
+            total, keys, lowest, BK, joint_key, query, joint_query, grad_joint, first, last,
+            chunk, row_count, dim, query_stride, query_step, BJ, PRECISION,
         )  # fmt: skip
+    total *= scale
+    if LIFTED:
+        total *= tl.load(drop)
     inside = (keys[:, None] < key_count) & (chunk[None, :] < dim)
     offsets = keys[:, None].to(tl.int64) * dim + chunk[None, :]
     tl.store(grad_key + offsets, total.to(grad_key.dtype.element_ty), mask=inside)
@@ -69,10 +56,11 @@ def grad_key_kernel(
 
 @triton.jit
 def grad_query_kernel(
-    query, key, query_group, key_group, value, grad_value, partial, joint_key, grad_joint, starts,
-    row_count, key_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part,
+    query, key, query_group, key_group, value, grad_value, partial, joint_query, joint_key, grad_joint,
+    row_count, key_count, joint_count, dim, query_stride, query_step, key_stride, key_step, keys_per_part,
     scale, clip, soft_clip, drop,
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, JOINT: tl.constexpr,
+    LIFTED: tl.constexpr, BJ: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
     WHOLE: tl.constexpr,
 ):  # fmt: skip
@@ -82,7 +70,7 @@ def grad_query_kernel(
     part = tl.program_id(2)
     first = part * keys_per_part
     last = tl.minimum(first + keys_per_part, key_count)
-    reduced = tl.load(value + rows, mask=rows < row_count, other=0.0)
+    reduced = load_values(value, rows, row_count)
     grad = tl.load(grad_value + rows, mask=rows < row_count, other=0.0)
     total = tl.zeros((BM, BO), dtype=tl.float32)
     for start in range(first, last, BK):
@@ -95,12 +83,16 @@ def grad_query_kernel(
         weight = slope * grad[:, None]
         vectors = load_rows(key, keys, chunk, last, dim, key_stride, key_step)
         total = product(weight.to(vectors.dtype), vectors, total, PRECISION)
-    total *= tl.load(drop) * scale
     if JOINT:
-        total = _add_joint(
-            total, key, joint_key, grad_joint, starts, rows, chunk,
-            row_count, key_count, dim, key_stride, key_step, scale, part, tl.num_programs(2),
+        lowest = tl.program_id(0) * BM
+        first, last = first_pair(joint_key, joint_count, first), first_pair(joint_key, joint_count, last)
+        total = add_joint(
+            total, rows, lowest, BM, joint_query, key, joint_key, grad_joint, first, last,
+            chunk, key_count, dim, key_stride, key_step, BJ, PRECISION,
         )  # fmt: skip
+    total *= scale
+    if LIFTED:
+        total *= tl.load(drop)
     inside = (rows[:, None] < row_count) & (chunk[None, :] < dim)
     offsets = (part.to(tl.int64) * row_count + rows[:, None]) * dim + chunk[None, :]
     tl.store(partial + offsets, total, mask=inside)

@@ -1,4 +1,4 @@
-"""The forward kernels: the reduction of every query over a range of keys, and the joint scores."""
+"""The forward kernel: the reduction of every query over a range of keys."""
 
 # mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
 
@@ -7,9 +7,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from infomax.ops.triton.tiles import absorb_tile, clip_tile, load_rows, score_tile
+from infomax.ops.triton.tiles import absorb_tile, clip_tile, score_tile
 
-__all__ = ["joint_kernel", "reduce_kernel"]
+__all__ = ["reduce_kernel"]
 
 
 @triton.jit
@@ -39,22 +39,3 @@ def reduce_kernel(
         empty = total == 0
         total = tl.where(empty, float("-inf"), peak + tl.log(tl.where(empty, 1.0, total)))
     tl.store(partial + part * row_count + rows, total, mask=rows < row_count)
-
-
-@triton.jit
-def joint_kernel(
-    query, key, joint_query, joint_key, joint,
-    row_count, key_count, joint_count, dim, query_stride, query_step, key_stride, key_step, scale,
-    BJ: tl.constexpr, BD: tl.constexpr,
-):  # fmt: skip
-    """Program j computes the scores of the j-th tile of joint pairs."""
-    pairs = tl.program_id(0) * BJ + tl.arange(0, BJ)
-    rows = tl.load(joint_query + pairs, mask=pairs < joint_count, other=0)
-    keys = tl.load(joint_key + pairs, mask=pairs < joint_count, other=0)
-    total = tl.zeros((BJ,), dtype=tl.float32)
-    for start in range(0, dim, BD):
-        columns = start + tl.arange(0, BD)
-        left = load_rows(query, rows, columns, row_count, dim, query_stride, query_step)
-        right = load_rows(key, keys, columns, key_count, dim, key_stride, key_step)
-        total += tl.sum(left.to(tl.float32) * right.to(tl.float32), 1)
-    tl.store(joint + pairs, total * scale, mask=pairs < joint_count)

@@ -12,6 +12,7 @@ __all__ = [
     "admissible_tile",
     "clip_tile",
     "load_rows",
+    "load_values",
     "log1p",
     "product",
     "score_tile",
@@ -26,6 +27,13 @@ def load_rows(pointer, rows, columns, row_count, column_count, row_stride, colum
     inside = (rows[:, None] < row_count) & (columns[None, :] < column_count)
     offsets = rows[:, None].to(tl.int64) * row_stride + columns[None, :] * column_stride
     return tl.load(pointer + offsets, mask=inside, other=0.0)
+
+
+@triton.jit
+def load_values(value, rows, row_count):
+    """Load what queries reduced to; 0 for the -inf of one without admissible keys, which no slope is relative to."""
+    values = tl.load(value + rows, mask=rows < row_count, other=0.0)
+    return tl.where(values == float("-inf"), 0.0, values)
 
 
 @triton.jit
