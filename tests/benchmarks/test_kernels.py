@@ -43,7 +43,8 @@ def test_every_kernel_and_table_entry(chip: int) -> None:
 @pytest.mark.slow
 def test_tiles_that_spill_are_refused() -> None:
     """Four warps for the float32 gradients, which was so once."""
-    worse = "from infomax.ops.triton import config\nconfig._TABLE['grad_query', 4] = ((512, config.Tiles(32, 64, 32, 128, 4, 2)),)"
+    worse = "((512, config.Tiles(32, 64, 32, 128, 4, 2)),)"
+    worse = f"from infomax.ops.triton import config\nconfig._TABLE['grad_query', 4] = {worse}"
     result = check("--smoke", "--check", "--chips", "80", before=worse)
     assert result.returncode == 1
     assert "grad_query_kernel [triton float32 d=128 logsumexp] at sm_80 spills" in result.stdout
