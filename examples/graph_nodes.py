@@ -41,9 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graph", choices=sorted(PUBLISHED), default="cora", help="which graph (default: cora)")
     parser.add_argument("--summary", choices=("graph", "neighbourhood"), default="graph", help="what the global one is")
+    parser.add_argument("--loss", choices=("infomax", "pyg"), default="infomax", help="pyg: PyTorch Geometric's loss")
     parser.add_argument("--seeds", type=int, default=1, help="how many encoders to train (default: 1)")
+    parser.add_argument("--epochs", type=int, default=1000, help="epochs at most (default: 1000)")
     parser.add_argument(
-        "--epochs", type=int, default=1000, help="epochs at most; 20 without a lower loss end it earlier"
+        "--patience", type=int, default=20, help="stop after so many without a lower loss (default: 20)"
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of cora.npz and citeseer.npz")
     parser.add_argument("--out", type=Path, default=Path("runs/graph_nodes"), help="where the figure goes")
@@ -51,6 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.seeds, options.epochs = 1, 3
+    if options.loss == "pyg" and options.summary != "graph":
+        parser.error("--loss pyg knows the summary of the whole graph only: leave out --summary neighbourhood")
     path = options.data / f"{options.graph}.npz"
     if not path.exists():
         sys.exit(f"{path} is missing: give the folder that holds it with --data")
@@ -62,7 +66,8 @@ def main() -> None:
         torch.manual_seed(seed)
         encoder = Encoder(features.shape[1])
         accuracies.setdefault("untrained encoder", []).append(classify(encoder.embed(features, adjacency), graph))
-        epochs = fit(encoder, features, adjacency, options.summary, options.epochs)
+        pyg = options.loss == "pyg"
+        epochs = fit(encoder, features, adjacency, options.summary, options.epochs, options.patience, pyg)
         nodes = encoder.embed(features, adjacency)
         accuracies.setdefault("trained encoder", []).append(classify(nodes, graph))
         print(f"seed {seed}: {epochs} epochs, {accuracies['trained encoder'][-1]:.1f} %", flush=True)
@@ -138,13 +143,25 @@ class Encoder(nn.Module):
 # --------
 #
 # With `batch` the nodes are rows of a graph, however many it has. With `in_batch=False` the corrupted nodes are the
-# only negatives.
+# only negatives. With `--loss pyg` PyTorch Geometric's class takes the same nodes.
 
 
-def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epochs: int, patience: int = 20) -> int:
+def fit(
+    encoder: Encoder,
+    features: Tensor,
+    adjacency: Tensor,
+    summary: str,
+    epochs: int,
+    patience: int = 20,
+    pyg: bool = False,
+) -> int:
     """Train until the loss has not fallen for ``patience`` epochs, and go back to the lowest; return the epochs."""
-    if summary == "graph":
-        loss_fn: nn.Module = LocalDIMLoss(UNITS, UNITS, critic="bilinear", estimator="jsd", in_batch=False)
+    if pyg:
+        from torch_geometric.nn import DeepGraphInfomax
+
+        loss_fn: nn.Module = DeepGraphInfomax(UNITS, nn.Identity(), summary=None, corruption=None)
+    elif summary == "graph":
+        loss_fn = LocalDIMLoss(UNITS, UNITS, critic="bilinear", estimator="jsd", in_batch=False)
     else:
         loss_fn = InfoMaxLoss(UNITS, UNITS, critic="bilinear", estimator="jsd", in_batch=False, symmetric=False)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
@@ -154,7 +171,9 @@ def fit(encoder: Encoder, features: Tensor, adjacency: Tensor, summary: str, epo
     for _ in range(epochs):
         nodes = encoder(features, adjacency)
         corrupted = encoder(features, adjacency, torch.randperm(len(features)))
-        if summary == "graph":
+        if pyg:
+            loss = loss_fn.loss(nodes, corrupted, nodes.mean(0).sigmoid())
+        elif summary == "graph":
             whole = nodes.mean(0, keepdim=True).sigmoid()
             loss = loss_fn(nodes, whole, batch=everywhere, negatives=corrupted)
         else:  # each node has a global of its own, and the corrupted node in its place as the one negative

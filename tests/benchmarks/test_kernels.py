@@ -30,7 +30,7 @@ def check(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]
 def test_a_few_compile_for_an_a100() -> None:
     result = check("--smoke", "--check", "--chips", "80")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "8 compiled, 0 with a fault" in result.stdout
+    assert "12 compiled, 0 with a fault" in result.stdout
 
 
 @pytest.mark.slow
@@ -43,7 +43,8 @@ def test_every_kernel_and_table_entry(chip: int) -> None:
 @pytest.mark.slow
 def test_tiles_that_spill_are_refused() -> None:
     """Four warps for the float32 gradients, which was so once."""
-    worse = "from infomax.ops.triton import config\nconfig._TABLE['gradient', 4] = config.Tiles(32, 64, 32, 128, 4, 2)"
+    worse = "((512, config.Tiles(32, 64, 32, 128, 4, 2)),)"
+    worse = f"from infomax.ops.triton import config\nconfig._TABLE['grad_query', 4] = {worse}"
     result = check("--smoke", "--check", "--chips", "80", before=worse)
     assert result.returncode == 1
     assert "grad_query_kernel [triton float32 d=128 logsumexp] at sm_80 spills" in result.stdout
@@ -64,7 +65,7 @@ def test_all_entries_are_the_tables() -> None:
         assert {entry.dtype for entry in every if entry.backend == backend} == {"float32", "bfloat16", "float16"}
         assert len({entry.reduction for entry in every if entry.backend == backend}) == 5
     widths = {entry.dim for entry in every if entry.backend == "triton"}
-    assert set(_NARROW.values()) <= widths
+    assert {width for width in _NARROW.values() if width} <= widths
     assert any(entry.keep for entry in every)
     assert any(not entry.aligned for entry in every)
     assert torch.bfloat16.itemsize in _NARROW

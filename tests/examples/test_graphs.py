@@ -74,6 +74,27 @@ def test_smoke_on_planted_graphs(name, options, run_example, planted):
         assert row in said
 
 
+def test_the_loss_of_torch_geometric_takes_the_same_steps(example, planted):
+    pytest.importorskip("torch_geometric")
+    script = example("graph_nodes")
+    graph = script.load(np.load(planted / "cora.npz"))
+    found = []
+    for pyg in (False, True):
+        torch.manual_seed(0)
+        encoder = script.Encoder(30)
+        untrained = encoder.embed(*graph)
+        script.fit(encoder, *graph, "graph", 4, pyg=pyg)
+        found.append(encoder.embed(*graph))
+        assert (found[-1] - untrained).abs().max() > 1e-4
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+
+
+def test_the_loss_of_torch_geometric_has_one_summary(run_example, planted, capsys):
+    with pytest.raises(SystemExit):
+        run_example("graph_nodes", "--data", planted, "--loss", "pyg", "--summary", "neighbourhood")
+    assert "leave out --summary neighbourhood" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n == "graph_views" else []) for n in NAMES]
 )

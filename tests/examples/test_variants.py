@@ -69,6 +69,40 @@ def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
         assert torch.equal(occluded[occluded != 0], whole[occluded != 0])
 
 
+def test_both_directions_and_the_information_between_views(trainer):
+    """The objective of either direction, averaged, and the term between the globals, on features made here again."""
+    built = trainer(views=2, locations=0, symmetric=True, between_views=0.5)
+    seen = []
+    built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    step = built.train_step(torch.arange(8))
+    again = trainer(views=2, locations=0, symmetric=True, between_views=0.5).model  # as the other began
+    (local, y), (other, z) = again.encoder(seen[0].images), again.encoder(seen[0].other)
+    assert not torch.equal(local, other)
+    both = (again.objective(local, z).loss + again.objective(other, y).loss) / 2
+    between = again.between(y, z)
+    torch.testing.assert_close(step.parts["local"], both.detach())
+    torch.testing.assert_close(step.loss.detach(), (both + 0.5 * between).detach())
+    assert set(step.parts) == {"local", "between_views"} <= set(built.model.columns)
+    one_way = trainer(views=2, locations=0, between_views=0.5).train_step(torch.arange(8))
+    assert one_way.parts["local"] != step.parts["local"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"symmetric": True}, "--symmetric/--between-views: expected two views, --views 2; got --views 1"),
+        ({"between_views": 1.0}, "--symmetric/--between-views: expected two views"),
+        (
+            {"between_views": 1.0, "views": 2, "globals": "many", "encoder": "resnet32-crops"},
+            "--between-views: expected one global feature, --globals one; got many",
+        ),
+    ],
+)
+def test_terms_of_two_views_need_two_views(trainer, parts, given, said):
+    with pytest.raises(parts.errors.BadInput, match=said):
+        trainer(**given)
+
+
 @pytest.mark.parametrize("globals_", ["one", "many"])
 def test_an_encoder_on_crops(trainer, globals_):
     built = trainer(encoder="resnet32-crops", globals=globals_, batch=4, coordinates=0.5, gamma=0.1)

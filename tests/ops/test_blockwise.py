@@ -105,10 +105,10 @@ class _OnGpu:
 @pytest.mark.parametrize(
     ("dtype", "dim", "expected"),
     [
-        (torch.bfloat16, 256, "triton"),
-        (torch.bfloat16, 257, "blockwise"),
+        (torch.bfloat16, 128, "triton"),
+        (torch.bfloat16, 144, "blockwise"),
         (torch.float16, 2048, "blockwise"),
-        (torch.float32, 128, "triton"),
+        (torch.float32, 128, "blockwise"),
         (torch.float32, 512, "blockwise"),
         (torch.bfloat16, 100, "blockwise"),
         (torch.float64, 512, "chunked"),

@@ -96,6 +96,12 @@ def check(options: Options) -> None:
             "two views, --views 2",
             f"--views {options.views}",
         ),
+        (
+            options.globals == "one" or not options.between_views,
+            "--between-views",
+            "one global feature, --globals one",
+            options.globals,
+        ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),

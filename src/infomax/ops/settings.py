@@ -46,9 +46,9 @@ def workspace(device: torch.device) -> int:
 def use_backend(name: str | None) -> Iterator[None]:
     r"""Force the implementation of the pairwise ops inside a ``with``.
 
-    Without it the backend follows from the tensors. On CUDA it is ``"triton"`` for narrow features and
-    ``"blockwise"`` for wide ones, of more than 256 in half precision or 128 in float32, and for numbers of features
-    that are no multiple of 16; ``"chunked"`` elsewhere and for float64. A forced backend runs, or the op raises with
+    Without it the backend follows from the tensors. On CUDA it is ``"triton"`` for half precision of up to 128
+    features, a multiple of 16, and where the workspace is too small for ``"blockwise"``, which takes everything else;
+    ``"chunked"`` elsewhere and for float64. A forced backend runs, or the op raises with
     the reason why it cannot. Blocks nest; the choice holds for the calling thread. Under `torch.compile` it is read
     while tracing, and a change recompiles.
 

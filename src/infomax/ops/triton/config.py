@@ -113,12 +113,13 @@ SPACE = {
     ("grad_query", 4): _GRADIENT_OF_SINGLES,
 }
 
-# By kernel and bytes of an element: up to which width, and the tiles. Measured on an H100; see docs/gpu.md.
+# By kernel and bytes of an element: up to which width, and the tiles. The fastest on an H100 (docs/gpu.md) that neither
+# spill nor take too much shared memory on an A100 or a B200.
 _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("reduce", 2): (
         (64, Tiles(128, 128, 64, 64, 8, 2)),
         (128, Tiles(64, 128, 128, 64, 4, 3)),
-        (256, Tiles(128, 128, 256, 64, 8, 2)),
+        (256, Tiles(64, 64, 256, 64, 4, 2)),
         (inf, Tiles(128, 128, 64, 64, 8, 3)),
     ),
     ("weigh", 2): ((inf, Tiles(128, 128, 64, 64, 8, 3)),),
@@ -131,12 +132,12 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("grad_query", 2): (
         (64, Tiles(64, 64, 64, 64, 4, 3)),
         (128, Tiles(64, 32, 128, 128, 4, 2)),
-        (256, Tiles(128, 64, 256, 256, 8, 2)),
+        (256, Tiles(64, 32, 256, 256, 4, 2)),
         (inf, Tiles(64, 64, 64, 256, 8, 2)),
     ),
     ("reduce", 4): ((inf, Tiles(128, 128, 16, 32, 8, 3)),),
-    ("grad_key", 4): ((inf, Tiles(64, 64, 16, 128, 8, 2)),),
-    ("grad_query", 4): ((inf, Tiles(64, 64, 16, 128, 8, 2)),),
+    ("grad_key", 4): ((inf, Tiles(32, 64, 32, 128, 8, 2)),),
+    ("grad_query", 4): ((inf, Tiles(32, 64, 32, 128, 8, 2)),),
 }
 
 

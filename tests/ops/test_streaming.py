@@ -1,0 +1,48 @@
+"""The streaming kernels where they pass over joint pairs, and how they ask torch for its precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ops.cases import expect, judge, make, plain, solve
+
+from infomax.ops import use_backend
+
+pytest.importorskip("triton")
+interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="runs compiled, under the marker cuda")
+
+
+@interpreted
+def test_stretches_without_a_pair_of_the_tile_are_passed_over() -> None:
+    """One pair per key, of queries in order: the second stretch of 1,024 pairs has none of the first tile."""
+    dtype = torch.float32
+    case = make("softplus", (70, 1100, 3), seed=6, scale=0.4).to(dtype)
+    assert case.key_group is not None
+    case.joint_key, case.joint_query = torch.arange(1100), case.key_group
+    case.grad_joint = torch.linspace(-1, 2, 1100, dtype=torch.float64)
+    with use_backend("triton"):
+        judge(solve(case), expect(case), solve(case, plain), dtype)
+
+
+class _OnGpu:
+    device = torch.device("cuda")
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+
+def test_float32_multiplies_as_torch_is_told_to() -> None:
+    from infomax.ops.triton.launch import precision
+
+    before = torch.get_float32_matmul_precision()
+    try:
+        for told, dtype, expected in [
+            ("highest", torch.float32, "ieee"),
+            ("high", torch.float32, "tf32"),
+            ("high", torch.bfloat16, "ieee"),
+        ]:
+            torch.set_float32_matmul_precision(told)
+            assert precision(_OnGpu(dtype)) == expected  # type: ignore[arg-type]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert precision(torch.zeros(2, 3)) == "interpreted"
