@@ -1,4 +1,4 @@
-"""The backend of wide features on CUDA: torch's matrix products, and one kernel per block between them.
+"""The backend of float32 and of wide halves on CUDA: torch's matrix products, and kernels for all between them.
 
 `plan` is plain arithmetic; importing `passes` imports Triton.
 """

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
 from infomax.ops.blockwise.kernels import (
@@ -23,7 +22,7 @@ from infomax.ops.blockwise.products import product
 from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
 from infomax.ops.triton import launch
-from infomax.ops.triton.arguments import bounds_of, flags_of, groups_of, run_starts
+from infomax.ops.triton.arguments import bounds_of, cover, flags_of, groups_of, run_starts
 from infomax.ops.triton.config import tiles_for
 
 __all__ = ["backward", "forward", "score_and_weigh"]
@@ -54,7 +53,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
             product(query[rows], key[part].T, scores)
             _reduce(problem, plan, scores, rows, part, peaks[:, rows], totals[:, rows], kept)
             if starts is not None:
-                read_joint_kernel[(triton.cdiv(_length(part), KEY_TILE),)](
+                read_joint_kernel[(cover(_length(part), KEY_TILE),)](
                     scores, problem.joint_query, starts[part.start :], joint, rows.start, *scores.shape,
                     scores.stride(0), problem.scale, BJ=KEY_TILE,
                 )  # fmt: skip
@@ -104,7 +103,7 @@ def backward(
                     target = weights[rows, part.start - panel.start : part.stop - panel.start]
                     _weigh(problem, block, rows, part, value, grad_value, target, None)
         if starts is not None and grad_joint is not None:
-            add_joint_kernel[(triton.cdiv(length, KEY_TILE),)](
+            add_joint_kernel[(cover(length, KEY_TILE),)](
                 weights, problem.joint_query, starts[panel.start :], grad_joint, *weights.shape, weights.stride(0),
                 BJ=KEY_TILE,
             )  # fmt: skip
@@ -151,10 +150,10 @@ def _reduce(
     problem: Problem, plan: Plan, scores: Tensor, rows: slice, part: slice, peaks: Tensor, totals: Tensor,
     kept: _Kept | None,
 ) -> None:  # fmt: skip
-    length = triton.cdiv(triton.cdiv(_length(part), plan.parts), KEY_TILE) * KEY_TILE
+    length = cover(cover(_length(part), plan.parts), KEY_TILE) * KEY_TILE
     slopes = None if kept is None else kept.slopes[rows, part]
     references = None if kept is None else kept.of_block(rows, part)
-    reduce_block_kernel[(triton.cdiv(_length(rows), ROW_TILE), plan.parts)](
+    reduce_block_kernel[(cover(_length(rows), ROW_TILE), plan.parts)](
         scores, *_groups(problem, rows, part), peaks, totals, slopes, references, *scores.shape, length,
         scores.stride(0), peaks.stride(0), 0 if slopes is None else slopes.stride(0),
         0 if references is None else references.stride(0), problem.scale, *bounds_of(problem), **_flags(problem),
@@ -167,7 +166,7 @@ def _weigh(
     kept: _Kept | None,
 ) -> None:  # fmt: skip
     references = None if kept is None else kept.of_block(rows, part)
-    weigh_block_kernel[(triton.cdiv(_length(part), KEY_TILE), triton.cdiv(_length(rows), ROW_TILE))](
+    weigh_block_kernel[(cover(_length(part), KEY_TILE), cover(_length(rows), ROW_TILE))](
         source, *_groups(problem, rows, part), value[rows], grad[rows], references, weights, *source.shape,
         source.stride(0), weights.stride(0), 0 if references is None else references.stride(0), problem.scale,
         *bounds_of(problem), **_flags(problem), KEPT=kept is not None,
@@ -178,7 +177,7 @@ def score_and_weigh(problem: Problem, panel: slice, value: Tensor, grad: Tensor,
     """Compute the scores of a panel and write their weights, in one kernel."""
     query, key = problem.query, problem.key[panel]
     tiles = tiles_for("weigh", query.dtype, query.shape[1])
-    weigh_kernel[(-(-len(query) // tiles.rows) * -(-len(key) // tiles.keys),)](
+    weigh_kernel[(cover(len(query), tiles.rows) * cover(len(key), tiles.keys),)](
         query, key, *_groups(problem, slice(0, len(query)), panel), value, grad.contiguous(), weights,
         *weights.shape, query.shape[1], *query.stride(), *key.stride(), weights.stride(0), problem.scale,
         *bounds_of(problem), **flags_of(problem), PRECISION=launch.precision(query), BM=tiles.rows, BK=tiles.keys,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
-from infomax.ops.triton.arguments import bounds_of, flags_of, groups_of
+from infomax.ops.triton.arguments import bounds_of, cover, flags_of, groups_of
 from infomax.ops.triton.config import Tiles, tiles_for
 from infomax.ops.triton.gradient import grad_key_kernel, grad_query_kernel
 from infomax.ops.triton.joint import PAIRS, joint_kernel
@@ -32,7 +32,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     if queries and keys:
         parts, length = _split(queries, keys, tiles, 1, problem.workspace // (4 * queries))
         partial = query.new_empty((parts, queries), dtype=torch.float32)
-        grid = (_cover(queries, tiles.rows), parts)
+        grid = (cover(queries, tiles.rows), parts)
         reduce_kernel[grid](
             query, key, *groups_of(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
             length, problem.scale, *bounds_of(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
@@ -47,7 +47,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         value = query.new_full((queries,), empty, dtype=torch.float32)
     joint = query.new_empty(problem.joints, dtype=torch.float32)
     if problem.joints:
-        joint_kernel[(_cover(problem.joints, PAIRS),)](
+        joint_kernel[(cover(problem.joints, PAIRS),)](
             query, key, problem.joint_query, problem.joint_key, joint, queries, keys, problem.joints, dim,
             *query.stride(), *key.stride(), problem.scale, BJ=PAIRS, BD=min(tiles.depth, 64),
         )  # fmt: skip
@@ -82,15 +82,15 @@ def backward(
     if need_key:
         tiles = tiles_for("grad_key", query.dtype, dim)
         grad_key = key.new_empty(key.shape)
-        grad_key_kernel[(_cover(keys, tiles.keys), _cover(dim, tiles.out))](
+        grad_key_kernel[(cover(keys, tiles.keys), cover(dim, tiles.out))](
             *before, grad_key, *pairs, *sizes, *bounds, **flags, **_tiles(tiles, dim)
         )
     if need_query:
         tiles = tiles_for("grad_query", query.dtype, dim)
-        chunks = _cover(dim, tiles.out)
+        chunks = cover(dim, tiles.out)
         parts, length = _split(queries, keys, tiles, chunks, problem.workspace // (4 * queries * dim))
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
-        grad_query_kernel[(_cover(queries, tiles.rows), chunks, parts)](
+        grad_query_kernel[(cover(queries, tiles.rows), chunks, parts)](
             *before, partial, *pairs, *sizes, length, *bounds, **flags, **_tiles(tiles, dim)
         )
         grad_query = (partial.sum(0) if parts > 1 else partial[0]).to(query.dtype)
@@ -99,15 +99,10 @@ def backward(
 
 def _split(queries: int, keys: int, tiles: Tiles, chunks: int, most: int) -> tuple[int, int]:
     """Return into how many ranges the keys are split, and their length: few queries must still fill the device."""
-    programs = _cover(queries, tiles.rows) * chunks
-    parts = max(1, min(_PROGRAMS // programs, _cover(keys, tiles.keys), most))
-    length = _cover(_cover(keys, parts), tiles.keys) * tiles.keys
-    return _cover(keys, length), length
-
-
-def _cover(size: int, tile: int) -> int:
-    """Return how many tiles cover a size. Triton's own function for it costs 15 microseconds a call on the host."""
-    return -(-size // tile)
+    programs = cover(queries, tiles.rows) * chunks
+    parts = max(1, min(_PROGRAMS // programs, cover(keys, tiles.keys), most))
+    length = cover(cover(keys, parts), tiles.keys) * tiles.keys
+    return cover(keys, length), length
 
 
 def _flags(problem: Problem) -> dict[str, Any]:
