@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.baselines import bare_products
-from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
+from benchmarks.harness import DEVICE, RESULTS, Run, add_rounds, measure, pyplot, write
 from benchmarks.memory import peak_bytes
 from infomax.ops import pairwise_with_joint, use_backend, use_workspace
 
@@ -23,6 +26,7 @@ QUEUED = 5
 """Passes between two waits for the device: the host is ahead of it, as in a training."""
 MOST_STREAMED = 256
 """The widest float32 features that the streaming kernels are timed on: wider ones take seconds."""
+TITLE = "The pairwise log-sum-exp with joint pairs, forward and backward; five passes between two waits for the device"
 RECOMPUTE = 2**26
 """A workspace in which none of the tables of `SIZES` is kept but the smallest."""
 
@@ -35,7 +39,31 @@ def run(options: argparse.Namespace) -> None:
             if (examples, dim) in LARGE and dtype == torch.float32:
                 continue
             rows += _case(examples, dim, dtype, rounds)
-            write("widths", "The pairwise log-sum-exp with joint pairs, forward and backward", rows, keep=not smoke)
+            write("widths", TITLE, rows, keep=not smoke)
+    if not smoke and DEVICE == "cuda":
+        picture(rows, RESULTS / f"widths-{DEVICE}.png")
+
+
+def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw milliseconds against features for the most examples that have every width, a panel per dtype."""
+    plt = pyplot()
+    if plt is None:
+        return
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    for axis, dtype in zip(axes, ("bfloat16", "float32"), strict=True):
+        for name in ("4 bare products", "chosen", "streaming", "blockwise, 64 MiB"):
+            here = [row for row in rows if (row["dtype"], row["what"], int(row["N"])) == (dtype, name, 1024)]
+            here = [row for row in here if row.get("ms")]
+            axis.plot([int(row["d"]) for row in here], [float(row["ms"]) for row in here], "o-", label=name)
+        axis.set(xscale="log", yscale="log", title=f"N = 1024, P = {LOCATIONS}, {dtype}", xlabel="features d")
+        axis.set_xticks([64, 128, 256, 512, 2048], ["64", "128", "256", "512", "2048"])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("milliseconds, forward and backward")
+    axes[0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict]:
