@@ -135,12 +135,17 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
         (256, Tiles(64, 32, 256, 256, 4, 2)),
         (inf, Tiles(64, 64, 64, 256, 8, 2)),
     ),
-    ("reduce", 4): ((inf, Tiles(128, 128, 16, 32, 8, 3)),),
-    ("grad_key", 4): ((inf, Tiles(32, 64, 32, 128, 8, 2)),),
-    ("grad_query", 4): ((inf, Tiles(32, 64, 32, 128, 8, 2)),),
+    ("reduce", 4): ((inf, Tiles(128, 64, 16, 32, 8, 3)),),
+    ("grad_key", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
+    ("grad_query", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
 }
+
+# Rows of such a length load a feature at a time, which takes registers.
+_ODD_WEIGH = Tiles(128, 64, 64, 64, 8, 3)
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
     """Return the tiles of a kernel, of the names in `SPACE`, for a dtype and dimension."""
+    if kernel == "weigh" and dim % 16:
+        return _ODD_WEIGH.for_dim(dim)
     return next(tiles for width, tiles in _TABLE[kernel, dtype.itemsize] if dim <= width).for_dim(dim)
