@@ -117,14 +117,14 @@ SPACE = {
 # spill nor take too much shared memory on an A100 or a B200.
 _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("reduce", 2): (
-        (64, Tiles(128, 128, 64, 64, 8, 2)),
         (128, Tiles(64, 128, 128, 64, 4, 3)),
         (256, Tiles(64, 64, 256, 64, 4, 2)),
         (inf, Tiles(128, 128, 64, 64, 8, 3)),
     ),
+    ("add", 2): ((inf, Tiles(128, 128, 32, 64, 8, 4)),),
     ("weigh", 2): ((inf, Tiles(128, 128, 64, 64, 8, 3)),),
     ("grad_key", 2): (
-        (64, Tiles(64, 64, 64, 64, 4, 3)),
+        (64, Tiles(32, 64, 64, 64, 4, 2)),
         (128, Tiles(64, 64, 128, 128, 4, 2)),
         (256, Tiles(32, 64, 256, 256, 4, 2)),
         (inf, Tiles(64, 64, 64, 256, 8, 2)),
@@ -135,17 +135,21 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
         (256, Tiles(64, 32, 256, 256, 4, 2)),
         (inf, Tiles(64, 64, 64, 256, 8, 2)),
     ),
+    ("add", 4): ((inf, Tiles(128, 64, 16, 32, 8, 3)),),
     ("reduce", 4): ((inf, Tiles(128, 64, 16, 32, 8, 3)),),
     ("grad_key", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
     ("grad_query", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
 }
 
 # Rows of such a length load a feature at a time, which takes registers.
-_ODD_WEIGH = Tiles(128, 64, 64, 64, 8, 3)
+_ODD = Tiles(128, 64, 64, 64, 8, 3)
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of a kernel, of the names in `SPACE`, for a dtype and dimension."""
-    if kernel == "weigh" and dim % 16:
-        return _ODD_WEIGH.for_dim(dim)
+    """Return the tiles of a kernel, of the names in `SPACE`, for a dtype and dimension.
+
+    ``"add"`` is the kernel ``"reduce"`` where it sums scores or their squares: on a B200 it spills with larger tiles.
+    """
+    if kernel in ("reduce", "add", "weigh") and dtype.itemsize == 2 and dim % 16:
+        return _ODD.for_dim(dim)
     return next(tiles for width, tiles in _TABLE[kernel, dtype.itemsize] if dim <= width).for_dim(dim)

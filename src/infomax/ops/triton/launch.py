@@ -28,7 +28,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     query, key = problem.query, problem.key
     queries, keys, dim = query.shape[0], key.shape[0], query.shape[1]
     nothing = query.new_empty(0, dtype=torch.float32)
-    tiles = tiles_for("reduce", query.dtype, dim)
+    tiles = tiles_for("add" if problem.reduction in ("sum", "square_sum") else "reduce", query.dtype, dim)
     if queries and keys:
         parts, length = _split(queries, keys, tiles, 1, problem.workspace // (4 * queries))
         partial = query.new_empty((parts, queries), dtype=torch.float32)
