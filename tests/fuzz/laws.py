@@ -30,6 +30,8 @@ def check_laws(loss_fn: nn.Module, local: Any, global_: Any, given: dict[str, An
     given = {name: value for name, value in given.items() if value is not None}
     if local is None:
         return  # an objective of the prior term alone takes it
+    if isinstance(nats, tuple) and all(part is None for part in nats):
+        return  # the prior term alone measures nothing, and reads nothing
     values = [value for value in (local, global_, *given.values()) if isinstance(value, Tensor)]
     options = ("sample_locations", "sample_negatives")
     drawn = any(getattr(part, name, None) is not None for part in loss_fn.modules() for name in options)
