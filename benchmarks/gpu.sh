@@ -104,24 +104,19 @@ bench peers 70 --rounds 3
 bench tune 170 --rounds 5
 
 # 3. The paper's row in what remains of eight minutes. The same command again goes on where it was stopped.
-images="--data-root $data"
+row=("$python" examples/reproduction/reproduce.py cifar10/dim-local-infonce --out "$out/row")
+images=(--data-root "$data")
 if [ -f "$data/cifar10-train.zip" ]; then
-    images="--data folder --root $data/cifar10-train.zip --test-root $data/cifar10-test.zip"
+    images=(--data folder --root "$data/cifar10-train.zip" --test-root "$data/cifar10-test.zip")
 fi
-row() {
-    # shellcheck disable=SC2086 (several words)
-    "$python" examples/reproduction/reproduce.py cifar10/dim-local-infonce $images --out "$out/row" "$@"
-}
-export -f row
-export python images out
 if ! wanted row; then
     :
 elif [ -n "$dry" ]; then
-    images="--data-root $data" step row 600 bash -c 'row --smoke --device cpu'
+    step row 600 "${row[@]}" --smoke --device cpu
 else
     left=$((480 - ($(date +%s) - started)))
     [ "$left" -gt 60 ] || left=60
-    step row "$left" bash -c "row --budget $((left * 2 / 3))s --bf16 --compile --device cuda"
+    step row "$left" "${row[@]}" "${images[@]}" --budget "$((left * 2 / 3))s" --bf16 --compile --device cuda
 fi
 echo "results: $out"
 cat "$out/steps.csv"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_options", "run"]
 
-# H100 SXM5 by NVIDIA's data sheet, dense; the L2 rate is no official figure but what microbenchmarks report.
-TENSOR_FLOPS, FLOAT32_FLOPS, HBM, L2 = 989e12, 67e12, 3.35e12, 5.5e12
+# H100 SXM5 by NVIDIA's data sheet, dense.
+TENSOR_FLOPS, FLOAT32_FLOPS, HBM = 989e12, 67e12, 3.35e12
 MEMORY = 80 * 2**30
 LOCATIONS = 64
 EXAMPLES, DIMS = (256, 1024, 8192), (128, 512, 2048)
@@ -39,8 +39,6 @@ class Count:
     products: float
     main: float
     """Bytes to and from main memory."""
-    cached: float
-    """Bytes that a block's size keeps in the L2 cache."""
     launches: int
     workspace: float
     """Bytes beside inputs, gradients and vectors."""
@@ -59,8 +57,8 @@ def run(options: argparse.Namespace) -> None:
     title = (
         f"Forward and backward of a log-sum-exp with joint pairs, N globals against N x {LOCATIONS} locations, on an "
         f"H100:\n{TENSOR_FLOPS / 1e12:.0f} Tflop/s in bfloat16, {FLOAT32_FLOPS / 1e12:.0f} in float32, "
-        f"{HBM / 1e12} TB/s from memory, {L2 / 1e12} TB/s from L2.\n"
-        "Counted, not measured. 'at least' is the slowest of the three taken alone, 'at most' their sum, over four "
+        f"{HBM / 1e12} TB/s from memory.\n"
+        "Counted, not measured. 'at least' is the slower of the two taken alone, 'at most' their sum, over four "
         "bare products."
     )
     text = f"{title}\n\n{table(rows)}\n"
@@ -82,7 +80,6 @@ def _rows(examples: int, dim: int, dtype: torch.dtype) -> list[dict]:
         times = {
             "products": count.products * flops / rate,
             "memory": count.main / HBM,
-            "L2": count.cached / L2,
         }
         bare = 4 * flops / rate
         rows.append({
@@ -93,7 +90,6 @@ def _rows(examples: int, dim: int, dtype: torch.dtype) -> list[dict]:
             "products": count.products,
             "Tflop": count.products * flops / 1e12,
             "memory GB": count.main / 1e9,
-            "L2 GB": count.cached / 1e9,
             "launches": count.launches,
             "workspace MB": count.workspace / 1e6,
             "bound by": max(times, key=lambda name: times[name]),
@@ -120,7 +116,7 @@ def _streaming(examples: int, dim: int, dtype: torch.dtype) -> Count:
         chunks = math.ceil(dim / tiles.out)
         products, main = products + 1 + chunks, main + inputs * chunks
         held = max(1, 512 // (math.ceil(examples / tiles.rows) * chunks)) * examples * dim * 4.0
-    return Count("streaming", products, main + 2 * inputs + 2 * held, 0.0, 7, held)
+    return Count("streaming", products, main + 2 * inputs + 2 * held, 7, held)
 
 
 def _blockwise(examples: int, dim: int, dtype: torch.dtype, *, keep: bool) -> Count:
@@ -140,7 +136,7 @@ def _blockwise(examples: int, dim: int, dtype: torch.dtype, *, keep: bool) -> Co
     launches = (2 if halves else (3 if keep else 5) * blocks + 2) + panels * (2 if keep or halves else 1) + 2 * chunks
     panel = examples * float(_longest(plan.panels)) * size
     held = (4 * scores if keep else 0.0) + panel + 4.0 * examples * dim + 4 * 2**25
-    return Count("blockwise, kept" if keep else "blockwise", 3 if keep else 4, main, 0.0, launches + 2, held)
+    return Count("blockwise, kept" if keep else "blockwise", 3 if keep else 4, main, launches + 2, held)
 
 
 def _tiles(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:

@@ -176,12 +176,12 @@ def _weigh(
 def score_and_weigh(problem: Problem, panel: slice, value: Tensor, grad: Tensor, weights: Tensor) -> None:
     """Compute the scores of a panel and write their weights, in one kernel."""
     query, key = problem.query, problem.key[panel]
-    tiles = tiles_for("weigh", query.dtype, query.shape[1])
+    dim = query.shape[1]
+    tiles = tiles_for("weigh", query.dtype, dim)
     weigh_kernel[(cover(len(query), tiles.rows) * cover(len(key), tiles.keys),)](
         query, key, *_groups(problem, slice(0, len(query)), panel), value, grad.contiguous(), weights,
-        *weights.shape, query.shape[1], *query.stride(), *key.stride(), weights.stride(0), problem.scale,
-        *bounds_of(problem), **flags_of(problem), PRECISION=launch.precision(query), BM=tiles.rows, BK=tiles.keys,
-        BD=tiles.depth, WHOLE=query.shape[1] <= tiles.depth, num_warps=tiles.warps, num_stages=tiles.stages,
+        *weights.shape, dim, *query.stride(), *key.stride(), weights.stride(0), problem.scale, *bounds_of(problem),
+        **flags_of(problem), PRECISION=launch.precision(query), **tiles.options(dim),
     )  # fmt: skip
 
 

@@ -40,6 +40,13 @@ class Tiles:
         depth, out = min(self.depth, whole), min(self.out, whole)
         return Tiles(self.rows, self.keys, depth, out, self.warps, self.stages)
 
+    def options(self, dim: int) -> dict[str, int | bool]:
+        """Return what a kernel of scores is launched with, by name."""
+        return {
+            "BM": self.rows, "BK": self.keys, "BD": self.depth, "WHOLE": dim <= self.depth,
+            "num_warps": self.warps, "num_stages": self.stages,
+        }  # fmt: skip
+
 
 _GRADIENT_OF_HALVES = (
     Tiles(64, 64, 64, 256, 8, 2),
@@ -146,9 +153,9 @@ _ODD = Tiles(128, 64, 64, 64, 8, 3)
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of a kernel, of the names in `SPACE`, for a dtype and dimension.
+    """Return the tiles of a kernel for a dtype and dimension: of the names in `SPACE`, or ``"add"``.
 
-    ``"add"`` is the kernel ``"reduce"`` where it sums scores or their squares: on a B200 it spills with larger tiles.
+    That is the kernel ``"reduce"`` where it sums scores or their squares: on a B200 it spills with larger tiles.
     """
     if kernel in ("reduce", "add", "weigh") and dtype.itemsize == 2 and dim % 16:
         return _ODD.for_dim(dim)

@@ -35,8 +35,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         grid = (cover(queries, tiles.rows), parts)
         reduce_kernel[grid](
             query, key, *groups_of(problem), partial, queries, keys, dim, *query.stride(), *key.stride(),
-            length, problem.scale, *bounds_of(problem), **_flags(problem), BM=tiles.rows, BK=tiles.keys, BD=tiles.depth,
-            WHOLE=dim <= tiles.depth, num_warps=tiles.warps, num_stages=tiles.stages,
+            length, problem.scale, *bounds_of(problem), **_flags(problem), **tiles.options(dim),
         )  # fmt: skip
         if parts == 1:
             value = partial[0]
@@ -83,7 +82,7 @@ def backward(
         tiles = tiles_for("grad_key", query.dtype, dim)
         grad_key = key.new_empty(key.shape)
         grad_key_kernel[(cover(keys, tiles.keys), cover(dim, tiles.out))](
-            *before, grad_key, *pairs, *sizes, *bounds, **flags, **_tiles(tiles, dim)
+            *before, grad_key, *pairs, *sizes, *bounds, **flags, **tiles.options(dim), BO=tiles.out
         )
     if need_query:
         tiles = tiles_for("grad_query", query.dtype, dim)
@@ -91,7 +90,7 @@ def backward(
         parts, length = _split(queries, keys, tiles, chunks, problem.workspace // (4 * queries * dim))
         partial = query.new_empty((parts, queries, dim), dtype=torch.float32)
         grad_query_kernel[(cover(queries, tiles.rows), chunks, parts)](
-            *before, partial, *pairs, *sizes, length, *bounds, **flags, **_tiles(tiles, dim)
+            *before, partial, *pairs, *sizes, length, *bounds, **flags, **tiles.options(dim), BO=tiles.out
         )
         grad_query = (partial.sum(0) if parts > 1 else partial[0]).to(query.dtype)
     return grad_query, grad_key
@@ -107,13 +106,6 @@ def _split(queries: int, keys: int, tiles: Tiles, chunks: int, most: int) -> tup
 
 def _flags(problem: Problem) -> dict[str, Any]:
     return {**flags_of(problem), "PRECISION": precision(problem.query)}
-
-
-def _tiles(tiles: Tiles, dim: int) -> dict[str, Any]:
-    return {
-        "BM": tiles.rows, "BK": tiles.keys, "BD": tiles.depth, "BO": tiles.out, "WHOLE": dim <= tiles.depth,
-        "num_warps": tiles.warps, "num_stages": tiles.stages,
-    }  # fmt: skip
 
 
 def precision(query: Tensor) -> str:
