@@ -15,7 +15,7 @@ ROW_TILE, KEY_TILE = 16, 128
 """Scores that a program of the kernels holds at a time."""
 
 # 128 MiB of float32. A block that fits the cache would be read faster, but then the host cannot launch as fast as the
-# device computes: on an H100, blocks of 16 MiB took three times as long.
+# device computes: on an H100, blocks of 16 MiB took up to twice as long.
 _BLOCK_SCORES = 2**25
 _MOST_ROWS = 4096
 # Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
