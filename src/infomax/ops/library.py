@@ -15,7 +15,7 @@ from infomax.ops import dispatch, reference
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
-__all__ = ["pairwise"]
+__all__ = ["define", "library", "pairwise", "refuse_second_derivative"]
 
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 _PROBLEM = (
@@ -23,20 +23,19 @@ _PROBLEM = (
     "str reduction, float scale, float? clip, float? soft_clip, int workspace"
 )
 
-_library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-call]
-# Defined and not by `torch.library.custom_op`, whose first call imports the compiler, and Triton with it.
-torch.library.define(
-    "infomax::pairwise",
-    f"({_PROBLEM}, str backend, bool keep) -> (Tensor, Tensor, Tensor)",
-    lib=_library,
-    tags=_TAGS,
-)
-torch.library.define(
+library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-call]
+
+
+def define(name: str, schema: str) -> None:
+    """Declare an op. `torch.library.custom_op` would import the compiler at its first call, and Triton with it."""
+    torch.library.define(name, schema, lib=library, tags=_TAGS)
+
+
+define("infomax::pairwise", f"({_PROBLEM}, str backend, bool keep) -> (Tensor, Tensor, Tensor)")
+define(
     "infomax::pairwise_backward",
     "(Tensor? grad_value, Tensor? grad_joint, Tensor value, Tensor saved, "
     f"{_PROBLEM}, str backend, bool need_query, bool need_key) -> (Tensor, Tensor)",
-    lib=_library,
-    tags=_TAGS,
 )
 pairwise = torch.ops.infomax.pairwise.default
 pairwise_backward = torch.ops.infomax.pairwise_backward.default
@@ -172,16 +171,17 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     return (grad_query if need_query else None, grad_key if need_key else None, *(None,) * 11)
 
 
-def _refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
+def refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
+    """Say which backend has second derivatives."""
     raise RuntimeError(
         "infomax.ops: only the reference backend has a second derivative. Run the forward pass under "
         'infomax.ops.use_backend("reference"), which holds the whole table of scores and has one.'
     )
 
 
-torch.library.impl("infomax::pairwise", "CompositeExplicitAutograd", _pairwise, lib=_library)
-torch.library.impl("infomax::pairwise_backward", "CompositeExplicitAutograd", _pairwise_backward, lib=_library)
-torch.library.register_fake("infomax::pairwise", _pairwise_fake, lib=_library)
-torch.library.register_fake("infomax::pairwise_backward", _pairwise_backward_fake, lib=_library)
-torch.library.register_autograd("infomax::pairwise", _differentiate, setup_context=_setup_context, lib=_library)
-torch.library.register_autograd("infomax::pairwise_backward", _refuse_second_derivative, lib=_library)
+torch.library.impl("infomax::pairwise", "CompositeExplicitAutograd", _pairwise, lib=library)
+torch.library.impl("infomax::pairwise_backward", "CompositeExplicitAutograd", _pairwise_backward, lib=library)
+torch.library.register_fake("infomax::pairwise", _pairwise_fake, lib=library)
+torch.library.register_fake("infomax::pairwise_backward", _pairwise_backward_fake, lib=library)
+torch.library.register_autograd("infomax::pairwise", _differentiate, setup_context=_setup_context, lib=library)
+torch.library.register_autograd("infomax::pairwise_backward", refuse_second_derivative, lib=library)

@@ -15,7 +15,7 @@ from infomax.ops.problem import REDUCTIONS, Problem, Reduction, count_keys
 from infomax.ops.settings import forced_backend, workspace
 from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
 
-__all__ = ["pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
+__all__ = ["checked", "pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
 
 
 def pairwise_logsumexp(
@@ -181,6 +181,30 @@ def pairwise_with_joint(
     return _call(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
 
 
+def checked(
+    reduction: str,
+    query: Tensor,
+    key: Tensor,
+    query_group: Tensor | None,
+    key_group: Tensor | None,
+    joint_query: Tensor | None,
+    joint_key: Tensor | None,
+    scale: float,
+    clip: float | None,
+    soft_clip: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Check the arguments of an op, and return queries and keys as autocast wants them."""
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_options(scale, clip, soft_clip)
+    query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
+    if key.ndim == 3 and 0 in key.shape:
+        key = _rows_of(key)
+    check_vectors(query, key[:, :, 0] if key.ndim == 3 else key)
+    check_groups(query, count_keys(key), query_group, key_group)
+    check_joint(query, joint_query, joint_key)
+    return query, key
+
+
 def _rows_of(key: Tensor) -> Tensor:
     return key.transpose(1, 2).flatten(0, 1)
 
@@ -197,14 +221,7 @@ def _call(
     clip: float | None,
     soft_clip: float | None,
 ) -> tuple[Tensor, Tensor]:
-    check_choice("reduction", reduction, REDUCTIONS)
-    check_options(scale, clip, soft_clip)
-    query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
-    if key.ndim == 3 and 0 in key.shape:
-        key = _rows_of(key)
-    check_vectors(query, key[:, :, 0] if key.ndim == 3 else key)
-    check_groups(query, count_keys(key), query_group, key_group)
-    check_joint(query, joint_query, joint_key)
+    query, key = checked(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
     hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
     if transformed(query, key):
         key = _rows_of(key) if key.ndim == 3 else key

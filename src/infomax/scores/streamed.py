@@ -31,6 +31,7 @@ class StreamedScores(PairScores):
         pairing: which rows belong together.
         scale: factor of every score.
         autocast: let autocast cast the rows. False for scores that are small differences of large numbers.
+        reverse_of: the other direction of the same pairs, whose table serves this one, too.
 
     Example:
         >>> import torch
@@ -42,12 +43,21 @@ class StreamedScores(PairScores):
     """
 
     def __init__(
-        self, query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0, *, autocast: bool = True
+        self,
+        query: Tensor,
+        key: Tensor,
+        pairing: Pairing,
+        scale: float = 1.0,
+        *,
+        autocast: bool = True,
+        reverse_of: StreamedScores | None = None,
     ) -> None:
         super().__init__(pairing)
         self.query = cast_for_product(query) if autocast else query
         self._key = cast_for_product(key) if autocast else key
         self.scale = scale
+        self._both = False  # whether the reverse is asked for, too
+        self._reverse_of = reverse_of
 
     @property
     def key(self) -> Tensor:
@@ -70,6 +80,14 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys in each other's place."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
+    def reversed(self) -> StreamedScores:
+        """Return the other direction of vectors that meet each other alone; one table then serves both.
+
+        There is one local and one global row per example, and no others, so that the pairing is its own reverse.
+        """
+        self._both = True
+        return StreamedScores(self.key, self.query, self.pairing, self.scale, autocast=False, reverse_of=self)
+
     def inputs(self) -> list[Tensor]:
         """Return what the scores are computed from."""
         return [self.query, self._key]
@@ -87,6 +105,10 @@ class StreamedScores(PairScores):
         bounded = clip is not None or soft_clip is not None
         if reduction == "sum" and not bounded and self.query.shape[0] > _FEW_QUERIES:
             return Reduced(self.joint(), self._sum())
+        forward = self if self._both else self._reverse_of
+        if reduction == "logsumexp" and pairing.marginal_rows is None and forward is not None:
+            of_queries, of_keys, joint = forward.both_ways(clip, soft_clip)
+            return Reduced(joint, of_queries if self._both else of_keys)
         if pairing.marginal_rows is None:
             marginal, joint = ops.pairwise_with_joint(
                 reduction,
@@ -116,6 +138,24 @@ class StreamedScores(PairScores):
             soft_clip=soft_clip,
         )
         return Reduced(self.joint(), marginal)
+
+    def both_ways(self, clip: float | None, soft_clip: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the log-sum-exps of either direction, and the joint scores; computed once."""
+        pairing = self.pairing
+        return self._once(
+            ("both ways", clip, soft_clip),
+            lambda: ops.pairwise_both_ways(
+                self.query,
+                self.key,
+                pairing.query_group,
+                pairing.key_group,
+                pairing.joint_query,
+                pairing.joint_key,
+                scale=self.scale,
+                clip=clip,
+                soft_clip=soft_clip,
+            ),
+        )
 
     def joint(self) -> Tensor:
         return self._once("joint", self._joint)

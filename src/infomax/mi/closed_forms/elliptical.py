@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["DOFS", "EllipticalRows", "elliptical_offset", "elliptical_rows", "elliptical_score"]
+from infomax.mi.closed_forms.rows import StartRows
+
+__all__ = ["DOFS", "elliptical_offset", "elliptical_rows", "elliptical_score"]
 
 DOFS = (1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Degrees of freedom among which validation data choose."""
 _FARTHEST = 40.0
 
 
-class EllipticalRows(NamedTuple):
-    """What the start needs to know of the rows of one side."""
-
-    square: Tensor
-    """(..., n), squared Mahalanobis radius within the side."""
-    joint: Tensor
-    """(..., n), what the row adds to the squared radius of a pair."""
-    leading: Tensor
-    """(..., n, r), coordinates whose inner product is taken off that."""
-
-
-def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> EllipticalRows:
+def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> StartRows:
     r"""Bring rows of one side into the form of :func:`elliptical_score`.
 
     Args:
@@ -38,7 +28,8 @@ def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> Ellip
     leading = white[:, : correlation.shape[0]]
     square = white.square().sum(1)
     joint = square + leading.square() @ (correlation.square() / rest)
-    return EllipticalRows(square, joint, leading * (2 * correlation / rest) if weigh else leading)
+    leading = leading * (2 * correlation / rest) if weigh else leading
+    return StartRows(square, joint, leading, leading.new_zeros(len(white), 0, dtype=torch.int64))
 
 
 def elliptical_score(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from infomax.mi.closed_forms.elliptical import EllipticalRows
 from infomax.mi.closed_forms.marginals import Marginals
+from infomax.mi.closed_forms.rows import StartRows
 
 __all__ = ["LabelHead", "fit_head"]
 
@@ -40,16 +40,15 @@ class LabelHead:
     log_shares: Tensor
     of_y: bool
 
-    def rows(self, x: Tensor, y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+    def rows(self, x: Tensor, y: Tensor) -> tuple[StartRows, StartRows]:
         """Both sides in the form of an elliptical score, of which this critic is the inner product."""
         values, labels = (x, y) if self.of_y else (y, x)
         told = (
             torch.log_softmax(_functions(self.marginals.scores(values), self.waves) @ self.weights, 1) - self.log_shares
         )
         named = (labels[:, None] == self.levels).all(2).to(told.dtype)
-        sides = [
-            EllipticalRows(part.new_zeros(len(part)), part.new_zeros(len(part)), part) for part in (2 * told, named)
-        ]
+        zero, none = told.new_zeros(len(told)), told.new_zeros(len(told), 0, dtype=torch.int64)
+        sides = [StartRows(zero, zero, part, none) for part in (2 * told, named)]
         return (sides[0], sides[1]) if self.of_y else (sides[1], sides[0])
 
 

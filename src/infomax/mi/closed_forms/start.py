@@ -12,7 +12,6 @@ from infomax.mi.closed_forms.canonical import Canonical
 from infomax.mi.closed_forms.coordinates import Coordinates
 from infomax.mi.closed_forms.elliptical import (
     DOFS,
-    EllipticalRows,
     elliptical_offset,
     elliptical_rows,
     elliptical_score,
@@ -20,6 +19,8 @@ from infomax.mi.closed_forms.elliptical import (
 from infomax.mi.closed_forms.labels import LabelHead, fit_head
 from infomax.mi.closed_forms.lift import LIFTS, Lift
 from infomax.mi.closed_forms.marginals import Marginals, Standardised
+from infomax.mi.closed_forms.rows import StartRows
+from infomax.mi.closed_forms.tables import PairTables, fit_tables, looked_up, no_tables
 from infomax.mi.input.blocks import WIDE_BLOCK, all_pairs, dv_of, in_blocks
 from infomax.mi.input.folds import Fold
 
@@ -30,7 +31,8 @@ LEADING = 4
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
-_WORTH = 0.1  # nats by which standardised coordinates must beat ranks, which increasing functions do not change
+_WORTH_OF_TABLES = 0.02  # nats by which they must beat what is smooth
+_WORTH_OF_SCALE = 0.1  # by which standardised coordinates must beat ranks, which increasing functions do not change
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Start:
         correlation: (r,), canonical correlations.
         see_x: from rows of x to canonical coordinates, at least r.
         see_y: as ``see_x``.
-        head: the score itself, where it is that of a softmax regression.
+        head: the score itself, where it is no elliptical copula's.
         nats: its Donsker-Varadhan value on the validation rows.
         parts: (validation rows,), of which ``nats`` is about the mean.
     """
@@ -53,7 +55,7 @@ class Start:
     correlation: Tensor
     see_x: Coordinates
     see_y: Coordinates
-    head: LabelHead | None = None
+    head: LabelHead | PairTables | None = None
     nats: float = 0.0
     parts: Tensor = field(default_factory=lambda: torch.zeros(2))
 
@@ -67,11 +69,16 @@ class Start:
         """Constant of its score."""
         return elliptical_offset(self.correlation, self.dof, self.dims)
 
-    def of(self, x: Tensor, y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+    @property
+    def tables(self) -> Tensor:
+        """Tables of scores, (t, bins, bins), that are added up."""
+        return self.head.tables if isinstance(self.head, PairTables) else no_tables(self.correlation)
+
+    def of(self, x: Tensor, y: Tensor) -> tuple[StartRows, StartRows]:
         """Rows of both sides in the form that the score reads."""
         return self.rows(self.see_x(x), self.see_y(y)) if self.head is None else self.head.rows(x, y)
 
-    def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[EllipticalRows, EllipticalRows]:
+    def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[StartRows, StartRows]:
         """Canonical coordinates of both sides in the form that the score reads.
 
         What a Gaussian keeps no correlation of, it need not know.
@@ -90,7 +97,8 @@ def choose_start(
 
     The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
     :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
-    standard error. A Gaussian of standardised coordinates must be better than all of these by 0.1 nats, too.
+    standard error. :class:`PairTables` must be better than all of these by 0.02 nats, too, and a Gaussian of
+    standardised coordinates by 0.1 nats.
 
     Args:
         x: (n, dx), all rows; only training and validation rows of the fold decide.
@@ -122,9 +130,9 @@ def choose_start(
     if any(labels):
         found.append(_of_labels(x, y, marginals, fold, gaussian, of_y=labels[1]))
     chosen = _simplest_of_the_best(found)
-    for standardised in _of_standardised(x, y, fold):
-        if standardised.nats - chosen.nats > max(_WORTH, _doubt(standardised, chosen)):
-            return standardised
+    for other, worth in (*_of_pairs(x, y, fold, gaussian), *_of_standardised(x, y, fold)):
+        if other.nats - chosen.nats > max(worth, _doubt(other, chosen)):
+            chosen = other
     return chosen
 
 
@@ -173,8 +181,27 @@ def _best_rank(
     return replace(best, see_x=see[0].first(kept), see_y=see[1].first(kept))
 
 
-def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[Start]:
-    """Return the Gaussian of standardised coordinates, if their variance is finite.
+def _of_pairs(x: Tensor, y: Tensor, fold: Fold, plain: Start) -> list[tuple[Start, float]]:
+    """Return the sum of as many pairs of coordinates as pay on validation rows, if any does, and what it must be worth.
+
+    The canonical coordinates are those of a plain start.
+    """
+    tables = fit_tables(x, y, fold.train, fold.validation)
+    if tables is None:
+        return []
+    blocks = _compared(fold.validation)
+    values = x[blocks.flatten()], y[blocks.flatten()]
+    starts = []
+    for count in sorted({*(rank for rank in _RANKS if 0 < rank < len(tables.tables)), len(tables.tables)}):
+        head = tables.first(count)
+        start = Start("coordinates in pairs", math.inf, plain.correlation[:0], plain.see_x, plain.see_y, head)
+        nats, parts = _value(start, start.of(*values), len(blocks))
+        starts.append(replace(start, nats=nats, parts=parts))
+    return [(_simplest_of_the_best(starts), _WORTH_OF_TABLES)]
+
+
+def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[tuple[Start, float]]:
+    """Return the Gaussian of standardised coordinates, if their variance is finite, and what it must be worth.
 
     A rank is off by about 1 / sqrt(n), and a sum of several by different amounts for each pair of rows, so ranks hide
     noise that is smaller. A sum of the coordinates themselves is exact. But an increasing function of a coordinate
@@ -187,7 +214,7 @@ def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[Start]:
     plain = Canonical(*white)
     see = Coordinates(of_x, math.inf, plain.mean_x, plain.to_x), Coordinates(of_y, math.inf, plain.mean_y, plain.to_y)
     name = "Gaussian of standardised coordinates"
-    return [_best_rank(name, math.inf, plain.correlation, see, (x, y), fold.validation)]
+    return [(_best_rank(name, math.inf, plain.correlation, see, (x, y), fold.validation), _WORTH_OF_SCALE)]
 
 
 def _of_labels(
@@ -207,14 +234,15 @@ def _compared(validation: Tensor) -> Tensor:
     return in_blocks(validation[: 3 * WIDE_BLOCK], WIDE_BLOCK)
 
 
-def _value(start: Start, rows: tuple[EllipticalRows, EllipticalRows], blocks: int) -> tuple[float, Tensor]:
+def _value(start: Start, rows: tuple[StartRows, StartRows], blocks: int) -> tuple[float, Tensor]:
     """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
     of_x, of_y = (
-        EllipticalRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side)) for side in rows
+        StartRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side)) for side in rows
     )
     square = of_x.joint[:, :, None] + of_y.joint[:, None, :] - of_x.leading @ of_y.leading.transpose(1, 2)
     dof, offset = square.new_tensor(start.dof), square.new_tensor(start.offset)
     table = elliptical_score(of_x.square[:, :, None], of_y.square[:, None, :], square, dof, offset, start.dims)
+    table = table + looked_up(start.tables[None], 0, of_x.places[:, :, None], of_y.places[:, None])
     partner = all_pairs(table.shape[1], table.device)
     scores = table.gather(2, partner.expand(blocks, -1, -1)).flatten(0, 1)
     nats = dv_of(scores)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as nnf
 
-from infomax.mi.closed_forms.elliptical import EllipticalRows, elliptical_score
+from infomax.mi.closed_forms.elliptical import elliptical_score
+from infomax.mi.closed_forms.rows import StartRows
 from infomax.mi.closed_forms.start import Start
+from infomax.mi.closed_forms.tables import looked_up
 from infomax.mi.networks.features import SideFeatures
 from infomax.mi.networks.network import StackedCritic
 
@@ -42,6 +43,7 @@ class Stack:
         self._start_x, self._start_y = _stacked([of_x for of_x, _ in rows]), _stacked([of_y for _, of_y in rows])
         self._dof = x.new_tensor([view.start.dof for view in views])
         self._offset = x.new_tensor([view.start.offset for view in views])
+        self._tables = _padded([view.start.tables for view in views], 0)
         self._features_x = torch.stack([view.features_x(x) for view in views])
         self._features_y = torch.stack([view.features_y(y) for view in views])
         self.kinds = 1 if sum(self.dims) <= _WIDE_ALONE else 2
@@ -66,9 +68,9 @@ class Stack:
 
     def pair_scores(self, fold: int, x_rows: Tensor, y_rows: Tensor) -> Tensor:
         """Score pairs of rows x (n,) and y (n, K) by the start of one fold: (n, K), nats, float64."""
-        x = EllipticalRows(*(part[fold, x_rows] for part in self._start_x))
-        met = EllipticalRows(*(part[fold, y_rows] for part in self._start_y))
-        return self._score(x, met, self._dof[fold], self._offset[fold])
+        x = StartRows(*(part[fold, x_rows] for part in self._start_x))
+        met = StartRows(*(part[fold, y_rows] for part in self._start_y))
+        return self._score(x, met, fold, self._dof[fold], self._offset[fold])
 
     def start_scores(self, rows: Tensor, partner: Tensor) -> Tensor:
         """Score pairs by each member's start.
@@ -83,15 +85,18 @@ class Stack:
         """
         at = self.fold[:, None], rows
         met_at = self.fold[:, None, None], rows[:, partner]
-        x = EllipticalRows(*(part[at] for part in self._start_x))
-        met = EllipticalRows(*(part[met_at] for part in self._start_y))
-        dof, offset = self._dof[self.fold][:, None, None], self._offset[self.fold][:, None, None]
-        return self._score(x, met, dof, offset).float()
+        x = StartRows(*(part[at] for part in self._start_x))
+        met = StartRows(*(part[met_at] for part in self._start_y))
+        fold = self.fold[:, None, None]
+        return self._score(x, met, fold[..., None], self._dof[fold], self._offset[fold]).float()
 
-    def _score(self, x: EllipticalRows, met: EllipticalRows, dof: Tensor, offset: Tensor) -> Tensor:
+    def _score(self, x: StartRows, met: StartRows, fold: int | Tensor, dof: Tensor, offset: Tensor) -> Tensor:
         product = (met.leading @ x.leading.unsqueeze(-1)).squeeze(-1)
         square = x.joint.unsqueeze(-1) + met.joint - product
-        return elliptical_score(x.square.unsqueeze(-1), met.square, square, dof, offset, self.dims)
+        score = elliptical_score(x.square.unsqueeze(-1), met.square, square, dof, offset, self.dims)
+        if not self._tables.shape[1]:
+            return score
+        return score + looked_up(self._tables, fold, x.places.unsqueeze(-2), met.places)
 
     def scores(self, critic: StackedCritic, rows: Tensor, partner: Tensor, start: Tensor | None = None) -> Tensor:
         """Score pairs by each member, as :meth:`start_scores` does by the starts; ``start`` are those, if known."""
@@ -108,11 +113,17 @@ def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:
     return seen.float().repeat_interleave(folds, 0).unsqueeze(1)
 
 
-def _stacked(sides: list[EllipticalRows]) -> EllipticalRows:
-    """One side of all folds; folds that keep fewer coordinates are filled up with 0."""
-    rank = max(side.leading.shape[1] for side in sides)
-    return EllipticalRows(
-        torch.stack([side.square for side in sides]),
-        torch.stack([side.joint for side in sides]),
-        torch.stack([nnf.pad(side.leading, (0, rank - side.leading.shape[1])) for side in sides]),
-    )
+def _stacked(sides: list[StartRows]) -> StartRows:
+    """One side of all folds."""
+    square, joint = (torch.stack([getattr(side, name) for side in sides]) for name in ("square", "joint"))
+    leading, places = (_padded([getattr(side, name) for side in sides], 1) for name in ("leading", "places"))
+    return StartRows(square, joint, leading, places)
+
+
+def _padded(parts: list[Tensor], axis: int) -> Tensor:
+    """Stack the folds' parts; those that are shorter along an axis are filled up with 0."""
+    most = max(part.shape[axis] for part in parts)
+    whole = parts[0].new_zeros(len(parts), *parts[0].shape[:axis], most, *parts[0].shape[axis + 1 :])
+    for fold, part in zip(whole, parts, strict=True):
+        fold.narrow(axis, 0, part.shape[axis]).copy_(part)
+    return whole

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor
 
-from infomax.ops.chunked.blocks import slice_keys
+from infomax.ops.chunked.blocks import Blocks, slice_keys
 from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import Plan
 from infomax.ops.chunked.products import add_to_keys, add_to_queries
 from infomax.ops.chunked.weights import Weights
 from infomax.ops.problem import Problem
 
-__all__ = ["backward"]
+__all__ = ["backward", "gradients"]
 
 
 def backward(
@@ -26,6 +28,22 @@ def backward(
     """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
     plan = Plan.of(problem, bool(saved.numel()))
     weights = Weights(problem, plan, grad_value, grad_joint, value, saved)
+    return gradients(problem, weights, need_query, need_key)
+
+
+class WeightBlocks(Protocol):
+    """Hands out the derivative of the loss by the scores, block by block."""
+
+    plan: Plan
+    blocks: Blocks
+
+    def block(self, index: int, rows: slice, keys: Tensor, queries: Tensor) -> Tensor:
+        """Return the weights ``(B, M)`` of a block, as `Weights.block`."""
+
+
+def gradients(problem: Problem, weights: WeightBlocks, need_query: bool, need_key: bool) -> tuple[Tensor, Tensor]:
+    """Carry weights to queries and keys; an empty tensor stands for a gradient that is not needed."""
+    plan = weights.plan
     query, key = problem.query, problem.key
     grad_query = query.new_zeros(query.shape) if need_query else None
     grad_key = new_empty(key, key.shape, key.dtype) if need_key else None
@@ -45,7 +63,7 @@ def backward(
     return (empty if grad_query is None else grad_query), (empty if grad_key is None else grad_key)
 
 
-def _sweep_queries(weights: Weights, grad_query: Tensor | None, grad_key: Tensor | None) -> None:
+def _sweep_queries(weights: WeightBlocks, grad_query: Tensor | None, grad_key: Tensor | None) -> None:
     """Finish one block of queries after the other; the keys' gradient grows with each."""
     blocks, plan = weights.blocks, weights.plan
     for rows in plan.rows:
@@ -65,7 +83,7 @@ def _sweep_queries(weights: Weights, grad_query: Tensor | None, grad_key: Tensor
             grad_query[rows] = total.mul_(blocks.factor)
 
 
-def _sweep_keys(weights: Weights, grad_key: Tensor) -> None:
+def _sweep_keys(weights: WeightBlocks, grad_key: Tensor) -> None:
     """Finish the gradient of one block of keys after the other."""
     blocks, plan = weights.blocks, weights.plan
     for index, part in enumerate(plan.keys):

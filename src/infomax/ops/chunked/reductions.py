@@ -15,7 +15,17 @@ from torch import Tensor
 
 from infomax.ops.chunked.blocks import Blocks
 
-__all__ = ["LogSumExp", "Pearson", "PlainSum", "Reduction", "SoftplusSum", "SquareSum", "reduction_of"]
+__all__ = [
+    "LogSumExp",
+    "Pearson",
+    "PlainSum",
+    "Reduction",
+    "SoftplusSum",
+    "SquareSum",
+    "finite",
+    "in_range",
+    "reduction_of",
+]
 
 # Above this softplus(x) = x to the last bit of a float64, and exp stays finite in a float32 below it.
 _LINEAR_ABOVE = 40.0
@@ -80,7 +90,7 @@ class LogSumExp(Reduction):
         """Replace scores by powers of two, bare or relative to the running peak, which is then the reference."""
         if self._bare:
             total = block.exp2_().sum(0)
-            self._bare = _in_range(total)
+            self._bare = in_range(total)
             if self._bare:
                 self._total += total
                 self._peak.zero_()
@@ -98,8 +108,8 @@ class LogSumExp(Reduction):
     @staticmethod
     def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:
         """Softmax weights, from the log-sum-exp."""
-        value = _finite(value / LogSumExp.unit)
-        if block.device.type == "cpu" and _in_range(value.exp2()):
+        value = finite(value / LogSumExp.unit)
+        if block.device.type == "cpu" and in_range(value.exp2()):
             block.exp2_().mul_(value.neg_().exp2_().mul_(grad))
         else:
             block.sub_(value).exp2_().mul_(grad)
@@ -107,7 +117,7 @@ class LogSumExp(Reduction):
     @staticmethod
     def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
         """From powers relative to a reference to softmax weights."""
-        return references.sub(_finite(value / LogSumExp.unit)).exp2_()
+        return references.sub(finite(value / LogSumExp.unit)).exp2_()
 
 
 class SoftplusSum(Reduction):
@@ -197,7 +207,7 @@ def reduction_of(name: str) -> type[Reduction]:
     return _REDUCTIONS[name]
 
 
-def _in_range(powers: Tensor) -> bool:
+def in_range(powers: Tensor) -> bool:
     """Say whether bare sums are all such that nothing overflowed and nothing that counts underflowed."""
     if not powers.numel():
         return True
@@ -205,6 +215,6 @@ def _in_range(powers: Tensor) -> bool:
     return least.item() > _LEAST and most.item() < _MOST
 
 
-def _finite(value: Tensor) -> Tensor:
+def finite(value: Tensor) -> Tensor:
     """Lift the ``-inf`` of a query without admissible keys to zero, so that its slopes come out zero."""
     return value.masked_fill(value == -torch.inf, 0.0)
