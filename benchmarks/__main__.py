@@ -18,6 +18,7 @@ from benchmarks import (
     roofline,
     scaling,
     step,
+    towers,
     trained,
     tune,
     widths,
@@ -26,6 +27,7 @@ from benchmarks import (
 BENCHMARKS = {
     "pairwise": pairwise,
     "step": step,
+    "towers": towers,
     "scaling": scaling,
     "imports": imports,
     "peers": peers,

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from infomax._checks import shape_of
 from infomax._transforms import transformed
 from infomax.ops.chunked import plan
 from infomax.ops.dispatch import choose
@@ -69,10 +70,10 @@ def pairwise_both_ways(
         >>> joint - of_queries, joint - of_keys
         (tensor([1., 1.]), tensor([1., 1.]))
     """
-    if key.ndim == 3:
-        raise ValueError(f"key must have shape (K, d), got {tuple(key.shape)}; flatten it to rows")
     pairs = joint_query, joint_key
     query, key = checked("logsumexp", query, key, query_group, key_group, *pairs, scale, clip, soft_clip)
+    if key.ndim == 3:
+        raise ValueError(f"key must have shape (K, d), got {shape_of(key)}; flatten it to rows")
     space = workspace(query.device)
     if transformed(query, key) or choose(query, "logsumexp", space) != "chunked":
         there = partial(pairwise_with_joint, "logsumexp", scale=scale, clip=clip, soft_clip=soft_clip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,14 @@ from torch import Tensor
 from fuzz.oracle import attempt, check_gradients
 from fuzz.source import Source
 from fuzz.values import INTEGERS, integers, number, option, tensor
-from infomax.ops import pairwise_logsumexp, pairwise_softplus, use_backend, use_workspace
-from infomax.ops.pairwise import pairwise_with_joint
+from infomax.ops import (
+    pairwise_both_ways,
+    pairwise_logsumexp,
+    pairwise_softplus,
+    pairwise_with_joint,
+    use_backend,
+    use_workspace,
+)
 
 
 def run(source: Source) -> None:
@@ -31,17 +38,18 @@ def run(source: Source) -> None:
         given["soft_clip"] = number(source)
     backend = source.choice([None, "chunked", "reference"])
     space = option(source, [2**16, 2**26], INTEGERS)
-    reduction = source.choice(["logsumexp", "softplus", "joint"])
+    reduction = source.choice(["logsumexp", "softplus", "joint", "both ways"])
 
     def call(query: Tensor, key: Tensor, **given: Any) -> Any:
         with use_workspace(space):
-            if reduction == "joint":
-                kind = source.choice(["logsumexp", "sum", "square_sum", "pearson", "softplus", "mean"])
+            if reduction in ("joint", "both ways"):
+                op: Any = pairwise_both_ways
+                if reduction == "joint":
+                    kind = source.choice(["logsumexp", "sum", "square_sum", "pearson", "softplus", "mean"])
+                    op = partial(pairwise_with_joint, kind)
                 pairs = source.below(4)
                 joint = integers(source, pairs, max(1, m)), integers(source, pairs, max(1, k))
-                return pairwise_with_joint(
-                    kind, query, key, given.pop("query_group", None), given.pop("key_group", None), *joint, **given
-                )
+                return op(query, key, given.pop("query_group", None), given.pop("key_group", None), *joint, **given)
             return (pairwise_logsumexp if reduction == "logsumexp" else pairwise_softplus)(query, key, **given)
 
     names = (
