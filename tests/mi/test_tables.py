@@ -64,7 +64,7 @@ def test_coordinates_are_matched_and_the_sum_is_right() -> None:
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    x, y = independent(2).sample(1_000, seed=0)
+    x, y = independent(2, 2).sample(1_000, seed=0)
     tables, rest = fitted(x, y)
     if tables is not None:
         assert abs(value(tables, x[rest], y[rest])) < 0.02
@@ -105,7 +105,7 @@ def test_an_estimate_begins_with_it() -> None:
     x, y = task.sample(4_000, seed=0)
     result = estimate_mi(x, y, random_state=0, max_steps=0)
     assert set(result.starts) == {"coordinates in pairs"}
-    assert abs(result.nats - 1.0) < 0.12
+    assert abs(result.nats - 1.0) < 0.15  # 0.25 without it
     assert result.low <= 1.0 <= result.high
     again = pickle.loads(pickle.dumps(result))
     torch.testing.assert_close(again.score(x[:20], y[:20]), result.score(x[:20], y[:20]))

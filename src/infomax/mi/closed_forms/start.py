@@ -31,8 +31,8 @@ LEADING = 4
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
-_WORTH_OF_TABLES = 0.02  # nats by which they must beat what is smooth
-_WORTH_OF_SCALE = 0.1  # by which standardised coordinates must beat ranks, which increasing functions do not change
+_WORTH_OF_SCALE = 0.1  # nats by which standardised coordinates must beat ranks, which no increasing function changes
+_WORTH_OF_TABLES = 0.02  # by which they must beat what is smooth
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def choose_start(
 
     The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
     :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
-    standard error. :class:`PairTables` must be better than all of these by 0.02 nats, too, and a Gaussian of
-    standardised coordinates by 0.1 nats.
+    standard error. A Gaussian of standardised coordinates must be better than all of these by 0.1 nats, too, and
+    :class:`PairTables` of several pairs of coordinates then by 0.02 nats.
 
     Args:
         x: (n, dx), all rows; only training and validation rows of the fold decide.
@@ -130,7 +130,7 @@ def choose_start(
     if any(labels):
         found.append(_of_labels(x, y, marginals, fold, gaussian, of_y=labels[1]))
     chosen = _simplest_of_the_best(found)
-    for other, worth in (*_of_pairs(x, y, fold, gaussian), *_of_standardised(x, y, fold)):
+    for other, worth in (*_of_standardised(x, y, fold), *_of_pairs(x, y, fold, gaussian)):
         if other.nats - chosen.nats > max(worth, _doubt(other, chosen)):
             chosen = other
     return chosen
@@ -184,8 +184,11 @@ def _best_rank(
 def _of_pairs(x: Tensor, y: Tensor, fold: Fold, plain: Start) -> list[tuple[Start, float]]:
     """Return the sum of as many pairs of coordinates as pay on validation rows, if any does, and what it must be worth.
 
-    The canonical coordinates are those of a plain start.
+    The canonical coordinates are those of a plain start. Of a single pair of coordinates networks find all that there
+    is, and the steps of a table are in their way.
     """
+    if min(x.shape[1], y.shape[1]) == 1:
+        return []
     tables = fit_tables(x, y, fold.train, fold.validation)
     if tables is None:
         return []
