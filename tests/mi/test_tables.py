@@ -105,7 +105,7 @@ def test_an_estimate_begins_with_it() -> None:
     x, y = task.sample(4_000, seed=0)
     result = estimate_mi(x, y, random_state=0, max_steps=0)
     assert set(result.starts) == {"coordinates in pairs"}
-    assert abs(result.nats - 1.0) < 0.15  # 0.25 without it
+    assert abs(result.nats - 1.0) < 0.15  # 0.30 without it
     assert result.low <= 1.0 <= result.high
     again = pickle.loads(pickle.dumps(result))
     torch.testing.assert_close(again.score(x[:20], y[:20]), result.score(x[:20], y[:20]))

@@ -210,6 +210,14 @@ def test_opcheck(keep: bool, clip: float | None) -> None:
     opcheck(torch.ops.infomax.pairwise_both_ways.default, (*both, *case.tensors(), 0.5, clip, None, 2**26, keep))
 
 
+def test_no_joint_pairs(backend: str) -> None:
+    """Found by the fuzzer."""
+    case = make(sizes=(3, 4, 2), dtype=torch.float32)
+    groups = case.query_group, case.key_group
+    of_queries, of_keys, joint = pairwise_both_ways(case.query, case.key, *groups, None, None)
+    assert (of_queries.shape, of_keys.shape, joint.shape) == ((3,), (4,), (0,))
+
+
 def test_a_map_is_refused() -> None:
     pair = torch.arange(2)
     with pytest.raises(ValueError, match="key must have shape"):

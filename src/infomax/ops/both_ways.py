@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from infomax._transforms import transformed
 from infomax.ops.chunked import plan
 from infomax.ops.dispatch import choose
 from infomax.ops.library_both_ways import pairwise_both_ways as _op
-from infomax.ops.pairwise import checked, pairwise_with_joint
+from infomax.ops.pairwise import checked, pairwise_logsumexp, pairwise_with_joint
 from infomax.ops.settings import workspace
 
 __all__ = ["pairwise_both_ways"]
@@ -76,9 +76,9 @@ def pairwise_both_ways(
         raise ValueError(f"key must have shape (K, d), got {shape_of(key)}; flatten it to rows")
     space = workspace(query.device)
     if transformed(query, key) or choose(query, "logsumexp", space) != "chunked":
-        there = partial(pairwise_with_joint, "logsumexp", scale=scale, clip=clip, soft_clip=soft_clip)
-        value, joint = there(query, key, query_group, key_group, *pairs)
-        key_value, _ = there(key, query, key_group, query_group, joint_key[:0], joint_query[:0])
+        bounds: dict[str, Any] = {"scale": scale, "clip": clip, "soft_clip": soft_clip}
+        value, joint = pairwise_with_joint("logsumexp", query, key, query_group, key_group, *pairs, **bounds)
+        key_value = pairwise_logsumexp(key, query, key_group, query_group, **bounds)
         return value, key_value, joint
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
     unbounded = clip is None and soft_clip is None
