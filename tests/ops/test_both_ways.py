@@ -82,8 +82,10 @@ def test_clip(clip: float | None, soft_clip: float | None) -> None:
 
 
 @pytest.mark.parametrize("groups", ["none", "runs", "shuffled"])
-@pytest.mark.parametrize("scale", [0.7, 40.0, 4000.0])
-@pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (0.8, 1.1)])
+@pytest.mark.parametrize(
+    ("scale", "clip", "soft_clip"),
+    [(0.7, None, None), (40.0, None, None), (4000.0, None, None), (0.7, 0.8, 1.1), (40.0, 0.8, 1.1)],
+)
 def test_many_blocks(groups: str, scale: float, clip: float | None, soft_clip: float | None) -> None:
     """A workspace of 64 KiB cuts both sides; powers of large scores overflow, in the first block or a later one."""
     case = make(sizes=(70, 300, 9), groups=groups, clip=clip, soft_clip=soft_clip, seed=2, scale=scale)
@@ -221,4 +223,4 @@ def test_no_joint_pairs(backend: str) -> None:
 def test_a_map_is_refused() -> None:
     pair = torch.arange(2)
     with pytest.raises(ValueError, match="key must have shape"):
-        pairwise_both_ways(torch.zeros(2, 3), torch.zeros(2, 3, 4), *[pair] * 4)
+        pairwise_both_ways(torch.zeros(2, 3), torch.zeros(2, 3, 4), None, None, pair, pair)
