@@ -104,6 +104,20 @@ def test_symmetric_is_the_mean_of_both_directions(critic: str, estimator: str) -
     assert_close(one_way(x, y), made(F.dense_scores(table)), 1e-9)
 
 
+def test_both_directions_come_from_one_table() -> None:
+    """Counted by the scores that are kept for the backward pass."""
+    x, y = torch.randn(512, D, requires_grad=True), torch.randn(512, D, requires_grad=True)
+    kept: list[int] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        InfoMaxLoss(D, D)(x, y)
+    assert [count for count in kept if count >= 512 * 512] == [512 * 512]
+
+
 def test_a_queue_of_negatives() -> None:
     """MoCo: the query, its key, and keys of the past."""
     x, y = vectors()

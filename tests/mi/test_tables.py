@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infomax import estimate_mi
-from infomax.mi.closed_forms.tables import PairTables, fit_tables, looked_up
+from infomax.mi.closed_forms.tables import PairTables, _kernel, fit_tables, looked_up
 from infomax.mi.tasks import correlated_normal, independent, smoothed_uniform, transformed
 
 
@@ -63,11 +63,37 @@ def test_coordinates_are_matched_and_the_sum_is_right() -> None:
     assert value(tables.first(1), torch.cat([noise, x], 1)[rest], y.flip(1).exp()[rest]) < found - 0.3
 
 
+def test_a_coordinate_is_matched_once() -> None:
+    """The first coordinate of x says more about either coordinate of y than the second one does."""
+    random = torch.Generator().manual_seed(0)
+    first, second, noise, other = torch.randn(4, 6_000, 1, dtype=torch.float64, generator=random)
+    x, y = torch.cat([first, second], 1), torch.cat([first + 0.1 * noise, first + 0.5 * second + 0.1 * other], 1)
+    tables, _ = fitted(x, y)
+    assert tables is not None
+    assert [columns.tolist() for columns in tables.columns] == [[0, 1], [0, 1]]
+
+
+def test_what_was_never_seen_together_is_rare_and_not_impossible() -> None:
+    x = torch.rand(4_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    tables, rest = fitted(x, x)
+    assert tables is not None
+    torch.testing.assert_close(tables.tables.min(), torch.tensor(2_400**-0.5, dtype=torch.float64).log())
+    assert math.isfinite(value(tables, x[rest], x[rest].flip(0)))
+
+
+@pytest.mark.parametrize("width", [0.3, 0.15, 0.08, 0.04, 0.02, 0.01])
+def test_smoothing_keeps_uniform_ranks_uniform(width: float) -> None:
+    """At the edges too: what would leave is reflected."""
+    kernel = _kernel(width)
+    torch.testing.assert_close(kernel.sum(0), torch.ones(64, dtype=torch.float64), rtol=0, atol=5e-3)
+    torch.testing.assert_close(kernel.sum(1), torch.ones(64, dtype=torch.float64))
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     x, y = independent(2, 2).sample(1_000, seed=0)
     tables, rest = fitted(x, y)
-    if tables is not None:
-        assert abs(value(tables, x[rest], y[rest])) < 0.02
+    assert tables is not None  # validation rows may take chance for something
+    assert abs(value(tables, x[rest], y[rest])) < 0.02
 
 
 def test_increasing_functions_change_nothing() -> None:

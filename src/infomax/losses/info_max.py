@@ -232,17 +232,16 @@ class InfoMaxLoss(InformationLoss):
             return [PairedScores(scores[:examples], scores[examples:].view(examples, rows.own))]
         if not (self.symmetric and (self.same_side or getattr(self.estimator, "directional", True))):
             return [first]
+        other = first
         if self.same_side:
             x, y = rows.local[: len(rows.global_)], rows.global_
             other = self.critic.score_rows(x, torch.cat([y, x]), rows.pairing)
-        else:
-            other = first
+        elif isinstance(first, StreamedScores):
+            return [first, first.reversed()]
         if not isinstance(other, StreamedScores | DenseScores):
             raise TypeError(
                 f"critic must give streamed or dense scores with symmetric=True, got {type(other).__name__}"
             )
-        if other is first and isinstance(first, StreamedScores):
-            return [first, first.reversed()]
         return [first, other.transposed(rows.pairing)]
 
     def extra_repr(self) -> str:

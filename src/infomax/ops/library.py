@@ -15,13 +15,13 @@ from infomax.ops import dispatch, reference
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
-__all__ = ["define", "library", "pairwise", "refuse_second_derivative"]
+__all__ = ["OPTIONS", "TENSORS", "define", "library", "pairwise", "refuse_second_derivative"]
 
 _TAGS = (torch.Tag.pt2_compliant_tag,)
-_PROBLEM = (
-    "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key, "
-    "str reduction, float scale, float? clip, float? soft_clip, int workspace"
-)
+TENSORS = "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key"
+"""The tensors of a problem in a schema, and its options."""
+OPTIONS = "float scale, float? clip, float? soft_clip, int workspace"
+_PROBLEM = f"{TENSORS}, str reduction, {OPTIONS}"
 
 library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-call]
 

@@ -9,16 +9,13 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype, without_autocast
 from infomax.ops.chunked import both_ways
-from infomax.ops.library import define, library, refuse_second_derivative
+from infomax.ops.library import OPTIONS, TENSORS, define, library, refuse_second_derivative
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
 __all__ = ["pairwise_both_ways"]
 
-_PROBLEM = (
-    "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key, "
-    "float scale, float? clip, float? soft_clip, int workspace"
-)
+_PROBLEM = f"{TENSORS}, {OPTIONS}"
 
 define("infomax::pairwise_both_ways", f"({_PROBLEM}, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
 define(

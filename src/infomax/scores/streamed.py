@@ -114,10 +114,7 @@ class StreamedScores(PairScores):
                 reduction,
                 self.query,
                 self._key,
-                pairing.query_group,
-                pairing.key_group,
-                pairing.joint_query,
-                pairing.joint_key,
+                *self._indices(),
                 scale=self.scale,
                 clip=clip,
                 soft_clip=soft_clip,
@@ -141,21 +138,21 @@ class StreamedScores(PairScores):
 
     def both_ways(self, clip: float | None, soft_clip: float | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the log-sum-exps of either direction, and the joint scores; computed once."""
-        pairing = self.pairing
         return self._once(
             ("both ways", clip, soft_clip),
             lambda: ops.pairwise_both_ways(
                 self.query,
                 self.key,
-                pairing.query_group,
-                pairing.key_group,
-                pairing.joint_query,
-                pairing.joint_key,
+                *self._indices(),
                 scale=self.scale,
                 clip=clip,
                 soft_clip=soft_clip,
             ),
         )
+
+    def _indices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        pairing = self.pairing
+        return pairing.query_group, pairing.key_group, pairing.joint_query, pairing.joint_key
 
     def joint(self) -> Tensor:
         return self._once("joint", self._joint)

@@ -9,7 +9,7 @@ from infomax.ops.chunked.backward import gradients
 from infomax.ops.chunked.blocks import Blocks
 from infomax.ops.chunked.clipping import Clipping
 from infomax.ops.chunked.exclusion import Exclusion
-from infomax.ops.chunked.joint import JointPairs, add_at
+from infomax.ops.chunked.joint import JointPairs
 from infomax.ops.chunked.pages import new_empty
 from infomax.ops.chunked.plan import Plan
 from infomax.ops.chunked.products import scores_into
@@ -38,10 +38,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tenso
             size = (part.stop - part.start, rows.stop - rows.start)
             block = kept.view(keys, queries)[part] if keep else blocks.scores("scores", *size)
             scores_into(block, blocks.keys(part), scaled)
-            found = pairs.find(index, part, rows)
-            if found is not None:
-                positions, where = found
-                joint[where] = block.view(-1)[positions]
+            pairs.read(joint, block, index, part, rows)
             clipping.apply(block, blocks, False)
             exclusion.fill(block, index, part, rows, LogSumExp.excluded)
             sums.absorb(block, blocks.scores("spare", *size), rows, part)
@@ -152,8 +149,5 @@ class _Weights:
         if not self._clipping.keeps_zeros:
             self._exclusion.fill(block, index, part, rows, 0.0)
         if self._pairs is not None and self._grad_joint is not None:
-            found = self._pairs.find(index, part, rows)
-            if found is not None:
-                positions, where = found
-                add_at(block, positions, self._grad_joint[where])
+            self._pairs.add(self._grad_joint, block, index, part, rows)
         return block

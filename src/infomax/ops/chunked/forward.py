@@ -44,10 +44,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
             absorbed = False
             while not absorbed:
                 scores_into(block, blocks.keys(part), scaled)
-                found = pairs.find(index, part, rows)
-                if found is not None:
-                    positions, where = found
-                    joint[where] = block.view(-1)[positions]
+                pairs.read(joint, block, index, part, rows)
                 clipping.apply(block, blocks, keep)
                 exclusion.fill(block, index, part, rows, excluded)
                 absorbed = reduction.absorb(block, blocks, keep)

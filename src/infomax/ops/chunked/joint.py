@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infomax.ops.problem import Problem
 
-__all__ = ["JointPairs", "add_at"]
+__all__ = ["JointPairs"]
 
 
 class JointPairs:
@@ -28,7 +28,21 @@ class JointPairs:
             starts = self._key.new_tensor([block.start for block in keys] + [keys[-1].stop])
             self._bounds = torch.searchsorted(self._key, starts).tolist()
 
-    def find(self, index: int, keys: slice, rows: slice) -> tuple[Tensor, Tensor | slice] | None:
+    def read(self, joint: Tensor, block: Tensor, index: int, keys: slice, rows: slice) -> None:
+        """Put the scores of a block's joint pairs in the list of all."""
+        found = self._find(index, keys, rows)
+        if found is not None:
+            positions, where = found
+            joint[where] = block.view(-1)[positions]
+
+    def add(self, grads: Tensor, block: Tensor, index: int, keys: slice, rows: slice) -> None:
+        """Add the gradients of a block's joint pairs, from the list of all, to its weights."""
+        found = self._find(index, keys, rows)
+        if found is not None:
+            positions, where = found
+            _add_at(block, positions, grads[where])
+
+    def _find(self, index: int, keys: slice, rows: slice) -> tuple[Tensor, Tensor | slice] | None:
         """Locate a block's joint pairs.
 
         Returns:
@@ -46,7 +60,7 @@ class JointPairs:
         return (key - keys.start) * width + (query - rows.start), where
 
 
-def add_at(block: Tensor, positions: Tensor, values: Tensor) -> None:
+def _add_at(block: Tensor, positions: Tensor, values: Tensor) -> None:
     """Add values to a flattened block at positions, in the same order on every run."""
     if block.device.type == "cpu":
         block.view(-1).index_add_(0, positions, values)

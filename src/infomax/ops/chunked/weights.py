@@ -11,7 +11,7 @@ from infomax.ops.chunked.blocks import Blocks
 from infomax.ops.chunked.clipping import Clipping
 from infomax.ops.chunked.exclusion import Exclusion
 from infomax.ops.chunked.forward import split_kept
-from infomax.ops.chunked.joint import JointPairs, add_at
+from infomax.ops.chunked.joint import JointPairs
 from infomax.ops.chunked.plan import Plan
 from infomax.ops.chunked.products import scores_into
 from infomax.ops.chunked.reductions import reduction_of
@@ -69,10 +69,7 @@ class Weights:
             factor = self._reduction.slope_factor(self._value, references[index])
             torch.mul(slopes[part], factor.mul_(self._grad_value), out=block)
         if self._pairs is not None and self._grad_joint is not None:
-            found = self._pairs.find(index, part, rows)
-            if found is not None:
-                positions, where = found
-                add_at(block, positions, self._grad_joint[where])
+            self._pairs.add(self._grad_joint, block, index, part, rows)
         return block
 
     def _recompute(self, block: Tensor, index: int, rows: slice, keys: Tensor, queries: Tensor, grad: Tensor) -> None:
