@@ -69,17 +69,20 @@ def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
         assert torch.equal(occluded[occluded != 0], whole[occluded != 0])
 
 
-def test_both_directions_and_the_information_between_views(trainer):
-    """The objective of either direction, averaged, and the term between the globals, on features made here again."""
-    built = trainer(views=2, locations=0, symmetric=True, between_views=0.5)
+@pytest.mark.parametrize("layer", ["y", "fc"])
+def test_both_directions_and_the_information_between_views(trainer, layer):
+    """The objective of either direction, averaged, and the term between the views, on features made here again."""
+    built = trainer(views=2, locations=0, symmetric=True, between_views=0.5, between_layer=layer)
     seen = []
     built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     step = built.train_step(torch.arange(8))
-    again = trainer(views=2, locations=0, symmetric=True, between_views=0.5).model  # as the other began
+    again = trainer(views=2, locations=0, symmetric=True, between_views=0.5, between_layer=layer).model  # as it began
+    hidden = []
+    again.encoder.fc.register_forward_hook(lambda *reading: hidden.append(reading[-1]))
     (local, y), (other, z) = again.encoder(seen[0].images), again.encoder(seen[0].other)
     assert not torch.equal(local, other)
     both = (again.objective(local, z).loss + again.objective(other, y).loss) / 2
-    between = again.between(y, z)
+    between = again.between(*(hidden if layer == "fc" else (y, z)))
     torch.testing.assert_close(step.parts["local"], both.detach())
     torch.testing.assert_close(step.loss.detach(), (both + 0.5 * between).detach())
     assert set(step.parts) == {"local", "between_views"} <= set(built.model.columns)
@@ -96,6 +99,7 @@ def test_both_directions_and_the_information_between_views(trainer):
             {"between_views": 1.0, "views": 2, "globals": "many", "encoder": "resnet32-crops"},
             "--between-views: expected one global feature, --globals one; got many",
         ),
+        ({"between_layer": "fc", "views": 2}, "--between-layer: expected a weight, --between-views 1; got no"),
     ],
 )
 def test_terms_of_two_views_need_two_views(trainer, parts, given, said):

@@ -28,6 +28,14 @@ class Batch(NamedTuple):
     index: Tensor
 
 
+class Layers(NamedTuple):
+    """What an encoder makes of one view."""
+
+    local: Tensor
+    fc: Tensor
+    y: Tensor
+
+
 class Step(NamedTuple):
     """One step's loss, its parts to report, and the features the MI is measured on."""
 
@@ -102,9 +110,8 @@ class DeepInfoMax(nn.Module):
                 )
         self.weights["activation"] = options.activation_penalty
         self.symmetric, self.weights["between_views"] = options.symmetric, options.between_views
-        self.between = (
-            InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather) if options.between_views else None
-        )
+        self.between = _between(encoder, options, gather) if options.between_views else None
+        self.between_layer = options.between_layer
         terms = [self.objective.local_term, self.objective.global_term]
         self.measured = next(term for term in terms if term is not None)
         if options.scale and options.critic in ("dot", "bilinear"):
@@ -122,9 +129,11 @@ class DeepInfoMax(nn.Module):
             local, global_ = self.encoder(batch.images)
             pairs, sides = [(local, global_)], {}
         elif self.symmetric or self.between is not None:
-            (local, first), (other, global_) = self.encoder(batch.images), self.encoder(batch.other)
-            pairs = [(local, global_), (other, first)] if self.symmetric else [(local, global_)]
-            sides = {} if self.between is None else {"between_views": self.between(first, global_)}
+            one, two = self._read(batch.images), self._read(batch.other)
+            local, global_ = one.local, two.y
+            pairs = [(local, global_), (two.local, one.y)] if self.symmetric else [(local, global_)]
+            compared = (one.fc, two.fc) if self.between_layer == "fc" else (one.y, two.y)
+            sides = {} if self.between is None else {"between_views": self.between(*compared)}
         else:
             local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
             pairs, sides = [(local, global_)], {}
@@ -143,6 +152,11 @@ class DeepInfoMax(nn.Module):
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
         return Step(loss, parts, Features(local.detach(), global_.detach()))
 
+    def _read(self, images: Tensor) -> Layers:
+        local = self.encoder.local(images)
+        fc = self.encoder.fc(self.encoder.conv(local))
+        return Layers(local, fc, self.encoder.y(fc))
+
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
         nats = {"mi": self.measured.mutual_information(*features, gather=self.gather).item()}
@@ -152,6 +166,19 @@ class DeepInfoMax(nn.Module):
 def _mean(values: Sequence[Tensor | None]) -> Tensor | None:
     """The mean of the terms of both directions; None of a term that is not there."""
     return None if values[0] is None else torch.stack([value for value in values if value is not None]).mean()
+
+
+def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxLoss:
+    """The information between the same layer of two views."""
+    if options.between_layer == "y":
+        return InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather)
+    training = encoder.training
+    encoder.eval()  # batch norm needs two images while training
+    with torch.no_grad():
+        images = next(encoder.parameters()).new_zeros(1, encoder.input_channels, *encoder.input_size)
+        fc = encoder.fc(encoder.conv(encoder.local(images)))
+    encoder.train(training)
+    return InfoMaxLoss(fc.shape[1], fc.shape[1], critic="dot", units=options.units, gather=gather)
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

@@ -92,7 +92,13 @@ class Options:
     prior_penalty: float = option(0.0, "objective", "weight of the discriminator's gradient penalty")
     coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
     relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
-    between_views: float = option(0.0, "objective", "--views 2: weight of the information between the views' y")
+    between_views: float = option(0.0, "objective", "--views 2: weight of the information between the two views")
+    between_layer: str = option(
+        "y",
+        "objective",
+        "what --between-views compares: y by a cosine critic, or fc by a dot critic of --units",
+        choices=("y", "fc"),
+    )
     activation_penalty: float = option(0.0, "objective", "weight of the mean squared length of y")
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)

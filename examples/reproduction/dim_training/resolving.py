@@ -102,6 +102,12 @@ def check(options: Options) -> None:
             "one global feature, --globals one",
             options.globals,
         ),
+        (
+            options.between_layer == "y" or options.between_views,
+            "--between-layer",
+            "a weight, --between-views 1",
+            "no --between-views",
+        ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
