@@ -40,7 +40,7 @@ docs: $(ready)  ## the site, in docs/_build/html; warnings are errors; GALLERY=s
 	$(bin)/python -m sphinx -W -n --keep-going -q -b html -D gallery_run=$(GALLERY) docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-gallery: $(ready)  ## the site with every example run in full (15 minutes on 2 cores)
+gallery: $(ready)  ## the site with every example run in full (12 minutes on 2 cores)
 	rm -rf docs/gallery
 	$(MAKE) docs GALLERY=full
 
