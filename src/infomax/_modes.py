@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import shape_of
 
-__all__ = ["evaluating", "feature_pair", "undisturbed"]
+__all__ = ["evaluating", "feature_pair", "undisturbed", "unwritten"]
 
 
 @contextmanager
@@ -54,6 +54,21 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     """
     tensors = [*module.parameters(), *module.buffers()]
     devices = {tensor.device for tensor in tensors if tensor.is_cuda}
+    with evaluating(module), unwritten(module), torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+        yield
+
+
+@contextmanager
+def unwritten(module: nn.Module) -> Iterator[None]:
+    """Put back the buffers of a module on the way out, whatever it wrote to them.
+
+    Example:
+        >>> average = nn.BatchNorm1d(2)
+        >>> with unwritten(average):
+        ...     _ = average(torch.randn(4, 2))
+        >>> average.num_batches_tracked
+        tensor(0)
+    """
     buffers = [
         (owner, name, buffer, buffer._version, buffer.clone())  # noqa: SLF001 (the only counter of writes there is)
         for owner in module.modules()
@@ -61,8 +76,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         if not (buffer.is_inference() or nn.parameter.is_lazy(buffer))
     ]
     try:
-        with evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
-            yield
+        yield
     finally:
         with torch.no_grad():
             for owner, name, buffer, version, values in buffers:

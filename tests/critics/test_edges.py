@@ -149,10 +149,32 @@ def test_it_never_exceeds_100(name: str) -> None:
     nn.init.constant_(critic.learned_scale.log_value, 30.0)
     assert_close(critic.learned_scale.value, 100.0, 1e-5)
     assert_close(LearnedScale(10.0, largest=3.0)(torch.ones(2)), [3.0, 3.0], 1e-6)
+
     scores = critic(rows(6, C), rows(6, D, seed=1)).joint()
     assert scores.isfinite().all()
     if name == "cosine":
         assert scores.abs().max() <= 100.01
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch.func loads torch.jit
+def test_a_learned_scale_comes_back_from_its_bound() -> None:
+    """Beyond the bound a gradient leads back, and none leads farther; within, it is that of the exponential."""
+    scale = LearnedScale(100.0)
+    scale.log_value.data += 0.1
+    (back,) = torch.autograd.grad(scale.value, scale.log_value)
+    assert_close(back, 100.0, 1e-4)
+    (farther,) = torch.autograd.grad(-scale.value, scale.log_value)
+    assert farther == 0
+    scale.log_value.data.fill_(2.0)
+    (within,) = torch.autograd.grad(-scale.value, scale.log_value)
+    assert_close(within, -math.exp(2.0), 1e-5)
+
+    def value(log_value: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(scale, {"log_value": log_value}, (torch.ones(1),)).sum()
+
+    logs = torch.tensor([2.0, 5.0])
+    assert_close(torch.func.vmap(torch.func.grad(value))(logs), [math.exp(2.0), 100.0], 1e-4)
+    assert_close(torch.func.jvp(value, (logs[0],), (torch.ones(()),))[1], math.exp(2.0), 1e-5)
 
 
 @by_critic

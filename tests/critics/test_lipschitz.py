@@ -73,6 +73,12 @@ class TestSpectralNorm:
 
 
 class TestLipschitzCritic:
+    def test_shapes_alone(self) -> None:
+        scores = LipschitzCritic(C, D, units=4, device="meta")(
+            torch.empty(4, C, device="meta"), torch.empty(4, D, device="meta")
+        )
+        assert scores.joint().is_meta
+
     @pytest.mark.parametrize("radius", [0.5, 1.0, 20.0])
     def test_no_score_changes_by_more_than_the_features(self, radius: float) -> None:
         critic = LipschitzCritic(C, D, units=16, radius=radius).double()
@@ -141,6 +147,13 @@ class TestGradientPenalty:
         by_x, by_y = global_ @ weight.T, local @ weight
         norm = (by_x.square().sum(1) + by_y.square().sum(1)).sqrt()
         assert_close(found, (norm - 0.4).square().mean(), 1e-12)
+
+    def test_long_gradients_in_half_precision(self) -> None:
+        critic = BilinearCritic(C, D).half()
+        critic.weight.weight.data.fill_(200.0)
+        ones = torch.ones(2, C, dtype=torch.half), torch.ones(2, D, dtype=torch.half)
+        norm = 200 * (C * D**2 + D * C**2) ** 0.5
+        assert_close(gradient_penalty(critic, *ones), (norm - 1) ** 2, 1e-3)
 
     def test_its_points_lie_between_a_joint_and_a_marginal_pair(self) -> None:
         seen: list[tuple[Tensor, Tensor]] = []

@@ -80,6 +80,19 @@ def test_an_unknown_reduction_is_refused(loss: Callable[..., Tensor]) -> None:
         loss(scores_in("table", *features(SEVERAL_GLOBALS)), reduction="sum")
 
 
+def test_a_module_without_it_is_refused_at_once() -> None:
+    class Plain(torch.nn.Module):
+        def forward(self, scores: PairScores) -> Tensor:
+            return -scores.joint().mean()
+
+        def mutual_information(self, scores: PairScores) -> Tensor:
+            return scores.joint().mean()
+
+    assert LocalDIMLoss(2, 2, estimator=Plain(), critic="bilinear").double()(*features(SEVERAL_GLOBALS)).ndim == 0
+    with pytest.raises(TypeError, match=r"estimator must offer per_global\(scores\) with reduction='none'"):
+        LocalDIMLoss(2, 2, estimator=Plain(), critic="bilinear", reduction="none")
+
+
 def test_one_of_your_own() -> None:
     class Hinge(Estimator):
         def forward(self, scores: PairScores) -> Tensor:

@@ -28,7 +28,21 @@ class Noisy(nn.Module):
         return (self.drop(local) * global_[:, :C]).sum(1)
 
 
+class Counting(nn.Module):
+    """A critic of one's own that writes: the power iteration of its norm, and a number of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(C + D, 1))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, local: Tensor, global_: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(torch.cat([local, global_], 1)).squeeze(1)
+
+
 LOSSES: dict[str, Any] = {
+    "writes": lambda: LocalDIMLoss(C, D, critic=Counting()),
     "draws": lambda: LocalDIMLoss(C, D, units=8, sample_locations=2, sample_negatives=1),
     "dropout": lambda: LocalDIMLoss(C, D, critic=Noisy()),
     "average": lambda: LocalDIMLoss(C, D, estimator="mine", critic="bilinear"),
@@ -54,6 +68,11 @@ def test_nothing_changes(name: str) -> None:
         assert not value.requires_grad
     assert torch.equal(torch.get_rng_state(), random), "the next draw of a training would be another"
     assert all(torch.equal(value, state[key]) for key, value in loss.state_dict().items())
+
+
+def test_an_unknown_gather_is_refused() -> None:
+    with pytest.raises(ValueError, match="gather must be one of ring, got 'Ring'"):
+        LocalDIMLoss(C, D, units=8).mutual_information(*data(), gather="Ring")
 
 
 def test_a_generator_of_ones_own_draws() -> None:

@@ -189,5 +189,15 @@ def test_the_transforms_of_torch_func(reduction: str) -> None:
     with use_backend("reference"):
         again = torch.autograd.functional.hessian(total, query)
     torch.testing.assert_close(torch.func.hessian(total)(query), again, **right)
+    narrow = [None if index is None else index.to(torch.uint8) for index in case.tensors()]
+    again = torch.func.jvp(
+        lambda query: pairwise_with_joint(reduction, query, key, *narrow, **case.options), (query,), (tangent,)
+    )
+    torch.testing.assert_close(again[0], call(case, query, key))
+    query, key, tangent = query.float(), key.float(), tangent.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = torch.func.jvp(lambda query: call(case, query, key), (query,), (tangent,))
+        expected = call(case, query, key)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     with use_backend("chunked"), pytest.raises(NotImplementedError, match=r"cannot run under torch\.func"):
         torch.func.grad(total)(query)

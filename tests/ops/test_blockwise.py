@@ -64,6 +64,24 @@ def test_kept(clip: float | None, soft_clip: float | None) -> None:
 
 
 @interpreted
+def test_more_rows_than_a_grid_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slopes that are kept are weighed in parts; the interpreter would take any grid."""
+    from infomax.ops.blockwise import passes
+
+    (space, sizes), dtype = KEPT, torch.float32
+    case = make("logsumexp", sizes, groups="ragged", seed=4).to(dtype)
+    seen: list[int] = []
+    weigh = passes._weigh
+    monkeypatch.setattr(passes, "_weigh", lambda *given: (seen.append(given[2].stop - given[2].start), weigh(*given)))
+    with use_backend("blockwise"), use_workspace(space):
+        whole = solve(case)
+        monkeypatch.setattr(passes, "MOST_ROWS_OF_GRID", 7)
+        parts = solve(case)
+    assert set(seen) == {16, 7, 2}
+    judge(parts, whole, None, dtype)
+
+
+@interpreted
 def test_pairs_listed_more_than_once() -> None:
     dtype = torch.float32
     case = make("softplus", (3, 7, 4), groups="none").to(dtype)

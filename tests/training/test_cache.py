@@ -124,6 +124,25 @@ def test_autocast_and_a_scaler() -> None:
         assert_close(gradients(encoder, loss_fn)[key], value, 2e-2, key)
 
 
+def test_outputs_that_do_not_learn_stay_so() -> None:
+    """As in the plain call: a loss that refuses global features with a gradient takes those that have none."""
+
+    class Frozen(Encoder):
+        def forward(self, images: Tensor) -> Pair:
+            local, global_ = super().forward(images)
+            return Pair(local, global_.detach())
+
+    torch.manual_seed(0)
+    encoder, loss_fn = Frozen().double(), LocalDIMLoss(3, 4, critic="gaussian", estimator="club", dtype=torch.float64)
+    images = torch.randn(7, 2, 5, dtype=torch.float64)
+    others = copy.deepcopy((encoder, loss_fn))
+    loss = cached_backward(encoder, loss_fn, images, chunk_size=3)
+    expected = others[1](*others[0](images))
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach())
+    torch.testing.assert_close(gradients(encoder, loss_fn), gradients(*others))
+
+
 def test_it_holds_the_graph_of_one_chunk() -> None:
     """Tensors that autograd saves in the encoder, at any one time."""
     alive, most = 0, 0

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive
-from infomax._precision import place, widened
+from infomax._precision import place, widened, without_autocast
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
@@ -42,7 +42,7 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
         >>> spectral_norm_bound(torch.diag(torch.tensor([3.0, 1.0])))
         tensor(3.)
     """
-    with torch.autocast(weight.device.type, enabled=False):
+    with without_autocast(weight):
         wide = widened(weight)
         # A factor that is taken out and put back: neither the bound nor its gradient knows of it.
         factor = wide.detach().abs().max().clamp_min(torch.finfo(wide.dtype).tiny)

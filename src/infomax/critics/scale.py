@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,37 @@ from infomax._precision import widened
 __all__ = ["LearnedScale"]
 
 
+class _Bounded(torch.autograd.Function):
+    """The smaller of a number and its bound. Beyond the bound, the gradient that leads back still passes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, largest: float) -> Tensor:
+        return value.clamp(max=largest)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:  # noqa: ARG004
+        value, ctx.largest = inputs
+        ctx.save_for_backward(value)
+        ctx.save_for_forward(value)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (value,) = ctx.saved_tensors
+        return torch.where((value <= ctx.largest) | (grad > 0), grad, 0.0), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (value,) = ctx.saved_tensors
+        return torch.where(value <= ctx.largest, tangent, 0.0)
+
+
 class LearnedScale(nn.Module):
     """Multiplies rows by a positive number that is trained with the critic.
 
-    The number is kept as its logarithm. It never exceeds 100, as in CLIP, so that training stays stable.
+    The number is kept as its logarithm. It never exceeds 100, as in CLIP, so that training stays stable. At the
+    bound, a gradient that makes it smaller still passes.
 
     Args:
         start: the number at first.
@@ -40,7 +68,8 @@ class LearnedScale(nn.Module):
     @property
     def value(self) -> Tensor:
         """The number, a scalar."""
-        return widened(self.log_value).clamp(max=math.log(self.largest)).exp()
+        bounded: Tensor = _Bounded.apply(widened(self.log_value), math.log(self.largest))
+        return bounded.exp()
 
     def forward(self, rows: Tensor) -> Tensor:
         return rows * self.value.to(rows.dtype)

@@ -61,8 +61,7 @@ class InformationLoss(nn.Module, ABC):
         reduction: Literal["mean", "none"],
     ) -> None:
         super().__init__()
-        if not isinstance(gather, bool):
-            check_choice("gather", gather, ("ring",))
+        _check_gather(gather)
         self.processes = Processes(process_group)
         local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         self.critic, self.estimator = build_parts(
@@ -71,6 +70,11 @@ class InformationLoss(nn.Module, ABC):
         if sample_negatives is not None:
             sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
+        if reduction == "none" and not hasattr(self.estimator, "per_global"):
+            raise TypeError(
+                "estimator must offer per_global(scores) with reduction='none', which "
+                f"{type(self.estimator).__name__} does not; subclass infomax.Estimator"
+            )
         if gather and sample_negatives is not None:
             raise ValueError(
                 "sample_negatives must be None with gather=True: the one asks for fewer negatives, the other for more"
@@ -184,6 +188,7 @@ class InformationLoss(nn.Module, ABC):
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
+        _check_gather(gather)
         with measuring(self, global_, gather=bool(gather)):
             _, directions = self._score(
                 local, global_, gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
@@ -235,6 +240,11 @@ def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
     per_example = values.view(len(rows.kept), -1)
     everywhere = values.new_zeros(global_.shape[0], per_example.shape[1])
     return everywhere.index_copy(0, rows.kept, per_example).view(shape)
+
+
+def _check_gather(gather: object) -> None:
+    if not isinstance(gather, bool):
+        check_choice("gather", gather, ("ring",))
 
 
 def _mean(values: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from infomax._modes import unwritten
 from infomax.critics.normalisation import BatchNorm
 
 __all__ = ["measuring"]
@@ -16,7 +17,7 @@ __all__ = ["measuring"]
 
 @contextmanager
 def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[None]:
-    """Let ``module`` run without a trace: no gradient, no running statistics, no draw from the global generators.
+    """Let ``module`` run without a trace: no gradient, no written buffer, no draw from the global generators.
 
     Batch norms in training mode use the statistics of the batch and record nothing.
 
@@ -37,7 +38,7 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
             norm.processes = None
     devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), unwritten(module), torch.random.fork_rng(devices=devices):
             yield
     finally:
         torch.clear_autocast_cache()  # torch 2.6 would train on with the weights as they were cast without gradient

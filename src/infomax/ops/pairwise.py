@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_choice, check_floating
-from infomax._precision import cast_for_product
+from infomax._precision import cast_for_product, without_autocast
 from infomax._transforms import transformed
 from infomax.ops import reference
 from infomax.ops.dispatch import choose, may_keep, takes_map
@@ -223,6 +223,10 @@ def _call(
 ) -> tuple[Tensor, Tensor]:
     query, key = checked(reduction, query, key, query_group, key_group, joint_query, joint_key, scale, clip, soft_clip)
     hard, soft = (None if bound is None else float(bound) for bound in (clip, soft_clip))
+    query_group, key_group, joint_query, joint_key = (
+        None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
+    )
+    indices = query_group, key_group, joint_query, joint_key
     if transformed(query, key):
         key = _rows_of(key) if key.ndim == 3 else key
         forced = forced_backend()
@@ -231,9 +235,9 @@ def _call(
                 f'use_backend("{forced}") cannot run under torch.func (grad, jvp, vmap, ...) or on dual tensors; '
                 'use_backend("reference"), or None, writes the table of scores out'
             )
-        groups = (query_group, key_group, joint_query, joint_key)
-        problem = Problem(query, key, *groups, reduction, float(scale), hard, soft, workspace(query.device))
-        value, joint, _ = reference.forward(problem, keep=False)
+        problem = Problem(query, key, *indices, reduction, float(scale), hard, soft, workspace(query.device))
+        with without_autocast(query):
+            value, joint, _ = reference.forward(problem, keep=False)
         return value, joint
     space = workspace(query.device)
     backend = choose(query, reduction, space)
@@ -241,8 +245,5 @@ def _call(
         key = _rows_of(key)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
     keep = differentiated and may_keep(backend, query, key, reduction, space)
-    indices = [
-        None if index is None else index.to(torch.int64) for index in (query_group, key_group, joint_query, joint_key)
-    ]
     value, joint, _ = pairwise(query, key, *indices, reduction, float(scale), hard, soft, space, backend, keep)
     return value, joint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -27,9 +27,10 @@ def cached_backward(
 ) -> Tensor:
     r"""Backpropagate a loss of a whole batch, holding the encoder's graph of one chunk at a time.
 
-    The encoder runs on every chunk without a graph. The loss sees the features of the whole batch, and its backward
-    pass leaves a gradient for each of them. Then the encoder runs on every chunk once more, with a graph, and takes its
-    part of those gradients. The result is the gradient of the plain loss, at the price of one more forward pass.
+    The encoder runs on every chunk, and no graph is kept. The loss sees the features of the whole batch, and its
+    backward pass leaves a gradient for each of them. Then the encoder runs on every chunk once more, with a graph, and
+    takes its part of those gradients. The result is the gradient of the plain loss, at the price of one more forward
+    pass.
 
     .. math:: \nabla_\theta \mathcal{L} = \sum_\mathrm{chunks}
               \Big( \frac{\partial f_\theta(x_\mathrm{chunk})}{\partial \theta} \Big)^\top
@@ -94,14 +95,23 @@ def cached_backward(
             )
     chunks = _cut(inputs, chunk_size)
     kept, states = [], []
-    with torch.no_grad():
-        for chunk in chunks:
-            states.append(random_state(value for _, value in _named(chunk)))
-            kept.append(_run(features, chunk))
+    learns: set[Any] = set()
+    by_name = False
+    for number, chunk in enumerate(chunks):
+        states.append(random_state(value for _, value in _named(chunk)))
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(number == 0))  # the first chunk shows which outputs learn
+            if number == 0:
+                stack.enter_context(_waiting(features, last=False))
+            output = _run(features, chunk)
+        by_name = isinstance(output, Mapping)
+        named = _parts(output, _length(chunk))
+        learns |= {name for name, value in named.items() if value.requires_grad}
+        kept.append({name: value.detach() for name, value in named.items()})
+        del output, named  # and with them the graph of the first chunk
     torch.clear_autocast_cache()  # torch 2.6 would go on with the weights as they were cast here, without gradient
-    whole = _join(kept, [_length(chunk) for chunk in chunks])
-    leaves = {name: value.requires_grad_(value.is_floating_point()) for name, value in whole.items()}
-    result = _call(loss_fn, leaves, kept[0], loss_options)
+    leaves = {name: torch.cat([part[name] for part in kept]).requires_grad_(name in learns) for name in kept[0]}
+    result = loss_fn(**leaves, **loss_options) if by_name else loss_fn(*leaves.values(), **loss_options)
     loss: Tensor = getattr(result, "loss", result)
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         kind = shape_of(loss) if isinstance(loss, Tensor) else type(loss).__name__
@@ -170,20 +180,14 @@ def _length(chunk: Any) -> int:
     return next(len(value) for _, value in _named(chunk) if isinstance(value, Tensor))
 
 
-def _join(kept: list[Any], lengths: list[int]) -> dict[Any, Tensor]:
-    parts: dict[Any, list[Tensor]] = {}
-    for output, length in zip(kept, lengths, strict=True):
-        for name, value in _named(output):
-            if not isinstance(value, Tensor):
-                raise TypeError(f"features must give tensors, got {type(value).__name__}")
-            if value.ndim == 0 or len(value) != length:
-                raise ValueError(f"features must give one row per example, got {shape_of(value)} for {length} examples")
-            parts.setdefault(name, []).append(value)
-    return {name: torch.cat(values) for name, values in parts.items()}
-
-
-def _call(loss_fn: Callable[..., Any], leaves: dict[Any, Tensor], like: Any, options: dict[str, Any]) -> Any:
-    return loss_fn(**leaves, **options) if isinstance(like, Mapping) else loss_fn(*leaves.values(), **options)
+def _parts(output: Any, length: int) -> dict[Any, Tensor]:
+    parts = dict(_named(output))
+    for value in parts.values():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"features must give tensors, got {type(value).__name__}")
+        if value.ndim == 0 or len(value) != length:
+            raise ValueError(f"features must give one row per example, got {shape_of(value)} for {length} examples")
+    return parts
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_floating, check_generator, check_number
+from infomax._precision import widened
 from infomax._random import drawing_from
 from infomax.critics import Critic
 from infomax.pairs import Pairing, pair_rows
@@ -94,7 +95,7 @@ def gradient_penalty(
         pairs = Pairing(len(y), 1, torch.arange(len(y), device=y.device), locations=1)
         score = critic.score_rows(x, y, pairs).joint()
         by_x, by_y = torch.autograd.grad(score.sum(), (x, y), create_graph=True)
-    squared = by_x.square().sum(-1).to(score.dtype) + by_y.square().sum(-1).to(score.dtype)
+    squared = widened(by_x).square().sum(-1) + widened(by_y).square().sum(-1)
     norm = torch.where(squared > 0, squared, 1.0).sqrt().where(squared > 0, 0.0)
     return (norm - target).square().mean()
 

@@ -17,7 +17,7 @@ from infomax.ops.blockwise.kernels import (
     weigh_block_kernel,
     weigh_kernel,
 )
-from infomax.ops.blockwise.plan import KEY_TILE, ROW_TILE, Plan, kept_size, padded
+from infomax.ops.blockwise.plan import KEY_TILE, MOST_ROWS_OF_GRID, ROW_TILE, Plan, kept_size, padded, slices
 from infomax.ops.blockwise.products import product
 from infomax.ops.lift import lift_of
 from infomax.ops.problem import Problem
@@ -92,7 +92,8 @@ def backward(
         if grad_value is None:
             weights.zero_()
         elif kept is not None:
-            _weigh(problem, kept.slopes[:, panel], slice(0, len(query)), panel, value, grad_value, weights, kept)
+            for rows in slices(0, len(query), MOST_ROWS_OF_GRID):
+                _weigh(problem, kept.slopes[rows, panel], rows, panel, value, grad_value, weights[rows], kept)
         elif query.dtype != torch.float32:
             score_and_weigh(problem, panel, value, grad_value, weights)
         else:

@@ -9,10 +9,12 @@ import torch
 from infomax.ops.problem import Problem
 from infomax.ops.traced import surely
 
-__all__ = ["KEY_TILE", "ROW_TILE", "Plan", "kept_size", "may_keep", "obstacle", "padded"]
+__all__ = ["KEY_TILE", "MOST_ROWS_OF_GRID", "ROW_TILE", "Plan", "kept_size", "may_keep", "obstacle", "padded", "slices"]
 
 ROW_TILE, KEY_TILE = 16, 128
 """Scores that a program of the kernels holds at a time."""
+MOST_ROWS_OF_GRID = 65_535 * ROW_TILE
+"""CUDA takes no more programs along the second axis of a grid."""
 
 # 128 MiB of float32. A block that fits the cache would be read faster, but then the host cannot launch as fast as the
 # device computes: on an H100, blocks of 16 MiB took up to twice as long.
@@ -85,16 +87,17 @@ class Plan:
         chunk = max(1, min(2 * _BLOCK_SCORES, share) // (4 * max(1, dim)))
         tiles = -(-min(block, max(1, keys)) // KEY_TILE)
         parts = max(1, min(tiles, _PROGRAMS // max(1, -(-row_block // ROW_TILE))))
-        return cls(_slices(0, rows, row_block), _slices(0, keys, panel), block, chunk, parts)
+        return cls(slices(0, rows, row_block), slices(0, keys, panel), block, chunk, parts)
 
     def blocks(self, panel: slice) -> tuple[slice, ...]:
         """Cut a panel, or all keys, into the blocks of scores."""
-        return _slices(panel.start, panel.stop, self.block)
+        return slices(panel.start, panel.stop, self.block)
 
     def chunks(self, part: slice) -> tuple[slice, ...]:
         """Cut the rows of a gradient."""
-        return _slices(part.start, part.stop, self.chunk)
+        return slices(part.start, part.stop, self.chunk)
 
 
-def _slices(first: int, last: int, most: int) -> tuple[slice, ...]:
+def slices(first: int, last: int, most: int) -> tuple[slice, ...]:
+    """Cut a range into parts of ``most`` at most."""
     return tuple(slice(start, min(start + most, last)) for start in range(first, last, max(1, most)))
