@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,8 +40,7 @@ def as_columns(name: str, values: object) -> list[Column]:
         return _of_matrix(name, values)
     names = getattr(values, "columns", None)
     if names is not None and hasattr(values, "__getitem__"):
-        frame = cast("dict[object, object]", values)
-        return [_of_series(f"{name}[{column!r}]", frame[column]) for column in cast("Iterable[object]", names)]
+        return [_of_series(f"{name}[{column!r}]", series) for column, series in _series_of(values, names)]
     if hasattr(values, "to_numpy"):
         return [_of_series(name, values)]
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
@@ -58,6 +57,13 @@ def as_columns(name: str, values: object) -> list[Column]:
         raise _shape_error(name, array.shape)
     several = array.shape[1] > 1
     return [_of_array(f"{name}[:, {i}]" if several else name, array[:, i]) for i in range(array.shape[1])]
+
+
+def _series_of(frame: object, names: Iterable[object]) -> Iterable[tuple[object, object]]:
+    """Names of columns and the columns: by their places in pandas, where names may repeat."""
+    by_place = getattr(frame, "iloc", None)
+    for place, column in enumerate(names):
+        yield column, frame[column] if by_place is None else by_place[:, place]  # type: ignore[index]
 
 
 def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
