@@ -82,6 +82,9 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
 
 
 def _of_series(name: str, series: object) -> Column:
+    missing = getattr(series, "isna", None) or getattr(series, "is_null", None)  # of pandas, of polars
+    if missing is not None:
+        _check_present(name, np.asarray(missing()))
     array = np.asarray(series.to_numpy())  # type: ignore[attr-defined]
     column = _of_array(name, array)
     return column._replace(labels=column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"})
@@ -94,9 +97,7 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     if kind in "Mm":
         raise TypeError(f"{name} must hold numbers or labels, got dates or times; turn them into numbers, such as days")
     if kind == "O":
-        missing = int(sum(value is None or value != value for value in array.tolist()))
-        if missing:
-            raise ValueError(f"{name} must have a value everywhere, got {missing} of {len(array)} missing")
+        _check_present(name, np.array([_is_missing(value) for value in array.tolist()]))
         types = {type(value) for value in array.tolist()}
         if all(issubclass(one, int | float | np.number) and not issubclass(one, bool) for one in types):
             return _of_matrix(name, torch.from_numpy(array.astype(np.float64)))[0]
@@ -109,6 +110,19 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     levels, codes = np.unique(array, return_inverse=True)
     names = tuple(str(level) for level in levels)
     return Column(torch.from_numpy(codes.reshape(-1).astype(np.float64)), labels=True, names=names)
+
+
+def _is_missing(value: object) -> bool:
+    """Whether it is None, NaN or pandas' NA, of which no comparison is true or false."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _check_present(name: str, missing: np.ndarray) -> None:
+    if missing.any():
+        raise ValueError(
+            f"{name} must have a value everywhere, got {int(missing.sum())} of {len(missing)} missing; leave these "
+            "rows out of x and y"
+        )
 
 
 def _shape_error(name: str, shape: Iterable[int]) -> ValueError:
