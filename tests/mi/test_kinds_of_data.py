@@ -13,7 +13,9 @@ from infomax import MIEstimate, estimate_mi
 from infomax.mi import mutual_info
 from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.closed_forms.start import choose_start
+from infomax.mi.input.columns import Column
 from infomax.mi.input.folds import Fold, make_folds
+from infomax.mi.input.inputs import columns_of_given
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 600)
@@ -168,6 +170,13 @@ class TestGiven:
             quick(LABELS, NOISE, given=NOISE[:10])
         with pytest.raises(ValueError, match="permutations must be None with given"):
             quick(LABELS, NOISE, given=NOISE, permutations=10)
+        with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 0"):
+            quick(LABELS, NOISE, given=np.ones((600, 0)))
+
+    def test_it_follows_x_to_its_device(self) -> None:
+        """A device without numbers stands for a GPU."""
+        (column,) = columns_of_given(NOISE, [Column(torch.empty(600, device="meta"), labels=False)])
+        assert column.values.device.type == "meta"
 
 
 class TestPermutations:
