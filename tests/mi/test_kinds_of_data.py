@@ -218,6 +218,21 @@ class TestNewRows:
         with pytest.raises(ValueError, match="same number of rows, got 3 and 4"):
             found.score(NOISE[:3], LABELS[:4])
 
+    def test_each_argument_is_named_where_one_is_given(self) -> None:
+        x, y, z = NOISE[:540].reshape(3, 180)
+        found = quick(x, y, given=z, folds=2)
+        one, two, four = np.ones((3, 1)), np.ones((3, 2)), np.ones((4, 1))
+        for of_x, of_y, of_z, match in (
+            (two, one, one, "x must have 1 columns, as in the estimate, got 2"),
+            (one, two, one, "y must have 1 columns, as in the estimate, got 2"),
+            (one, one, two, "given must have 1 columns, as in the estimate, got 2"),
+            (one, one, four, "given must have as many rows as x, 3, got 4"),
+            (four, one, one, "given must have as many rows as x, 4, got 3"),
+            (one, four, one, "x and y must have the same number of rows, got 3 and 4"),
+        ):
+            with pytest.raises(ValueError, match=f"^{match}$"):
+                found.score(of_x, of_y, given=of_z)
+
 
 class TestPerColumn:
     def test_an_array_in_the_manner_of_scikit_learn(self) -> None:
