@@ -12,7 +12,7 @@ from scipy.special import digamma
 
 from infomax import estimate_mi
 from infomax.mi.reading.best import _at_none
-from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
+from infomax.mi.reading.neighbours import Neighbourhoods, find_neighbourhoods, neighbour_terms
 from infomax.mi.tasks import additive_noise, correlated_normal, dense_gaussian, independent, student_t
 
 
@@ -80,6 +80,27 @@ class TestNeighbours:
         assert float(terms(levels, levels, 5, nothing).mean()) == pytest.approx(entropy, abs=0.02)
         other = torch.randint(5, (1000, 1), generator=generator(1)).double()
         assert float(terms(levels, other, 5, nothing).mean()) == pytest.approx(0.0, abs=0.02)
+
+    def test_the_formula(self) -> None:
+        table = torch.randn(30, 30, dtype=torch.float64, generator=generator())
+        table[:10] *= 4  # draws of few peaks: the most is added
+        terms, scores = (torch.randn(3, dtype=torch.float64, generator=generator(seed)) for seed in (1, 2))
+        draws, distinct = torch.tensor([8, 40, 40]), torch.tensor([90, 7, 900])
+        x_rows, y_rows = torch.arange(88) // 3, torch.randint(30, (88,), generator=generator(3))
+        found = neighbour_terms(
+            Neighbourhoods(terms, scores + 3, draws, distinct, x_rows, y_rows),
+            lambda rows, met: table[rows[:, None], met],
+        )
+        expected, added = [], []
+        for i, drawn in enumerate(torch.arange(88).split(draws.tolist())):
+            ratios = [math.exp(table[x_rows[j], y_rows[j]]) for j in drawn.tolist()]
+            mean, seen = np.mean(ratios), min(draws[i].item(), distinct[i].item())
+            added.append(min(np.var(ratios, ddof=1) / mean**2 / (2 * seen), 0.25))
+            score, term = scores[i].item() + 3, terms[i].item()
+            peaks = max(0.0, math.exp(score) / max(math.exp(term), mean) - 1)
+            expected.append(score + (term - math.log(mean) - added[-1]) / (1 + (8 * peaks / seen) ** 2))
+        assert min(added) < 0.25 == max(added)
+        np.testing.assert_allclose(found.numpy(), expected)
 
 
 class TestAtNone:

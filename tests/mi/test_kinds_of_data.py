@@ -13,7 +13,9 @@ from infomax import MIEstimate, estimate_mi
 from infomax.mi import mutual_info
 from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.closed_forms.start import choose_start
+from infomax.mi.input.columns import Column
 from infomax.mi.input.folds import Fold, make_folds
+from infomax.mi.input.inputs import columns_of_given
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 600)
@@ -168,6 +170,13 @@ class TestGiven:
             quick(LABELS, NOISE, given=NOISE[:10])
         with pytest.raises(ValueError, match="permutations must be None with given"):
             quick(LABELS, NOISE, given=NOISE, permutations=10)
+        with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 0"):
+            quick(LABELS, NOISE, given=np.ones((600, 0)))
+
+    def test_it_follows_x_to_its_device(self) -> None:
+        """A device without numbers stands for a GPU."""
+        (column,) = columns_of_given(NOISE, [Column(torch.empty(600, device="meta"), labels=False)])
+        assert column.values.device.type == "meta"
 
 
 class TestPermutations:
@@ -208,6 +217,21 @@ class TestNewRows:
             found.score(np.ones((3, 2)), LABELS[:3])
         with pytest.raises(ValueError, match="same number of rows, got 3 and 4"):
             found.score(NOISE[:3], LABELS[:4])
+
+    def test_each_argument_is_named_where_one_is_given(self) -> None:
+        x, y, z = NOISE[:540].reshape(3, 180)
+        found = quick(x, y, given=z, folds=2)
+        one, two, four = np.ones((3, 1)), np.ones((3, 2)), np.ones((4, 1))
+        for of_x, of_y, of_z, match in (
+            (two, one, one, "x must have 1 columns, as in the estimate, got 2"),
+            (one, two, one, "y must have 1 columns, as in the estimate, got 2"),
+            (one, one, two, "given must have 1 columns, as in the estimate, got 2"),
+            (one, one, four, "given must have as many rows as x, 3, got 4"),
+            (four, one, one, "given must have as many rows as x, 4, got 3"),
+            (one, four, one, "x and y must have the same number of rows, got 3 and 4"),
+        ):
+            with pytest.raises(ValueError, match=f"^{match}$"):
+                found.score(of_x, of_y, given=of_z)
 
 
 class TestPerColumn:

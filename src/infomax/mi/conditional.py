@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from infomax.mi.input.columns import Column, as_columns
+from infomax.mi.input.columns import Column
 from infomax.mi.input.inputs import Values
 from infomax.mi.input.sides import Side, as_side
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
 from infomax.mi.result import MIEstimate
+from infomax.mi.scorer import columns_of_new
 
 __all__ = ["measure_given"]
 
@@ -74,7 +75,7 @@ def measure_given(
         pointwise=pointwise,
         fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],
         seconds=whole.seconds + part.seconds,
-        scorer=_Difference(whole.scorer, part.scorer),
+        scorer=_Difference(whole.scorer, part.scorer, (len(x), len(given))),
     )
 
 
@@ -84,6 +85,12 @@ class _Difference:
 
     whole: Callable[..., Tensor]
     part: Callable[..., Tensor]
+    columns: tuple[int, int]
+    """Of x and of z."""
 
     def __call__(self, x: Values, y: Values, given: Values) -> Tensor:
-        return self.whole([*as_columns("x", x), *as_columns("given", given)], y) - self.part(given, y)
+        of_x, of_z = columns_of_new("x", x, self.columns[0]), columns_of_new("given", given, self.columns[1])
+        rows, came = len(of_x[0].values), len(of_z[0].values)
+        if rows != came:
+            raise ValueError(f"given must have as many rows as x, {rows}, got {came}")
+        return self.whole([*of_x, *of_z], y) - self.part(of_z, y)

@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 from infomax._random import RandomState, as_generator
 from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
-from infomax.mi.input.columns import as_columns
 from infomax.mi.input.groups import as_groups, groups_of_copies
-from infomax.mi.input.inputs import Values, as_pairs, columns_of
+from infomax.mi.input.inputs import Values, as_pairs, columns_of, columns_of_given
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
@@ -120,9 +119,4 @@ def estimate_mi(
                 "permutations must be None with given: rows paired at random lose what z tells of both sides; look at "
                 "the interval"
             )
-        of_z = as_columns("given", given)
-        if len(of_z[0].values) != len(side_x.values):
-            raise ValueError(
-                f"given must have as many rows as x and y, {len(side_x.values)}, got {len(of_z[0].values)}"
-            )
-        return measure_given(of_x, side_y, of_z, options, generator, bar, together)
+        return measure_given(of_x, side_y, columns_of_given(given, of_x), options, generator, bar, together)

@@ -16,7 +16,7 @@ from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack, View
 from infomax.mi.reading.mixing import Mixture
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "columns_of_new"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,25 @@ class Scorer:
         return torch.stack(scores).mean(0)
 
 
+def columns_of_new(name: str, values: Values | list[Column], count: int) -> list[Column]:
+    """Columns of new rows, as many as the estimate had.
+
+    Args:
+        name: the argument, for messages.
+        values: what a user gave, or its columns.
+        count: columns of the estimate.
+
+    Raises:
+        TypeError: something that is neither numbers nor labels.
+        ValueError: another number of columns, other shapes, NaN or infinity.
+    """
+    read = isinstance(values, list) and all(isinstance(column, Column) for column in values)
+    columns = cast("list[Column]", values) if read else as_columns(name, values)
+    if len(columns) != count:
+        raise ValueError(f"{name} must have {count} columns, as in the estimate, got {len(columns)}")
+    return columns
+
+
 def _encoded(name: str, given: Values | list[Column], encoder: Encoder, device: torch.device) -> Tensor:
-    read = isinstance(given, list) and all(isinstance(column, Column) for column in given)
-    columns = cast("list[Column]", given) if read else as_columns(name, given)
-    if len(columns) != len(encoder.names):
-        raise ValueError(f"{name} must have {len(encoder.names)} columns, as in the estimate, got {len(columns)}")
+    columns = columns_of_new(name, given, len(encoder.names))
     return encoder([column._replace(values=column.values.to(device)) for column in columns])

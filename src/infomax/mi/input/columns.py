@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,8 +40,7 @@ def as_columns(name: str, values: object) -> list[Column]:
         return _of_matrix(name, values)
     names = getattr(values, "columns", None)
     if names is not None and hasattr(values, "__getitem__"):
-        frame = cast("dict[object, object]", values)
-        return [_of_series(f"{name}[{column!r}]", frame[column]) for column in cast("Iterable[object]", names)]
+        return [_of_series(f"{name}[{column!r}]", series) for column, series in _series_of(values, names)]
     if hasattr(values, "to_numpy"):
         return [_of_series(name, values)]
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
@@ -60,6 +59,13 @@ def as_columns(name: str, values: object) -> list[Column]:
     return [_of_array(f"{name}[:, {i}]" if several else name, array[:, i]) for i in range(array.shape[1])]
 
 
+def _series_of(frame: object, names: Iterable[object]) -> Iterable[tuple[object, object]]:
+    """Names of columns and the columns: by their places in pandas, where names may repeat."""
+    by_place = getattr(frame, "iloc", None)
+    for place, column in enumerate(names):
+        yield column, frame[column] if by_place is None else by_place[:, place]  # type: ignore[index]
+
+
 def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     if matrix.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {matrix.dtype}")
@@ -76,6 +82,9 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
 
 
 def _of_series(name: str, series: object) -> Column:
+    missing = getattr(series, "isna", None) or getattr(series, "is_null", None)  # of pandas, of polars
+    if missing is not None:
+        _check_present(name, np.asarray(missing()))
     array = np.asarray(series.to_numpy())  # type: ignore[attr-defined]
     column = _of_array(name, array)
     return column._replace(labels=column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"})
@@ -88,9 +97,7 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     if kind in "Mm":
         raise TypeError(f"{name} must hold numbers or labels, got dates or times; turn them into numbers, such as days")
     if kind == "O":
-        missing = int(sum(value is None or value != value for value in array.tolist()))
-        if missing:
-            raise ValueError(f"{name} must have a value everywhere, got {missing} of {len(array)} missing")
+        _check_present(name, np.array([_is_missing(value) for value in array.tolist()]))
         types = {type(value) for value in array.tolist()}
         if all(issubclass(one, int | float | np.number) and not issubclass(one, bool) for one in types):
             return _of_matrix(name, torch.from_numpy(array.astype(np.float64)))[0]
@@ -103,6 +110,19 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     levels, codes = np.unique(array, return_inverse=True)
     names = tuple(str(level) for level in levels)
     return Column(torch.from_numpy(codes.reshape(-1).astype(np.float64)), labels=True, names=names)
+
+
+def _is_missing(value: object) -> bool:
+    """Whether it is None, NaN or pandas' NA, of which no comparison is true or false."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _check_present(name: str, missing: np.ndarray) -> None:
+    if missing.any():
+        raise ValueError(
+            f"{name} must have a value everywhere, got {int(missing.sum())} of {len(missing)} missing; leave these "
+            "rows out of x and y"
+        )
 
 
 def _shape_error(name: str, shape: Iterable[int]) -> ValueError:

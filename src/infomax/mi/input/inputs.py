@@ -13,7 +13,7 @@ from infomax._checks import check_choice
 from infomax.mi.input.columns import Column, as_columns
 from infomax.mi.input.sides import Side, as_side
 
-__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of"]
+__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of", "columns_of_given"]
 
 MINIMUM_ROWS = 50
 DISCRETE = ("auto", "x", "y", "both")
@@ -44,14 +44,35 @@ def columns_of(x: Values, y: Values | None, *, discrete: str = "auto") -> tuple[
         )
     if n < MINIMUM_ROWS:
         raise ValueError(f"x must have at least {MINIMUM_ROWS} rows to train, choose and report on, got {n}")
-    device = of_x[0].values.device
-    of_y = [column._replace(values=column.values.to(device)) for column in of_y]
+    of_y = _moved(of_y, of_x[0].values.device)
     return _labelled(of_x, discrete in ("x", "both")), _labelled(of_y, discrete in ("y", "both"))
+
+
+def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
+    """Columns of a third variable with the rows of x, on its device.
+
+    Args:
+        given: (n,) or (n, dz).
+        x: columns of x.
+
+    Raises:
+        TypeError: something that is neither numbers nor labels.
+        ValueError: other shapes or lengths, NaN or infinity.
+    """
+    columns = as_columns("given", given)
+    rows, came = len(x[0].values), len(columns[0].values) if columns else 0
+    if came != rows:
+        raise ValueError(f"given must have as many rows as x and y, {rows}, got {came}")
+    return _moved(columns, x[0].values.device)
 
 
 def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
     """Both sides as critics see them."""
     return as_side("x", x), as_side("y", y)
+
+
+def _moved(columns: list[Column], device: torch.device) -> list[Column]:
+    return [column._replace(values=column.values.to(device)) for column in columns]
 
 
 def _labelled(columns: list[Column], labels: bool) -> list[Column]:

@@ -164,7 +164,11 @@ def neighbour_terms(boxes: Neighbourhoods, scores: Callable[[Tensor, Tensor], Te
     r"""What each anchor adds to the information, (n,), nats.
 
     .. math:: T_i + w_i \Big( \psi(k) + \psi(n) - \psi(n_x + 1) - \psi(n_y + 1)
-              - \log \operatorname{mean}_{a, b} e^{T(x_a, y_b)} \Big), \qquad T_i = T(x_i, y_i)
+              - \log \operatorname{mean}_{a, b} e^{T(x_a, y_b)} - \min\big( v_i / 2m, 1/4 \big) \Big),
+              \qquad T_i = T(x_i, y_i)
+
+    The log of a mean of m draws is low by half its relative variance, v_i / m with v_i that of e^T: the last term, at
+    most 1/4. Of a box with fewer than m different pairs, m is their number.
 
     Neighbours tell the mean density ratio of a box, the critic how the ratio at its middle differs from that mean.
     With a constant critic it is the estimate of nearest neighbours; with the log density ratio it is right in boxes of

@@ -1,0 +1,63 @@
+"""Columns of data frames: each is read, by its place, and none with a value missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from infomax.mi import mutual_info
+from infomax.mi.input.columns import as_columns
+
+
+class TestNamesThatRepeat:
+    def test_all_columns_are_read(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame({0: [0.0, 1.0, 2.0], 1: [5, 3, 4], 2: ["u", "v", "u"]})
+        frame.columns = ["a", "a", "a"]
+        found = as_columns("x", frame)
+        assert [column.values.tolist() for column in found] == [[0.0, 1.0, 2.0], [5.0, 3.0, 4.0], [0.0, 1.0, 0.0]]
+        assert [column.labels for column in found] == [False, False, True]
+
+    def test_each_column_is_measured(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        y = np.random.default_rng(0).normal(size=60)
+        found = mutual_info(pandas.DataFrame(np.stack([np.ones(60), y], 1), columns=["a", "a"]), y)
+        assert found[0] == 0.0
+        assert found[1] > 0.5
+
+
+class TestMissingValues:
+    @pytest.mark.parametrize(
+        ("dtype", "values"),
+        [
+            ("string", ["u", None, "v"]),
+            ("boolean", [True, None, False]),
+            ("Int64", [1, None, 2]),
+            ("Float64", [1.5, None, 2.5]),
+            ("float64", [1.5, None, 2.5]),
+            ("category", ["u", None, "v"]),
+            ("category", [1.5, None, 2.5]),
+            ("object", ["u", None, "v"]),
+        ],
+    )
+    def test_of_pandas_are_named(self, dtype: str, values: list[object]) -> None:
+        pandas = pytest.importorskip("pandas")
+        series = pandas.Series(values, dtype=dtype)
+        with pytest.raises(ValueError, match=r"x\['a'\] must have a value everywhere, got 1 of 3 missing"):
+            as_columns("x", pandas.DataFrame({"a": series}))
+        with pytest.raises(ValueError, match=r"x must have a value everywhere, got 1 of 3 missing"):
+            as_columns("x", series)
+        assert len(as_columns("x", series[[0, 2]])[0].values) == 2
+
+    @pytest.mark.parametrize("dtype", ["String", "Boolean", "Int64", "Float64", "Categorical"])
+    def test_of_polars_are_named(self, dtype: str) -> None:
+        polars = pytest.importorskip("polars")
+        values = {"Boolean": [True, None], "Int64": [1, None], "Float64": [1.5, None]}.get(dtype, ["u", None])
+        frame = polars.DataFrame({"a": polars.Series(values, dtype=getattr(polars, dtype))})
+        with pytest.raises(ValueError, match=r"x\['a'\] must have a value everywhere, got 1 of 2 missing"):
+            as_columns("x", frame)
+
+    def test_of_pandas_in_a_list_are_counted(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        with pytest.raises(ValueError, match="x must have a value everywhere, got 2 of 3 missing"):
+            as_columns("x", ["u", pandas.NA, None])
