@@ -199,13 +199,13 @@ class InformationLoss(nn.Module, ABC):
         if not (gather and processes.several):
             rows = self.pair(local, global_, **given)
             return rows, self.directions(rows)
-        error, pairing, learns = None, None, (False, False)
+        error, pairing, learns = None, None, ((False, False), (False, False))
         processes.begin()
         try:
             rows = self.pair(local, global_, **given, at_least=0)  # this process may have none
             directions = self.directions(rows)
             pairing = directions[0].pairing
-            learns = learning(directions[0])
+            learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
             error = raised
             processes.absent(lambda: self.directions(self._no_rows()))
@@ -213,7 +213,10 @@ class InformationLoss(nn.Module, ABC):
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
         ring = gather == "ring"
-        return rows, [gather_scores(scores, shares, processes, ring=ring) for scores in directions]
+        return rows, [
+            gather_scores(scores, shares, processes, ring=ring, direction=direction)
+            for direction, scores in enumerate(directions)
+        ]
 
     def _no_rows(self) -> Rows:
         like = next(self.critic.parameters(), torch.zeros(()))

@@ -1,0 +1,29 @@
+"""Two processes whose shares differ in kind agree with one process, or raise the same error; nobody waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pairs.gather_uneven import SHARES
+from processes import run_ranks
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each process found: starting them is what takes the time."""
+    return run_ranks(Path(__file__).with_name("gather_uneven.py"), len(SHARES), tmp_path_factory.mktemp("uneven"))
+
+
+def test_one_side_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
+    """Each direction of a symmetric loss has the backward exchanges that its own rows need."""
+    for rank, of_rank in enumerate(results):
+        found = of_rank["one_side_learns_on_one_rank"]
+        for same_side, side, gather in found:
+            loss, gradient = found[same_side, side, gather]
+            expected_loss, expected = found[same_side, side, False]
+            assert torch.allclose(loss, expected_loss, rtol=1e-12)
+            assert (gradient is None) == (rank == 0 and bool(gather))
+            assert gradient is None or torch.allclose(gradient, expected, rtol=1e-9)
