@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from pairs.gather_cases import C, D
+from pairs.gather_faults import error_of
 
-from infomax import InfoMaxLoss
+from infomax import InfoMaxLoss, LocalDIMLoss
 from infomax.critics import CosineCritic
 
 SHARES = (3, 2)
-D = 2
 
 
 def ours(rank: int) -> slice:
@@ -49,7 +50,21 @@ def one_side_learns_on_one_rank(rank: int) -> dict[Any, Any]:
     return found
 
 
-CASES = [one_side_learns_on_one_rank]
+def density_learns_on_one_rank(rank: int) -> dict[str, Any]:
+    """Globals with a gradient, on rank 1 alone, for a loss that takes them as constants."""
+    loss_fn = LocalDIMLoss(C, D, estimator="club", critic="gaussian", units=4, gather=True)
+    local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
+    learned = global_.clone().requires_grad_(rank == 1)
+    found = {"loss": error_of(lambda: loss_fn(local, learned).backward())}
+    loss_fn(local, global_).backward()  # and the processes are in step
+    loss_fn.estimator.estimate(loss_fn.scores(local, learned)).backward()
+    return found | {"gradient": learned.grad}
+
+
+CASES = [
+    one_side_learns_on_one_rank,
+    density_learns_on_one_rank,
+]
 
 
 def main() -> None:

@@ -27,3 +27,12 @@ def test_one_side_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
             assert torch.allclose(loss, expected_loss, rtol=1e-12)
             assert (gradient is None) == (rank == 0 and bool(gather))
             assert gradient is None or torch.allclose(gradient, expected, rtol=1e-9)
+
+
+def test_density_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
+    """What a loss refuses on one process, all raise in the same call."""
+    first, second = (of_rank["density_learns_on_one_rank"] for of_rank in results)
+    assert first["loss"].startswith("RuntimeError: gather=True needs the features of every process, and rank 1 raised")
+    assert second["loss"].startswith("ValueError: global_ must have no gradient where the estimator is CLUB")
+    assert first["gradient"] is None
+    assert second["gradient"].any(), "the estimate of scores may be trained"

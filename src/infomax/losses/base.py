@@ -124,10 +124,8 @@ class InformationLoss(nn.Module, ABC):
                 the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
-        rows, directions = self._score(
-            local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
-        )
-        check_may_learn(self.estimator, **{self.global_name: global_})
+        given = {"mask": mask, "batch": batch, "negatives": negatives, "group": group, "generator": generator}
+        rows, directions = self._score(local, global_, self.gather, training=True, **given)
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
@@ -194,16 +192,18 @@ class InformationLoss(nn.Module, ABC):
         """Score the rows; once, or once for either side as the global one."""
         return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
 
-    def _score(self, local: Tensor, global_: Tensor, gather: Gather, **given: Any) -> tuple[Rows, list[PairScores]]:
+    def _score(
+        self, local: Tensor, global_: Tensor, gather: Gather, *, training: bool = False, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
         processes = self.processes
         if not (gather and processes.several):
-            rows = self.pair(local, global_, **given)
-            return rows, self.directions(rows)
+            return self._score_alone(local, global_, training=training, **given)
         error, pairing, learns = None, None, ((False, False), (False, False))
         processes.begin()
         try:
-            rows = self.pair(local, global_, **given, at_least=0)  # this process may have none
-            directions = self.directions(rows)
+            # This process may have no example.
+            rows, directions = self._score_alone(local, global_, training=training, **given, at_least=0)
             pairing = directions[0].pairing
             learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
@@ -217,6 +217,14 @@ class InformationLoss(nn.Module, ABC):
             gather_scores(scores, shares, processes, ring=ring, direction=direction)
             for direction, scores in enumerate(directions)
         ]
+
+    def _score_alone(
+        self, local: Tensor, global_: Tensor, *, training: bool, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        rows = self.pair(local, global_, **given)
+        if training:
+            check_may_learn(self.estimator, **{self.global_name: global_})
+        return rows, self.directions(rows)
 
     def _no_rows(self) -> Rows:
         like = next(self.critic.parameters(), torch.zeros(()))
