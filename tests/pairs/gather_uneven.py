@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from pairs.gather_cases import C, D
 from pairs.gather_faults import error_of
+from torch import Tensor
 
 from infomax import InfoMaxLoss, LocalDIMLoss
 from infomax.critics import CosineCritic
@@ -61,9 +62,52 @@ def density_learns_on_one_rank(rank: int) -> dict[str, Any]:
     return found | {"gradient": learned.grad}
 
 
+def negatives_without_an_example(rank: int) -> dict[Any, tuple[Tensor, ...]]:
+    """Rank 0 has negatives for all and no example of its own, rank 1 examples and no negatives."""
+    found: dict[Any, tuple[Tensor, ...]] = {}
+    for critic in ("bilinear", "dot"):
+        for gather in (True, "ring", False):
+            torch.manual_seed(0)
+            units = None if critic == "bilinear" else 4
+            loss_fn = LocalDIMLoss(C, D, critic=critic, units=units, gather=gather, dtype=torch.float64)
+            local, global_, negatives = (
+                torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, C, 4), (3, D, 2), (5, C))
+            )
+            features, given = (local, global_), {"negatives": negatives}
+            if gather and rank == 0:
+                features = local[:0], global_[:0]
+            elif gather:
+                given = {}
+            loss = loss_fn(*features, **given)
+            loss.backward()
+            learned = (negatives,) if rank == 0 else (local, global_)
+            factor = 1 if gather else len(SHARES)
+            found[critic, gather] = loss.detach(), *(factor * part.grad for part in learned)
+    return found
+
+
+def one_row_in_all(rank: int) -> dict[str, Any]:
+    """One example over all processes, with given negatives: a batch norm of the globals sees one row."""
+    found: dict[str, Any] = {}
+    shares = {"none elsewhere": (1, 0), "failed elsewhere": (1, 0), "alone": (1, 1)}
+    for name, share in shares.items():
+        torch.manual_seed(0)
+        loss_fn = LocalDIMLoss(C, D, units=4, gather=name != "alone")
+        local, global_ = torch.randn(share[rank], C, 4), torch.randn(share[rank], D)
+        negatives = torch.randn(3, C - (name == "failed elsewhere" and rank == 1))
+        found[name] = error_of(lambda: loss_fn(local, global_, negatives=negatives))  # noqa: B023
+        found[f"{name}, statistics"] = dict(loss_fn.named_buffers())
+    loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
+    found["no negatives"] = error_of(lambda: loss_fn(torch.randn(1 - rank, C, 4), torch.randn(1 - rank, D)))
+    loss_fn(torch.randn(1 + rank, C, 4), torch.randn(1 + rank, D)).backward()  # and the processes are in step
+    return found
+
+
 CASES = [
     one_side_learns_on_one_rank,
     density_learns_on_one_rank,
+    negatives_without_an_example,
+    one_row_in_all,
 ]
 
 

@@ -36,3 +36,28 @@ def test_density_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
     assert second["loss"].startswith("ValueError: global_ must have no gradient where the estimator is CLUB")
     assert first["gradient"] is None
     assert second["gradient"].any(), "the estimate of scores may be trained"
+
+
+def test_negatives_without_an_example(results: list[dict[str, Any]]) -> None:
+    for of_rank in results:
+        found = of_rank["negatives_without_an_example"]
+        for critic, gather in found:
+            for part, expected in zip(found[critic, gather], found[critic, False], strict=True):
+                assert torch.allclose(part, expected, rtol=1e-9)
+
+
+def test_one_row_in_all(results: list[dict[str, Any]]) -> None:
+    """A single row has no variance, over all processes as on one."""
+    of_ranks = [of_rank["one_row_in_all"] for of_rank in results]
+    for rank, found in enumerate(of_ranks):
+        for name in ("none elsewhere", "alone"):
+            assert found[name].startswith("ValueError: batch norm in training mode needs at least 2 rows"), name
+        assert found["no negatives"].startswith("ValueError: local must hold at least 2 examples over all processes")
+        failed = found["failed elsewhere"]
+        if rank == 1:
+            assert failed.startswith("ValueError: negatives must have shape (L, 3)")
+        else:
+            assert failed.startswith("RuntimeError: gather=True needs the features of every process, and rank 1 raised")
+        for name in ("none elsewhere", "failed elsewhere"):
+            for key, buffer in found[f"{name}, statistics"].items():
+                assert torch.equal(buffer, of_ranks[0][f"{name}, statistics"][key])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
 from infomax.critics import CriticLike
+from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
 from infomax.losses.parts import build_parts, check_may_learn
@@ -212,6 +213,7 @@ class InformationLoss(nn.Module, ABC):
         parameter = next(self.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
+        check_rows_of_all(processes)
         ring = gather == "ring"
         return rows, [
             gather_scores(scores, shares, processes, ring=ring, direction=direction)

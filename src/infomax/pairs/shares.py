@@ -91,7 +91,8 @@ def exchange_shares(
         )
     found = {count for count, present in zip(complete, examples, strict=True) if present}
     q = max(globals_)
-    p = (found.pop() or None) if len(found) == 1 else None
+    # Given negatives may be all that a process without an example has.
+    p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
     known = [max(count, 0) for count in named] if True in with_group else None
     of_any = [any(column) for column in learning]
     return Shares(examples, joint_keys, keys, q, p, known, tuple(zip(of_any[0::2], of_any[1::2], strict=True)))
