@@ -14,12 +14,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from pairs.gather_cases import C, D
+from pairs.gather_cases import FSDP_ON_CPU, C, D, whole
 from pairs.gather_faults import error_of
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
-from infomax import InfoMaxLoss, LocalDIMLoss
+from infomax import DIMLoss, InfoMaxLoss, LocalDIMLoss
 from infomax.critics import CosineCritic
+from infomax.prior import NoisePrior, PriorMatchingLoss
 
 SHARES = (3, 2)
 
@@ -103,11 +106,78 @@ def one_row_in_all(rank: int) -> dict[str, Any]:
     return found
 
 
+class DIM(nn.Module):
+    """The objective behind a linear encoder of the globals."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encode = nn.Linear(D, D)
+        prior = PriorMatchingLoss(D, hidden=(4,))
+        self.loss_fn = DIMLoss(C, D, (4,), critic="bilinear", prior=prior, **options)
+        self.double()
+
+    def forward(self, local: Tensor, global_: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+        terms = self.loss_fn(local, self.encode(global_), mask, generator=torch.Generator().manual_seed(7))
+        return tuple(term for term in terms if term is not None)
+
+
+def no_example_for_the_prior(rank: int) -> dict[Any, Any]:
+    """Rank 0 has no example, or none with a real location: terms, and gradients averaged over processes."""
+    found: dict[Any, Any] = {}
+    generator = torch.Generator().manual_seed(5)
+    local = torch.randn(4, C, 4, generator=generator, dtype=torch.float64)
+    global_ = torch.randn(4, D, generator=generator, dtype=torch.float64)
+    for weights in ({"alpha": 1.0}, {"beta": 0.0}):
+        for masked in (False, True):
+            mask = torch.full((4, 4), rank == 1) if masked else None
+            for gather in (True, "ring", "sharded", False):
+                if gather == "sharded" and not FSDP_ON_CPU:
+                    continue
+                model = DIM(gather=gather and (gather != "ring" or "ring"), **weights)
+                called: nn.Module = model
+                if gather == "sharded":
+                    mesh = init_device_mesh("cpu", (len(SHARES),))
+                    fully_shard(model.loss_fn.prior_term, mesh=mesh)
+                    fully_shard(model, mesh=mesh)
+                elif gather:
+                    called = nn.parallel.DistributedDataParallel(model)
+                if not gather:
+                    terms = called(local, global_, None)
+                elif masked or rank == 1:
+                    terms = called(local, global_, mask)
+                else:
+                    terms = called(local[:0], global_[:0], None)
+                terms[0].backward()
+                gradients = {name: whole(parameter.grad) for name, parameter in model.named_parameters()}
+                found[tuple(weights), masked, gather] = [term.detach() for term in terms[1:]], gradients
+    return found
+
+
+def no_row_for_the_noise(rank: int) -> dict[Any, Any]:
+    """Rank 0 has no row to normalise: outputs, gradients and statistics; and one row in all."""
+    found: dict[Any, Any] = {}
+    y = torch.randn(4, D, 3, generator=torch.Generator().manual_seed(6))
+    for prior in ("normal", "uniform"):
+        for gather in (True, False):
+            noisy = NoisePrior(D, prior, gather=gather)
+            given = (y[:0] if gather and rank == 0 else y).clone().requires_grad_()
+            out = noisy(given, generator=torch.Generator().manual_seed(8))
+            out.pow(3).sum().backward()
+            measured = noisy.eval()(given).detach()
+            found[prior, gather] = out.detach(), given.grad, measured, dict(noisy.named_buffers())
+        one = NoisePrior(D, prior, gather=True)
+        found[prior, "one in all"] = error_of(lambda: one(torch.randn(int(rank == 1), D)))  # noqa: B023
+    return found
+
+
 CASES = [
     one_side_learns_on_one_rank,
     density_learns_on_one_rank,
     negatives_without_an_example,
     one_row_in_all,
+    no_example_for_the_prior,
+    no_row_for_the_noise,
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pairs.gather_cases import FSDP_ON_CPU
 from pairs.gather_uneven import SHARES
 from processes import run_ranks
 
@@ -61,3 +62,40 @@ def test_one_row_in_all(results: list[dict[str, Any]]) -> None:
         for name in ("none elsewhere", "failed elsewhere"):
             for key, buffer in found[f"{name}, statistics"].items():
                 assert torch.equal(buffer, of_ranks[0][f"{name}, statistics"][key])
+
+
+@pytest.mark.parametrize("weights", ["alpha", "beta"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_example_for_the_prior(results: list[dict[str, Any]], weights: str, *, masked: bool) -> None:
+    """The prior term of such a process is 0, and so are its gradients, which the others average with theirs."""
+    for rank, of_rank in enumerate(results):
+        found = of_rank["no_example_for_the_prior"]
+        terms, gradients = found[(weights,), masked, False]
+        assert all(gradient.any() for name, gradient in gradients.items() if "prior" in name)
+        for gather in (True, "ring", *(["sharded"] if FSDP_ON_CPU else [])):
+            of_all, averaged = found[(weights,), masked, gather]
+            for term, expected in zip(of_all[:-1], terms[:-1], strict=True):
+                assert torch.allclose(term, expected, rtol=1e-9)
+            assert torch.allclose(of_all[-1], rank * terms[-1], rtol=1e-9)
+            for name, expected in gradients.items():
+                if "prior" in name:
+                    assert torch.allclose(averaged[name], expected / 2, rtol=1e-9), name
+                elif "loss_fn" in name:
+                    assert torch.allclose(averaged[name], expected, rtol=1e-9), name
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_no_row_for_the_noise(results: list[dict[str, Any]], prior: str) -> None:
+    for rank, of_rank in enumerate(results):
+        found = of_rank["no_row_for_the_noise"]
+        *of_rows, statistics = found[prior, True]
+        *expected_rows, expected_statistics = found[prior, False]
+        for rows, expected in zip(of_rows, expected_rows, strict=True):
+            assert rows.shape == ((4 if rank == 1 else 0), 2, 3)
+            assert rank == 0 or torch.allclose(rows, expected, rtol=1e-4, atol=1e-6)
+        for name, buffer in statistics.items():
+            assert torch.allclose(buffer, expected_statistics[name], rtol=1e-5)
+        said = (
+            "ValueError: y must hold at least 2 samples in training mode" if prior == "normal" else "nothing was raised"
+        )
+        assert found[prior, "one in all"].startswith(said)
