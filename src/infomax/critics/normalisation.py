@@ -10,7 +10,7 @@ from infomax._precision import widened
 from infomax._transforms import transformed
 from infomax.pairs.processes import Processes
 
-__all__ = ["BatchNorm", "unit_length"]
+__all__ = ["BatchNorm", "check_rows_of_all", "unit_length"]
 
 _SMALLEST_NORM = {torch.float16: 1e-3}  # its inverse must leave room below 65504 for the gradient
 
@@ -57,6 +57,10 @@ class BatchNorm(nn.BatchNorm1d):
         everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
+        # Read from the device only where it may be so: a process with two rows of its own knows. An error waits until
+        # all that others may have failed with is known.
+        if len(rows) < 2 and not torch.compiler.is_compiling() and total == 1:
+            self.processes.single_row = True
         mean = (count * means).sum(0) / total.clamp_min(1)
         variance = (spreads + count * (means - mean).square()).sum(0) / total.clamp_min(1)
         if self.track_running_stats and new:
@@ -79,12 +83,21 @@ class BatchNorm(nn.BatchNorm1d):
             running.copy_(torch.where(enough, running.lerp(found.to(running.dtype), rate), running))
 
 
-def _check_two(rows: Tensor) -> None:
-    message = (
-        "batch norm in training mode needs at least 2 rows, got 1; use critic='bilinear' or 'cosine', or .eval() the "
-        "critic"
+def check_rows_of_all(processes: Processes) -> None:
+    """Raise ``ValueError`` if a batch norm has met a single row of all processes since the call began, on all."""
+    if processes.single_row:
+        raise ValueError(_too_few(" over all processes"))
+
+
+def _too_few(where: str = "") -> str:
+    return (
+        f"batch norm in training mode needs at least 2 rows{where}, got 1; use critic='bilinear' or 'cosine', or "
+        ".eval() the critic"
     )
+
+
+def _check_two(rows: Tensor) -> None:
     if torch.compiler.is_compiling():  # a mask may decide; checked when the graph runs, and torch 2.6 takes no message
         torch._check(len(rows) > 1)  # noqa: SLF001
     elif len(rows) == 1:
-        raise ValueError(message)
+        raise ValueError(_too_few())

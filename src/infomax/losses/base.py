@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
 from infomax.critics import CriticLike
+from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
 from infomax.losses.parts import build_parts, check_may_learn
@@ -128,10 +129,8 @@ class InformationLoss(nn.Module, ABC):
                 the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
-        rows, directions = self._score(
-            local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
-        )
-        check_may_learn(self.estimator, **{self.global_name: global_})
+        given = {"mask": mask, "batch": batch, "negatives": negatives, "group": group, "generator": generator}
+        rows, directions = self._score(local, global_, self.gather, training=True, **given)
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
@@ -199,26 +198,40 @@ class InformationLoss(nn.Module, ABC):
         """Score the rows; once, or once for either side as the global one."""
         return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
 
-    def _score(self, local: Tensor, global_: Tensor, gather: Gather, **given: Any) -> tuple[Rows, list[PairScores]]:
+    def _score(
+        self, local: Tensor, global_: Tensor, gather: Gather, *, training: bool = False, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
         processes = self.processes
         if not (gather and processes.several):
-            rows = self.pair(local, global_, **given)
-            return rows, self.directions(rows)
-        error, pairing, learns = None, None, (False, False)
+            return self._score_alone(local, global_, training=training, **given)
+        error, pairing, learns = None, None, ((False, False), (False, False))
         processes.begin()
         try:
-            rows = self.pair(local, global_, **given, at_least=0)  # this process may have none
-            directions = self.directions(rows)
+            # This process may have no example.
+            rows, directions = self._score_alone(local, global_, training=training, **given, at_least=0)
             pairing = directions[0].pairing
-            learns = learning(directions[0])
+            learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
             error = raised
             processes.absent(lambda: self.directions(self._no_rows()))
         parameter = next(self.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
+        check_rows_of_all(processes)
         ring = gather == "ring"
-        return rows, [gather_scores(scores, shares, processes, ring=ring) for scores in directions]
+        return rows, [
+            gather_scores(scores, shares, processes, ring=ring, direction=direction)
+            for direction, scores in enumerate(directions)
+        ]
+
+    def _score_alone(
+        self, local: Tensor, global_: Tensor, *, training: bool, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        rows = self.pair(local, global_, **given)
+        if training:
+            check_may_learn(self.estimator, **{self.global_name: global_})
+        return rows, self.directions(rows)
 
     def _no_rows(self) -> Rows:
         like = next(self.critic.parameters(), torch.zeros(()))

@@ -18,6 +18,7 @@ from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.parts import check_not_shared, check_prior
 from infomax.losses.sizing import sized
+from infomax.pairs.processes import Processes
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
 from infomax.scores import PairScores
@@ -159,6 +160,7 @@ class DIMLoss(nn.Module):
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.processes = Processes(process_group) if gather else None
         if local_size is not None:
             local_size = check_sizes("local_size", local_size, at_least=0)
         self.global_term: GlobalDIMLoss | None = None
@@ -233,10 +235,25 @@ class DIMLoss(nn.Module):
             global_loss = self.global_term(local, global_, mask, **given)
             weighted.append(self.alpha * global_loss)
         if self.prior_term is not None:
-            kept = present_examples(mask, at_least=1)
-            prior_loss = self.prior_term(global_ if kept is None else global_[kept], generator=generator)
+            prior_loss = self._prior_loss(self.prior_term, global_, mask, generator)
             weighted.append(self.gamma * prior_loss)
         return DIMTerms(torch.stack(weighted).sum(), local_loss, global_loss, prior_loss)
+
+    def _prior_loss(
+        self, prior: nn.Module, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        together = self.processes is not None and self.processes.several
+        kept = present_examples(mask, at_least=0 if together else 1)
+        present = global_ if kept is None else global_[kept]
+        loss: Tensor
+        if len(present) or not together:
+            loss = prior(present, generator=generator)
+            return loss
+        # This process has no example, and others have: a term of 0. The parameters still take part, through a call of
+        # the module, and so do the globals, so that gradients are exchanged as on the others.
+        instead = global_.new_zeros(2, *global_.shape[1:]) + global_.flatten()[:0].sum()
+        loss = 0 * prior(instead, generator=generator)
+        return loss
 
     def scores(
         self,

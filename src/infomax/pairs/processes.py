@@ -103,6 +103,8 @@ class Processes:
         self.group = group
         self._met: list[Tensor] = []
         self._again: list[Tensor] = []
+        self.single_row = False
+        """Whether statistics were taken over a single row of all processes, which all of them know."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
         return self  # groups cannot be copied, and a copy of a module belongs to the same
@@ -158,7 +160,7 @@ class Processes:
 
     def begin(self) -> None:
         """Begin a call: no statistics have been exchanged."""
-        self._met, self._again = [], []
+        self._met, self._again, self.single_row = [], [], False
 
     def numbers(self, ours: list[int], device: torch.device) -> list[list[int]]:
         """Return a list of as many integers of each process."""

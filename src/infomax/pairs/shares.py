@@ -29,8 +29,8 @@ class Shares(NamedTuple):
     """P if every example of every process has all its locations and nothing else is there, else None."""
     named: list[int] | None
     """Groups that each process knows by name; None where a group is an example."""
-    learns: tuple[bool, bool]
-    """Whether the global and the local rows of any process have a gradient."""
+    learns: tuple[tuple[bool, bool], ...]
+    """Whether the global and the local rows of any process have a gradient, in each direction."""
 
 
 def exchange_shares(
@@ -39,7 +39,7 @@ def exchange_shares(
     processes: Processes,
     device: torch.device,
     *,
-    learns: tuple[bool, bool] = (False, False),
+    learns: tuple[tuple[bool, bool], tuple[bool, bool]] = ((False, False), (False, False)),
 ) -> Shares:
     """Tell the other processes how many rows this one has, or that it has failed; one collective.
 
@@ -50,20 +50,21 @@ def exchange_shares(
         error: what this process failed with.
         processes: which share their rows.
         device: where the process group exchanges tensors.
-        learns: whether the global and the local rows of this process have a gradient.
+        learns: whether the global and the local rows of this process have a gradient, in each direction of scores.
 
     Raises:
         RuntimeError: another process raised an error.
         ValueError: the processes disagree on the globals per example or on whether there are groups, or hold fewer
             than two examples together.
     """
-    ours = [-1, 0, 0, 0, 0, 0, 0, *learns]
+    flags = [flag for direction in learns for flag in direction]
+    ours = [-1, 0, 0, 0, 0, 0, 0, *flags]
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
         names = -1 if pairing.names is None else len(pairing.names)
         rows = pairing.joint_keys, len(pairing.key_group)
-        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, *learns]
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, *flags]
     everybody = processes.numbers(ours, device)
     if error is not None:
         raise error
@@ -90,9 +91,11 @@ def exchange_shares(
         )
     found = {count for count, present in zip(complete, examples, strict=True) if present}
     q = max(globals_)
-    p = (found.pop() or None) if len(found) == 1 else None
+    # Given negatives may be all that a process without an example has.
+    p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
     known = [max(count, 0) for count in named] if True in with_group else None
-    return Shares(examples, joint_keys, keys, q, p, known, (any(learning[0]), any(learning[1])))
+    of_any = [any(column) for column in learning]
+    return Shares(examples, joint_keys, keys, q, p, known, tuple(zip(of_any[0::2], of_any[1::2], strict=True)))
 
 
 def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Pairing, Pairing]:

@@ -41,7 +41,7 @@ class NoisePrior(nn.Module):
         prior: ``"normal"``, standard, or ``"uniform"`` on [0, 1]^d.
         noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None for 0.5
             and 0.05. Uniform noise must be small: under a larger one separate clusters say more than the uniform prior.
-        gather: take mean and variance over the rows of all processes, for the normal prior.
+        gather: take mean and variance over the rows of all processes, for the normal prior. A process may have none.
         process_group: which processes those are; the default group when None.
         device: where the running statistics are.
         dtype: of the running statistics.
@@ -88,10 +88,11 @@ class NoisePrior(nn.Module):
         self.dim = check_positive("dim", dim)
         self.prior = prior
         self.noise = _NOISE[prior] if noise is None else check_number("noise", noise, above=0)
+        self.processes = Processes(process_group) if gather else None
         self.norm: BatchNorm | None = None
         if prior == "normal":
             self.norm = BatchNorm(dim, affine=False)
-            self.norm.processes = Processes(process_group) if gather else None
+            self.norm.processes = self.processes
         place(self, device, dtype)
 
     def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -101,7 +102,7 @@ class NoisePrior(nn.Module):
             y: the representation, (N, d) or (N, d, \\*spatial).
             generator: where the noise comes from; torch's global one when None.
         """
-        check_representation(y, self.dim, generator)
+        check_representation(y, self.dim, generator, may_be_empty=self._together)
         shaped = y.sigmoid() if self.norm is None else self._normalised(y, self.norm)
         if not self.training:
             return shaped
@@ -123,6 +124,11 @@ class NoisePrior(nn.Module):
             return 0.5 * self.dim * math.log1p(self.noise**-2)
         return self.dim * math.log1p(0.5 / self.noise)
 
+    @property
+    def _together(self) -> bool:
+        """Whether other processes have rows as well."""
+        return self.processes is not None and self.processes.several
+
     def _normalised(self, y: Tensor, norm: BatchNorm) -> Tensor:
         statistics = norm.running_mean
         check_same_device(y=y, statistics=statistics)
@@ -134,10 +140,15 @@ class NoisePrior(nn.Module):
             )
         if norm.processes is not None:
             norm.processes.begin()
-        rows = rearrange(rows_of(y), "n p d -> (n p) d")
-        if self.training and len(rows) == 1 and norm.processes is None:
-            raise ValueError("y must hold at least 2 samples in training mode, which the variance is taken over, got 1")
-        normalised: Tensor = rearrange(norm(rows), "(n p) d -> n d p", n=len(y))
+        by_location = rows_of(y)
+        rows = rearrange(by_location, "n p d -> (n p) d")
+        message = "y must hold at least 2 samples in training mode, which the variance is taken over, got 1"
+        if self.training and len(rows) == 1 and not self._together:
+            raise ValueError(message)
+        rows = norm(rows)
+        if norm.processes is not None and norm.processes.single_row:
+            raise ValueError(f"{message} over all processes")
+        normalised: Tensor = rearrange(rows, "(n p) d -> n d p", p=by_location.shape[1])
         return normalised.reshape(y.shape)
 
     def extra_repr(self) -> str:

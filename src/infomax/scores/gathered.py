@@ -109,7 +109,9 @@ def learning(scores: PairScores) -> tuple[bool, bool]:
     return scores.query.requires_grad, scores.key.requires_grad or trained
 
 
-def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False) -> PairScores:
+def gather_scores(
+    scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False, direction: int = 0
+) -> PairScores:
     """Extend the marginal pairs to the locals of all processes.
 
     Args:
@@ -117,6 +119,7 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
         shares: how the batch is spread over the processes.
         processes: which share their rows.
         ring: let the locals go round, instead of holding those of all processes at once.
+        direction: 1 where the globals and the locals are in each other's place.
 
     Raises:
         TypeError: the scores come from an explicit table, which has no rows to gather.
@@ -127,11 +130,12 @@ def gather_scores(scores: PairScores, shares: Shares, processes: Processes, *, r
         )
     ours, everybody = gather_pairing(scores.pairing, shares, processes)
     # A backward pass has the same exchanges everywhere: where features of one process learn, they do so on all.
+    learns = shares.learns[direction]
     query, key = (
         value.detach().requires_grad_() if needed and not value.requires_grad else value
-        for value, needed in zip((scores.query, scores.key), shares.learns, strict=True)
+        for value, needed in zip((scores.query, scores.key), learns, strict=True)
     )
-    guard = Guard(holds=ring or shares.learns[1])
+    guard = Guard(holds=ring or learns[1])
     if ring:
         alone = scores.pairing.marginal_rows is not None  # given negatives are the only marginal rows, and come last
         first = [joint * alone for joint in shares.joint_keys]
