@@ -61,3 +61,17 @@ class TestMissingValues:
         pandas = pytest.importorskip("pandas")
         with pytest.raises(ValueError, match="x must have a value everywhere, got 2 of 3 missing"):
             as_columns("x", ["u", pandas.NA, None])
+
+
+class TestValuesThatAreArrays:
+    def test_every_part_is_read(self) -> None:
+        polars = pytest.importorskip("polars")
+        series = polars.Series("a", [[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=polars.Array(polars.Float64, 2))
+        for values in (series, polars.DataFrame([series])):
+            assert [column.values.tolist() for column in as_columns("x", values)] == [[1.0, 3.0, 5.0], [2.0, 4.0, 7.0]]
+
+    def test_objects_are_refused_by_name(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame({"a": [np.zeros(2), np.ones(2)]})
+        with pytest.raises((TypeError, ValueError), match=r"x\['a'\] must"):
+            as_columns("x", frame)

@@ -40,9 +40,10 @@ def as_columns(name: str, values: object) -> list[Column]:
         return _of_matrix(name, values)
     names = getattr(values, "columns", None)
     if names is not None and hasattr(values, "__getitem__"):
-        return [_of_series(f"{name}[{column!r}]", series) for column, series in _series_of(values, names)]
+        series_of = _series_of(values, names)
+        return [column for title, series in series_of for column in _of_series(f"{name}[{title!r}]", series)]
     if hasattr(values, "to_numpy"):
-        return [_of_series(name, values)]
+        return _of_series(name, values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         rows = int(np.ma.getmaskarray(values).reshape(len(values), -1).any(1).sum())
         raise ValueError(
@@ -81,13 +82,17 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     return [Column(column, labels) for column in matrix.T]
 
 
-def _of_series(name: str, series: object) -> Column:
+def _of_series(name: str, series: object) -> list[Column]:
+    """Its column; several where each value is an array."""
     missing = getattr(series, "isna", None) or getattr(series, "is_null", None)  # of pandas, of polars
     if missing is not None:
         _check_present(name, np.asarray(missing()))
     array = np.asarray(series.to_numpy())  # type: ignore[attr-defined]
+    if array.ndim != 1:
+        return as_columns(name, array)
     column = _of_array(name, array)
-    return column._replace(labels=column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"})
+    labels = column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"}
+    return [column._replace(labels=labels)]
 
 
 def _of_array(name: str, array: np.ndarray) -> Column:
@@ -114,7 +119,10 @@ def _of_array(name: str, array: np.ndarray) -> Column:
 
 def _is_missing(value: object) -> bool:
     """Whether it is None, NaN or pandas' NA, of which no comparison is true or false."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    differs = value != value
+    return isinstance(differs, bool | np.bool_) and bool(differs)  # of an array it is an array
 
 
 def _check_present(name: str, missing: np.ndarray) -> None:
