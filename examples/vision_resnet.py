@@ -9,12 +9,12 @@ A ResNet of timm learns from images without labels, and is compared with one tha
     python examples/vision_resnet.py
 
 The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first stage
-from one random view of the image. The global feature is the pooled output of another view. A linear classifier learns
-from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also
+from one random view of the image, and the global feature is the pooled output of another view. A linear classifier
+learns from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also
 trained on the 100 labels alone.
 
-One full run, seed 0: raw pixels 68.1 %, untrained encoder 47.2 %, labels alone 67.0 %, trained encoder 68.2 %. After
-so short a training the encoder is as good as raw pixels and the labels alone, and no better.
+One full run, seed 0: raw pixels 68.1 %, untrained encoder 47.2 %, labels alone 67.0 %, trained encoder 69.3 %. After
+so short a training the encoder is one point above raw pixels, which is about what another draw of labels changes.
 
 A figure is written to runs/vision_resnet/.
 """
@@ -124,7 +124,8 @@ def view(images: Tensor) -> Tensor:
 # Training
 # --------
 #
-# `LocalDIMLoss.from_features` measures the sizes of both layers on one image. One scoring gives loss and estimate.
+# `LocalDIMLoss.from_features` measures the sizes of both layers on one image. The map of each view meets the vector of
+# the other. One scoring gives loss and estimate.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[float]:
@@ -137,10 +138,9 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[
     nats = []
     for step in range(steps):
         batch = images[torch.randperm(len(images))[:size]]
-        local, _ = features(view(batch))
-        _, global_ = features(view(batch))
-        scores = loss_fn.scores(local, global_)
-        loss = loss_fn.estimator(scores)
+        (local, global_), (other_local, other) = features(view(batch)), features(view(batch))
+        scores = loss_fn.scores(local, other)
+        loss = (loss_fn.estimator(scores) + loss_fn(other_local, global_)) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
