@@ -246,7 +246,7 @@ class DIMLoss(nn.Module):
         kept = present_examples(mask, at_least=0 if together else 1)
         present = global_ if kept is None else global_[kept]
         loss: Tensor
-        if len(present) or not together:
+        if not (together and present.ndim and len(present) == 0):
             loss = prior(present, generator=generator)
             return loss
         # This process has no example, and others have: a term of 0. The parameters still take part, through a call of
