@@ -149,7 +149,6 @@ def test_it_never_exceeds_100(name: str) -> None:
     nn.init.constant_(critic.learned_scale.log_value, 30.0)
     assert_close(critic.learned_scale.value, 100.0, 1e-5)
     assert_close(LearnedScale(10.0, largest=3.0)(torch.ones(2)), [3.0, 3.0], 1e-6)
-
     scores = critic(rows(6, C), rows(6, D, seed=1)).joint()
     assert scores.isfinite().all()
     if name == "cosine":

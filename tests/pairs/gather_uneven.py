@@ -98,7 +98,7 @@ def one_row_in_all(rank: int) -> dict[str, Any]:
         loss_fn = LocalDIMLoss(C, D, units=4, gather=name != "alone")
         local, global_ = torch.randn(share[rank], C, 4), torch.randn(share[rank], D)
         negatives = torch.randn(3, C - (name == "failed elsewhere" and rank == 1))
-        found[name] = error_of(lambda: loss_fn(local, global_, negatives=negatives))  # noqa: B023
+        found[name] = error_of(partial(loss_fn, local, global_, negatives=negatives))
         found[f"{name}, statistics"] = dict(loss_fn.named_buffers())
     loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
     found["no negatives"] = error_of(lambda: loss_fn(torch.randn(1 - rank, C, 4), torch.randn(1 - rank, D)))
@@ -167,7 +167,7 @@ def no_row_for_the_noise(rank: int) -> dict[Any, Any]:
             measured = noisy.eval()(given).detach()
             found[prior, gather] = out.detach(), given.grad, measured, dict(noisy.named_buffers())
         one = NoisePrior(D, prior, gather=True)
-        found[prior, "one in all"] = error_of(lambda: one(torch.randn(int(rank == 1), D)))  # noqa: B023
+        found[prior, "one in all"] = error_of(partial(one, torch.randn(int(rank == 1), D)))
     return found
 
 

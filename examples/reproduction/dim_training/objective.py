@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from infomax import CoordinateLoss, DIMLoss, InfoMaxLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
+from infomax.evaluation import extract_features
 from infomax.features import Features
 from infomax.variants import activation_penalty
 
@@ -172,13 +173,9 @@ def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxL
     """The information between the same layer of two views."""
     if options.between_layer == "y":
         return InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather)
-    training = encoder.training
-    encoder.eval()  # batch norm needs two images while training
-    with torch.no_grad():
-        images = next(encoder.parameters()).new_zeros(1, encoder.input_channels, *encoder.input_size)
-        fc = encoder.fc(encoder.conv(encoder.local(images)))
-    encoder.train(training)
-    return InfoMaxLoss(fc.shape[1], fc.shape[1], critic="dot", units=options.units, gather=gather)
+    image = torch.zeros(1, encoder.input_channels, *encoder.input_size)
+    width = extract_features(encoder, image, ("fc",)).features["fc"].shape[1]
+    return InfoMaxLoss(width, width, critic="dot", units=options.units, gather=gather)
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

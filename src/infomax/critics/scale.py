@@ -24,7 +24,7 @@ class _Bounded(torch.autograd.Function):
         return value.clamp(max=largest)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], _: Tensor) -> None:
         value, ctx.largest = inputs
         ctx.save_for_backward(value)
         ctx.save_for_forward(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -99,10 +99,8 @@ def cached_backward(
     by_name = False
     for number, chunk in enumerate(chunks):
         states.append(random_state(value for _, value in _named(chunk)))
-        with ExitStack() as stack:
-            stack.enter_context(torch.set_grad_enabled(number == 0))  # the first chunk shows which outputs learn
-            if number == 0:
-                stack.enter_context(_waiting(features, last=False))
+        # The first chunk shows which outputs learn.
+        with torch.set_grad_enabled(number == 0), _waiting(features, last=False):
             output = _run(features, chunk)
         by_name = isinstance(output, Mapping)
         named = _parts(output, _length(chunk))

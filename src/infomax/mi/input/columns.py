@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,11 +60,11 @@ def as_columns(name: str, values: object) -> list[Column]:
     return [_of_array(f"{name}[:, {i}]" if several else name, array[:, i]) for i in range(array.shape[1])]
 
 
-def _series_of(frame: object, names: Iterable[object]) -> Iterable[tuple[object, object]]:
+def _series_of(frame: Any, names: Iterable[object]) -> Iterable[tuple[object, object]]:
     """Names of columns and the columns: by their places in pandas, where names may repeat."""
     by_place = getattr(frame, "iloc", None)
     for place, column in enumerate(names):
-        yield column, frame[column] if by_place is None else by_place[:, place]  # type: ignore[index]
+        yield column, frame[column] if by_place is None else by_place[:, place]
 
 
 def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
