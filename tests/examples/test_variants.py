@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 SMALL = {
     "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
@@ -72,22 +73,50 @@ def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
 @pytest.mark.parametrize("layer", ["y", "fc"])
 def test_both_directions_and_the_information_between_views(trainer, layer):
     """The objective of either direction, averaged, and the term between the views, on features made here again."""
-    built = trainer(views=2, locations=0, symmetric=True, between_views=0.5, between_layer=layer)
+    given = {"views": 2, "locations": 0, "symmetric": True, "between_views": 0.5, "between_layer": layer}
+    built = trainer(**given, between_temperature=0.4)
     seen = []
     built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     step = built.train_step(torch.arange(8))
-    again = trainer(views=2, locations=0, symmetric=True, between_views=0.5, between_layer=layer).model  # as it began
+    again = trainer(**given).model  # as it began
     hidden = []
     again.encoder.fc.register_forward_hook(lambda *reading: hidden.append(reading[-1]))
     (local, y), (other, z) = again.encoder(seen[0].images), again.encoder(seen[0].other)
     assert not torch.equal(local, other)
     both = (again.objective(local, z).loss + again.objective(other, y).loss) / 2
-    between = again.between(*(hidden if layer == "fc" else (y, z)))
+    one, two = hidden if layer == "fc" else (y, z)
+    critic, unit = again.between.critic, torch.nn.functional.normalize
+    cosines = unit(critic.local_projection(one)) @ unit(critic.global_projection(two)).T / 0.4
+    between = (cross_entropy(cosines, torch.arange(8)) + cross_entropy(cosines.T, torch.arange(8))) / 2
     torch.testing.assert_close(step.parts["local"], both.detach())
     torch.testing.assert_close(step.loss.detach(), (both + 0.5 * between).detach())
     assert set(step.parts) == {"local", "between_views"} <= set(built.model.columns)
     one_way = trainer(views=2, locations=0, between_views=0.5).train_step(torch.arange(8))
     assert one_way.parts["local"] != step.parts["local"]
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_local_objective_on_two_maps(trainer, views, symmetric):
+    """The map of the last convolution, too, against the globals of the other view, on features made here again."""
+    given = {"views": views, "symmetric": symmetric and views == 2, "locations": 99, "beta_conv": 0.25}
+    built = trainer(**given)
+    seen = []
+    built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    step = built.train_step(torch.arange(8))
+    again = trainer(**given).model  # as it began
+    maps = []
+    again.encoder.conv.register_forward_hook(lambda *reading: maps.append(reading[-1]))
+    images, other = seen[0].images, seen[0].images if views == 1 else seen[0].other
+    (local, y), (_, z) = again.encoder(images), again.encoder(other)
+    sides = [(maps[0], z), (maps[1], y)] if given["symmetric"] else [(maps[0], z)]
+    coarse = sum(again.coarse(*side) for side in sides) / len(sides)
+    assert again.coarse.critic.local_dim == maps[0].shape[1] != local.shape[1]
+    torch.testing.assert_close(step.parts["local_conv"], coarse.detach())
+    torch.testing.assert_close(step.loss.detach(), step.parts["local"] + 0.25 * coarse.detach())
+    assert set(step.parts) == {"local", "local_conv"} <= set(built.model.columns)
+    before = again.coarse.state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in built.model.coarse.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -99,6 +128,7 @@ def test_both_directions_and_the_information_between_views(trainer, layer):
             {"between_views": 1.0, "views": 2, "globals": "many", "encoder": "resnet32-crops"},
             "--between-views: expected one global feature, --globals one; got many",
         ),
+        ({"between_temperature": 0.0}, "--between-temperature: expected a positive number; got 0"),
         ({"between_layer": "fc", "views": 2}, "--between-layer: expected a weight, --between-views 1; got no"),
     ],
 )

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from infomax import CoordinateLoss, DIMLoss, InfoMaxLoss, PriorMatchingLoss, encoders
+from infomax import CoordinateLoss, CosineCritic, DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
-from infomax.evaluation import extract_features
 from infomax.features import Features
 from infomax.variants import activation_penalty
 
@@ -18,6 +17,7 @@ from .errors import BadInput
 from .options import Options
 
 BY_SIZE = {28: "conv28", 32: "conv32", 64: "conv64"}
+STAGES = ("local", "conv", "fc", "y")
 
 
 class Batch(NamedTuple):
@@ -27,14 +27,6 @@ class Batch(NamedTuple):
     other: Tensor | None
     labels: Tensor
     index: Tensor
-
-
-class Layers(NamedTuple):
-    """What an encoder makes of one view."""
-
-    local: Tensor
-    fc: Tensor
-    y: Tensor
 
 
 class Step(NamedTuple):
@@ -73,12 +65,20 @@ def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
     return encoder
 
 
+def read(encoder: StagedEncoder, images: Tensor, last: str = "y") -> dict[str, Tensor]:
+    """What the stages of an encoder make of images, up to the last one asked for."""
+    found = {}
+    for stage in STAGES[: STAGES.index(last) + 1]:
+        images = found[stage] = getattr(encoder, stage)(images)
+    return found
+
+
 class DeepInfoMax(nn.Module):
     """The encoder with the DIM objective on its local map and its global features, and the side tasks asked for."""
 
     columns = (
-        "local", "global", "prior", "between_views", "coordinates", "relative_coordinates", "activation", "mi",
-        "mi_ceiling",
+        "local", "local_conv", "global", "prior", "between_views", "coordinates", "relative_coordinates", "activation",
+        "mi", "mi_ceiling",
     )  # fmt: skip
 
     def __init__(self, encoder: StagedEncoder, options: Options, *, gather: bool = False) -> None:
@@ -110,13 +110,15 @@ class DeepInfoMax(nn.Module):
                     encoder.local_dim, encoder.local_size, encoder.global_dim, relative=name == "relative_coordinates"
                 )
         self.weights["activation"] = options.activation_penalty
-        self.symmetric, self.weights["between_views"] = options.symmetric, options.between_views
+        self.weights["local_conv"] = options.beta_conv
+        self.weights["between_views"] = options.between_views
+        self.symmetric, self.between_layer = options.symmetric, options.between_layer
+        self.coarse = _coarse(encoder, options, gather) if options.beta_conv else None
         self.between = _between(encoder, options, gather) if options.between_views else None
-        self.between_layer = options.between_layer
         terms = [self.objective.local_term, self.objective.global_term]
         self.measured = next(term for term in terms if term is not None)
         if options.scale and options.critic in ("dot", "bilinear"):
-            for term in terms:
+            for term in (*terms, self.coarse):
                 if term is not None:
                     term.critic.scale = options.scale
         images = options.negatives or options.batch - 1
@@ -127,21 +129,20 @@ class DeepInfoMax(nn.Module):
     def forward(self, batch: Batch) -> Step:
         """Locals of the images against globals of the second view, where there is one; the reverse, too, if asked."""
         if batch.other is None:
-            local, global_ = self.encoder(batch.images)
-            pairs, sides = [(local, global_)], {}
-        elif self.symmetric or self.between is not None:
-            one, two = self._read(batch.images), self._read(batch.other)
-            local, global_ = one.local, two.y
-            pairs = [(local, global_), (two.local, one.y)] if self.symmetric else [(local, global_)]
-            compared = (one.fc, two.fc) if self.between_layer == "fc" else (one.y, two.y)
-            sides = {} if self.between is None else {"between_views": self.between(*compared)}
+            one = two = read(self.encoder, batch.images)
         else:
-            local, global_ = self.encoder.local(batch.images), self.encoder(batch.other).global_
-            pairs, sides = [(local, global_)], {}
-        outs = [self.objective(*pair) for pair in pairs]
-        sides |= {name: task(local, global_) for name, task in self.tasks.items()}
+            whole = self.symmetric or self.between is not None
+            one = read(self.encoder, batch.images, "y" if whole else "conv" if self.coarse is not None else "local")
+            two = read(self.encoder, batch.other)
+        pairs = [(one, two["y"]), (two, one["y"])] if self.symmetric else [(one, two["y"])]
+        outs = [self.objective(layers["local"], y) for layers, y in pairs]
+        sides = {name: task(one["local"], two["y"]) for name, task in self.tasks.items()}
+        if self.coarse is not None:
+            sides["local_conv"] = torch.stack([self.coarse(layers["conv"], y) for layers, y in pairs]).mean()
+        if self.between is not None:
+            sides["between_views"] = self.between(one[self.between_layer], two[self.between_layer])
         if self.weights["activation"]:
-            sides["activation"] = activation_penalty(global_)
+            sides["activation"] = activation_penalty(two["y"])
         loss = _mean([out.loss for out in outs])
         loss = torch.stack([loss, *(self.weights[name] * side for name, side in sides.items())]).sum()
         parts = {
@@ -151,12 +152,7 @@ class DeepInfoMax(nn.Module):
             **sides,
         }
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
-        return Step(loss, parts, Features(local.detach(), global_.detach()))
-
-    def _read(self, images: Tensor) -> Layers:
-        local = self.encoder.local(images)
-        fc = self.encoder.fc(self.encoder.conv(local))
-        return Layers(local, fc, self.encoder.y(fc))
+        return Step(loss, parts, Features(one["local"].detach(), two["y"].detach()))
 
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
@@ -169,13 +165,34 @@ def _mean(values: Sequence[Tensor | None]) -> Tensor | None:
     return None if values[0] is None else torch.stack([value for value in values if value is not None]).mean()
 
 
+def _widths(encoder: StagedEncoder) -> dict[str, int]:
+    """The channels of what each stage gives."""
+    training = encoder.training
+    with torch.no_grad():
+        found = read(encoder.eval(), torch.zeros(1, encoder.input_channels, *encoder.input_size))
+    encoder.train(training)
+    return {name: features.shape[1] for name, features in found.items()}
+
+
+def _coarse(encoder: StagedEncoder, options: Options, gather: bool) -> LocalDIMLoss:
+    """The local objective once more, on the map of the last convolution."""
+    return LocalDIMLoss(
+        _widths(encoder)["conv"],
+        encoder.global_dim,
+        estimator=options.estimator,
+        critic=options.critic,
+        units=None if options.critic == "bilinear" else options.units,
+        sample_locations=options.locations or None,
+        sample_negatives=options.negatives or None,
+        gather=gather,
+    )
+
+
 def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxLoss:
-    """The information between the same layer of two views."""
-    if options.between_layer == "y":
-        return InfoMaxLoss(encoder.global_dim, encoder.global_dim, gather=gather)
-    image = torch.zeros(1, encoder.input_channels, *encoder.input_size)
-    width = extract_features(encoder, image, ("fc",)).features["fc"].shape[1]
-    return InfoMaxLoss(width, width, critic="dot", units=options.units, gather=gather)
+    """The information between the same layer of two views, by the cosine of projections over a temperature."""
+    width = _widths(encoder)[options.between_layer]
+    critic = CosineCritic(width, width, units=options.units, temperature=options.between_temperature)
+    return InfoMaxLoss(width, width, critic=critic, gather=gather)
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

@@ -84,6 +84,7 @@ class Options:
     dim: int = option(64, "objective", "units of the global feature y")
     alpha: float = option(0.0, "objective", "weight of the global objective, DIM(G)")
     beta: float = option(1.0, "objective", "weight of the local objective, DIM(L)")
+    beta_conv: float = option(0.0, "objective", "weight of the same on the coarser map of the last convolution")
     gamma: float = option(0.0, "objective", "weight of the prior term")
     prior: str = option("uniform", "objective", "what y is to be distributed like", choices=("uniform", "normal"))
     prior_measure: str = option(
@@ -93,12 +94,8 @@ class Options:
     coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
     relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
     between_views: float = option(0.0, "objective", "--views 2: weight of the information between the two views")
-    between_layer: str = option(
-        "y",
-        "objective",
-        "what --between-views compares: y by a cosine critic, or fc by a dot critic of --units",
-        choices=("y", "fc"),
-    )
+    between_layer: str = option("y", "objective", "the layer that --between-views compares", choices=("y", "fc"))
+    between_temperature: float = option(0.1, "objective", "temperature of the cosine critic of --between-views")
     activation_penalty: float = option(0.0, "objective", "weight of the mean squared length of y")
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)

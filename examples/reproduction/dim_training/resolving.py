@@ -102,6 +102,7 @@ def check(options: Options) -> None:
             "one global feature, --globals one",
             options.globals,
         ),
+        (options.between_temperature > 0, "--between-temperature", "a positive number", options.between_temperature),
         (
             options.between_layer == "y" or options.between_views,
             "--between-layer",
