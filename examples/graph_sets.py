@@ -49,11 +49,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", choices=sorted(PUBLISHED), default="mutag", help="which set (default: mutag)")
     parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train (default: 3)")
+    parser.add_argument("--every-epoch", action="store_true", help="take vectors after each of 20 epochs")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of mutag.npz and proteins.npz")
     parser.add_argument("--out", type=Path, default=Path("runs/graph_sets"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="an epoch and two folds only, to see that it runs")
     options = parser.parse_args()
-    folds, epochs = range(10), EPOCHS
+    folds, epochs = range(10), tuple(range(1, max(EPOCHS) + 1)) if options.every_epoch else EPOCHS
     if options.smoke:
         options.seeds, folds, epochs = 1, range(2), EPOCHS[:1]
     path = options.data / f"{options.graphs}.npz"
