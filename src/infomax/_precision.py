@@ -16,6 +16,7 @@ __all__ = [
     "check_device",
     "check_dtype",
     "check_fits_module",
+    "may_differ",
     "place",
     "widened",
     "without_autocast",
@@ -36,6 +37,11 @@ def autocasting(device: str) -> bool:
     """Say whether autocast is on for a type of device; tensors of shapes only have none."""
     # Not `torch.amp.is_autocast_available`, which torch 2.6 cannot trace.
     return device != "meta" and torch.is_autocast_enabled(device)
+
+
+def may_differ(*tensors: Tensor) -> bool:
+    """Say whether features may have different dtypes: autocast casts them alike, but for float64."""
+    return autocasting(tensors[0].device.type) and all(tensor.dtype != torch.float64 for tensor in tensors)
 
 
 def cast_for_product(values: Tensor) -> Tensor:

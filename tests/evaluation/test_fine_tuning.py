@@ -48,7 +48,7 @@ def test_it_learns_and_says_what_the_classifier_does(encoder: ConvEncoder) -> No
     assert tuned.accuracy > 0.9
     assert tuned.from_scratch is None
     with torch.no_grad():
-        predicted = tuned.classifier.eval()(TEST[0]).argmax(1)
+        predicted = tuned.classifier(TEST[0]).argmax(1)
     assert tuned.accuracy == (predicted == TEST[1]).double().mean().item()
 
 

@@ -135,6 +135,17 @@ class TestHalfPrecision:
         scale = 2.0**100 if metric == "l2" else 1.0
         torch.testing.assert_close(far.distances / scale, near.distances)
 
+    @pytest.mark.parametrize(
+        ("dtype", "factor"),
+        [(torch.float32, 2.0**126), (torch.float32, 2.0**-120), (torch.float64, 2.0**1020), (torch.float64, 2.0**-900)],
+    )
+    def test_euclidean_neighbours_at_the_ends_of_the_range(self, dtype: torch.dtype, factor: float) -> None:
+        reference, query = torch.rand(50, 4, dtype=dtype) + 1, torch.rand(9, 4, dtype=dtype) + 1
+        near = nearest_neighbours(query, reference, metric="l2")
+        far = nearest_neighbours(query * factor, reference * factor, metric="l2")
+        assert torch.equal(far.indices, near.indices)
+        torch.testing.assert_close(far.distances / factor, near.distances)
+
     def test_what_is_not_finite_is_refused(self) -> None:
         with pytest.raises(ValueError, match="query must be finite, got NaN"):
             nearest_neighbours(torch.full((2, 3), torch.nan), torch.rand(5, 3))

@@ -48,6 +48,28 @@ def test_separable_classes_are_told_apart(probe: str) -> None:
     assert PROBES[probe](*blobs(512), *blobs(256), random_state=0) > 0.98
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("probe", TRAINED)
+def test_a_probe_trains_where_gradients_are_off(probe: str, mode: type) -> None:
+    """As in a validation hook of Lightning."""
+    given = (*blobs(128), *blobs(64))
+    expected = PROBES[probe](*given, random_state=0)
+    with mode():
+        there = [values.clone() for values in given]  # tensors of that mode
+        assert PROBES[probe](*there, random_state=0) == expected
+        assert not torch.is_grad_enabled()
+
+
+def test_a_probe_seeds_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training on a GPU goes on with its own random numbers."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    before = torch.get_rng_state()
+    linear_probe(*blobs(64), *blobs(64), epochs=1, random_state=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not seeds
+
+
 @pytest.mark.parametrize("probe", PROBES)
 def test_random_labels_leave_chance(probe: str) -> None:
     features, labels = torch.randn(800, 10), torch.arange(800) % 4

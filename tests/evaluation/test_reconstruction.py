@@ -47,7 +47,7 @@ def test_features_that_hold_the_image_give_it_back(told) -> None:
 
 def test_numbers_and_pictures_are_those_of_the_decoder(told) -> None:
     with torch.no_grad():
-        made = told.decoder.eval()(describe(TEST))
+        made = told.decoder(describe(TEST))
     torch.testing.assert_close(told.images, made[:10])
     assert told.mse == pytest.approx((made - TEST).square().mean().item(), rel=1e-5)
     assert told.ms_ssim == pytest.approx(ms_ssim(made, TEST).mean().item(), rel=1e-5)

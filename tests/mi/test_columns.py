@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from infomax import estimate_mi
 from infomax.mi import mutual_info
 from infomax.mi.input.columns import as_columns
 
@@ -75,3 +77,64 @@ class TestValuesThatAreArrays:
         frame = pandas.DataFrame({"a": [np.zeros(2), np.ones(2)]})
         with pytest.raises((TypeError, ValueError), match=r"x\['a'\] must"):
             as_columns("x", frame)
+
+
+class TestLists:
+    def test_numbers_beside_strings_stay_numbers(self) -> None:
+        label, number = as_columns("x", [["a", 0.1], ["b", 2.5], ["a", 0.3]])
+        assert (label.labels, label.values.tolist()) == (True, [0.0, 1.0, 0.0])
+        assert (number.labels, number.values.tolist()) == (False, [0.1, 2.5, 0.3])
+
+    def test_a_missing_label_is_named(self) -> None:
+        with pytest.raises(ValueError, match="y must have a value everywhere, got 2 of 6 missing"):
+            as_columns("y", ["a", "b", float("nan")] * 2)
+
+    @pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has it")
+    def test_strings_of_any_length(self) -> None:
+        (column,) = as_columns("x", np.array(["a", "bc", "a"], dtype=np.dtypes.StringDType()))
+        assert column.labels
+        assert column.values.tolist() == [0.0, 1.0, 0.0]
+
+
+class TestNewRows:
+    """``score`` reads a column as the estimate did, or refuses it."""
+
+    Y = np.random.default_rng(0).normal(size=200)
+
+    def test_booleans_that_are_all_true(self) -> None:
+        x = self.Y > 0
+        for given in (x, torch.from_numpy(x)):
+            found = estimate_mi(given, self.Y, random_state=0, max_steps=0)
+            some = found.score(given, self.Y)[torch.from_numpy(x)]
+            torch.testing.assert_close(found.score(given[x], self.Y[x]), some)
+
+    @pytest.mark.parametrize(
+        ("x", "new", "error", "message"),
+        [
+            (Y > 0, (Y > 0).astype(int), TypeError, "x must hold what it held in the estimate, got numbers in a col"),
+            (Y.round(1), Y.round(1).astype(str), TypeError, "got labels in a column of numbers"),
+            (np.where(Y > 0, "a", "b"), np.where(Y > 0, "a", "c"), ValueError, "hold labels of the estimate, got 'c'"),
+        ],
+    )
+    def test_columns_of_another_kind(self, x: object, new: object, error: type[Exception], message: str) -> None:
+        found = estimate_mi(x, self.Y, random_state=0, max_steps=0)
+        with pytest.raises(error, match=message):
+            found.score(new, self.Y)
+
+
+class TestGlobalState:
+    """An estimate does not depend on what a program has set for all of torch."""
+
+    X = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+    def test_without_gradients(self, mode: type) -> None:
+        expected = estimate_mi(self.X, self.X.exp(), random_state=0, max_steps=5)
+        with mode():
+            assert estimate_mi(self.X.clone(), self.X.exp(), random_state=0, max_steps=5) == expected
+
+    def test_of_another_default_dtype(self) -> None:
+        expected = estimate_mi(self.X, self.X + 1, random_state=0, max_steps=5)
+        torch.set_default_dtype(torch.float64)
+        found = estimate_mi(self.X, self.X + 1, random_state=0, max_steps=5)
+        assert found.nats == pytest.approx(expected.nats, abs=1e-4)

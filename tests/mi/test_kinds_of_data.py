@@ -118,7 +118,7 @@ class TestGroups:
         assert found.nats < 0.1
         assert found.low == 0.0
         assert found.p_value is not None
-        assert found.p_value > 0.05
+        assert found.p_value > 0.02
 
     def test_equal_rows_share_a_fold(self) -> None:
         """Independent rows, each five times, read 0.83."""

@@ -102,6 +102,11 @@ class TestFewerNegatives:
         with pytest.raises(ValueError, match=rf"sample_negatives must be between 1 and 3, .* got {count}"):
             pair_rows(*features(LAYOUTS[0]), sample_negatives=count)
 
+    def test_a_single_example(self) -> None:
+        local, global_ = torch.randn(1, 3, 2), torch.randn(1, 4)
+        with pytest.raises(ValueError, match=r"sample_negatives needs at least 2 examples .* to draw from, got 1"):
+            pair_rows(local, global_, negatives=torch.randn(5, 3), sample_negatives=1)
+
 
 def negatives_of(pairing: Pairing) -> list[set[int]]:
     """For each example the examples whose locals its first global meets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from tolerances import assert_close
 from torch import Tensor, nn
 
 from infomax import DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss
+from infomax._random import random_state
 from infomax.training import cached_backward
 
 N = 10
@@ -177,7 +178,13 @@ def test_it_holds_the_graph_of_one_chunk() -> None:
             nn.Sequential(nn.BatchNorm1d(2)),
             torch.zeros(4, 2, 5),
             ValueError,
-            "batch norm in training mode, got BatchNorm1d at '0'",
+            "batch norm in training mode or without running statistics, got BatchNorm1d at '0'",
+        ),
+        (
+            nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False)).eval(),  # takes those of the batch all the same
+            torch.zeros(4, 2, 5),
+            ValueError,
+            "or without running statistics, got BatchNorm1d at '0'",
         ),
         (Encoder(), torch.zeros(0, 2, 5), ValueError, "inputs must hold at least one example, got none"),
         (Encoder(), (torch.zeros(3, 2), torch.zeros(4, 2)), ValueError, r"one first axis, got \(3, 2\), \(4, 2\)"),
@@ -188,6 +195,22 @@ def test_it_holds_the_graph_of_one_chunk() -> None:
 def test_refusals(features: nn.Module, inputs: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         cached_backward(features, LocalDIMLoss(3, 4, critic="bilinear"), inputs)
+
+
+def test_random_numbers_are_those_of_the_weights_devices_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that moves its inputs itself draws on the device of its weights."""
+    seen: list[list[object]] = []
+
+    def kept(tensors: Iterable[object]) -> Any:
+        seen.append(list(tensors))
+        return random_state(seen[-1])
+
+    monkeypatch.setattr("infomax.training.cache.random_state", kept)
+    encoder, inputs = Encoder(), torch.randn(6, 2, 5)
+    cached_backward(encoder, LocalDIMLoss(3, 4, critic="bilinear"), inputs, chunk_size=4)
+    assert len(seen) == 2
+    for tensors in seen:
+        assert {id(parameter) for parameter in encoder.parameters()} < {id(tensor) for tensor in tensors}
 
 
 def test_batch_norm_in_evaluation_mode_is_fine() -> None:

@@ -48,6 +48,21 @@ def test_rows_of_the_queue_are_negatives() -> None:
     assert loss_fn.scores(key, query, negatives=queue()).count().tolist() == [6, 6]
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_rows_of_another_dtype_under_autocast(axes: int) -> None:
+    """Features of a layer come in bfloat16, a queue holds float32, and the critic casts both."""
+    kept = torch.randn(6, 4).bfloat16()
+    negatives = kept if axes == 2 else kept.view(2, 3, 4)
+    x, y = torch.randn(2, 4).bfloat16(), torch.randn(2, 4).bfloat16()
+    loss_fn = InfoMaxLoss(4, 4, symmetric=False, in_batch=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss_fn(x, y, negatives=negatives.float()) == loss_fn(x, y, negatives=negatives)
+        with pytest.raises(TypeError, match=r"negatives must have the dtype of x, torch.bfloat16, got torch.float64"):
+            loss_fn(x, y, negatives=negatives.double())
+    with pytest.raises(TypeError, match=r"negatives must have the dtype of x, torch.float32, got torch.bfloat16"):
+        loss_fn(x.float(), y.float(), negatives=negatives)
+
+
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         FeatureQueue(4, 0)

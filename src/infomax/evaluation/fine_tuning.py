@@ -141,7 +141,7 @@ def fine_tune(
                 random_state=generator,
                 progress=_titled(progress, "fit from scratch" if anew else "fit"),
             )
-        return accuracy(read, test_images, theirs, batch_size=512), read.classifier
+        return accuracy(read, test_images, theirs, batch_size=512), read.classifier.eval()
 
     found, classifier = tuned(anew=False)
     return FineTuned(found, tuned(anew=True)[0] if from_scratch else None, classifier)

@@ -130,9 +130,15 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
 
 @contextmanager
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone."""
+    """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone.
+
+    Gradients are on within, so that a probe can be trained in a validation hook, too, which turns them off.
+    """
     seed = int(torch.randint(2**62, (), generator=generator))
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed all devices, also those in use
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield

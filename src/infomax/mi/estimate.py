@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from numpy.typing import ArrayLike
 
 from infomax._random import RandomState, as_generator
@@ -9,6 +10,7 @@ from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
 from infomax.mi.input.groups import as_groups, groups_of_copies
 from infomax.mi.input.inputs import Values, as_pairs, columns_of, columns_of_given
+from infomax.mi.input.sides import as_side
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
@@ -54,7 +56,7 @@ def estimate_mi(
         y: (n,) or (n, dy), likewise.
         given: (n,) or (n, dz), z: what x tells of y beyond z, I(X; Y | Z), by the chain rule; twice the time.
         groups: (n,), names of groups of rows that depend on each other, such as those of one subject or image: they
-            share a fold, a block of the standard error and a block of a permutation. Equal rows share a fold anyway.
+            share a fold, a block of the standard error and a block of a permutation. Without groups, equal rows do.
         discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``. ``"auto"`` takes strings, booleans,
             categorical and one-hot columns for labels, and a single column of at most 20 integers.
         permutations: pairings at random for a p-value of independence; none when None.
@@ -105,18 +107,19 @@ def estimate_mi(
     """
     options = Options(estimator, objective, preprocess, start, folds, confidence, hidden, max_steps, permutations)
     generator = as_generator(random_state)
-    of_x, of_y = columns_of(x, y, discrete=discrete)
-    side_x, side_y = as_pairs(of_x, of_y)
-    if groups is None:
-        together = groups_of_copies(side_x, side_y)
-    else:
-        together = as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device)
-    with Bar(progress) as bar:
+    if given is not None and permutations is not None:
+        raise ValueError(
+            "permutations must be None with given: rows paired at random lose what z tells of both sides; look at the "
+            "interval"
+        )
+    with Bar(progress) as bar, torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        of_x, of_y = columns_of(x, y, discrete=discrete)
+        of_z = [] if given is None else columns_of_given(given, of_x)
+        side_x, side_y = as_pairs(of_x, of_y)
+        if groups is None:
+            together = groups_of_copies(as_side("x", [*of_x, *of_z]) if of_z else side_x, side_y)
+        else:
+            together = as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device)
         if given is None:
             return measure(side_x, side_y, options, generator, bar, together)
-        if permutations is not None:
-            raise ValueError(
-                "permutations must be None with given: rows paired at random lose what z tells of both sides; look at "
-                "the interval"
-            )
-        return measure_given(of_x, side_y, columns_of_given(given, of_x), options, generator, bar, together)
+        return measure_given(of_x, side_y, of_z, options, generator, bar, together)

@@ -37,19 +37,31 @@ def measure(
     """
     begun = time.perf_counter()
     n = len(x.values)
+    independent = n if groups is None else len(torch.unique(groups))
     fitted = fit(x, y, options, generator, bar, groups)
     reading = read(fitted.critics, fitted.tests, options.reads(), groups)
     place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
     bar.phase("looking at neighbours", 1)
     dims = sum(side.values.shape[1] for side in (x, y) if side.codes is None)
     best = best_estimate(
-        place_x, place_y, dims, fitted.critics, fitted.tests, reading, options.confidence, generator, groups
+        place_x,
+        place_y,
+        dims,
+        x.freedom * y.freedom,
+        fitted.critics,
+        fitted.tests,
+        reading,
+        options.confidence,
+        generator,
+        groups,
     )
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)
         p_value = p_value_of(fitted.critics, fitted.tests, options.permutations, generator, groups)
-    bound_low, bound_high = interval_of(reading.nats, reading.standard_error, reading.blocks, options.confidence, n)
+    bound_low, bound_high = interval_of(
+        reading.nats, reading.standard_error, reading.blocks, options.confidence, independent
+    )
     estimator = options.reads()()
     name = options.estimator if isinstance(options.estimator, str) else type(estimator).__name__
     mixtures = [critic.mixture for critic in fitted.critics]

@@ -79,4 +79,4 @@ def columns_of_new(name: str, values: Values | list[Column], count: int) -> list
 
 def _encoded(name: str, given: Values | list[Column], encoder: Encoder, device: torch.device) -> Tensor:
     columns = columns_of_new(name, given, len(encoder.names))
-    return encoder([column._replace(values=column.values.to(device)) for column in columns])
+    return encoder(name, [column._replace(values=column.values.to(device)) for column in columns])

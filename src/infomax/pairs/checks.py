@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
+from infomax._precision import may_differ
 
 __all__ = [
     "check_features",
@@ -122,7 +123,7 @@ def check_negatives(
             f"{shape_of(negatives)}"
         )
     check_same_device(**{name: local}, negatives=negatives)
-    if negatives.dtype != local.dtype:
+    if negatives.dtype != local.dtype and not may_differ(negatives, local):
         raise TypeError(f"negatives must have the dtype of {name}, {local.dtype}, got {negatives.dtype}")
 
 

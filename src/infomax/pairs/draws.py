@@ -71,6 +71,8 @@ def draw_examples(
     Raises:
         ValueError: there are not as many others.
     """
+    if examples < 2:
+        raise ValueError(f"sample_negatives needs at least 2 examples with a location to draw from, got {examples}")
     if not 1 <= count < examples:
         raise ValueError(
             f"sample_negatives must be between 1 and {examples - 1}, the other examples with a location, got {count}"

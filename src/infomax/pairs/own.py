@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from infomax._checks import check_floating, check_same_device, shape_of
+from infomax._precision import may_differ
 from infomax.pairs.checks import check_features
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import Rows
@@ -25,7 +26,7 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
         Aligned rows: first the N pairs of x and y, then the M negatives of the first y, those of the second, and so on.
 
     Raises:
-        TypeError: a dtype is not floating, or negatives have another one than x.
+        TypeError: a dtype is not floating, or negatives have another one than x, without autocast.
         ValueError: shapes or devices do not fit.
 
     Example:
@@ -44,9 +45,9 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
             f"{shape_of(negatives)}; rows that all y share have shape (L, {x.shape[1]})"
         )
     check_same_device(x=x, negatives=negatives)
-    if negatives.dtype != x.dtype:
+    if negatives.dtype != x.dtype and not may_differ(negatives, x):
         raise TypeError(f"negatives must have the dtype of x, {x.dtype}, got {negatives.dtype}")
     own = negatives.shape[1]
-    local, global_ = torch.cat([x, negatives.flatten(0, 1)]), torch.cat([y, y.repeat_interleave(own, 0)])
+    local, global_ = torch.cat([x, negatives.flatten(0, 1).to(x.dtype)]), torch.cat([y, y.repeat_interleave(own, 0)])
     aligned = torch.arange(len(local), device=x.device)
     return Rows(local, global_, Pairing(len(local), 1, aligned, locations=1), own=own)

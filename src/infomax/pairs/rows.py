@@ -185,7 +185,7 @@ def pair_rows(
             beside_group, groups = torch.full((len(more),), groups, device=local.device), groups + 1
         beside_group = beside_group.repeat_interleave(more.shape[1])
         beside = torch.arange(len(rows), len(rows) + len(beside_group), device=local.device)
-        rows = torch.cat([rows, rearrange(more, "l p c -> (l p) c")])
+        rows = torch.cat([rows, rearrange(more, "l p c -> (l p) c").to(rows.dtype)])
         key_group = torch.cat([key_group, beside_group])
         if not in_batch:
             marginal = beside

@@ -72,6 +72,3 @@ class ClippedScores(PairScores):
 
     def count(self) -> Tensor:
         return self.inner.count()
-
-    def per_joint(self, values: Tensor) -> Tensor:
-        return self.inner.per_joint(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ def cached_backward(
     Raises:
         TypeError: inputs or features of another kind.
         ValueError: inputs without an example or of unequal lengths, features without one row per example, or batch norm
-            in training mode, whose statistics would be those of a chunk.
+            in training mode or without running statistics: its statistics would be those of a chunk.
 
     Numerics:
         Equal to the plain gradient to rounding. Dropout and other random layers draw the same numbers in both passes
@@ -88,17 +89,18 @@ def cached_backward(
     if not isinstance(features, nn.Module):
         raise TypeError(f"features must be a torch.nn.Module, got {type(features).__name__}")
     for name, module in features.named_modules():
-        if isinstance(module, _BatchNorm) and module.training:
+        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
             raise ValueError(
-                f"features must not hold batch norm in training mode, got {type(module).__name__} at {name!r}: its "
-                "statistics would be those of a chunk, not of the batch; use group or layer norm, or .eval() it"
+                "features must not hold batch norm in training mode or without running statistics, got "
+                f"{type(module).__name__} at {name!r}: its statistics would be those of a chunk, not of the batch; use "
+                "group or layer norm, or .eval() it"
             )
     chunks = _cut(inputs, chunk_size)
     kept, states = [], []
     learns: set[Any] = set()
     by_name = False
     for number, chunk in enumerate(chunks):
-        states.append(random_state(value for _, value in _named(chunk)))
+        states.append(random_state(chain((value for _, value in _named(chunk)), features.parameters())))
         # The first chunk shows which outputs learn.
         with torch.set_grad_enabled(number == 0), _waiting(features, last=False):
             output = _run(features, chunk)

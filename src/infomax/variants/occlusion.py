@@ -60,7 +60,7 @@ def occlude(
     n, axes = images.shape[0], images.shape[2:]
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for number, length in enumerate(axes):
-        block = max(1, round(size * length))
+        block = max(1, min(round(size * length), length - 1))  # never the whole side, but where it is one pixel
         start = torch.randint(length - block + 1, (n, 1), device=images.device, **drawing_from(generator))
         place = torch.arange(length, device=images.device) - start
         along = [1] * len(axes)

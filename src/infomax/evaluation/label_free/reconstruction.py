@@ -167,4 +167,4 @@ def reconstruction(
             if start < keep:
                 kept.append(made[: keep - start].cpu())
     similarity, error = torch.cat(similarities).mean(), torch.cat(errors).mean()
-    return Reconstruction(float(similarity), float(error), scales_of(shape[1:]), torch.cat(kept), whole)
+    return Reconstruction(float(similarity), float(error), scales_of(shape[1:]), torch.cat(kept), whole.eval())

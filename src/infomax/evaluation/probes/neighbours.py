@@ -86,7 +86,8 @@ def nearest_neighbours(
     query, reference = _checked(query, reference, k, metric, exclude_self)
     scale = torch.ones((), dtype=query.dtype, device=query.device)
     if metric == "l2":
-        scale = torch.exp2(torch.frexp(torch.maximum(query.abs().amax(), reference.abs().amax())).exponent).to(scale)
+        largest = torch.maximum(query.abs().amax(), reference.abs().amax())
+        scale = torch.exp2(torch.frexp(largest).exponent.to(scale.dtype) - 1)
         query, reference = query / scale, reference / scale  # by a power of two: exact, and no square overflows
         centre = reference.mean(0)  # distances do not change, and the products below stay small
         query, reference = query - centre, reference - centre

@@ -51,6 +51,8 @@ def as_columns(name: str, values: object) -> list[Column]:
             "out of x and y"
         )
     array = np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.array(values, dtype=object)  # of a list that mixes numbers and strings numpy makes strings
     if array.dtype.kind in "fiu":
         return _of_matrix(name, torch.from_numpy(np.array(array, dtype=np.float64)))
     array = array[:, None] if array.ndim == 1 else array
@@ -79,7 +81,7 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     if not bool(matrix.isfinite().all()):
         bad = int((~matrix.isfinite()).any(1).sum())
         raise ValueError(f"{name} must be finite, got NaN or infinity in {bad} of {len(matrix)} rows")
-    return [Column(column, labels) for column in matrix.T]
+    return [Column(column, labels, ("False", "True") if labels else None) for column in matrix.T]
 
 
 def _of_series(name: str, series: object) -> list[Column]:
@@ -110,7 +112,7 @@ def _of_array(name: str, array: np.ndarray) -> Column:
             listed = ", ".join(sorted(one.__name__ for one in types))
             raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
         array = array.astype(str)
-    elif kind not in "bUS":
+    elif kind not in "bUST":
         raise TypeError(f"{name} must hold real numbers or labels, got an array of {array.dtype}")
     levels, codes = np.unique(array, return_inverse=True)
     names = tuple(str(level) for level in levels)

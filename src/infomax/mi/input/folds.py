@@ -70,7 +70,7 @@ def _validation_rows(rest: int) -> int:
 
 
 def _grouped(rows: int, folds: int, generator: torch.Generator, groups: Tensor) -> list[Fold]:
-    """Whole groups to the fold, and then to the part, that lacks most."""
+    """Whole groups to the fold, and then to the part, that lacks the largest share of its rows."""
     members = _members(groups, generator)
     tests = _dealt(members, [rows / folds] * folds)
     made = []
@@ -102,7 +102,7 @@ def _dealt(members: list[Tensor], sizes: list[float]) -> list[list[Tensor]]:
     dealt: list[list[Tensor]] = [[] for _ in sizes]
     lacking = list(sizes)
     for group in sorted(members, key=len, reverse=True):
-        k = max(range(len(sizes)), key=lambda part: lacking[part])
+        k = max(range(len(sizes)), key=lambda part: lacking[part] / sizes[part])
         dealt[k].append(group)
         lacking[k] -= len(group)
     return dealt

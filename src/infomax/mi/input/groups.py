@@ -11,6 +11,7 @@ from infomax.mi.input.sides import Side, row_codes
 
 __all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
 
+_FUNCTION = 1.5  # different rows per label up to which the other side is taken for a function of the label
 _ATOM = 0.02  # share of the rows from which on equal rows are a value that is often taken, and no copies
 
 
@@ -42,17 +43,22 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
 def groups_of_copies(x: Side, y: Side) -> Tensor | None:
     """Put equal rows into a group, unless all are different or equal rows are to be expected.
 
-    They are where both sides are labels, and where a value is taken by many rows, as a zero often is.
+    They are where both sides are labels, where one side is a function of the labels of the other, and where a value is
+    taken by many rows, as a zero often is.
     """
     if x.codes is not None and y.codes is not None:
         return None
     codes = row_codes(torch.cat([x.values, y.values.to(x.values.device)], 1))
     counts = codes.bincount()
-    if int(counts.max()) == 1:
+    if int(counts.max()) == 1 or any(len(counts) <= _FUNCTION * _labels(side) for side in (x, y)):
         return None
     often = (counts > max(2.0, _ATOM * len(codes)))[codes]
     alone = torch.arange(len(codes), device=codes.device) + len(counts)
     return row_codes(torch.where(often, alone, codes)[:, None])
+
+
+def _labels(side: Side) -> int:
+    return 0 if side.codes is None else int(side.codes.max()) + 1
 
 
 def permuted_in_groups(groups: Tensor, generator: torch.Generator) -> Tensor:

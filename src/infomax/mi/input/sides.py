@@ -30,9 +30,10 @@ class Encoder(NamedTuple):
     names: tuple[tuple[str, ...] | None, ...]
     """Of the labels of each column, where they are no numbers."""
 
-    def __call__(self, columns: list[Column]) -> Tensor:
-        """(n, columns seen), float64."""
-        given = torch.stack([_renamed(column, names) for column, names in zip(columns, self.names, strict=True)], 1)
+    def __call__(self, name: str, columns: list[Column]) -> Tensor:
+        """(n, columns seen), float64; ``name`` is the argument, for messages."""
+        pairs = zip(columns, self.names, strict=True)
+        given = torch.stack([_renamed(name, column, names) for column, names in pairs], 1)
         parts = [given[:, list(self.kept)]]
         parts += [(given[:, column, None] == levels).double() for column, levels in self.levels]
         if self.rows is not None:
@@ -51,6 +52,11 @@ class Side(NamedTuple):
     """Columns given that vary."""
     encoder: Encoder
     """From columns given to columns seen."""
+
+    @property
+    def freedom(self) -> int:
+        """Coordinates, or labels but one, that may tell of the other side."""
+        return self.values.shape[1] if self.codes is None else int(self.codes.max())
 
     @property
     def entropy(self) -> float | None:
@@ -95,7 +101,7 @@ def as_side(name: str, columns: list[Column]) -> Side:
         shown, rows_shown = tuple((i, _levels(name, columns[i].values)) for i in labelled), None
     kept = varying if integers else [i for i in varying if i not in labelled and (codes is None or rows_shown is None)]
     encoder = Encoder(tuple(kept), shown, rows_shown, tuple(column.names for column in columns))
-    return Side(encoder(columns), codes, len(varying), encoder)
+    return Side(encoder(name, columns), codes, len(varying), encoder)
 
 
 def row_codes(values: Tensor) -> Tensor:
@@ -121,10 +127,18 @@ def _is_one_hot(values: Tensor) -> bool:
     return values.shape[1] > 1 and bool(((values == 0) | (values == 1)).all()) and bool((values.sum(1) == 1).all())
 
 
-def _renamed(column: Column, names: tuple[str, ...] | None) -> Tensor:
-    """Numbers of labels as they were when the encoder was made; -1 for a new label."""
-    if names is None or column.names is None or column.names == names:
+def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor:
+    """Numbers of labels as they were when the encoder was made."""
+    if column.names == names:
         return column.values
-    known = {name: number for number, name in enumerate(names)}
-    numbers = column.values.new_tensor([known.get(name, -1) for name in column.names])
+    if names is None or column.names is None:
+        kinds = ("numbers", "labels") if names is None else ("labels", "numbers")
+        raise TypeError(f"{name} must hold what it held in the estimate, got {kinds[1]} in a column of {kinds[0]}")
+    known = {label: number for number, label in enumerate(names)}
+    new = [label for label in column.names if label not in known]
+    if new:
+        raise ValueError(
+            f"{name} must hold labels of the estimate, got {', '.join(map(repr, new[:5]))}; leave these rows out"
+        )
+    numbers = column.values.new_tensor([known[label] for label in column.names])
     return numbers[column.values.long()]

@@ -32,9 +32,10 @@ class StackedCritic(nn.Module):
         self, members: int, inputs: tuple[int, int], hidden: tuple[int, ...], *, generator: torch.Generator
     ) -> None:
         super().__init__()
+        float32 = torch.float32  # as features are, whatever the default is
 
         def drawn(rows: int, columns: int, scale: float) -> nn.Parameter:
-            return nn.Parameter(scale * torch.randn(members, rows, columns, generator=generator))
+            return nn.Parameter(scale * torch.randn(members, rows, columns, generator=generator, dtype=float32))
 
         scale = sum(inputs) ** -0.5
         self.from_x = drawn(inputs[0], hidden[0], scale)
@@ -43,9 +44,11 @@ class StackedCritic(nn.Module):
         self.bias = drawn(1, hidden[0], 0.5)
         sizes = list(pairwise(hidden))
         self.weights = nn.ParameterList([drawn(before, after, (2 / before) ** 0.5) for before, after in sizes])
-        self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, after)) for _, after in sizes])
-        self.output = nn.Parameter(torch.zeros(members, hidden[-1], 1))
-        self.gain = nn.Parameter(torch.ones(members, 1))
+        self.biases = nn.ParameterList(
+            [nn.Parameter(torch.zeros(members, 1, after, dtype=float32)) for _, after in sizes]
+        )
+        self.output = nn.Parameter(torch.zeros(members, hidden[-1], 1, dtype=float32))
+        self.gain = nn.Parameter(torch.ones(members, 1, dtype=float32))
 
     @property
     def learnt(self) -> Tensor:

@@ -44,6 +44,7 @@ def best_estimate(
     x: Tensor,
     y: Tensor,
     dims: int,
+    pairs: int,
     critics: list[FoldCritic],
     tests: list[Tensor],
     reading: Reading,
@@ -67,6 +68,7 @@ def best_estimate(
         x: (n, dx), all rows on the scale in which neighbours are sought.
         y: (n, dy).
         dims: coordinates along which a box shrinks as neighbours become fewer.
+        pairs: of a coordinate or label of x with one of y, among which rows may hide something.
         critics: one a fold.
         tests: the test rows of each fold.
         reading: of the bound.
@@ -74,8 +76,8 @@ def best_estimate(
         generator: of rows, where they are many, and of draws.
         groups: (n,), rows that depend on each other.
     """
-    n = len(x)
-    alone = torch.arange(n) if groups is None else _without_copies(x, y, groups)
+    n = len(x) if groups is None else len(torch.unique(groups))  # rows that depend on no other
+    alone = torch.arange(len(x)) if groups is None else _without_copies(x, y, groups)
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
     certified = math.log(len(alone))  # so many different rows show no more
@@ -101,7 +103,7 @@ def best_estimate(
     learnt = sum(critic.learnt for critic in critics) / len(critics)
     away = _MISSED * added + max(_UNLEARNT * learnt, (hidden.start + hidden.networks) / 2) + doubt
     high = around.high + (away if nats > 0 else 0.0)
-    high = max(high, unseen(x.shape[1] * y.shape[1], confidence, n))
+    high = max(high, unseen(pairs, confidence, n))
     low = min(around.low, max(0.0, nats))
     return Best(max(0.0, nats), low, high, _method(raised, added), len(alone))
 

@@ -101,21 +101,28 @@ class FoldCritic:
         return self.scores(x_rows, y_rows).view(-1, y_rows.shape[1], y_rows.shape[1])
 
     def _blocks(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        if self._groups is not None:
-            rows, apart = _spread(rows, self._groups)
-            size = max(2, min(size, apart))
-        blocks = in_blocks(rows, size)
+        blocks = in_blocks(rows, size) if self._groups is None else _apart(rows, self._groups[rows], size)
         return blocks.flatten(), blocks[:, all_pairs(blocks.shape[1], rows.device)].flatten(0, 1)
 
 
-def _spread(rows: Tensor, groups: Tensor) -> tuple[Tensor, int]:
-    """Rows in an order in which those of a group lie as far apart as there are groups, and the number of groups."""
-    codes = groups[rows]
-    order = codes.argsort(stable=True)
-    _, counts = torch.unique_consecutive(codes[order], return_counts=True)
-    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    turn = torch.arange(len(rows), device=rows.device) - first
-    return rows[order][turn.argsort(stable=True)], len(counts)
+def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
+    """Rows as (blocks, size or fewer), no two of a group in a block.
+
+    Rows lie sorted by group, and a block takes every k-th, for k no smaller than the largest group. Where a group holds
+    more than half of the rows, some of it is left out; rows of a single group fill blocks as they are.
+    """
+    counts = torch.bincount(groups)
+    others = len(rows) - int(counts.max())
+    if others == 0:
+        return in_blocks(rows, size)
+    if 2 * others < len(rows):
+        largest = (groups == counts.argmax()).nonzero().squeeze(1)
+        kept = torch.ones(len(rows), dtype=torch.bool, device=rows.device).index_fill(0, largest[others:], False)
+        rows, groups = rows[kept], groups[kept]
+    blocks = max(len(rows) // size, int(torch.bincount(groups).max()))
+    size = min(size, len(rows) // blocks)
+    first = slice(blocks * size)  # their order is random
+    return rows[first][groups[first].argsort(stable=True)].view(size, blocks).T
 
 
 def read(

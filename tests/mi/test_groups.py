@@ -1,0 +1,80 @@
+"""Groups of unequal sizes: in blocks, in folds, in the interval; and copies that are none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infomax import estimate_mi
+from infomax.mi.input.folds import make_folds
+from infomax.mi.reading.held_out import _apart
+
+UNEQUAL = (40, 20, 13, 10, 8, 7, 6, 5, 4, 4, 4, 3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=20), st.integers(2, 12), st.integers(0, 99))
+def test_no_block_holds_two_rows_of_a_group(sizes: list[int], size: int, seed: int) -> None:
+    groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    rows = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
+    blocks = _apart(rows, groups[rows], size)
+    assert 2 <= blocks.shape[1] <= size
+    assert all(len(set(block)) == len(block) for block in groups[blocks].tolist())
+    flat = blocks.flatten().tolist()
+    assert len(set(flat)) == len(flat)
+    others = len(rows) - max(sizes)
+    # All rows but those that fill no block, or as many of a group that is larger than all others together.
+    kept = min(len(rows), 2 * others)
+    fewest = max(kept // size, min(max(sizes), others))
+    assert len(flat) == fewest * min(size, kept // fewest)
+
+
+def test_the_bound_of_unequal_groups() -> None:
+    """Normals of each group with correlation 0.8, copied to its rows: I = 0.51 nats. Blocks of one group read 0.14."""
+    sizes = np.array(UNEQUAL * 40)
+    rng = np.random.default_rng(1)
+    of_group = rng.normal(size=(2, len(sizes)))
+    x = of_group[0].repeat(sizes) + 1e-3 * rng.normal(size=sizes.sum())
+    y = (0.8 * of_group[0] + 0.6 * of_group[1]).repeat(sizes) + 1e-3 * rng.normal(size=sizes.sum())
+    found = estimate_mi(x, y, groups=np.arange(len(sizes)).repeat(sizes), random_state=0, max_steps=0)
+    assert found.bound > 0.3
+    assert found.low < 0.511 < found.high
+
+
+def test_large_groups_validate_too() -> None:
+    groups = torch.arange(300).repeat_interleave(torch.arange(300) % 10 + 1)
+    for fold in make_folds(len(groups), 5, torch.Generator().manual_seed(0), groups):
+        for part in (fold.train, fold.validation):
+            _, sizes = groups[part].unique(return_counts=True)
+            assert set(sizes.tolist()) == set(range(1, 11))
+
+
+def test_an_interval_counts_groups() -> None:
+    """60 independent units cannot tell less than 2 z^2 / 60 from 0, however many rows each has."""
+    x, y = np.random.default_rng(1).normal(size=(2, 60)).repeat(20, 1)
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert found.low == found.bound_low == 0.0
+    assert min(found.high, found.bound_high) >= 2 * 1.96**2 / 60 - 1e-3
+
+
+def test_a_function_of_labels_has_no_copies() -> None:
+    """The rent of each of 60 stores, five months of each: the store tells all of it, log 60 = 4.1 nats."""
+    store = np.arange(60).repeat(5)
+    rent = np.random.default_rng(2).normal(size=60)[store]
+    for label in (store.astype(str), np.eye(60)[store]):
+        found = estimate_mi(label, rent, random_state=0, max_steps=0)
+        assert found.nats > 0.7 * math.log(60) or found.doubts
+
+
+def test_copies_are_those_of_all_three_sides() -> None:
+    """Labels and a third variable, each row five times: without groups they would read what a row tells of its copy."""
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 3, (2, 80)).repeat(5, 1)
+    z = rng.normal(size=80).repeat(5)
+    found = estimate_mi(x.astype(str), y.astype(str), given=z, random_state=0, max_steps=20)
+    assert found.low == 0.0
+    assert found.nats < 0.1
