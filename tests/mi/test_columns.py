@@ -96,6 +96,32 @@ class TestLists:
         assert column.values.tolist() == [0.0, 1.0, 0.0]
 
 
+class TestCategories:
+    def test_of_intervals_and_dates(self) -> None:
+        """As ``pandas.cut`` and categories of dates make them."""
+        pandas = pytest.importorskip("pandas")
+        number = pandas.Series([0.1, 0.9, 0.2, 1.7])
+        (cut,) = as_columns("x", pandas.cut(number, [0, 0.5, 1, 2]))
+        assert cut.labels
+        assert cut.values.tolist() == [0.0, 1.0, 0.0, 2.0]
+        (day,) = as_columns("x", pandas.Series(pandas.to_datetime(["2026-01-02", "2026-01-01"])).astype("category"))
+        assert day.labels
+        assert day.values.tolist() == [1.0, 0.0]
+        (level,) = as_columns("x", pandas.Series([5, 3, 5]).astype("category"))
+        assert (level.labels, level.values.tolist()) == (True, [5.0, 3.0, 5.0])
+        with pytest.raises(ValueError, match="x must have a value everywhere, got 1 of 4 missing"):
+            as_columns("x", pandas.cut(number, [0, 0.5, 1]))
+
+
+def test_rows_of_many_booleans_are_no_class_each() -> None:
+    """64 booleans are a distinct row every time: as classes they would cost memory and tell nothing."""
+    x = np.random.default_rng(0).random((400, 64)) < 0.5
+    y = x[:, 0] + 0.1 * np.random.default_rng(1).normal(size=400)
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert found.bound > 0.4
+    assert found.high > 0.69
+
+
 class TestNewRows:
     """``score`` reads a column as the estimate did, or refuses it."""
 

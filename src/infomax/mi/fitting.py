@@ -69,7 +69,7 @@ def fit(
 
 def _view(side_x: Side, side_y: Side, fold: Fold, options: Options) -> View:
     x, y = side_x.values, side_y.values
-    labels = side_x.codes is not None, side_y.codes is not None
+    labels = side_x.is_label, side_y.is_label
     make: type[Marginals] = MARGINALS[options.preprocess]
     of_x, of_y = make(x[fold.train]), make(y[fold.train])
     start = STARTS[options.start](x, y, (of_x, of_y), fold, labels)

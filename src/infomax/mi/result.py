@@ -12,6 +12,7 @@ from torch import Tensor
 from infomax.mi.bits import Bits
 from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
+from infomax.mi.reading.doubts import told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,8 +158,10 @@ class MIEstimate(float):
     def _more_rows(self) -> str:
         """What a larger sample would bring."""
         width = (self.high - self.low) / 2
-        if self.saturated:
-            return f"with ten times the rows, {math.log(10 * self.rows) - 2:.1f} nats could be told without a flag"
+        blurred = any(doubt.startswith("ranks of") for doubt in self.doubts)
+        if blurred or any("can certify" in doubt for doubt in self.doubts):
+            limit = told(10 * self.rows, blurred=blurred)
+            return f"with ten times the rows, {limit:.1f} nats could be told without a flag"
         if self.nats == 0.0:
             return f"with four times the rows, {width / 2:.3f} nats and more could be told from 0"
         return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"

@@ -92,8 +92,11 @@ def _of_series(name: str, series: object) -> list[Column]:
     array = np.asarray(series.to_numpy())  # type: ignore[attr-defined]
     if array.ndim != 1:
         return as_columns(name, array)
+    categories = getattr(getattr(series, "cat", None), "categories", None)  # of pandas
+    if categories is not None and array.dtype.kind not in "fiu":  # intervals and dates, too
+        array = np.asarray(categories.astype(str))[series.cat.codes.to_numpy()]  # type: ignore[attr-defined]
     column = _of_array(name, array)
-    labels = column.labels or str(getattr(series, "dtype", "")).lower() in {"category", "enum"}
+    labels = column.labels or str(getattr(series, "dtype", "")).lower() == "category"
     return [column._replace(labels=labels)]
 
 

@@ -54,6 +54,11 @@ class Side(NamedTuple):
     """From columns given to columns seen."""
 
     @property
+    def is_label(self) -> bool:
+        """Whether a row is one label, of so few that each can be a class."""
+        return self.codes is not None and int(self.codes.max()) < _MOST_LABELS
+
+    @property
     def freedom(self) -> int:
         """Coordinates, or labels but one, that may tell of the other side."""
         return self.values.shape[1] if self.codes is None else int(self.codes.max())

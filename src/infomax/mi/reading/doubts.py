@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["doubts_of"]
+__all__ = ["doubts_of", "told"]
 
 _NEAR_LOG_N = 2.0  # nats below log n from which on a sample of n rows tells little
 _BLURRED = 0.75  # nats below log(n) / 2 from which on ranks of several coordinates may hide information
 _NEAR_CEILING = 0.9
 _RANGES = 6.0  # standard errors of a fold between the lowest and the highest fold
+
+
+def told(rows: int, *, blurred: bool = False) -> float:
+    """Nats up to which rows tell the information without a flag; see `doubts_of`."""
+    return math.log(rows) / 2 - _BLURRED if blurred else math.log(rows) - _NEAR_LOG_N
 
 
 def doubts_of(
@@ -43,15 +48,15 @@ def doubts_of(
         ()
     """
     found = []
-    if max(nats, reading) > math.log(rows) - _NEAR_LOG_N:
+    if max(nats, reading) > told(rows):
         found.append(
-            f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {math.log(rows) - _NEAR_LOG_N:.1f} "
+            f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {told(rows):.1f} "
             "nats: the truth may be far above"
         )
-    elif blurred and max(nats, reading) > math.log(rows) / 2 - _BLURRED:
+    elif blurred and max(nats, reading) > told(rows, blurred=True):
         found.append(
             f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
-            f"{math.log(rows) / 2 - _BLURRED:.1f} nats: the truth may be above; give them on scales "
+            f"{told(rows, blurred=True):.1f} nats: the truth may be above; give them on scales "
             "on which they add up, such as logarithms of factors"
         )
     if reading > _NEAR_CEILING * ceiling:
