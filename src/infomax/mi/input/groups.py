@@ -62,7 +62,10 @@ def _labels(side: Side) -> int:
 
 
 def permuted_in_groups(groups: Tensor, generator: torch.Generator) -> Tensor:
-    """A permutation of rows 0 to n - 1 that moves whole groups: rows in order meet those of groups in another order.
+    """A permutation of rows 0 to n - 1 that moves whole groups, each to the place of one of its size.
+
+    Rows of groups of other sizes would not meet group by group, and sums over them would vary less than that given.
+    A group whose size is its own stays where it is.
 
     Args:
         groups: (n,), the groups of the rows, the same ones side by side.
@@ -75,6 +78,9 @@ def permuted_in_groups(groups: Tensor, generator: torch.Generator) -> Tensor:
                 [1]])
     """
     _, counts = torch.unique_consecutive(groups, return_counts=True)
-    parts = torch.split(torch.arange(len(groups)), counts.tolist())
-    order = torch.randperm(len(parts), generator=generator)
-    return torch.cat([parts[k] for k in order.tolist()])
+    first = counts.cumsum(0) - counts
+    order = torch.arange(len(groups))
+    for size in torch.unique(counts).tolist():
+        alike = first[counts == size, None] + torch.arange(size)
+        order[alike] = alike[torch.randperm(len(alike), generator=generator)]
+    return order
