@@ -25,6 +25,7 @@ PRIOR_MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wassers
 MEASURES = ("probes", "linear", "knn", "svm", "semi", "msssim", "mine", "ndm", "neighbours")
 LARGEST = 2**31 - 1
 CRITICS = ("dot", "concat", "bilinear", "cosine")
+OPTIMIZERS = ("adamw", "muon")
 
 
 def option(default: Any, group: str, text: str, *, choices: Any = None, free: bool = False) -> Any:
@@ -104,7 +105,10 @@ class Options:
     locations: int = option(0, "objective", "score a random subset of this many locations per image; 0: all")
     negatives: int = option(0, "objective", "score against this many other images only; 0: all in the batch")
 
-    lr: float = option(1e-3, "optimiser", "peak learning rate (AdamW)")
+    optimizer: str = option(
+        "adamw", "optimiser", "muon: orthogonal steps for most matrices and kernels", choices=OPTIMIZERS
+    )
+    lr: float = option(1e-3, "optimiser", "peak learning rate")
     weight_decay: float = option(0.0, "optimiser", "decoupled weight decay of matrices and kernels")
     beta2: float = option(0.999, "optimiser", "decay of AdamW's second moment")
     warmup: float = option(0.2, "optimiser", "share of the run over which the rate rises linearly")

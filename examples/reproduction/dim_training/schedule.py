@@ -4,6 +4,8 @@ import math
 
 from torch.optim import Optimizer
 
+from .optimizers import Together
+
 START = 0.04  # share of the peak rate at which a warm-up begins
 
 
@@ -16,7 +18,7 @@ def factor(share: float, warmup: float, shape: str) -> float:
     return falls[shape]
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
+def set_rate(optimizer: Optimizer | Together, rate: float) -> None:
     """Give every group of parameters the same learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate

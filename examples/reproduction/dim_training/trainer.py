@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infomax import occlude
 
-from . import checkpoint
+from . import checkpoint, optimizers
 from .augment import Augment
 from .data import Images
 from .errors import BadInput
@@ -33,7 +33,7 @@ class Trainer:
         encoder = build_encoder(options, channels, side)
         self.model = build_model(options, encoder, images, team.size)
         self.model.to(device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(self.model, options, device)
+        self.optimizer = optimizers.build(self.model, options, device)
         self.average = None
         if options.ema:
             self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
@@ -199,14 +199,3 @@ class Trainer:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BadInput(f"--resume: expected a checkpoint of this model; got: {said}") from error
-
-
-def _optimizer(model: nn.Module, options: Options, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices and kernels only; one fused kernel where the device has it."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    fused = device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, options.lr, betas=(0.9, options.beta2), fused=fused)

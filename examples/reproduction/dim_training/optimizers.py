@@ -1,0 +1,111 @@
+"""The optimizers of a run: AdamW, or Muon for most matrices and kernels with AdamW for the rest."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from .options import Options
+
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. (2024): odd polynomial that takes (0, 1] to about 1 in five steps
+LENGTH = 0.4  # root mean square of an update at rate 1. AdamW's is about 0.2, so AdamW's rates fit
+SHORTER_SIDE = range(64, 513)  # of Muon's matrices: kernels on pixels and heads have less, and more costs too much
+
+
+def build(model: nn.Module, options: Options, device: torch.device) -> "Optimizer | Together":
+    """What ``--optimizer`` names, over all parameters. Weight decay is for matrices and kernels only."""
+    parameters = list(model.parameters())
+    muon = [p for p in parameters if options.optimizer == "muon" and _suits_muon(p)]
+    held = set(map(id, muon))
+    rest = [p for p in parameters if id(p) not in held]
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cpu", "cuda")
+    adamw = AdamW(groups, options.lr, betas=(0.9, options.beta2), fused=fused)
+    return Together([adamw, Muon(muon, options.lr, weight_decay=options.weight_decay)]) if muon else adamw
+
+
+def _suits_muon(p: Tensor) -> bool:
+    return p.ndim > 1 and min(len(p), p[0].numel()) in SHORTER_SIDE
+
+
+class Muon(Optimizer):
+    """Steps whose matrices have equal singular values: U V^T of the momentum U S V^T (Jordan et al., 2024).
+
+    A kernel is a matrix with one row per output channel. `torch.optim.Muon` takes no kernels, and it computes in
+    bfloat16, which is slow on many CPUs.
+
+    Args:
+        parameters: tensors with at least two dimensions.
+        lr: learning rate. The entries of an update have a root mean square of about ``LENGTH * lr`` (the scaling of Liu
+            et al., 2025, arXiv 2502.16982).
+        momentum: decay of the averaged gradient, which is taken one step ahead (Nesterov).
+        weight_decay: decoupled, as in AdamW.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # no closure: a run needs none
+        """Change every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                average = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(average, group["momentum"]).flatten(1)
+                update = orthogonal(ahead) * (LENGTH * max(ahead.shape) ** 0.5)
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.view(p.shape), alpha=group["lr"])
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """About U V^T of a matrix U S V^T, by Newton-Schulz steps of a quintic: singular values from 0.7 to 1.2."""
+    a, b, c = QUINTIC
+    x = matrix / (matrix.norm() + 1e-12)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
+
+
+class Together:
+    """Several optimizers of one model, with the calls of one."""
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        """One step of each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all, by place."""
+        return {str(place): optimizer.state_dict() for place, optimizer in enumerate(self.optimizers)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        for place, optimizer in enumerate(self.optimizers):
+            optimizer.load_state_dict(state[str(place)])
