@@ -95,21 +95,30 @@ def test_both_directions_and_the_information_between_views(trainer, layer):
     assert one_way.parts["local"] != step.parts["local"]
 
 
+@pytest.mark.parametrize("layer", ["y", "fc"])
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("views", [1, 2])
-def test_the_local_objective_on_two_maps(trainer, views, symmetric):
+def test_the_local_objective_on_two_maps(trainer, views, symmetric, layer):
     """The map of the last convolution, too, against the globals of the other view, on features made here again."""
-    given = {"views": views, "symmetric": symmetric and views == 2, "locations": 99, "beta_conv": 0.25}
+    given = {
+        "views": views,
+        "symmetric": symmetric and views == 2,
+        "locations": 99,
+        "beta_conv": 0.25,
+        "conv_global": layer,
+    }
     built = trainer(**given)
     seen = []
     built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     step = built.train_step(torch.arange(8))
     again = trainer(**given).model  # as it began
-    maps = []
+    maps, hidden = [], []
     again.encoder.conv.register_forward_hook(lambda *reading: maps.append(reading[-1]))
+    again.encoder.fc.register_forward_hook(lambda *reading: hidden.append(reading[-1]))
     images, other = seen[0].images, seen[0].images if views == 1 else seen[0].other
     (local, y), (_, z) = again.encoder(images), again.encoder(other)
-    sides = [(maps[0], z), (maps[1], y)] if given["symmetric"] else [(maps[0], z)]
+    mine, others = (y, z) if layer == "y" else hidden
+    sides = [(maps[0], others), (maps[1], mine)] if given["symmetric"] else [(maps[0], others)]
     coarse = sum(again.coarse(*side) for side in sides) / len(sides)
     assert again.coarse.critic.local_dim == maps[0].shape[1] != local.shape[1]
     torch.testing.assert_close(step.parts["local_conv"], coarse.detach())
@@ -129,6 +138,14 @@ def test_the_local_objective_on_two_maps(trainer, views, symmetric):
             "--between-views: expected one global feature, --globals one; got many",
         ),
         ({"between_temperature": 0.0}, "--between-temperature: expected a positive number; got 0"),
+        (
+            {"conv_global": "fc"},
+            "--conv-global fc: expected a weight, --beta-conv 1, and --globals one; got --beta-conv 0",
+        ),
+        (
+            {"conv_global": "fc", "beta_conv": 1.0, "globals": "many", "encoder": "resnet32-crops"},
+            "--conv-global fc: expected .* got --beta-conv 1 --globals many",
+        ),
         ({"between_layer": "fc", "views": 2}, "--between-layer: expected a weight, --between-views 1; got no"),
     ],
 )

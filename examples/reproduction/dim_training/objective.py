@@ -113,6 +113,7 @@ class DeepInfoMax(nn.Module):
         self.weights["local_conv"] = options.beta_conv
         self.weights["between_views"] = options.between_views
         self.symmetric, self.between_layer = options.symmetric, options.between_layer
+        self.conv_global = options.conv_global
         self.coarse = _coarse(encoder, options, gather) if options.beta_conv else None
         self.between = _between(encoder, options, gather) if options.between_views else None
         terms = [self.objective.local_term, self.objective.global_term]
@@ -134,11 +135,12 @@ class DeepInfoMax(nn.Module):
             whole = self.symmetric or self.between is not None
             one = read(self.encoder, batch.images, "y" if whole else "conv" if self.coarse is not None else "local")
             two = read(self.encoder, batch.other)
-        pairs = [(one, two["y"]), (two, one["y"])] if self.symmetric else [(one, two["y"])]
-        outs = [self.objective(layers["local"], y) for layers, y in pairs]
+        pairs = [(one, two), (two, one)] if self.symmetric else [(one, two)]
+        outs = [self.objective(here["local"], there["y"]) for here, there in pairs]
         sides = {name: task(one["local"], two["y"]) for name, task in self.tasks.items()}
         if self.coarse is not None:
-            sides["local_conv"] = torch.stack([self.coarse(layers["conv"], y) for layers, y in pairs]).mean()
+            coarse = [self.coarse(here["conv"], there[self.conv_global]) for here, there in pairs]
+            sides["local_conv"] = torch.stack(coarse).mean()
         if self.between is not None:
             sides["between_views"] = self.between(one[self.between_layer], two[self.between_layer])
         if self.weights["activation"]:
@@ -176,9 +178,10 @@ def _widths(encoder: StagedEncoder) -> dict[str, int]:
 
 def _coarse(encoder: StagedEncoder, options: Options, gather: bool) -> LocalDIMLoss:
     """The local objective once more, on the map of the last convolution."""
+    widths = _widths(encoder)
     return LocalDIMLoss(
-        _widths(encoder)["conv"],
-        encoder.global_dim,
+        widths["conv"],
+        widths[options.conv_global],
         estimator=options.estimator,
         critic=options.critic,
         units=None if options.critic == "bilinear" else options.units,

@@ -86,6 +86,7 @@ class Options:
     alpha: float = option(0.0, "objective", "weight of the global objective, DIM(G)")
     beta: float = option(1.0, "objective", "weight of the local objective, DIM(L)")
     beta_conv: float = option(0.0, "objective", "weight of the same on the coarser map of the last convolution")
+    conv_global: str = option("y", "objective", "the layer that --beta-conv scores it with", choices=("y", "fc"))
     gamma: float = option(0.0, "objective", "weight of the prior term")
     prior: str = option("uniform", "objective", "what y is to be distributed like", choices=("uniform", "normal"))
     prior_measure: str = option(

@@ -109,6 +109,12 @@ def check(options: Options) -> None:
             "a weight, --between-views 1",
             "no --between-views",
         ),
+        (
+            options.conv_global == "y" or (options.beta_conv and options.globals == "one"),
+            "--conv-global fc",
+            "a weight, --beta-conv 1, and --globals one",
+            f"--beta-conv {options.beta_conv:g} --globals {options.globals}",
+        ),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),
         (options.log_every > 0, "--log-every", "at least 1 step", options.log_every),
