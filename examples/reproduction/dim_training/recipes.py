@@ -42,6 +42,7 @@ PAPER = {
 
 TWO_MAPS = FAST | {
     # Ahead of the fast recipe in minutes: see docs/reproducing.md for what each line is worth.
+    "optimizer": "muon",
     "symmetric": True,
     "beta_conv": 2.0,
     "between_views": 1.0,
