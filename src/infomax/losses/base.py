@@ -202,11 +202,16 @@ class InformationLoss(nn.Module, ABC):
         self, local: Tensor, global_: Tensor, gather: Gather, *, training: bool = False, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
         """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
-        processes = self.processes
-        if not (gather and processes.several):
+        if not (gather and self.processes.several):
             return self._score_alone(local, global_, training=training, **given)
+        with self.processes.call():
+            return self._score_together(local, global_, ring=gather == "ring", training=training, **given)
+
+    def _score_together(
+        self, local: Tensor, global_: Tensor, *, ring: bool, training: bool, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        processes = self.processes
         error, pairing, learns = None, None, ((False, False), (False, False))
-        processes.begin()
         try:
             # This process may have no example.
             rows, directions = self._score_alone(local, global_, training=training, **given, at_least=0)
@@ -219,7 +224,6 @@ class InformationLoss(nn.Module, ABC):
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
         check_rows_of_all(processes)
-        ring = gather == "ring"
         return rows, [
             gather_scores(scores, shares, processes, ring=ring, direction=direction)
             for direction, scores in enumerate(directions)
