@@ -52,12 +52,14 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
         >>> build_critic(partial(CosineCritic, units=16), 8, 4).local_dim
         8
     """
-    check_critic(critic, units)
     if isinstance(critic, str):
+        check_critic(critic, units)
         return _named(critic, local_dim, global_dim, units)
-    made = critic if isinstance(critic, nn.Module) else _made(critic, local_dim, global_dim)
+    made = critic if isinstance(critic, nn.Module) or not callable(critic) else _made(critic, local_dim, global_dim)
     if not isinstance(made, nn.Module):
-        raise _no_critic(f"{type(critic).__name__}, which returned {type(made).__name__}")
+        kind = type(critic).__name__ + (f", which returned {type(made).__name__}" if callable(critic) else "")
+        raise _no_critic(kind)
+    check_critic(made, units)
     if not isinstance(made, Critic):
         return PairwiseCritic(made, local_dim, global_dim)
     if (made.local_dim, made.global_dim) != (local_dim, global_dim):

@@ -54,7 +54,7 @@ def build_parts(
         TypeError: one is none of these, or the estimator needs two critics.
         ValueError: a name is unknown, or the two do not fit together.
     """
-    check_parts(critic, estimator, units)
+    _check_runs_away(estimator)
     built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
     kind = type(made).__name__
     if getattr(made, "needs_two_critics", False):
@@ -92,11 +92,15 @@ def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None)
         estimator: likewise.
         units: width of a critic given by name.
     """
+    _check_runs_away(estimator)
+    check_critic(critic, units)
+    check_estimator(estimator)
+
+
+def _check_runs_away(estimator: EstimatorLike) -> None:
     if isinstance(estimator, str) and estimator in _RUN_AWAY:
         reason, cure = _RUN_AWAY[estimator]
         raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
-    check_critic(critic, units)
-    check_estimator(estimator)
 
 
 def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
