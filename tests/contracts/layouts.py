@@ -88,7 +88,7 @@ def table_of(local: Tensor, global_: Tensor, scale: float = 1.0) -> Tensor:
 def in_tiles(query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0) -> DenseScores:
     """Inner products of rows; so many floats per pair that a `small_workspace` holds a handful of pairs."""
     return DenseScores(
-        lambda query, key: (query * key).sum(-1), query, key, pairing, floats_per_pair=2**16 // (8 * 7), scale=scale
+        lambda query, key: (query * key).sum(-1), query, key, pairing, floats_per_pair=2**16 // (8 * 10), scale=scale
     )
 
 

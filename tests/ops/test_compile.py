@@ -145,3 +145,19 @@ def test_opcheck(backend: str, reduction: str, keep: bool, clip: float | None, s
     )  # fmt: skip
     for needs in ((True, True), (True, False)) if clip is None else ((False, True),):
         opcheck(torch.ops.infomax.pairwise_backward.default, (*arguments, *needs))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_opcheck_of_pairs_alone() -> None:
+    case = make("logsumexp", (3, 12, 4), dtype=torch.float32)
+    query, key = case.query.requires_grad_(), case.key.requires_grad_()
+    pairs = None, None, case.joint_query, case.joint_key
+    options = ("none", case.scale, None, None, 2**16, "pairs")
+    opcheck(torch.ops.infomax.pairwise.default, (query, key, *pairs, *options, False))
+    value, joint, saved = torch.ops.infomax.pairwise(query, key, *pairs, *options, False)
+    grads = torch.ones_like(value), torch.ones_like(joint)
+    for needs in ((True, True), (True, False), (False, True)):
+        opcheck(
+            torch.ops.infomax.pairwise_backward.default,
+            (*grads, value.detach(), saved, query.detach(), key.detach(), *pairs, *options, *needs),
+        )

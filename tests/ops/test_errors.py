@@ -74,7 +74,7 @@ def test_joint_pairs_refused(error: type[Exception], text: str, joint: tuple[Any
 
 def test_an_unknown_reduction_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"reduction must be one of logsumexp, pearson, softplus, square_sum, sum, got 'mean'"
+        ValueError, match=r"reduction must be one of logsumexp, none, pearson, softplus, square_sum, sum, got 'mean'"
     ):
         pairwise_with_joint("mean", Q, K, None, None, G, G)
 

@@ -7,14 +7,14 @@ from typing import TypeAlias
 
 from torch import nn
 
-from infomax._checks import check_choice
+from infomax._checks import check_choice, check_positive
 from infomax.critics.base import Critic, PairwiseCritic
 from infomax.critics.concat import ConcatCritic
 from infomax.critics.dot import BilinearCritic, CosineCritic, DotCritic
 from infomax.critics.gaussian import GaussianCritic
 from infomax.critics.lipschitz import LipschitzCritic
 
-__all__ = ["CriticLike", "build_critic"]
+__all__ = ["CriticLike", "build_critic", "check_critic"]
 
 CriticLike: TypeAlias = "str | nn.Module | Callable[[int, int], nn.Module]"
 """What ``critic=`` takes: a short name, a module, or a factory that is called with local_dim and global_dim."""
@@ -53,13 +53,13 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
         8
     """
     if isinstance(critic, str):
+        check_critic(critic, units)
         return _named(critic, local_dim, global_dim, units)
     made = critic if isinstance(critic, nn.Module) or not callable(critic) else _made(critic, local_dim, global_dim)
     if not isinstance(made, nn.Module):
         kind = type(critic).__name__ + (f", which returned {type(made).__name__}" if callable(critic) else "")
-        raise TypeError(f"critic must be a short name, a module, or a callable that returns one, got {kind}")
-    if units is not None:
-        raise ValueError(f"units belongs to a critic's short name, got {units} beside {type(made).__name__}")
+        raise _no_critic(kind)
+    check_critic(made, units)
     if not isinstance(made, Critic):
         return PairwiseCritic(made, local_dim, global_dim)
     if (made.local_dim, made.global_dim) != (local_dim, global_dim):
@@ -68,6 +68,34 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
             f"{made.global_dim}"
         )
     return made
+
+
+def check_critic(critic: CriticLike, units: int | None = None) -> None:
+    """Raise where :func:`build_critic` would refuse both whatever the dimensions; nothing is built or called.
+
+    Args:
+        critic: a short name, a module, or a factory.
+        units: width of a critic given by name.
+
+    Raises:
+        TypeError: the critic is none of these.
+        ValueError: the name is unknown, or ``units`` is given where it has no meaning.
+    """
+    if not isinstance(critic, str):
+        if not isinstance(critic, nn.Module) and not callable(critic):
+            raise _no_critic(type(critic).__name__)
+        if units is not None:
+            raise ValueError(f"units belongs to a critic's short name, got {units} beside {type(critic).__name__}")
+        return
+    check_choice("critic", critic, (*_WITH_UNITS, "bilinear"))
+    if units is not None:
+        if critic == "bilinear":
+            raise ValueError(f"units has no meaning for the bilinear critic, got {units}")
+        check_positive("units", units)
+
+
+def _no_critic(kind: str) -> TypeError:
+    return TypeError(f"critic must be a short name, a module, or a callable that returns one, got {kind}")
 
 
 def _made(factory: Callable[[int, int], nn.Module], local_dim: int, global_dim: int) -> nn.Module:
@@ -81,10 +109,7 @@ def _made(factory: Callable[[int, int], nn.Module], local_dim: int, global_dim: 
 
 
 def _named(critic: str, local_dim: int, global_dim: int, units: int | None) -> Critic:
-    check_choice("critic", critic, (*_WITH_UNITS, "bilinear"))
     if critic == "bilinear":
-        if units is not None:
-            raise ValueError(f"units has no meaning for the bilinear critic, got {units}")
         return BilinearCritic(local_dim, global_dim)
     kind = _WITH_UNITS[critic]
     return kind(local_dim, global_dim) if units is None else kind(local_dim, global_dim, units=units)

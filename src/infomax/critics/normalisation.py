@@ -57,9 +57,11 @@ class BatchNorm(nn.BatchNorm1d):
         everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
-        # Read from the device only where it may be so: a process with two rows of its own knows. An error waits until
-        # all that others may have failed with is known.
+        # Read from the device only where it may be so: a process with two rows of its own knows. In a call of a loss an
+        # error waits until all that others may have failed with is known.
         if len(rows) < 2 and not torch.compiler.is_compiling() and total == 1:
+            if not self.processes.calling:
+                raise ValueError(_too_few(" over all processes"))
             self.processes.single_row = True
         mean = (count * means).sum(0) / total.clamp_min(1)
         variance = (spreads + count * (means - mean).square()).sum(0) / total.clamp_min(1)

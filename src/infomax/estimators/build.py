@@ -21,7 +21,7 @@ from infomax.estimators.tuba import TUBA
 from infomax.estimators.upper import CLUB, LeaveOneOut
 from infomax.estimators.wasserstein import Wasserstein
 
-__all__ = ["EstimatorLike", "build_estimator", "names"]
+__all__ = ["EstimatorLike", "build_estimator", "check_estimator", "names"]
 
 EstimatorLike: TypeAlias = "str | nn.Module | Callable[[], nn.Module]"
 """What ``estimator=`` takes: a short name, a module, or a factory."""
@@ -63,11 +63,11 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
         >>> build_estimator(lambda: SMILE(clip=3.0))
         SMILE(clip=3.0)
     """
+    check_estimator(estimator)
     if isinstance(estimator, str):
-        check_choice("estimator", estimator, names())
         return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
     made: object = estimator
-    if not isinstance(estimator, nn.Module) and callable(estimator):
+    if not isinstance(estimator, nn.Module):
         try:
             made = estimator()
         except TypeError as error:
@@ -75,15 +75,36 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
                 f"estimator was called as a factory, without arguments, and raised {error}; make a function of scores "
                 "an infomax.Estimator"
             ) from error
-    if not isinstance(made, nn.Module):
-        kind = type(estimator).__name__ + (f", which returned {type(made).__name__}" if callable(estimator) else "")
-        raise TypeError(f"estimator must be a short name, a module, or a callable that returns one, got {kind}")
-    if not hasattr(made, "mutual_information"):
-        raise TypeError(
-            "estimator must offer mutual_information(scores) beside forward(scores), which "
-            f"{type(made).__name__} does not; subclass infomax.Estimator"
-        )
+        if not isinstance(made, nn.Module):
+            raise _no_estimator(f"{type(estimator).__name__}, which returned {type(made).__name__}")
+        check_estimator(made)
     return cast("Estimator", made)
+
+
+def check_estimator(estimator: EstimatorLike) -> None:
+    """Raise where :func:`build_estimator` would refuse it; nothing is built or called.
+
+    Args:
+        estimator: a short name, a module, or a factory.
+
+    Raises:
+        TypeError: it is none of these, or a module without ``mutual_information``.
+        ValueError: the name is unknown.
+    """
+    if isinstance(estimator, str):
+        check_choice("estimator", estimator, names())
+    elif isinstance(estimator, nn.Module):
+        if not hasattr(estimator, "mutual_information"):
+            raise TypeError(
+                "estimator must offer mutual_information(scores) beside forward(scores), which "
+                f"{type(estimator).__name__} does not; subclass infomax.Estimator"
+            )
+    elif not callable(estimator):
+        raise _no_estimator(type(estimator).__name__)
+
+
+def _no_estimator(kind: str) -> TypeError:
+    return TypeError(f"estimator must be a short name, a module, or a callable that returns one, got {kind}")
 
 
 def names() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,7 @@ from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
+from infomax.losses.options import Gather, check_gather, check_negatives_options
 from infomax.losses.parts import build_parts, check_may_learn
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
@@ -23,9 +24,6 @@ from infomax.scores import PairScores, gather_scores
 from infomax.scores.gathered import learning
 
 __all__ = ["Gather", "InformationLoss"]
-
-Gather: TypeAlias = bool | Literal["ring"]
-"""Whether, and how, negatives are taken from other processes."""
 
 
 class InformationLoss(nn.Module, ABC):
@@ -62,30 +60,20 @@ class InformationLoss(nn.Module, ABC):
         reduction: Literal["mean", "none"],
     ) -> None:
         super().__init__()
-        _check_gather(gather)
+        sample_negatives = check_negatives_options(in_batch=in_batch, sample_negatives=sample_negatives, gather=gather)
         self.processes = Processes(process_group)
         local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         self.critic, self.estimator = build_parts(
             critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
         )
-        if sample_negatives is not None:
-            sample_negatives = check_positive("sample_negatives", sample_negatives)
         check_choice("reduction", reduction, ("mean", "none"))
         if reduction == "none" and not hasattr(self.estimator, "per_global"):
             raise TypeError(
                 "estimator must offer per_global(scores) with reduction='none', which "
                 f"{type(self.estimator).__name__} does not; subclass infomax.Estimator"
             )
-        if gather and sample_negatives is not None:
-            raise ValueError(
-                "sample_negatives must be None with gather=True: the one asks for fewer negatives, the other for more"
-            )
         if gather and reduction == "none":
             raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
-        if not in_batch and sample_negatives is not None:
-            raise ValueError(
-                "sample_negatives must be None with in_batch=False, which takes none of the other examples"
-            )
         self.in_batch = in_batch
         self.sample_negatives = sample_negatives
         self.gather = gather
@@ -187,7 +175,7 @@ class InformationLoss(nn.Module, ABC):
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        _check_gather(gather)
+        check_gather(gather)
         with measuring(self, global_, gather=bool(gather)):
             _, directions = self._score(
                 local, global_, gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
@@ -202,11 +190,16 @@ class InformationLoss(nn.Module, ABC):
         self, local: Tensor, global_: Tensor, gather: Gather, *, training: bool = False, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
         """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
-        processes = self.processes
-        if not (gather and processes.several):
+        if not (gather and self.processes.several):
             return self._score_alone(local, global_, training=training, **given)
+        with self.processes.call():
+            return self._score_together(local, global_, ring=gather == "ring", training=training, **given)
+
+    def _score_together(
+        self, local: Tensor, global_: Tensor, *, ring: bool, training: bool, **given: Any
+    ) -> tuple[Rows, list[PairScores]]:
+        processes = self.processes
         error, pairing, learns = None, None, ((False, False), (False, False))
-        processes.begin()
         try:
             # This process may have no example.
             rows, directions = self._score_alone(local, global_, training=training, **given, at_least=0)
@@ -219,7 +212,6 @@ class InformationLoss(nn.Module, ABC):
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
         check_rows_of_all(processes)
-        ring = gather == "ring"
         return rows, [
             gather_scores(scores, shares, processes, ring=ring, direction=direction)
             for direction, scores in enumerate(directions)
@@ -253,11 +245,6 @@ def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
     per_example = values.view(len(rows.kept), -1)
     everywhere = values.new_zeros(global_.shape[0], per_example.shape[1])
     return everywhere.index_copy(0, rows.kept, per_example).view(shape)
-
-
-def _check_gather(gather: object) -> None:
-    if not isinstance(gather, bool):
-        check_choice("gather", gather, ("ring",))
 
 
 def _mean(values: list[Tensor]) -> Tensor:

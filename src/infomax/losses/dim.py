@@ -13,11 +13,12 @@ from infomax._checks import check_number, check_positive, check_sizes
 from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
-from infomax.losses.base import Gather
 from infomax.losses.global_dim import GlobalDIMLoss
 from infomax.losses.local_dim import LocalDIMLoss
-from infomax.losses.parts import check_not_shared, check_prior
+from infomax.losses.options import Gather, check_negatives_options
+from infomax.losses.parts import check_not_shared, check_parts, check_prior
 from infomax.losses.sizing import sized
+from infomax.pairs.checks import check_features
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
@@ -114,7 +115,7 @@ class DIMLoss(nn.Module):
         TypeError: as :class:`LocalDIMLoss`; or a critic module, or an estimator module with state, is given for two
             terms; or a prior module takes no ``generator``.
         ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
-            is not 0.
+            is not 0. Options of a term without weight are checked as well.
 
     Source:
         Hjelm et al. 2019, eq. 8.
@@ -160,7 +161,14 @@ class DIMLoss(nn.Module):
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        self.processes = Processes(process_group) if gather else None
+        # Those of a term without weight, too: a wrong option shows whatever the weights are.
+        check_parts(critic, estimator, units)
+        check_negatives_options(in_batch=in_batch, sample_negatives=sample_negatives, gather=gather)
+        check_prior(prior)
+        if sample_locations is not None:
+            check_positive("sample_locations", sample_locations)
+        processes = Processes(process_group)
+        self.processes = processes if gather else None
         if local_size is not None:
             local_size = check_sizes("local_size", local_size, at_least=0)
         self.global_term: GlobalDIMLoss | None = None
@@ -195,9 +203,7 @@ class DIMLoss(nn.Module):
             )
         self.prior_term: nn.Module | None = None
         if gamma:
-            self.prior_term = (
-                check_prior(prior) if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
-            )
+            self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
         place(self, device, dtype)
 
     @classmethod
@@ -226,6 +232,8 @@ class DIMLoss(nn.Module):
     ) -> DIMTerms:
         """Return the objective and its terms. Arguments as :meth:`LocalDIMLoss.forward`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
+        if mask is not None and self.local_term is None and self.global_term is None:
+            check_features(local, global_, mask, batch=batch, at_least=0)
         local_loss = global_loss = prior_loss = None
         weighted = []
         if self.local_term is not None:

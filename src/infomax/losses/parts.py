@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from infomax._checks import check_choice
 from infomax.critics import Critic, CriticLike, build_critic
+from infomax.critics.build import check_critic
 from infomax.critics.normalisation import BatchNorm
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
+from infomax.estimators.build import check_estimator
 from infomax.pairs.processes import Processes
+from infomax.prior.matching import PRIORS
 
-__all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_prior"]
+__all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_parts", "check_prior"]
 
 _RUN_AWAY = {
     "rkl": (
@@ -50,9 +54,7 @@ def build_parts(
         TypeError: one is none of these, or the estimator needs two critics.
         ValueError: a name is unknown, or the two do not fit together.
     """
-    if isinstance(estimator, str) and estimator in _RUN_AWAY:
-        reason, cure = _RUN_AWAY[estimator]
-        raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
+    _check_runs_away(estimator)
     built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
     kind = type(made).__name__
     if getattr(made, "needs_two_critics", False):
@@ -80,6 +82,25 @@ def build_parts(
                     "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
                 )
     return built, made
+
+
+def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None) -> None:
+    """Raise where :func:`build_parts` would refuse an option by itself; nothing is built or called.
+
+    Args:
+        critic: a short name, a module or a factory.
+        estimator: likewise.
+        units: width of a critic given by name.
+    """
+    _check_runs_away(estimator)
+    check_critic(critic, units)
+    check_estimator(estimator)
+
+
+def _check_runs_away(estimator: EstimatorLike) -> None:
+    if isinstance(estimator, str) and estimator in _RUN_AWAY:
+        reason, cure = _RUN_AWAY[estimator]
+        raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
 
 
 def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
@@ -112,12 +133,14 @@ def check_not_shared(name: str, module: object) -> None:
         )
 
 
-def check_prior(prior: nn.Module) -> nn.Module:
-    """Return it, or raise ``TypeError`` unless a module of the user's can be called as a prior term is."""
+def check_prior(prior: str | nn.Module) -> None:
+    """Raise unless ``prior`` is a short name, or a module that can be called as a prior term is."""
+    if not isinstance(prior, nn.Module):
+        check_choice("prior", prior, PRIORS)
+        return
     taken = inspect.signature(prior.forward).parameters.values()
     if not any(parameter.name == "generator" or parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
         raise TypeError(
             f"prior must be called with the global features and generator=, got {type(prior).__name__}, whose forward "
             "takes no generator; give it generator=None, as PriorMatchingLoss has"
         )
-    return prior

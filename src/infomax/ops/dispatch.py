@@ -23,6 +23,7 @@ _MODULES = {
     "chunked": "infomax.ops.chunked",
     "triton": "infomax.ops.triton",
     "blockwise": "infomax.ops.blockwise.passes",
+    "pairs": "infomax.ops.pairs",  # where nothing is reduced; it cannot be forced
 }
 _TRITON_INSTALLED = find_spec("triton") is not None
 # By bytes of an element, the most features for which the streaming kernels are chosen: their five products take less

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infomax._precision import accumulation_dtype, without_autocast
-from infomax.ops import dispatch, reference
+from infomax.ops import dispatch
 from infomax.ops.problem import Problem
 from infomax.ops.validation import check_joint_values
 
@@ -158,11 +158,12 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     *tensors, value, saved = ctx.saved_tensors
     *options, backend = ctx.options
     need_query, need_key = ctx.needs_input_grad[:2]
-    if backend == "reference" and torch.is_grad_enabled():
+    if backend in ("reference", "pairs") and torch.is_grad_enabled():
         # Not through the op: these are differentiable operations, so second derivatives exist.
         problem = Problem(*tensors, *options)
         with without_autocast(problem.query):
-            grads = reference.backward(problem, grad_value, grad_joint, value, saved, need_query, need_key)
+            run = dispatch.implementation(backend).backward
+            grads = run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
     else:
         grads = pairwise_backward(
             grad_value, grad_joint, value, saved, *tensors, *options, backend, need_query, need_key

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from infomax._checks import check_choice, check_floating
 from infomax._precision import cast_for_product, without_autocast
 from infomax._transforms import transformed
-from infomax.ops import reference
+from infomax.ops import pairs, reference
 from infomax.ops.dispatch import choose, may_keep, takes_map
 from infomax.ops.library import pairwise
 from infomax.ops.problem import REDUCTIONS, Problem, Reduction, count_keys
@@ -124,7 +126,7 @@ def pairwise_softplus(
 
 
 def pairwise_with_joint(
-    reduction: Reduction,
+    reduction: Reduction | Literal["none"],
     query: Tensor,
     key: Tensor,
     query_group: Tensor | None,
@@ -146,7 +148,8 @@ def pairwise_with_joint(
 
     Args:
         reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores T,
-            ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4.
+            ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4. ``"none"`` reduces nothing: the joint
+            scores alone are computed, pair by pair and within the workspace, and the reduction is 0.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype; or a map ``(N, d, P)``, whose K = N P locations are the keys, example by
             example. Nothing of it is copied where the backend can go through it as it lies.
@@ -168,7 +171,7 @@ def pairwise_with_joint(
         RuntimeError: A forced backend cannot run.
 
     Numerics:
-        As in `pairwise_logsumexp`.
+        As in `pairwise_logsumexp`. With ``"none"`` all derivatives exist, whatever the backend.
 
     Example:
         >>> import torch
@@ -194,7 +197,7 @@ def checked(
     soft_clip: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Check the arguments of an op, and return queries and keys as autocast wants them."""
-    check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("reduction", reduction, (*REDUCTIONS, "none"))
     check_options(scale, clip, soft_clip)
     query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
     if key.ndim == 3 and 0 in key.shape:
@@ -237,10 +240,10 @@ def _call(
             )
         problem = Problem(query, key, *indices, reduction, float(scale), hard, soft, workspace(query.device))
         with without_autocast(query):
-            value, joint, _ = reference.forward(problem, keep=False)
+            value, joint, _ = (pairs if reduction == "none" else reference).forward(problem, keep=False)
         return value, joint
     space = workspace(query.device)
-    backend = choose(query, reduction, space)
+    backend = "pairs" if reduction == "none" else choose(query, reduction, space)
     if key.ndim == 3 and not takes_map(backend, key):
         key = _rows_of(key)
     differentiated = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)

@@ -32,7 +32,7 @@ class Problem:
         key_group: ``(K,)`` int64, or None.
         joint_query: ``(J,)`` int64 rows of ``query``, or None.
         joint_key: ``(J,)`` int64 rows of ``key``, non-decreasing, or None.
-        reduction: One of `REDUCTIONS`; all but the first are sums of a function of each score.
+        reduction: One of `REDUCTIONS`, all but the first of which are sums of a function of each score; or ``"none"``.
         scale: Factor of every score.
         clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
         soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.

@@ -7,6 +7,8 @@ they are those of one process.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -101,10 +103,10 @@ class Processes:
                 "it is mesh.get_group()"
             )
         self.group = group
-        self._met: list[Tensor] = []
+        self._met: list[Tensor] | None = None  # what a call has exchanged; nothing is kept outside of one
         self._again: list[Tensor] = []
         self.single_row = False
-        """Whether statistics were taken over a single row of all processes, which all of them know."""
+        """Whether a call has taken statistics over a single row of all processes, which all of them know."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
         return self  # groups cannot be copied, and a copy of a module belongs to the same
@@ -147,20 +149,34 @@ class Processes:
     def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
         """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.
 
-        For what a critic has to know of all rows while it scores.
+        For what a critic has to know of all rows while it scores. The result has a gradient wherever gradients are on,
+        also where the values of this process have none: those of another may, and a backward pass exchanges on all.
 
         Returns:
             The stack, and whether it is new: False where :meth:`absent` goes through exchanges made before.
         """
         if self._again:
             return self._again.pop(0), False
+        if torch.is_grad_enabled() and not values.requires_grad:
+            values = values.detach().requires_grad_()
         everybody = self.gather_rows(values[None], [1] * self.size)
-        self._met.append(everybody.detach())
+        if self._met is not None:
+            self._met.append(everybody.detach())
         return everybody, True
 
-    def begin(self) -> None:
-        """Begin a call: no statistics have been exchanged."""
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Keep what is exchanged until the end of a call, for :meth:`absent`."""
         self._met, self._again, self.single_row = [], [], False
+        try:
+            yield
+        finally:
+            self._met, self._again, self.single_row = None, [], False
+
+    @property
+    def calling(self) -> bool:
+        """Whether a call is going on, in which an error waits until all processes know of it."""
+        return self._met is not None
 
     def numbers(self, ours: list[int], device: torch.device) -> list[list[int]]:
         """Return a list of as many integers of each process."""
@@ -177,7 +193,7 @@ class Processes:
             score: scores no rows, with the exchanges that a call has. Those that were made before the error are not
                 made again.
         """
-        self._again, self._met = self._met, []
+        self._again, self._met = self._met or [], []
         try:
             with torch.no_grad():
                 score()

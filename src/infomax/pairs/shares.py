@@ -54,21 +54,22 @@ def exchange_shares(
 
     Raises:
         RuntimeError: another process raised an error.
-        ValueError: the processes disagree on the globals per example or on whether there are groups, or hold fewer
-            than two examples together.
+        ValueError: the processes disagree on the globals per example, on whether there are groups or on whether
+            gradients are on, or hold fewer than two examples together.
     """
     flags = [flag for direction in learns for flag in direction]
-    ours = [-1, 0, 0, 0, 0, 0, 0, *flags]
+    off = not torch.is_grad_enabled()
+    ours = [-1, 0, 0, 0, 0, 0, 0, off, *flags]
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
         names = -1 if pairing.names is None else len(pairing.names)
         rows = pairing.joint_keys, len(pairing.key_group)
-        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, *flags]
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, off, *flags]
     everybody = processes.numbers(ours, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any, named, *learning = (
+    examples, globals_, joint_keys, keys, complete, beside_any, named, without, *learning = (
         list(column) for column in zip(*everybody, strict=True)
     )
     failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
@@ -77,13 +78,19 @@ def exchange_shares(
             f"gather=True needs the features of every process, and rank {', '.join(failed)} raised an error; its "
             "message is in the log of that process"
         )
+    if any(without) and any(map(any, learning)):
+        ranks = ", ".join(str(rank) for rank, is_off in enumerate(without) if is_off)
+        raise ValueError(
+            f"gradients must be on in every process or in none with gather=True, got rank {ranks} without: the others' "
+            "backward pass would wait for it; call the loss under torch.no_grad() on all processes or on none"
+        )
     globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
     if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
     with_group = {count >= 0 for count, present in zip(named, examples, strict=True) if present}
     if len(with_group) > 1:
-        without = [str(rank) for rank, count in enumerate(named) if count < 0 and examples[rank]]
-        raise ValueError(f"group must be given on every process or on none, got none on rank {', '.join(without)}")
+        ranks = ", ".join(str(rank) for rank, count in enumerate(named) if count < 0 and examples[rank])
+        raise ValueError(f"group must be given on every process or on none, got none on rank {ranks}")
     if sum(examples) < 2 and not any(beside_any):
         raise ValueError(
             f"local must hold at least 2 examples over all processes, got {sum(examples)}: an InfoMax objective needs "

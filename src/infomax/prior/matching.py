@@ -18,7 +18,7 @@ from infomax.prior.discriminator import PriorDiscriminator, judge, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 from infomax.scores.reductions import bend
 
-__all__ = ["PriorMatchingLoss", "PriorTerms"]
+__all__ = ["PRIORS", "PriorMatchingLoss", "PriorTerms"]
 
 _BARE_EXPONENTIAL = ("kl", "rkl", "hellinger")
 _CLIP = 20.0
@@ -51,6 +51,8 @@ _PRIORS: dict[str, tuple[Callable[[Tensor, torch.Generator | None], Tensor], Cal
     "uniform": (_uniform, torch.sigmoid),
     "normal": (_normal, lambda y: y),
 }
+PRIORS = tuple(_PRIORS)
+"""Short names of the priors."""
 
 
 class PriorMatchingLoss(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -138,16 +139,16 @@ class NoisePrior(nn.Module):
                 f"y must have the dtype of the running statistics, {statistics.dtype}, got {y.dtype}; convert y, or "
                 f"this module with .to({y.dtype})"
             )
-        if norm.processes is not None:
-            norm.processes.begin()
         by_location = rows_of(y)
         rows = rearrange(by_location, "n p d -> (n p) d")
         message = "y must hold at least 2 samples in training mode, which the variance is taken over, got 1"
         if self.training and len(rows) == 1 and not self._together:
             raise ValueError(message)
-        rows = norm(rows)
-        if norm.processes is not None and norm.processes.single_row:
-            raise ValueError(f"{message} over all processes")
+        processes = norm.processes
+        with nullcontext() if processes is None else processes.call():
+            rows = norm(rows)
+            if processes is not None and processes.single_row:
+                raise ValueError(f"{message} over all processes")
         normalised: Tensor = rearrange(rows, "(n p) d -> n d p", p=by_location.shape[1])
         return normalised.reshape(y.shape)
 

@@ -122,15 +122,21 @@ class DenseScores(PairScores):
         return max(1, workspace(self.key.device) // (size * self.floats_per_pair))
 
     def _joint_scores(self) -> Tensor:
+        """Local rows in tiles, each with the globals of its example: rows are gathered inside of a tile alone."""
         pairing = self.pairing
-        size = self._pairs_a_tile()
-        query, key = self.query[pairing.joint_query], self.key[pairing.joint_key]
-        return torch.cat(
-            [
-                self._recomputed(self._evaluate, *part)
-                for part in zip(torch.split(query, size), torch.split(key, size), strict=True)
-            ]
-        )
+        pairs, globals_ = self._pairs_a_tile(), pairing.globals_
+        columns = min(pairs, globals_)
+        rows = pairs // columns
+        key = self.key[pairing.first : pairing.first + pairing.joint_keys]
+        # Split once, so that the gradient of each part is written once and not added into one of full size.
+        queries = torch.split(self.query.view(pairing.examples, globals_, self.query.shape[1]), columns, 1)
+        keys = list(zip(torch.split(key, rows), torch.split(pairing.key_example, rows), strict=True))
+
+        def tile(query: Tensor, part: Tensor, example: Tensor) -> Tensor:
+            return self._evaluate(query[example], part[:, None])
+
+        scored = [[self._recomputed(tile, query, *part) for query in queries] for part in keys]
+        return _joined([_joined(tiles, 1) for tiles in scored], 0).flatten()
 
     def marginal(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Tensor:
         """Return the reduction of :meth:`reduce_clipped` without the joint scores, (M,)."""
@@ -154,6 +160,10 @@ class DenseScores(PairScores):
             stacked = torch.stack(tiles, 1)
             reduced.append(logsumexp(stacked) if reduction == "logsumexp" else stacked.sum(1))
         return torch.cat(reduced)
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 class TableScores(PairScores):

@@ -9,6 +9,7 @@ from torch.nn import functional as nnf
 
 from infomax import ops
 from infomax._precision import accumulation_dtype, cast_for_product, widened, without_autocast
+from infomax.ops.pairs import BLOCK
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.rows import rows_of
 from infomax.scores.base import PairScores, Reduced, Reduction
@@ -158,9 +159,14 @@ class StreamedScores(PairScores):
         return self._once("joint", self._joint)
 
     def _joint(self) -> Tensor:
-        """Joint scores alone: a small product per example."""
+        """Joint scores alone: a small product per example; of ragged rows pair by pair, within the workspace."""
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
+        if pairing.locations is None and not self._fits_block():
+            indices = pairing.joint_query, pairing.joint_key
+            with without_autocast(self.query):
+                _, joint = ops.pairwise_with_joint("none", self.query, self.key, None, None, *indices, scale=self.scale)
+            return joint
         query = self.query.to(acc).view(pairing.examples, pairing.globals_, self.query.shape[1])
         key = self.key[pairing.first : pairing.first + pairing.joint_keys].to(acc)
         if pairing.locations is None:
@@ -168,6 +174,12 @@ class StreamedScores(PairScores):
         key = key.view(pairing.examples, pairing.locations, key.shape[1])
         with without_autocast(key):  # it would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
+
+    def _fits_block(self) -> bool:
+        """Whether the rows of all joint pairs are few enough to be written out; a trace may not know."""
+        if torch.compiler.is_compiling():
+            return False
+        return self.pairing.joint_keys * self.pairing.globals_ * self.query.shape[1] <= BLOCK
 
     def _sum(self) -> Tensor:
         """Sums of the marginal scores: ``<q, sum of keys>``, so the pairs are never formed."""

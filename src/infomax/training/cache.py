@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_differentiable, check_positive, shape_of
 from infomax._random import random_state, replayed
+from infomax.training.waiting import waiting
 
 __all__ = ["cached_backward"]
 
@@ -40,7 +41,8 @@ def cached_backward(
     Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
     any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
-    last chunk alone. FSDP2 gathers weights for every chunk, so each process needs as many chunks as the others, or they
+    last chunk alone, and not even there under ``no_sync()`` or after ``set_requires_gradient_sync(False)``. FSDP2
+    gathers weights for every chunk, so each process needs as many chunks as the others, or they
     wait for each other without end; DistributedDataParallel does not mind.
 
     Args:
@@ -102,7 +104,7 @@ def cached_backward(
     for number, chunk in enumerate(chunks):
         states.append(random_state(chain((value for _, value in _named(chunk)), features.parameters())))
         # The first chunk shows which outputs learn.
-        with torch.set_grad_enabled(number == 0), _waiting(features, last=False):
+        with torch.set_grad_enabled(number == 0), waiting(features):
             output = _run(features, chunk)
         by_name = isinstance(output, Mapping)
         named = _parts(output, _length(chunk))
@@ -120,7 +122,8 @@ def cached_backward(
     start = 0
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         stop = start + _length(chunk)
-        with _waiting(features, last=number + 1 == len(chunks)), replayed(state):
+        last = number + 1 == len(chunks)
+        with nullcontext() if last else waiting(features), replayed(state):
             again = dict(_named(_run(features, chunk)))
             parts = [
                 (again[name], leaf.grad[start:stop])
@@ -188,18 +191,3 @@ def _parts(output: Any, length: int) -> dict[Any, Tensor]:
         if value.ndim == 0 or len(value) != length:
             raise ValueError(f"features must give one row per example, got {shape_of(value)} for {length} examples")
     return parts
-
-
-@contextmanager
-def _waiting(features: nn.Module, *, last: bool) -> Iterator[None]:
-    """Gradients are exchanged after the last chunk alone."""
-    exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
-    wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
-    if exchange is not None:
-        exchange(last)
-    try:
-        with nullcontext() if last or wait is None else wait():
-            yield
-    finally:
-        if exchange is not None:  # after an error, too: later backward passes exchange
-            exchange(True)

@@ -1,0 +1,39 @@
+"""Options of the losses that need no critic and no estimator to be checked."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from infomax._checks import check_choice, check_positive
+
+__all__ = ["Gather", "check_gather", "check_negatives_options"]
+
+Gather: TypeAlias = bool | Literal["ring"]
+"""Whether, and how, negatives are taken from other processes."""
+
+
+def check_gather(gather: object) -> None:
+    """Raise unless ``gather`` is a bool or ``"ring"``."""
+    if not isinstance(gather, bool):
+        check_choice("gather", gather, ("ring",))
+
+
+def check_negatives_options(*, in_batch: bool, sample_negatives: int | None, gather: Gather) -> int | None:
+    """Return ``sample_negatives`` as an int or None, or raise where options of the negatives exclude each other.
+
+    Args:
+        in_batch: whether the other examples are negatives.
+        sample_negatives: examples that each global is scored against; all when None.
+        gather: whether negatives are taken from other processes as well.
+    """
+    check_gather(gather)
+    if sample_negatives is None:
+        return None
+    sample_negatives = check_positive("sample_negatives", sample_negatives)
+    if gather:
+        raise ValueError(
+            "sample_negatives must be None with gather=True: the one asks for fewer negatives, the other for more"
+        )
+    if not in_batch:
+        raise ValueError("sample_negatives must be None with in_batch=False, which takes none of the other examples")
+    return sample_negatives

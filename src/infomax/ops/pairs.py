@@ -1,0 +1,81 @@
+"""Scores of listed pairs alone, a chunk of pairs at a time: what is left of the ops where nothing is reduced."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infomax.ops.problem import Problem
+
+__all__ = ["BLOCK", "backward", "forward"]
+
+BLOCK = 2**18
+"""Numbers in a block of gathered rows on a CPU: few enough to stay in its cache."""
+
+
+def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return zeros ``(M,)``, the joint scores ``(J,)`` and an empty tensor: nothing is reduced and nothing is kept."""
+    query, key = problem.query, problem.key
+    parts = [
+        problem.scale * _products(_rows(query, at, problem.dtype), _rows(key, other, problem.dtype))
+        for at, other, _ in _chunks(problem, None)
+    ]
+    joint = torch.cat(parts) if parts else query.new_zeros(0, dtype=problem.dtype)
+    return query.new_zeros(query.shape[0], dtype=problem.dtype), joint, query.new_empty(0, dtype=problem.dtype)
+
+
+def backward(
+    problem: Problem,
+    grad_value: Tensor | None,
+    grad_joint: Tensor | None,
+    value: Tensor,
+    saved: Tensor,
+    need_query: bool,
+    need_key: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of query and key; an empty tensor stands for one that is not needed.
+
+    Built of differentiable operations, so that every derivative exists.
+    """
+    query, key, dtype = problem.query, problem.key, problem.dtype
+    empty = query.new_empty(0)
+    grad_query, grad_key = (torch.zeros_like(rows, dtype=dtype) for rows in (query, key))
+    if grad_joint is not None:
+        for at, other, grad in _chunks(problem, problem.scale * grad_joint):
+            if need_query:
+                _add(grad_query, at, grad * _rows(key, other, dtype))
+            if need_key:
+                _add(grad_key, other, grad * _rows(query, at, dtype))
+    return grad_query.to(query.dtype) if need_query else empty, grad_key.to(key.dtype) if need_key else empty
+
+
+def _chunks(problem: Problem, grad: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The rows of queries and of keys that each chunk pairs, and the gradients (c, 1) of their scores."""
+    at, other = problem.joint_query, problem.joint_key
+    if at is None or other is None or not len(at):
+        return []
+    # Rows of both sides as they are and widened, and a product.
+    size = problem.workspace // (5 * problem.dtype.itemsize)
+    if problem.query.device.type == "cpu":
+        size = min(size, BLOCK)
+    size = max(1, size // max(1, problem.query.shape[1]))
+    grads = at.new_empty(len(at), 0) if grad is None else grad[:, None]
+    return list(zip(*(torch.split(each, size) for each in (at, other, grads)), strict=True))
+
+
+def _products(query: Tensor, key: Tensor) -> Tensor:
+    # A GPU may round the factors of a matrix product, which this is, to TF32.
+    return torch.linalg.vecdot(query, key) if query.device.type == "cpu" else (query * key).sum(1)
+
+
+def _rows(rows: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
+    return rows.index_select(0, index).to(dtype)
+
+
+def _add(total: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add rows to those of an index, in the same order on every run."""
+    if total.device.type == "cpu":
+        total.index_add_(0, index, rows)
+    else:
+        # index_add_ adds in any order there.
+        total.index_put_((index,), rows, accumulate=True)

@@ -1,0 +1,150 @@
+"""One of two processes whose batch norms take their statistics together, run by test_norms.py.
+
+``python gather_norms.py RANK WORLD FOLDER``: each function returns what the process finds, beside what one process
+with the whole batch finds. A wait without end shows as the timeout of a group of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pairs.gather_cases import C, D
+from pairs.gather_faults import error_of
+from torch import nn
+
+from infomax import LocalDIMLoss
+from infomax.prior import NoisePrior
+
+SHARES = (3, 2)
+
+
+def briefly() -> dist.ProcessGroup:
+    return dist.new_group(list(range(len(SHARES))), timeout=timedelta(seconds=3))
+
+
+def ours(rank: int, *, empty: bool) -> slice:
+    """The examples of a process; all of them where the other one has none."""
+    if empty:
+        return slice(0, sum(SHARES) * rank)
+    return slice(sum(SHARES[:rank]), sum(SHARES[: rank + 1]))
+
+
+def frozen_critic(rank: int) -> dict[Any, Any]:
+    """The critic is frozen and in training mode; features of rank 1 learn, those of rank 0 do not or are not there."""
+    found: dict[Any, Any] = {}
+    group = briefly()
+    generator = torch.Generator().manual_seed(3)
+    local = torch.randn(sum(SHARES), C, 4, generator=generator, dtype=torch.float64)
+    global_ = torch.randn(sum(SHARES), D, generator=generator, dtype=torch.float64)
+    for empty in (False, True):
+        for side in (0, 1):
+            for gather in (True, "ring", False):
+                torch.manual_seed(0)
+                loss_fn = LocalDIMLoss(
+                    C, D, units=4, gather=gather, process_group=group if gather else None, dtype=torch.float64
+                ).requires_grad_(False)
+                given = [part[ours(rank, empty=empty)].clone() if gather else part.clone() for part in (local, global_)]
+                given[side].requires_grad_(rank == 1 or not gather)
+                results = []
+
+                def step(results: list[Any] = results, given: Any = given, loss_fn: nn.Module = loss_fn) -> None:
+                    results.append(loss_fn(*given))
+                    results[0].backward()
+
+                said = error_of(step)
+                gradient = given[side].grad
+                if not gather and gradient is not None:
+                    gradient = len(SHARES) * gradient[ours(rank, empty=empty)]
+                found[empty, side, gather] = said, results[0].detach(), gradient
+    return found
+
+
+def noise_of_frozen_rows(rank: int) -> dict[Any, Any]:
+    """Rows of rank 1 learn through the statistics of all, those of rank 0 do not."""
+    found: dict[Any, Any] = {}
+    y = torch.randn(sum(SHARES), D, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for gather in (True, False):
+        noisy = NoisePrior(D, noise=1e-9, gather=gather, process_group=briefly() if gather else None).double()
+        part = (y[ours(rank, empty=False)] if gather else y).clone().requires_grad_(rank == 1 or not gather)
+
+        def step(noisy: nn.Module = noisy, part: torch.Tensor = part) -> None:
+            noisy(part).pow(3).sum().backward()
+
+        said = error_of(step)
+        found[gather] = said, part.grad if gather or part.grad is None else part.grad[ours(rank, empty=False)]
+    return found
+
+
+def gradients_off_on_one_rank(rank: int) -> dict[Any, Any]:
+    """Rank 0 calls without gradients, rank 1 with them."""
+    found: dict[Any, Any] = {}
+    group = briefly()
+    local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
+    for name, off in {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}.items():
+        for critic in ("dot", "bilinear", "concat"):
+            for gather in (True, "ring"):
+                units = None if critic == "bilinear" else 4
+                loss_fn = LocalDIMLoss(C, D, critic=critic, units=units, gather=gather, process_group=group)
+
+                def step(loss_fn: nn.Module = loss_fn, off: Any = off) -> None:
+                    with off() if rank == 0 else nullcontext():
+                        loss = loss_fn(local, global_)
+                    if rank == 1:
+                        loss.backward()
+
+                found[name, critic, gather] = error_of(step)
+                after = error_of(lambda loss_fn=loss_fn: loss_fn(local, global_).backward())
+                found[name, critic, gather, "after"] = after
+        frozen = LocalDIMLoss(C, D, critic="bilinear", gather=True, process_group=group).requires_grad_(False)
+        with off() if rank == 0 else nullcontext():
+            found[name, "nothing learns"] = error_of(lambda frozen=frozen: frozen(local, global_))
+    return found
+
+
+def critic_alone(rank: int) -> dict[str, Any]:
+    """The critic of a loss that gathers is called by itself, over and over; then with one row in all."""
+    loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
+    local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
+    held = []
+    for _ in range(3):
+        for _ in range(5):
+            loss_fn.critic(local, global_).joint()
+        held.append(len(loss_fn.processes._met or []))
+    loss_fn(local, global_)
+    held.append(len(loss_fn.processes._met or []))
+    norm = loss_fn.critic.global_projection.norm
+    before = copy.deepcopy(dict(norm.named_buffers()))
+    said = error_of(lambda: norm(torch.randn(int(rank == 0), 4)))
+    kept = all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
+    loss_fn(local, global_).backward()  # and the processes are in step
+    return {"held": held, "one row": said, "statistics kept": kept}
+
+
+CASES = [frozen_critic, noise_of_frozen_rows, gradients_off_on_one_rank, critic_alone]
+
+
+def main() -> None:
+    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=1)
+    )
+    results = {}
+    for case in CASES:
+        torch.manual_seed(0)
+        results[case.__name__] = case(rank)
+        dist.barrier()
+    torch.save(results, folder / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Batch norms over two processes: whatever learns, and where, both take part in every exchange or raise; none waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pairs.gather_norms import SHARES
+from processes import run_ranks
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each process found: starting them is what takes the time."""
+    return run_ranks(Path(__file__).with_name("gather_norms.py"), len(SHARES), tmp_path_factory.mktemp("norms"))
+
+
+def test_features_learn_on_one_rank_behind_a_frozen_critic(results: list[dict[str, Any]]) -> None:
+    for rank, of_rank in enumerate(results):
+        found = of_rank["frozen_critic"]
+        for empty, side, gather in found:
+            said, loss, gradient = found[empty, side, gather]
+            _, expected_loss, expected = found[empty, side, False]
+            assert said == "nothing was raised", (empty, side, gather)
+            assert torch.allclose(loss, expected_loss, rtol=1e-9)
+            assert (gradient is None) == (rank == 0 and bool(gather))
+            assert gradient is None or torch.allclose(gradient, expected, rtol=1e-9)
+
+
+def test_rows_learn_on_one_rank_before_noise(results: list[dict[str, Any]]) -> None:
+    for rank, of_rank in enumerate(results):
+        said, gradient = of_rank["noise_of_frozen_rows"][True]
+        assert said == "nothing was raised"
+        _, expected = of_rank["noise_of_frozen_rows"][False]
+        assert (gradient is None) == (rank == 0)
+        assert gradient is None or torch.allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_off_on_one_rank(results: list[dict[str, Any]]) -> None:
+    """A backward pass needs all processes, so the call is refused on all."""
+    for of_rank in results:
+        for key, said in of_rank["gradients_off_on_one_rank"].items():
+            if "nothing learns" in key or "after" in key:
+                assert said == "nothing was raised", key
+            else:
+                assert said.startswith(
+                    "ValueError: gradients must be on in every process or in none with gather=True, got rank 0 without"
+                ), key
+
+
+def test_a_critic_called_by_itself_holds_nothing(results: list[dict[str, Any]]) -> None:
+    for of_rank in results:
+        found = of_rank["critic_alone"]
+        assert found["held"] == [0, 0, 0, 0]
+        assert found["one row"].startswith("ValueError: batch norm in training mode needs at least 2 rows over all")
+        assert found["statistics kept"]
