@@ -23,15 +23,16 @@ def test_no_block_holds_two_rows_of_a_group(sizes: list[int], size: int, seed: i
     groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     rows = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
     blocks = _apart(rows, groups[rows], size)
-    assert 2 <= blocks.shape[1] <= size
+    assert 2 <= blocks.shape[1] < 2 * size
     assert all(len(set(block)) == len(block) for block in groups[blocks].tolist())
     flat = blocks.flatten().tolist()
     assert len(set(flat)) == len(flat)
     others = len(rows) - max(sizes)
-    # All rows but those that fill no block, or as many of a group that is larger than all others together.
+    # All rows but fewer than there are blocks, or as many of a group that is larger than all others together.
     kept = min(len(rows), 2 * others)
     fewest = max(kept // size, min(max(sizes), others))
-    assert len(flat) == fewest * min(size, kept // fewest)
+    assert len(blocks) == fewest
+    assert kept - len(flat) == kept % fewest
 
 
 def test_the_bound_of_unequal_groups() -> None:

@@ -75,7 +75,7 @@ def measure_given(
         pointwise=pointwise,
         fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],
         seconds=whole.seconds + part.seconds,
-        scorer=_Difference(whole.scorer, part.scorer, (len(x), len(given))),
+        scorer=_Difference(whole.scorer, part.scorer, _titles(x), _titles(given)),
     )
 
 
@@ -85,12 +85,19 @@ class _Difference:
 
     whole: Callable[..., Tensor]
     part: Callable[..., Tensor]
-    columns: tuple[int, int]
-    """Of x and of z."""
+    titles_x: tuple[object, ...]
+    """Names of the columns of x in a data frame."""
+    titles_z: tuple[object, ...]
 
     def __call__(self, x: Values, y: Values, given: Values) -> Tensor:
-        of_x, of_z = columns_of_new("x", x, self.columns[0]), columns_of_new("given", given, self.columns[1])
+        of_x, of_z = columns_of_new("x", x, self.titles_x), columns_of_new("given", given, self.titles_z)
         rows, came = len(of_x[0].values), len(of_z[0].values)
         if rows != came:
             raise ValueError(f"given must have as many rows as x, {rows}, got {came}")
+        # Their names are settled, and x may share some with z.
+        of_x, of_z = ([column._replace(title=None) for column in columns] for columns in (of_x, of_z))
         return self.whole([*of_x, *of_z], y) - self.part(of_z, y)
+
+
+def _titles(columns: list[Column]) -> tuple[object, ...]:
+    return tuple(column.title for column in columns)

@@ -52,7 +52,8 @@ def estimate_mi(
 
     Args:
         x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y
-            None. Strings, booleans and categorical columns are labels.
+            None. Strings, booleans and categorical columns are labels. Integers beyond 2^53 stay apart as labels; as
+            numbers they are refused where two of them are one float64.
         y: (n,) or (n, dy), likewise.
         given: (n,) or (n, dz), z: what x tells of y beyond z, I(X; Y | Z), by the chain rule; twice the time.
         groups: (n,), names of groups of rows that depend on each other, such as those of one subject or image: they
@@ -61,11 +62,11 @@ def estimate_mi(
             categorical and one-hot columns for labels, and a single column of at most 20 integers.
         permutations: pairings at random for a p-value of independence; none when None.
         estimator: what is read on the test rows, by short name or module, as everywhere in the library. ``"nwj"`` is
-            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most log 100. Its
-            optimal critic must be a linear function of the log density ratio.
+            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most about log 100.
+            Its optimal critic must be a linear function of the log density ratio.
         objective: what the networks minimise, likewise.
         preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts
-            and scales it. Neither changes the information.
+            and scales it, whatever its unit. Neither changes the information.
         start: what the networks add to: ``"copula"``, the best of a few closed forms, or ``"none"``.
         folds: parts into which the rows are split; each is reported on by critics of the others.
         confidence: of the interval.
@@ -82,8 +83,9 @@ def estimate_mi(
 
     Raises:
         ImportError: a progress bar without tqdm.
-        TypeError: columns of dates or objects, an option of the wrong type.
-        ValueError: fewer than 50 rows, lengths that differ, NaN, infinity or masked values, a constant side, groups
+        TypeError: columns of dates or objects, sparse, nested or quantised input, an option of the wrong type.
+        ValueError: fewer than 50 rows, lengths that differ, rows of different lengths, integers that differ but not as
+            float64, NaN, infinity or masked values, a constant side, groups
             that leave a fold empty, an option out of range, permutations together with given.
 
     Numerics:

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from infomax._checks import check_integer
 from infomax._random import RandomState, as_generator
 from infomax.mi.estimate import estimate_mi
 from infomax.mi.input.columns import Column, as_columns
-from infomax.mi.input.inputs import Values
+from infomax.mi.input.groups import as_groups
+from infomax.mi.input.inputs import Values, columns_of, settled
+from infomax.mi.input.sides import as_side
+from infomax.mi.options import Options
 
 __all__ = ["mutual_info"]
 
@@ -64,17 +66,33 @@ def mutual_info(
         raise ValueError(f"n_jobs must be a positive number of threads, -1 for all processors or None, got {n_jobs}")
     seed = int(torch.randint(2**62, (), generator=as_generator(random_state)))
 
+    options = Options(max_steps=max_steps)
+    columns, of_y = _checked(X, y, discrete)
+    if groups is not None:
+        as_groups(groups, len(of_y[0].values), options.folds)
+
     def nats_of(column: Column) -> float:
         if bool((column.values == column.values[:1]).all()):
             return 0.0
-        values: Tensor | np.ndarray = column.values
-        if column.labels:
-            values = column.values.numpy(force=True).astype(str)
-        return estimate_mi(values, y, discrete=discrete, groups=groups, max_steps=max_steps, random_state=seed).nats
+        return estimate_mi(
+            [column], of_y, discrete=discrete, groups=groups, max_steps=max_steps, random_state=seed
+        ).nats
 
-    columns = as_columns("X", X)
     threads = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs or 1
     if threads == 1:
         return np.array([nats_of(column) for column in columns])
     with ThreadPoolExecutor(threads) as pool:
         return np.array(list(pool.map(nats_of, columns)))
+
+
+def _checked(X: Values, y: Values, discrete: str) -> tuple[list[Column], list[Column]]:
+    """Columns of both sides, each of X settled by itself; y is refused even where no column of X varies."""
+    if y is None:
+        raise TypeError("y must be given beside X, got None")
+    columns = as_columns("X", X)
+    if not columns:
+        raise ValueError("X must have at least one column, got none")
+    columns = [column for each in columns for column in settled([each], discrete in ("x", "both"))]
+    columns, of_y = columns_of(columns, y, discrete=discrete, name="X")
+    as_side("y", of_y)
+    return columns, of_y

@@ -120,6 +120,9 @@ class MIEstimate(float):
     def score(self, x: Values, y: Values, *, given: Values | None = None) -> Tensor:
         """Log density ratio of pairs that took no part in the estimate, the mean of the folds' critics.
 
+        Columns of a data frame go by their names where the estimate had a data frame, too, in any order. All others go
+        by place.
+
         Args:
             x: (m, dx), the columns of the estimate.
             y: (m, dy).
@@ -130,7 +133,7 @@ class MIEstimate(float):
 
         Raises:
             TypeError: given where the estimate has none, or the other way round.
-            ValueError: other columns, or lengths that differ.
+            ValueError: other names of columns, another number of columns, or lengths that differ.
         """
         return self.scorer(x, y) if given is None else self.scorer(x, y, given)
 

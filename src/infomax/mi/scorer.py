@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from infomax.mi.input.columns import Column, as_columns
 from infomax.mi.input.inputs import Values
 from infomax.mi.input.sides import Encoder
+from infomax.mi.input.titles import in_order_of
 from infomax.mi.networks.candidates import Candidates
 from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack, View
@@ -58,25 +59,24 @@ class Scorer:
         return torch.stack(scores).mean(0)
 
 
-def columns_of_new(name: str, values: Values | list[Column], count: int) -> list[Column]:
-    """Columns of new rows, as many as the estimate had.
+def columns_of_new(name: str, values: Values | list[Column], titles: Sequence[object]) -> list[Column]:
+    """Columns of new rows, as many as the estimate had, in its order where both have names.
 
     Args:
         name: the argument, for messages.
         values: what a user gave, or its columns.
-        count: columns of the estimate.
+        titles: names of the columns of the estimate, None for those without.
 
     Raises:
         TypeError: something that is neither numbers nor labels.
-        ValueError: another number of columns, other shapes, NaN or infinity.
+        ValueError: other names or another number of columns, other shapes, NaN or infinity.
     """
-    read = isinstance(values, list) and all(isinstance(column, Column) for column in values)
-    columns = cast("list[Column]", values) if read else as_columns(name, values)
-    if len(columns) != count:
-        raise ValueError(f"{name} must have {count} columns, as in the estimate, got {len(columns)}")
+    columns = in_order_of(name, as_columns(name, values), titles)
+    if len(columns) != len(titles):
+        raise ValueError(f"{name} must have {len(titles)} columns, as in the estimate, got {len(columns)}")
     return columns
 
 
 def _encoded(name: str, given: Values | list[Column], encoder: Encoder, device: torch.device) -> Tensor:
-    columns = columns_of_new(name, given, len(encoder.names))
-    return encoder(name, [column._replace(values=column.values.to(device)) for column in columns])
+    columns = columns_of_new(name, given, encoder.titles)
+    return encoder(name, [column.to(device) for column in columns])

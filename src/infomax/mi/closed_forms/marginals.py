@@ -11,6 +11,8 @@ from infomax.mi.closed_forms.student import student_quantile
 
 __all__ = ["Marginals", "Ranks", "Standardised"]
 
+_FARTHEST = 1e15  # standard deviations: squares of scores are float32 numbers
+
 
 class Marginals:
     """A fixed map of every coordinate by itself, learnt on training rows.
@@ -81,16 +83,35 @@ def _quantiles(n: int, dof: float) -> Tensor:
 
 
 class Standardised(Marginals):
-    """Mean 0 and variance 1 on the training rows; the distribution keeps its shape and tails, whatever ``dof``."""
+    """Mean 0 and variance 1 on the training rows; the distribution keeps its shape and tails, whatever ``dof``.
+
+    A power of 2 brings the largest training value of each coordinate to about 1 first, so that no square overflows or
+    vanishes: the unit of a coordinate changes nothing. No score is farther from 0 than 1e15.
+
+    Example:
+        >>> train = torch.tensor([[0.0], [1e200], [2e200]], dtype=torch.float64)
+        >>> Standardised(train).scores(train).squeeze(1)
+        tensor([-1.2247,  0.0000,  1.2247], dtype=torch.float64)
+    """
 
     def __init__(self, train: Tensor) -> None:
         super().__init__(train)
-        variance, mean = torch.var_mean(train, dim=0, correction=0)
+        exponent = torch.frexp(train.abs().amax(0)).exponent
+        half = torch.div(-exponent, 2, rounding_mode="floor")
+        one = torch.ones_like(train[0])
+        # Two factors: of a subnormal number, 2 to the power of the whole would overflow.
+        self._factors = torch.ldexp(one, half), torch.ldexp(one, -exponent - half)
+        variance, self._mean = torch.var_mean(self._scaled(train), dim=0, correction=0)
         # A coordinate may vary elsewhere and not here.
-        self._mean, self._scale = mean, torch.where(variance > 0, variance, 1.0).sqrt()
+        varies = train.amax(0) > train.amin(0)
+        self._scale = torch.where(varies & (variance > 0), variance, 1.0).sqrt()
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        first, second = self._factors
+        return values * first * second
 
     def scores(self, values: Tensor, dof: float = float("inf")) -> Tensor:  # noqa: ARG002 (its shape is its own)
-        return (values - self._mean) / self._scale
+        return ((self._scaled(values) - self._mean) / self._scale).clamp(-_FARTHEST, _FARTHEST)
 
     def flat(self, values: Tensor) -> Tensor:
         return torch.tanh(0.5 * self.scores(values))

@@ -204,17 +204,14 @@ def _of_pairs(x: Tensor, y: Tensor, fold: Fold, plain: Start) -> list[tuple[Star
 
 
 def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[tuple[Start, float]]:
-    """Return the Gaussian of standardised coordinates, if their variance is finite, and what it must be worth.
+    """Return the Gaussian of standardised coordinates, and what it must be worth.
 
     A rank is off by about 1 / sqrt(n), and a sum of several by different amounts for each pair of rows, so ranks hide
     noise that is smaller. A sum of the coordinates themselves is exact. But an increasing function of a coordinate
     changes it.
     """
     of_x, of_y = (Standardised(values[fold.train]) for values in (x, y))
-    white = [of_side.scores(values[fold.train]) for of_side, values in ((of_x, x), (of_y, y))]
-    if not all(bool(side.isfinite().all()) for side in white):
-        return []
-    plain = Canonical(*white)
+    plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
     see = Coordinates(of_x, math.inf, plain.mean_x, plain.to_x), Coordinates(of_y, math.inf, plain.mean_y, plain.to_y)
     name = "Gaussian of standardised coordinates"
     return [(_best_rank(name, math.inf, plain.correlation, see, (x, y), fold.validation), _WORTH_OF_SCALE)]

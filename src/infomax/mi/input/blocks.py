@@ -12,22 +12,30 @@ from infomax.scores.reductions import logsumexp
 __all__ = ["BLOCK", "WIDE_BLOCK", "all_pairs", "dv_of", "in_blocks", "some_pairs"]
 
 BLOCK = 100
-"""Rows of a block of test rows, of which several are compared."""
+"""Rows of a block of test rows, of which several are compared, at least."""
 WIDE_BLOCK = 200
-"""Rows of a block of validation rows: a choice rests on the mean of e^T, which needs many pairs."""
+"""Rows of a block of validation rows, at least: a choice rests on the mean of e^T, which needs many pairs."""
 
 
 def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:
-    """Rows as (blocks, size); the few that do not fill a block are spread over none.
+    """Rows as (blocks, size or more): as many blocks as ``size`` allows, and as large as the rows allow.
+
+    All blocks have one size, so that they are a table. Fewer rows than there are blocks are left out for that, which is
+    less than one row in ``size``.
 
     Example:
-        >>> in_blocks(torch.arange(7), 3)
+        >>> in_blocks(torch.arange(9), 3)
         tensor([[0, 1, 2],
-                [3, 4, 5]])
+                [3, 4, 5],
+                [6, 7, 8]])
+        >>> in_blocks(torch.arange(9), 4)
+        tensor([[0, 1, 2, 3],
+                [4, 5, 6, 7]])
+        >>> in_blocks(torch.arange(5), 3)
+        tensor([[0, 1, 2, 3, 4]])
     """
-    size = min(size, len(rows))
-    blocks = len(rows) // size
-    return rows[: blocks * size].view(blocks, size)
+    blocks = len(rows) // min(size, len(rows))
+    return rows[: len(rows) // blocks * blocks].view(blocks, -1)
 
 
 def all_pairs(size: int, device: torch.device) -> Tensor:

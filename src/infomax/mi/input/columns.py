@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from infomax._checks import shape_of
+from infomax.mi.input.numbers import are_numbers, as_numbers, large_integers
+from infomax.mi.input.readable import as_table, check_readable
 
 __all__ = ["Column", "as_columns"]
 
@@ -23,6 +25,28 @@ class Column(NamedTuple):
     """Whether their order and distances mean nothing."""
     names: tuple[str, ...] | None = None
     """Of labels that are no numbers: the k-th is the label of the number k."""
+    exact: np.ndarray | None = None
+    """(n,), the integers themselves where float64 may not hold them."""
+    called: str = ""
+    """What messages call it, such as x['age']."""
+    title: object = None
+    """Its name in a data frame; None without one."""
+
+    def to(self, device: torch.device) -> Column:
+        """Return the same column on a device."""
+        return self._replace(values=self.values.to(device))
+
+    def as_labels(self) -> Column:
+        """Return the column as labels; integers that float64 does not hold become labels with names."""
+        if self.exact is None:
+            return self._replace(labels=True)
+        codes, names = _numbered(self.exact)
+        return self._replace(values=codes.to(self.values.device), labels=True, names=names, exact=None)
+
+    @property
+    def merges(self) -> int:
+        """Different integers less different float64 numbers; above 0, the numbers do not stand for the integers."""
+        return 0 if self.exact is None else len(np.unique(self.exact)) - len(torch.unique(self.values))
 
 
 def as_columns(name: str, values: object) -> list[Column]:
@@ -30,18 +54,23 @@ def as_columns(name: str, values: object) -> list[Column]:
 
     Args:
         name: the argument, for messages.
-        values: a tensor, array or nested list of shape (n,) or (n, d), or a data frame or series of pandas or polars.
+        values: a tensor, array or nested list of shape (n,) or (n, d), or a data frame or series of pandas or polars;
+            a list of columns is returned as it is.
 
     Raises:
-        TypeError: a column of dates, or of objects that are neither numbers nor strings.
-        ValueError: another shape, masked values, NaN or infinity, missing labels.
+        TypeError: a sparse, nested or quantised tensor, a sparse matrix, a column of dates, or of objects that are
+            neither numbers nor strings.
+        ValueError: another shape, rows of different lengths, masked values, NaN or infinity, missing labels, a tensor
+            on the meta device.
     """
+    if isinstance(values, list) and values and all(isinstance(column, Column) for column in values):
+        return cast("list[Column]", values)
+    check_readable(name, values)
     if isinstance(values, Tensor):
         return _of_matrix(name, values)
     names = getattr(values, "columns", None)
     if names is not None and hasattr(values, "__getitem__"):
-        series_of = _series_of(values, names)
-        return [column for title, series in series_of for column in _of_series(f"{name}[{title!r}]", series)]
+        return [column for title, series in _series_of(values, names) for column in _titled(name, title, series)]
     if hasattr(values, "to_numpy"):
         return _of_series(name, values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
@@ -50,16 +79,17 @@ def as_columns(name: str, values: object) -> list[Column]:
             f"{name} must have a value everywhere, got masked values in {rows} of {len(values)} rows; leave these rows "
             "out of x and y"
         )
-    array = np.asarray(values)
-    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
-        array = np.array(values, dtype=object)  # of a list that mixes numbers and strings numpy makes strings
-    if array.dtype.kind in "fiu":
-        return _of_matrix(name, torch.from_numpy(np.array(array, dtype=np.float64)))
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2:
-        raise _shape_error(name, array.shape)
-    several = array.shape[1] > 1
-    return [_of_array(f"{name}[:, {i}]" if several else name, array[:, i]) for i in range(array.shape[1])]
+    table = as_table(name, values)
+    if isinstance(table, Tensor):
+        return _of_matrix(name, table)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2:
+        raise _shape_error(name, table.shape)
+    return [_of_array(_place(name, i, table.shape[1]), table[:, i]) for i in range(table.shape[1])]
+
+
+def _place(name: str, column: int, columns: int) -> str:
+    return name if columns == 1 else f"{name}[:, {column}]"
 
 
 def _series_of(frame: Any, names: Iterable[object]) -> Iterable[tuple[object, object]]:
@@ -69,19 +99,32 @@ def _series_of(frame: Any, names: Iterable[object]) -> Iterable[tuple[object, ob
         yield column, frame[column] if by_place is None else by_place[:, place]
 
 
+def _titled(name: str, title: object, series: object) -> list[Column]:
+    """Columns of a column of a frame, with its name, and with their places where each value is an array."""
+    columns = _of_series(f"{name}[{title!r}]", series)
+    several = len(columns) > 1
+    return [column._replace(title=(title, i) if several else title) for i, column in enumerate(columns)]
+
+
 def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     if matrix.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {matrix.dtype}")
     labels = matrix.dtype == torch.bool
-    matrix = matrix.detach().double()
-    if matrix.ndim == 1:
-        matrix = matrix[:, None]
-    if matrix.ndim != 2:
-        raise _shape_error(name, matrix.shape)
-    if not bool(matrix.isfinite().all()):
-        bad = int((~matrix.isfinite()).any(1).sum())
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad} of {len(matrix)} rows")
-    return [Column(column, labels, ("False", "True") if labels else None) for column in matrix.T]
+    given = matrix.detach()
+    given = given[:, None] if given.ndim == 1 else given
+    if given.ndim != 2:
+        raise _shape_error(name, given.shape)
+    if given.dtype in (torch.int64, torch.uint64):  # the only ones that float64 does not hold
+        whole = given.numpy(force=True)
+        columns = [_of_array(_place(name, i, whole.shape[1]), whole[:, i]) for i in range(whole.shape[1])]
+        return [column.to(given.device) for column in columns]
+    numbers = given.double()
+    if not bool(numbers.isfinite().all()):
+        bad = int((~numbers.isfinite()).any(1).sum())
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad} of {len(numbers)} rows")
+    names = ("False", "True") if labels else None
+    places = [_place(name, i, numbers.shape[1]) for i in range(numbers.shape[1])]
+    return [Column(column, labels, names, called=place) for column, place in zip(numbers.T, places, strict=True)]
 
 
 def _of_series(name: str, series: object) -> list[Column]:
@@ -97,29 +140,43 @@ def _of_series(name: str, series: object) -> list[Column]:
         array = np.asarray(categories.astype(str))[series.cat.codes.to_numpy()]  # type: ignore[attr-defined]
     column = _of_array(name, array)
     labels = column.labels or str(getattr(series, "dtype", "")).lower() == "category"
-    return [column._replace(labels=labels)]
+    return [column.as_labels() if labels else column]
 
 
 def _of_array(name: str, array: np.ndarray) -> Column:
     kind = array.dtype.kind
-    if kind in "fiu":
-        return _of_matrix(name, torch.from_numpy(np.array(array, dtype=np.float64)))[0]
     if kind in "Mm":
         raise TypeError(f"{name} must hold numbers or labels, got dates or times; turn them into numbers, such as days")
     if kind == "O":
-        _check_present(name, np.array([_is_missing(value) for value in array.tolist()]))
-        types = {type(value) for value in array.tolist()}
-        if all(issubclass(one, int | float | np.number) and not issubclass(one, bool) for one in types):
-            return _of_matrix(name, torch.from_numpy(array.astype(np.float64)))[0]
-        if not all(issubclass(one, str | bool | np.bool_ | int) for one in types):
-            listed = ", ".join(sorted(one.__name__ for one in types))
-            raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
-        array = array.astype(str)
+        _check_present(name, np.array([_is_missing(value) for value in array.tolist()], dtype=bool))
+    if kind in "fiu" or (kind == "O" and are_numbers(array)):
+        (column,) = _of_matrix(name, torch.from_numpy(as_numbers(name, array)))
+        return column._replace(exact=large_integers(array))
+    if kind == "O":
+        array = _as_text(name, array)
     elif kind not in "bUST":
         raise TypeError(f"{name} must hold real numbers or labels, got an array of {array.dtype}")
+    codes, names = _numbered(array)
+    return Column(codes, labels=True, names=names, called=name)
+
+
+def _as_text(name: str, array: np.ndarray) -> np.ndarray:
+    types = {type(value) for value in array.tolist()}
+    listed = ", ".join(sorted(one.__name__ for one in types))
+    if all(issubclass(one, np.ndarray | list | tuple | Tensor) for one in types):
+        raise TypeError(
+            f"{name} must have rows of one length, got objects of type {listed}; use np.stack(list(values)) if they "
+            "have, or take features of the same number of each row"
+        )
+    if not all(issubclass(one, str | bool | np.bool_ | int) for one in types):
+        raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
+    return array.astype(str)
+
+
+def _numbered(array: np.ndarray) -> tuple[Tensor, tuple[str, ...]]:
+    """A number for each label, (n,), float64, and the labels."""
     levels, codes = np.unique(array, return_inverse=True)
-    names = tuple(str(level) for level in levels)
-    return Column(torch.from_numpy(codes.reshape(-1).astype(np.float64)), labels=True, names=names)
+    return torch.from_numpy(codes.reshape(-1).astype(np.float64)), tuple(str(level) for level in levels)
 
 
 def _is_missing(value: object) -> bool:

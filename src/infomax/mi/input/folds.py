@@ -32,8 +32,9 @@ class Fold(NamedTuple):
 def make_folds(rows: int, folds: int, generator: torch.Generator, groups: Tensor | None = None) -> list[Fold]:
     """Split rows at random so that the test parts of all folds are the rows, each once.
 
-    Training and validation parts have the same size in every fold. Of the rows that are not test rows 15 % validate,
-    and up to a third where that is fewer than 120.
+    Training and validation parts have the same size in every fold, so a fold whose test part is a row smaller leaves
+    one row out of them; with groups, all folds are cut to the smallest. Of the rows that are not test rows 15 %
+    validate, and up to a third where that is fewer than 120.
 
     Args:
         rows: n.

@@ -30,7 +30,7 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
     if len(columns) != 1 or len(columns[0].values) != rows:
         came = (len(columns[0].values) if columns else 0, len(columns))
         raise ValueError(f"groups must name the group of each of the {rows} rows, got {shape_of(came)}")
-    codes = row_codes(columns[0].values[:, None])
+    codes = row_codes(columns[0].as_labels().values[:, None])
     found = int(codes.max()) + 1
     if found < 2 * folds:
         raise ValueError(

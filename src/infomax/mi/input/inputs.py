@@ -11,9 +11,10 @@ from torch import Tensor
 
 from infomax._checks import check_choice
 from infomax.mi.input.columns import Column, as_columns
-from infomax.mi.input.sides import Side, as_side
+from infomax.mi.input.sides import Side, are_few, as_side
+from infomax.mi.input.titles import in_order_of
 
-__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of", "columns_of_given"]
+__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of", "columns_of_given", "settled"]
 
 MINIMUM_ROWS = 50
 DISCRETE = ("auto", "x", "y", "both")
@@ -22,30 +23,33 @@ Values = ArrayLike | Tensor | Iterable[object]
 """What a side may be: an array or tensor, a data frame, a list."""
 
 
-def columns_of(x: Values, y: Values | None, *, discrete: str = "auto") -> tuple[list[Column], list[Column]]:
+def columns_of(
+    x: Values, y: Values | None, *, discrete: str = "auto", name: str = "x"
+) -> tuple[list[Column], list[Column]]:
     """Columns of two sides with the same rows.
 
     Args:
         x: (n,) or (n, dx); or, where y is None, an iterable of batches (x, y), as a data loader is.
         y: (n,) or (n, dy).
         discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``; ``"auto"`` looks for itself.
+        name: of the argument x, for messages.
 
     Raises:
         TypeError: something that is neither numbers nor labels.
-        ValueError: other shapes, lengths that differ, too few rows, NaN or infinity.
+        ValueError: other shapes, lengths that differ, too few rows, NaN or infinity, integers that become equal.
     """
     check_choice("discrete", discrete, DISCRETE)
-    of_x, of_y = _from_batches(x) if y is None else (as_columns("x", x), as_columns("y", y))
+    of_x, of_y = _from_batches(x) if y is None else (as_columns(name, x), as_columns("y", y))
     n, rows_y = (len(side[0].values) if side else 0 for side in (of_x, of_y))
     if n != rows_y:
         raise ValueError(
-            f"x and y must have the same number of rows, a pair in each, got {n} from ({n}, {len(of_x)}) and "
+            f"{name} and y must have the same number of rows, a pair in each, got {n} from ({n}, {len(of_x)}) and "
             f"{rows_y} from ({rows_y}, {len(of_y)})"
         )
     if n < MINIMUM_ROWS:
-        raise ValueError(f"x must have at least {MINIMUM_ROWS} rows to train, choose and report on, got {n}")
+        raise ValueError(f"{name} must have at least {MINIMUM_ROWS} rows to train, choose and report on, got {n}")
     of_y = _moved(of_y, of_x[0].values.device)
-    return _labelled(of_x, discrete in ("x", "both")), _labelled(of_y, discrete in ("y", "both"))
+    return settled(of_x, discrete in ("x", "both")), settled(of_y, discrete in ("y", "both"))
 
 
 def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
@@ -57,13 +61,38 @@ def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
 
     Raises:
         TypeError: something that is neither numbers nor labels.
-        ValueError: other shapes or lengths, NaN or infinity.
+        ValueError: other shapes or lengths, NaN or infinity, integers that become equal.
     """
     columns = as_columns("given", given)
     rows, came = len(x[0].values), len(columns[0].values) if columns else 0
     if came != rows:
         raise ValueError(f"given must have as many rows as x and y, {rows}, got {came}")
-    return _moved(columns, x[0].values.device)
+    return _moved(settled(columns, False), x[0].values.device)
+
+
+def settled(columns: list[Column], labels: bool) -> list[Column]:
+    """Columns of a side, as numbers or as labels.
+
+    Args:
+        columns: of the side.
+        labels: whether all numbers are labels.
+
+    Raises:
+        ValueError: numbers that are different integers but equal as float64.
+    """
+    columns = [column.as_labels() if labels or column.labels else column for column in columns]
+    if len(columns) == 1 and columns[0].merges:
+        named = columns[0].as_labels()
+        columns = [named] if are_few(named.values) else columns
+    for column in columns:
+        if column.merges:
+            kept = len(torch.unique(column.values))
+            raise ValueError(
+                f"{column.called} must hold integers that differ as float64, got {kept + column.merges} different ones "
+                f"that become {kept}; subtract the smallest from numbers, and pass identifiers as strings, such as "
+                "by .astype(str)"
+            )
+    return columns
 
 
 def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
@@ -72,11 +101,7 @@ def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
 
 
 def _moved(columns: list[Column], device: torch.device) -> list[Column]:
-    return [column._replace(values=column.values.to(device)) for column in columns]
-
-
-def _labelled(columns: list[Column], labels: bool) -> list[Column]:
-    return [column._replace(labels=labels or column.labels) for column in columns]
+    return [column.to(device) for column in columns]
 
 
 def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
@@ -86,6 +111,7 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
             f"y must be given beside x, or x be an iterable of batches (x, y), got {type(batches).__name__} alone"
         )
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
+    titles: dict[str, list[object]] = {}
     for batch in batches:
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise TypeError(
@@ -96,11 +122,27 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
             columns = as_columns(name, values)
             if any(column.labels and _are_text(values) for column in columns):
                 raise TypeError(f"{name} must hold numbers where it comes in batches, got labels; give them as numbers")
+            if any(column.exact is not None for column in columns):
+                raise ValueError(
+                    f"{name} must hold integers up to 2^53 where it comes in batches, got larger ones; subtract the "
+                    "smallest, or number the labels from 0"
+                )
+            first = titles.setdefault(name, [column.title for column in columns])
+            if len(columns) != len(first):
+                raise ValueError(
+                    f"{name} must have as many columns in each batch as in the first, {len(first)}, got {len(columns)}"
+                )
+            columns = in_order_of(name, columns, first, "the first batch")
             part.append(torch.stack([column.values for column in columns], 1))
     if not parts[0]:
         raise ValueError("x must give at least one batch (x, y), got none")
     of_x, of_y = (torch.cat(part) for part in parts)
-    return as_columns("x", of_x), as_columns("y", of_y)
+    return _titled("x", of_x, titles["x"]), _titled("y", of_y, titles["y"])
+
+
+def _titled(name: str, matrix: Tensor, titles: list[object]) -> list[Column]:
+    pairs = zip(as_columns(name, matrix), titles, strict=True)
+    return [column._replace(title=title) for column, title in pairs]
 
 
 def _are_text(values: object) -> bool:

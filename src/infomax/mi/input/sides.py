@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from infomax.mi.input.columns import Column
 
-__all__ = ["Side", "as_side", "row_codes"]
+__all__ = ["Side", "are_few", "as_side", "row_codes"]
 
 _MOST_LEVELS = 20  # of a column of integers that is taken for labels unasked
 _ROWS_A_LEVEL = 20
 _MOST_LABELS = 300
+_DIGITS = 15  # of integers that float64 holds, whichever they are
 _MOST_TOGETHER = 60  # distinct rows of labels that are each seen as a label
-_FAR = 1e6  # between labels: farther than any two ranks
 
 
 class Encoder(NamedTuple):
@@ -29,6 +30,8 @@ class Encoder(NamedTuple):
     """(L, d), distinct rows that get a 0/1 column each."""
     names: tuple[tuple[str, ...] | None, ...]
     """Of the labels of each column, where they are no numbers."""
+    titles: tuple[object, ...] = ()
+    """Names of the columns in a data frame."""
 
     def __call__(self, name: str, columns: list[Column]) -> Tensor:
         """(n, columns seen), float64; ``name`` is the argument, for messages."""
@@ -72,8 +75,8 @@ class Side(NamedTuple):
         return float(-torch.special.xlogy(shares, shares).sum())
 
     def places(self, scaled: Tensor) -> Tensor:
-        """Coordinates in which neighbours are sought: the scaled values, or labels all as far from each other."""
-        return scaled if self.codes is None else self.codes[:, None].to(scaled.dtype) * _FAR
+        """Where neighbours are sought: the scaled values, floats, or (n, 1) numbers of labels, integers."""
+        return scaled if self.codes is None else self.codes[:, None]
 
 
 def as_side(name: str, columns: list[Column]) -> Side:
@@ -103,9 +106,10 @@ def as_side(name: str, columns: list[Column]) -> Side:
         shown: tuple[tuple[int, Tensor], ...] = ()
         rows_shown = distinct[1:] if len(distinct) == 2 else distinct
     else:
-        shown, rows_shown = tuple((i, _levels(name, columns[i].values)) for i in labelled), None
+        shown, rows_shown = tuple((i, _levels(columns[i].called or name, columns[i].values)) for i in labelled), None
     kept = varying if integers else [i for i in varying if i not in labelled and (codes is None or rows_shown is None)]
-    encoder = Encoder(tuple(kept), shown, rows_shown, tuple(column.names for column in columns))
+    names, titles = (tuple(getattr(column, part) for column in columns) for part in ("names", "title"))
+    encoder = Encoder(tuple(kept), shown, rows_shown, names, titles)
     return Side(encoder(name, columns), codes, len(varying), encoder)
 
 
@@ -122,10 +126,14 @@ def _levels(name: str, values: Tensor) -> Tensor:
     return levels[1:] if len(levels) == 2 else levels
 
 
+def are_few(values: Tensor) -> bool:
+    """Whether integers (n,) take so few values that they are labels unasked: at most 20, of 20 rows or more each."""
+    count = len(torch.unique(values))
+    return count <= _MOST_LEVELS and count * _ROWS_A_LEVEL <= len(values)
+
+
 def _are_levels(values: Tensor) -> bool:
-    levels = torch.unique(values)
-    few = len(levels) <= _MOST_LEVELS and len(levels) * _ROWS_A_LEVEL <= len(values)
-    return few and bool((levels == levels.round()).all())
+    return are_few(values) and bool((values == values.round()).all())
 
 
 def _is_one_hot(values: Tensor) -> bool:
@@ -134,6 +142,9 @@ def _is_one_hot(values: Tensor) -> bool:
 
 def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor:
     """Numbers of labels as they were when the encoder was made."""
+    name = column.called or name
+    if names is not None and column.names is None and _are_large_integers(names):
+        column = (column if column.exact is not None else column._replace(exact=_integers(column.values))).as_labels()
     if column.names == names:
         return column.values
     if names is None or column.names is None:
@@ -147,3 +158,13 @@ def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor
         )
     numbers = column.values.new_tensor([known[label] for label in column.names])
     return numbers[column.values.long()]
+
+
+def _are_large_integers(names: tuple[str, ...]) -> bool:
+    """Whether these are names of integers that float64 does not hold, among others that it does."""
+    return all(name.lstrip("-").isdigit() for name in names) and any(len(name) > _DIGITS for name in names)
+
+
+def _integers(values: Tensor) -> np.ndarray:
+    """Numbers as Python integers, where they are integers."""
+    return np.array([int(value) if value == int(value) else value for value in values.tolist()], dtype=object)

@@ -106,10 +106,11 @@ class FoldCritic:
 
 
 def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
-    """Rows as (blocks, size or fewer), no two of a group in a block.
+    """Rows as (blocks, rows of a block), no two of a group in a block.
 
-    Rows lie sorted by group, and a block takes every k-th, for k no smaller than the largest group. Where a group holds
-    more than half of the rows, some of it is left out; rows of a single group fill blocks as they are.
+    Rows lie sorted by group, and a block takes every k-th, for k no smaller than the largest group. Fewer rows than
+    there are blocks are left out, so that all blocks have one size. Where a group holds more than half of the rows, as
+    many of it count as there are rows of other groups; rows of a single group fill blocks as they are.
     """
     counts = torch.bincount(groups)
     others = len(rows) - int(counts.max())
@@ -120,7 +121,7 @@ def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
         kept = torch.ones(len(rows), dtype=torch.bool, device=rows.device).index_fill(0, largest[others:], False)
         rows, groups = rows[kept], groups[kept]
     blocks = max(len(rows) // size, int(torch.bincount(groups).max()))
-    size = min(size, len(rows) // blocks)
+    size = len(rows) // blocks
     first = slice(blocks * size)  # their order is random
     return rows[first][groups[first].argsort(stable=True)].view(size, blocks).T
 

@@ -12,6 +12,7 @@ from torch import Tensor
 __all__ = ["Neighbourhoods", "find_neighbourhoods", "neighbour_terms"]
 
 _CHUNK = 2_000_000  # distances held at a time
+_FAR = 1e6  # between labels: farther than any two ranks
 _PART = 100_000  # of which so many are made at a time, as they stay in a processor's cache
 _DRAWS = 32  # pairs of the box around a row over which e^T is averaged, at least
 _MOST_DRAWS = 512
@@ -53,8 +54,9 @@ def find_neighbourhoods(
     as that (values that repeat), the box holds its edge, and k becomes 1 and the rows in it.
 
     Args:
-        x: (N, dx), all rows, on a scale common to both sides.
-        y: (N, dy).
+        x: (N, dx), all rows, floats on a scale common to both sides; or (N, 1), integers, numbers of labels that are
+            all as far from each other.
+        y: (N, dy), likewise.
         anchors: (n,), rows around which to look.
         pool: (m,), rows to look among.
         neighbours: numbers k, each at least 2, for each of which boxes are returned.
@@ -111,7 +113,9 @@ def _around(
 
 
 def _distances(some: Tensor, others: Tensor) -> Tensor:
-    """(n, m), the largest difference of a coordinate."""
+    """(n, m), the largest difference of a coordinate; of labels, whether they differ."""
+    if not some.is_floating_point():
+        return (some != others.T).float() * _FAR
     result = some.new_empty(len(some), len(others))
     first, *rest = others.T.contiguous()
     size = max(1, _PART // len(others))

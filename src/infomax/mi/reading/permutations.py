@@ -24,8 +24,14 @@ def p_value_of(
 
     .. math:: p = \frac{1 + \#\{b : \bar T_b \ge \bar T\}}{1 + B}
 
-    Critics are fixed and have not seen the rows, so within a fold all pairings are alike under independence, and
-    nothing is trained again.
+    Critics are fixed, and nothing is trained again. A critic has not seen the rows of its fold, so within one fold all
+    pairings are alike under independence. The sum over folds is not exact: the rows of a fold teach the critics of the
+    others, so the folds' sums may rise together, and pairings drawn with fixed critics do not show that.
+
+    Measured on independent normals (300 samples of 100 rows, 5 + 5 coordinates, no networks, B = 99), p was at most
+    0.05 in 4.7 % of the samples and at most 0.01 in 0.3 % with 5 folds, and in 3.0 % and 0.3 % with 2. Critics that are
+    linear in their training rows, without validation rows that weigh them against none, gave 9 to 13 % and 3 to 6 % for
+    3 + 3 and 10 + 10 coordinates, and 4 to 6 % and 1 % for 1 + 1.
 
     Args:
         critics: one a fold.

@@ -1,0 +1,71 @@
+"""What cannot be read as a table is refused by the argument's name, with what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infomax._checks import check_dense, check_holds_values
+
+__all__ = ["as_table", "check_readable"]
+
+_SAME_NUMBER = "take features of the same number of each row"
+
+
+def check_readable(name: str, values: object) -> None:
+    """Raise if a matrix or tensor does not hold a dense table of values.
+
+    Args:
+        name: the argument, for messages.
+        values: what a user gave.
+
+    Raises:
+        TypeError: a sparse matrix of scipy, or a sparse, nested or quantised tensor.
+        ValueError: a tensor on the meta device.
+    """
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):  # of scipy
+        raise TypeError(f"{name} must be dense, got a sparse {type(values).__name__}; convert it with .toarray()")
+    if not isinstance(values, Tensor):
+        return
+    if values.is_nested:
+        raise TypeError(f"{name} must be a dense tensor, got a nested tensor; {_SAME_NUMBER}, or pad the rows")
+    check_dense(name, values)
+    if values.is_quantized:
+        raise TypeError(f"{name} must not be quantised, got {values.dtype}; convert it with .dequantize()")
+    check_holds_values(**{name: values})
+
+
+def as_table(name: str, values: object) -> np.ndarray | Tensor:
+    """An array of what has rows, or a tensor of a list of tensors; the objects themselves where types are mixed.
+
+    Args:
+        name: the argument, for messages.
+        values: an array, or a list of rows.
+
+    Raises:
+        ValueError: rows of different lengths.
+    """
+    if isinstance(values, list | tuple) and values and all(isinstance(row, Tensor) for row in values):
+        for row in values:
+            check_readable(name, row)
+        if len({row.shape for row in values}) > 1:
+            raise _ragged(name)
+        return torch.stack([row.detach() for row in values])
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise _ragged(name) from None
+    if isinstance(values, np.ndarray):
+        return array
+    # Of a list that mixes numbers and strings numpy makes strings, and floats of one with integers of many sizes.
+    rounded = array.dtype.kind == "f" and bool((np.abs(array) >= 2**53).any())
+    return np.array(values, dtype=object) if array.dtype.kind in "US" or rounded else array
+
+
+def _ragged(name: str) -> ValueError:
+    return ValueError(
+        f"{name} must have rows of one length, got rows of different lengths; {_SAME_NUMBER}, or pad them"
+    )

@@ -1,0 +1,48 @@
+"""Columns of data frames go by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from infomax.mi.input.columns import Column
+
+__all__ = ["in_order_of"]
+
+_SHOWN = 5
+
+
+def in_order_of(name: str, columns: list[Column], titles: Sequence[object], of: str = "the estimate") -> list[Column]:
+    """Columns in the order of others, by their names; by their places where either have none.
+
+    Args:
+        name: the argument, for messages.
+        columns: to be brought into order.
+        titles: names of the others.
+        of: where these come from, for messages.
+
+    Raises:
+        ValueError: names that are missing, others, or names that repeat in another order.
+    """
+    came = [column.title for column in columns]
+    if None in came or None in titles or came == list(titles):
+        return columns
+    missing = [title for title in titles if title not in came]
+    more = [title for title in came if title not in titles]
+    if missing or more:
+        parts = [f"no {_listed(missing)}"] * bool(missing) + [f"{_listed(more)} beside them"] * bool(more)
+        raise ValueError(
+            f"{name} must have the columns {_listed(titles)} of {of}, got {' and '.join(parts)}; select or rename its "
+            "columns, or pass an array, whose columns go by place"
+        )
+    if len(set(came)) < len(came) or len(came) != len(titles):
+        raise ValueError(
+            f"{name} must have its columns in the order {_listed(titles)} of {of}, as names repeat, got "
+            f"{_listed(came)}; rename its columns"
+        )
+    return [columns[came.index(title)] for title in titles]
+
+
+def _listed(titles: Iterable[object]) -> str:
+    shown = [repr(title) for title in titles]
+    more = len(shown) - _SHOWN
+    return ", ".join(shown[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
