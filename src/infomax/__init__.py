@@ -1,7 +1,7 @@
 """Deep InfoMax and its relatives: learn and measure representations by mutual information.
 
-The names below are the curated ones. The rooms, such as `infomax.encoders` and `infomax.evaluation`, load when they are
-first used.
+The names below are the main public ones. Subpackages such as `infomax.encoders` and `infomax.evaluation` load when they
+are first used.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A critic that is 1-Lipschitz by its make, for the Wasserstein dependency measure."""
+"""A critic that is 1-Lipschitz by construction, for the Wasserstein dependency measure."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ class LipschitzCritic(Critic):
         Lipschitz to rounding of the dtype that the layers compute in.
 
     Source:
-        The constraint of Ozair et al. 2019, section 4; they reach for it by a gradient penalty. The network is ours.
+        The constraint of Ozair et al. 2019, section 4; they enforce it approximately, by a gradient penalty. The
+        network is ours.
 
     Example:
         >>> import torch

@@ -128,7 +128,7 @@ def plug_in_estimate(scores: PairScores) -> Tensor:
 
 
 class InfoNCE(Estimator):
-    """Pick the joint pair among a global's marginal ones: :func:`~infomax.functional.infonce_loss`.
+    """Tell the joint pair from a global's marginal pairs: :func:`~infomax.functional.infonce_loss`.
 
     Args:
         anchor: weight of one more class, "none of them is joint", which fixes the scores' constants; None for no such

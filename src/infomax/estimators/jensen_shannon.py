@@ -92,8 +92,8 @@ class JensenShannon(Estimator):
     and NWJ are tight too. The estimate puts the same scores into one of the two.
 
     Args:
-        read: what the estimate is: ``"dv"``, :func:`~infomax.functional.dv_estimate`, tighter, and a lower bound in the
-            limit of large batches alone; or ``"nwj"``, a lower bound in any batch: the critic plus 1 in NWJ, which is
+        read: what the estimate is: ``"dv"``, :func:`~infomax.functional.dv_estimate`, tighter, and a lower bound only
+            in the limit of large batches; or ``"nwj"``, a lower bound in any batch: the critic plus 1 in NWJ, which is
             :func:`~infomax.functional.tuba_estimate` with a baseline of 1.
 
     Raises:

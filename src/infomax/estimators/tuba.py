@@ -193,7 +193,8 @@ class TUBA(Estimator):
 
     Numerics:
         In training mode the average takes the batch in before its loss is computed, so that the loss is finite for
-        every finite score. A learned or given baseline can be overrun: see :func:`~infomax.functional.tuba_loss`.
+        every finite score. With a learned or given baseline the loss can overflow: see
+        :func:`~infomax.functional.tuba_loss`.
 
     Example:
         >>> import torch

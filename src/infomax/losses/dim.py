@@ -28,7 +28,7 @@ __all__ = ["DIMInformation", "DIMLoss", "DIMScores", "DIMTerms"]
 
 
 class DIMTerms(NamedTuple):
-    """The objective and its terms before weighting; a term whose weight is 0 is not computed, and None.
+    """The objective and its terms before weighting; a term whose weight is 0 is not computed and is None.
 
     Backpropagate ``loss``: ``objective(local, global_).loss.backward()``.
 

@@ -88,8 +88,8 @@ class GlobalDIMLoss(InformationLoss):
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
 
-    The map of every example is encoded to one vector (:class:`MapEncoder`), and that scored with all globals of the
-    batch. Use it as :class:`LocalDIMLoss`.
+    A :class:`MapEncoder` turns the map of every example into one vector, and the critic scores this vector with all
+    globals of the batch. Use it as :class:`LocalDIMLoss`.
 
     Args:
         local_dim: channels c of the map.

@@ -209,7 +209,7 @@ class InfoMaxLoss(InformationLoss):
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> PairScores:
-        """Return the critic's scores of each y with all x; arguments as :meth:`forward`."""
+        """Return the critic's scores of each y with all x, one direction only; arguments as :meth:`forward`."""
         return super().scores(x, y, negatives=negatives, group=group, generator=generator)
 
     def mutual_information(  # type: ignore[override]

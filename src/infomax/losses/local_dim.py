@@ -31,14 +31,15 @@ class LocalDIMLoss(InformationLoss):
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        estimator: ``"infonce"``, ``"jsd"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
+        estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
             ``"alpha_tuba"``, ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
             ``"hellinger"``, ``"chi2"``, ``"gan"``), a module, or a callable that makes one, such as ``MINE``.
         critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a module: a
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
             from both dimensions, such as ``partial(DotCritic, units=256)``.
         units: width of a critic given by name; its own default when None (dot 2048, concat 512, others 256).
-        in_batch: take the other examples' locations as negatives. False leaves the ``negatives`` of the call alone.
+        in_batch: take the other examples' locations as negatives. With False, only the ``negatives`` of the
+            call are.
         sample_locations: draw this many locations of each example per call, before the projection, which then does
             less work; all of them when None.
         sample_negatives: score each global against the locations of this many other examples; of all when None.
@@ -53,8 +54,8 @@ class LocalDIMLoss(InformationLoss):
     Shapes:
         - local: (N, c, \*spatial), any number of spatial axes, N at least 2
         - global\_: (N, d), or (N, d, \*spatial) for several globals per example
-        - mask: (N, \*spatial), bool, True at a real location. What is False has no influence on anything, nor has an
-          example without a real location: its globals are left out
+        - mask: (N, \*spatial), bool, True at a real location. Locations that are False have no influence. An
+          example without a real location has none either: its globals are left out
         - local: (K, c) with ``batch``, (K,) integers in any order, the example of each row: a ragged batch, equal to a
           padded one with a mask
         - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may

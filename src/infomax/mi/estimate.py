@@ -44,10 +44,10 @@ def estimate_mi(
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
     B is the bound of critics. Each row is scored once, by a critic that other rows trained and still others chose. A
-    critic begins as the log density ratio of the best of a few closed forms, networks learn what is missing, and
-    validation rows weigh and bound the mixture. H is what B loses because a critic has not seen the rows that it
-    scores: it reads higher on the rows that taught it. N is the estimate of nearest neighbours corrected by these
-    critics, which finds what they miss. The weights w and w' are 0 where chance explains as much. See the page
+    critic begins as the log density ratio of the best of a few closed forms, networks learn what is missing, and the
+    validation rows set the weights of the mixture and bound it. H is what B loses because a critic has not seen the
+    rows that it scores: it reads higher on the rows that taught it. N is the estimate of nearest neighbours corrected
+    by these critics, which finds what they miss. The weights w and w' are 0 where chance explains as much. See the page
     *Measuring mutual information*.
 
     Args:

@@ -46,7 +46,7 @@ class MIEstimate(float):
         p_value: of independence, where permutations were asked for; else None.
         fold_nats: the bound of each fold, of which ``bound`` is the mean.
         starts: the closed-form critic each fold began with.
-        weights: of no critic, the start, and each kind of network in each fold's critic.
+        weights: of a constant critic, the start, and each kind of network, in each fold's critic.
         curve_steps: steps at which the validation rows were looked at.
         curve_nats: Donsker-Varadhan on the validation rows at those steps.
         seconds: time it took.

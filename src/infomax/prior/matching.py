@@ -86,10 +86,10 @@ class PriorMatchingLoss(nn.Module):
         gradient_penalty: weight of :math:`R_D`, which keeps D from becoming too steep to learn from; 0 for none. An
             f-divergence takes the zero-centred penalty,
             :math:`\tfrac12 (\mathbb{E}_v \|\nabla D(v)\|^2 + \mathbb{E}_y \|\nabla D(\bar{y})\|^2)`;
-            ``wasserstein``, which means nothing without one, :math:`\mathbb{E}_u (\|\nabla D(u)\| - 1)^2` at random
+            ``wasserstein``, which needs a penalty, takes :math:`\mathbb{E}_u (\|\nabla D(u)\| - 1)^2` at random
             points u between the prior's and the data's.
         saturating: let the encoder minimise the very bound that D maximises, :math:`-\mathbb{E}_y[b(\bar{D}(y))]`,
-            which has hardly a gradient where D is sure. By default it does not.
+            which has almost no gradient where D is certain. By default it does not.
         clip: c, which bends D's scores to :math:`c \tanh(D / c)`; None leaves them as they are. ``"auto"`` is 20 for
             the measures with a bare exponential (``kl``, ``rkl``, ``hellinger``), and None for the others.
         device: where the parameters are.

@@ -1,4 +1,4 @@
-"""Scores of joint and marginal pairs: the hinge between critics and estimators."""
+"""Scores of joint and marginal pairs: the interface between critics and estimators."""
 
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.build import dense_scores, dot_scores, paired_scores

@@ -61,8 +61,9 @@ class CoordinateLoss(nn.Module):
         - local: (N, c, \*size)
         - global\_: (N, d), or (N, d, \*spatial) for several globals per example, each of which predicts
         - mask: (N, \*size), bool, True at a real location; what is False is neither predicted nor a partner
-        - result: a scalar in nats, float32 (float64 for float64 features); at chance the sum of the logarithms of the
-          numbers of classes, an axis has its length of them, or twice that less one if relative
+        - result: a scalar in nats, float32 (float64 for float64 features); at chance the sum over axes of
+          the logarithm of the number of classes, which is the length of the axis, or twice the length minus one if
+          relative
 
     Raises:
         TypeError: a dtype is not real floating, the mask is not bool, an option has the wrong type.
