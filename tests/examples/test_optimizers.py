@@ -75,9 +75,9 @@ def test_muon_finds_the_minimum_that_is_badly_scaled(optimizers):
     """Coordinates that differ a thousandfold in slope; the rate falls to 0, as in a run."""
     target, slopes = torch.randn(8, 16), torch.logspace(-3, 0, 8)[:, None]
     weight = torch.zeros(8, 16, requires_grad=True)
-    optimizer = optimizers.Muon([weight], lr=0.3)
-    for step in range(200):
-        optimizer.param_groups[0]["lr"] = 0.3 * (1 - step / 200)
+    optimizer = optimizers.Muon([weight], lr=0.1)
+    for step in range(400):
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 400)
         optimizer.zero_grad()
         (slopes * (weight - target).square()).sum().backward()
         optimizer.step()
@@ -136,3 +136,13 @@ def test_a_checkpoint_of_the_other_optimizer_is_refused(trainer, parts):
     adam.train_step(torch.arange(8))
     with pytest.raises(parts.errors.BadInput, match="--resume: expected a checkpoint of this model"):
         trainer(optimizer="muon").load_state_dict(adam.state_dict())
+
+
+def test_a_run_from_before_the_option_goes_on_with_adamw(parts, tmp_path):
+    """And another optimizer is refused: the saved options of such a run do not name one."""
+    saved = vars(parts.resolving.resolve({**SMALL, "recipe": "fast"}))
+    del saved["optimizer"]
+    assert parts.resolving.resume({}, saved, tmp_path).optimizer == "adamw"
+    assert parts.resolving.resume({"optimizer": "adamw"}, saved, tmp_path).optimizer == "adamw"
+    with pytest.raises(parts.errors.BadInput, match=r"--optimizer muon \(the run has adamw\)"):
+        parts.resolving.resume({"optimizer": "muon"}, saved, tmp_path)

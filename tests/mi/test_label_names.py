@@ -41,8 +41,6 @@ def test_all_labels_are_as_far_from_each_other() -> None:
 
 
 def test_columns_of_many_labels_need_no_more_for_names_far_apart() -> None:
-    near, far = (as_side("x", as_columns("x", step * LABEL)) for step in (1, 10**15))
-    assert near.values.shape == far.values.shape
     near, far = (
         as_side("x", [column._replace(labels=True) for column in as_columns("x", step * LABEL)]) for step in (1, 10**12)
     )

@@ -52,6 +52,11 @@ class TestAnotherOrder:
         found = quick(frame, Y)
         torch.testing.assert_close(found.score(frame[[1, 0]], Y), found.score(frame, Y))
 
+    def test_of_a_column_without_a_name(self) -> None:
+        frame = pytest.importorskip("pandas").DataFrame({None: A, "b": B})
+        found = quick(frame, Y)
+        torch.testing.assert_close(found.score(frame[["b", None]], Y), found.score(frame, Y))
+
     def test_of_columns_of_arrays(self) -> None:
         polars = pytest.importorskip("polars")
         pairs = polars.Series(np.stack([A, B], 1), dtype=polars.Array(polars.Float64, 2))

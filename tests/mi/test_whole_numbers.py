@@ -125,9 +125,19 @@ class TestNumbers:
         assert quick(time, Y + noise).nats == pytest.approx(quick(Y, Y + noise).nats, abs=1e-6)
 
     def test_batches(self) -> None:
-        batches = [(SIGNED[:60], Y[:60]), (SIGNED[60:], Y[60:])]
-        with pytest.raises(ValueError, match="x must hold integers up to 2\\^53 where it comes in batches"):
-            quick(batches, None)
+        """In batches as in one array: refused where float64 merges integers, and read where it does not."""
+
+        def batches(ids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+            return [(ids[:60], Y[:60]), (ids[60:], Y[60:])]
+
+        with pytest.raises(ValueError, match=rf"x\[:, 0\] {COLLIDE}"):
+            quick(batches(np.stack([SIGNED, np.arange(120)], 1)), None)
+        for ids in (SIGNED, BIG + 1024 * np.arange(120), 2**60 + np.arange(120) % 3):
+            assert quick(batches(ids), None).nats == quick(ids, Y).nats
+
+    def test_a_constant_column_beside_few_changes_nothing(self) -> None:
+        few = 2**60 + np.arange(120) % 3
+        assert quick(np.stack([few, np.ones(120, dtype=np.int64)], 1), Y).nats == quick(few, Y).nats
 
     def test_decimals_and_fractions(self) -> None:
         noise = np.random.default_rng(1).normal(size=120)
@@ -136,8 +146,21 @@ class TestNumbers:
             assert quick([kind(value) for value in Y], Y + noise).nats == expected
         with pytest.raises(ValueError, match="x must have a value everywhere, got 1 of 2 missing"):
             as_columns("x", [Decimal("NaN"), Decimal(1)])
+        with pytest.raises(ValueError, match="x must have a value everywhere, got 1 of 2 missing"):
+            as_columns("x", [Decimal("sNaN"), Decimal(1)])
         with pytest.raises(ValueError, match="x must be finite"):
             as_columns("x", [Decimal("1e999"), Decimal(1)])
+        (column,) = as_columns("x", [Decimal("1e30"), Decimal(2)])
+        assert column.values.tolist() == [1e30, 2.0]
+        assert column.exact is not None
+        assert column.exact.tolist() == [10**30, 2]
+
+    def test_floats_cannot_name_labels_above(self) -> None:
+        ids = 2**60 + 3 * (np.arange(120) % 4)
+        estimate = estimate_mi(ids, Y, discrete="x", max_steps=0, random_state=0)
+        with pytest.raises(TypeError, match="x must hold integers, as in the estimate, got floats"):
+            estimate.score(ids.astype(float), Y)
+        assert estimate.score(ids, Y).shape == (120,)
 
     def test_numbers_beyond_the_range_are_refused_by_name(self) -> None:
         with pytest.raises(ValueError, match="x must be finite as float64"):

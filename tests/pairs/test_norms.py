@@ -10,6 +10,8 @@ import torch
 from pairs.gather_norms import SHARES
 from processes import run_ranks
 
+from infomax.pairs.processes import Processes
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
@@ -56,3 +58,14 @@ def test_a_critic_called_by_itself_holds_nothing(results: list[dict[str, Any]]) 
         assert found["held"] == [0, 0, 0, 0]
         assert found["one row"].startswith("ValueError: batch norm in training mode needs at least 2 rows over all")
         assert found["statistics kept"]
+
+
+def test_a_call_within_a_call_is_part_of_it() -> None:
+    processes = Processes()
+    with processes.call():
+        with processes.call():
+            processes.single_row = True
+        assert processes.calling
+        assert processes.single_row
+    assert not processes.calling
+    assert not processes.single_row

@@ -34,7 +34,7 @@ def _suits_muon(p: Tensor) -> bool:
 
 
 class Muon(Optimizer):
-    """Steps whose matrices have equal singular values: U V^T of the momentum U S V^T (Jordan et al., 2024).
+    """Steps with nearly equal singular values: about U V^T of the momentum U S V^T (Jordan et al., 2024).
 
     A kernel is a matrix with one row per output channel. `torch.optim.Muon` takes no kernels, and it computes in
     bfloat16, which is slow on many CPUs.

@@ -31,10 +31,11 @@ def resolve(given: dict[str, Any]) -> Options:
 def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
     """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
     free = {f.name for f in fields(Options) if f.metadata["free"]}
+    ran = {f.name: saved.get(f.name, f.default) for f in fields(Options)}  # of a run from before an option: its default
     clashes = [
-        f"{flag_of(name)} {value} (the run has {saved[name]})"
+        f"{flag_of(name)} {value} (the run has {ran[name]})"
         for name, value in given.items()
-        if name not in free and name in saved and not same(name, value, saved[name])
+        if name not in free and not same(name, value, ran[name])
     ]
     if clashes:
         raise BadInput(

@@ -164,7 +164,8 @@ class DIMLoss(nn.Module):
         # Those of a term without weight, too: a wrong option shows whatever the weights are.
         check_parts(critic, estimator, units)
         check_negatives_options(in_batch=in_batch, sample_negatives=sample_negatives, gather=gather)
-        check_prior(prior)
+        if gamma or prior is not None:
+            check_prior(prior)
         if sample_locations is not None:
             check_positive("sample_locations", sample_locations)
         processes = Processes(process_group)
@@ -232,7 +233,7 @@ class DIMLoss(nn.Module):
     ) -> DIMTerms:
         """Return the objective and its terms. Arguments as :meth:`LocalDIMLoss.forward`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
-        if mask is not None and self.local_term is None and self.global_term is None:
+        if mask is not None and local is not None and self.local_term is None and self.global_term is None:
             check_features(local, global_, mask, batch=batch, at_least=0)
         local_loss = global_loss = prior_loss = None
         weighted = []

@@ -38,15 +38,17 @@ def backward(
     Built of differentiable operations, so that every derivative exists.
     """
     query, key, dtype = problem.query, problem.key, problem.dtype
-    empty = query.new_empty(0)
-    grad_query, grad_key = (torch.zeros_like(rows, dtype=dtype) for rows in (query, key))
+    grad_query, grad_key = (
+        torch.zeros_like(rows, dtype=dtype) if need else rows.new_empty(0)
+        for rows, need in ((query, need_query), (key, need_key))
+    )
     if grad_joint is not None:
         for at, other, grad in _chunks(problem, problem.scale * grad_joint):
             if need_query:
                 _add(grad_query, at, grad * _rows(key, other, dtype))
             if need_key:
                 _add(grad_key, other, grad * _rows(query, at, dtype))
-    return grad_query.to(query.dtype) if need_query else empty, grad_key.to(key.dtype) if need_key else empty
+    return grad_query.to(query.dtype), grad_key.to(key.dtype)
 
 
 def _chunks(problem: Problem, grad: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:

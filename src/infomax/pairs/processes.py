@@ -166,7 +166,10 @@ class Processes:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Keep what is exchanged until the end of a call, for :meth:`absent`."""
+        """Keep what is exchanged until the end of a call, for :meth:`absent`; a call within a call is part of it."""
+        if self.calling:
+            yield
+            return
         self._met, self._again, self.single_row = [], [], False
         try:
             yield

@@ -230,7 +230,7 @@ def _of_labels(
 
 
 def _compared(validation: Tensor) -> Tensor:
-    """Validation rows on which starts are compared, the same for all: as many pairs as 12 blocks of 100 rows have."""
+    """Validation rows on which all starts are compared: about as many pairs as 12 blocks of 100 rows have."""
     return in_blocks(validation[: 3 * WIDE_BLOCK], WIDE_BLOCK)
 
 

@@ -12,9 +12,9 @@ from infomax.scores.reductions import logsumexp
 __all__ = ["BLOCK", "WIDE_BLOCK", "all_pairs", "dv_of", "in_blocks", "some_pairs"]
 
 BLOCK = 100
-"""Rows of a block of test rows, of which several are compared, at least."""
+"""Rows of a block of test rows, or a few more; fewer where a fold has fewer."""
 WIDE_BLOCK = 200
-"""Rows of a block of validation rows, at least: a choice rests on the mean of e^T, which needs many pairs."""
+"""Rows of a block of validation rows, likewise: a choice rests on the mean of e^T, which needs many pairs."""
 
 
 def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:

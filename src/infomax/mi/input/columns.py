@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from infomax._checks import shape_of
 from infomax.mi.input.numbers import are_numbers, as_numbers, large_integers
 from infomax.mi.input.readable import as_table, check_readable
 
-__all__ = ["Column", "as_columns"]
+__all__ = ["Column", "as_columns", "integers_of", "joined"]
 
 
 class Column(NamedTuple):
@@ -49,6 +50,22 @@ class Column(NamedTuple):
         return 0 if self.exact is None else len(np.unique(self.exact)) - len(torch.unique(self.values))
 
 
+def joined(parts: Sequence[Column]) -> Column:
+    """One column of numbers from its parts in batches; booleans become 0 and 1."""
+    values = torch.cat([part.values for part in parts])
+    exact = None
+    if any(part.exact is not None for part in parts):
+        exact = np.concatenate([integers_of(part) for part in parts])
+    return parts[0]._replace(values=values, labels=False, names=None, exact=exact)
+
+
+def integers_of(column: Column) -> np.ndarray:
+    """Numbers (n,) as Python's integers, where they are integers."""
+    if column.exact is not None:
+        return column.exact.astype(object)
+    return np.array([int(value) if value == int(value) else value for value in column.values.tolist()], dtype=object)
+
+
 def as_columns(name: str, values: object) -> list[Column]:
     """Columns of what a user gave.
 
@@ -82,9 +99,15 @@ def as_columns(name: str, values: object) -> list[Column]:
     table = as_table(name, values)
     if isinstance(table, Tensor):
         return _of_matrix(name, table)
+    return _of_table(name, table)
+
+
+def _of_table(name: str, table: np.ndarray) -> list[Column]:
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2:
         raise _shape_error(name, table.shape)
+    if table.dtype.kind in "fiu" and large_integers(table) is None:  # at once, as there may be many columns
+        return _of_matrix(name, torch.from_numpy(as_numbers(name, table)))
     return [_of_array(_place(name, i, table.shape[1]), table[:, i]) for i in range(table.shape[1])]
 
 
@@ -102,6 +125,7 @@ def _series_of(frame: Any, names: Iterable[object]) -> Iterable[tuple[object, ob
 def _titled(name: str, title: object, series: object) -> list[Column]:
     """Columns of a column of a frame, with its name, and with their places where each value is an array."""
     columns = _of_series(f"{name}[{title!r}]", series)
+    title = "None" if title is None else title  # None is that of a column without a name
     several = len(columns) > 1
     return [column._replace(title=(title, i) if several else title) for i, column in enumerate(columns)]
 
@@ -115,9 +139,7 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     if given.ndim != 2:
         raise _shape_error(name, given.shape)
     if given.dtype in (torch.int64, torch.uint64):  # the only ones that float64 does not hold
-        whole = given.numpy(force=True)
-        columns = [_of_array(_place(name, i, whole.shape[1]), whole[:, i]) for i in range(whole.shape[1])]
-        return [column.to(given.device) for column in columns]
+        return [column.to(given.device) for column in _of_table(name, given.numpy(force=True))]
     numbers = given.double()
     if not bool(numbers.isfinite().all()):
         bad = int((~numbers.isfinite()).any(1).sum())
@@ -183,6 +205,8 @@ def _is_missing(value: object) -> bool:
     """Whether it is None, NaN or pandas' NA, of which no comparison is true or false."""
     if value is None or type(value).__name__ == "NAType":
         return True
+    if isinstance(value, Decimal):
+        return value.is_nan()  # a signalling NaN cannot be compared
     differs = value != value
     return isinstance(differs, bool | np.bool_) and bool(differs)  # of an array it is an array
 

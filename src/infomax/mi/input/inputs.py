@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from infomax._checks import check_choice
-from infomax.mi.input.columns import Column, as_columns
+from infomax.mi.input.columns import Column, as_columns, joined
 from infomax.mi.input.sides import Side, are_few, as_side
 from infomax.mi.input.titles import in_order_of
 
@@ -81,9 +81,12 @@ def settled(columns: list[Column], labels: bool) -> list[Column]:
         ValueError: numbers that are different integers but equal as float64.
     """
     columns = [column.as_labels() if labels or column.labels else column for column in columns]
-    if len(columns) == 1 and columns[0].merges:
-        named = columns[0].as_labels()
-        columns = [named] if are_few(named.values) else columns
+    varying = [i for i, column in enumerate(columns) if bool((column.values != column.values[:1]).any())]
+    varying = varying or [i for i, column in enumerate(columns) if column.merges]  # equal as float64, and not in truth
+    if len(varying) == 1 and columns[varying[0]].merges:
+        named = columns[varying[0]].as_labels()
+        if are_few(named.values):
+            columns[varying[0]] = named
     for column in columns:
         if column.merges:
             kept = len(torch.unique(column.values))
@@ -110,7 +113,7 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
         raise TypeError(
             f"y must be given beside x, or x be an iterable of batches (x, y), got {type(batches).__name__} alone"
         )
-    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
+    parts: tuple[list[list[Column]], list[list[Column]]] = ([], [])
     titles: dict[str, list[object]] = {}
     for batch in batches:
         if not isinstance(batch, list | tuple) or len(batch) != 2:
@@ -122,27 +125,16 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
             columns = as_columns(name, values)
             if any(column.labels and _are_text(values) for column in columns):
                 raise TypeError(f"{name} must hold numbers where it comes in batches, got labels; give them as numbers")
-            if any(column.exact is not None for column in columns):
-                raise ValueError(
-                    f"{name} must hold integers up to 2^53 where it comes in batches, got larger ones; subtract the "
-                    "smallest, or number the labels from 0"
-                )
             first = titles.setdefault(name, [column.title for column in columns])
             if len(columns) != len(first):
                 raise ValueError(
                     f"{name} must have as many columns in each batch as in the first, {len(first)}, got {len(columns)}"
                 )
-            columns = in_order_of(name, columns, first, "the first batch")
-            part.append(torch.stack([column.values for column in columns], 1))
+            part.append(in_order_of(name, columns, first, "the first batch"))
     if not parts[0]:
         raise ValueError("x must give at least one batch (x, y), got none")
-    of_x, of_y = (torch.cat(part) for part in parts)
-    return _titled("x", of_x, titles["x"]), _titled("y", of_y, titles["y"])
-
-
-def _titled(name: str, matrix: Tensor, titles: list[object]) -> list[Column]:
-    pairs = zip(as_columns(name, matrix), titles, strict=True)
-    return [column._replace(title=title) for column, title in pairs]
+    of_x, of_y = ([joined(columns) for columns in zip(*part, strict=True)] for part in parts)
+    return of_x, of_y
 
 
 def _are_text(values: object) -> bool:

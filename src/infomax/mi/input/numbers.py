@@ -50,7 +50,7 @@ def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def large_integers(array: np.ndarray) -> np.ndarray | None:
-    """Integers (n,) if all numbers are integers and float64 may not hold some of them, else None.
+    """Integers (n,) or (n, d) if all numbers are integers and float64 may not hold some of them, else None.
 
     Example:
         >>> large_integers(np.array([1, 2])), large_integers(np.array([1, 2**53 + 1]))
@@ -61,10 +61,14 @@ def large_integers(array: np.ndarray) -> np.ndarray | None:
     if array.dtype.kind != "O":
         return None
     values = array.tolist()
-    if any(isinstance(value, float | np.floating) or value % 1 for value in values):
+    if any(isinstance(value, float | np.floating) or not _is_whole(value) for value in values):
         return None
     integers = np.array([int(value) for value in values] + [None], dtype=object)[:-1]  # objects, whatever their size
     return integers if any(abs(value) >= _LARGEST for value in integers) else None
+
+
+def _is_whole(value: int | Decimal | Fraction) -> bool:
+    return value == (value.to_integral_value() if isinstance(value, Decimal) else int(value))
 
 
 def _as_float(value: float | Decimal | Fraction) -> float:

@@ -61,8 +61,15 @@ def as_table(name: str, values: object) -> np.ndarray | Tensor:
     if isinstance(values, np.ndarray):
         return array
     # Of a list that mixes numbers and strings numpy makes strings, and floats of one with integers of many sizes.
-    rounded = array.dtype.kind == "f" and bool((np.abs(array) >= 2**53).any())
-    return np.array(values, dtype=object) if array.dtype.kind in "US" or rounded else array
+    if array.dtype.kind in "US" or (array.dtype.kind == "f" and bool((np.abs(array) >= 2**53).any())):
+        objects = np.array(values, dtype=object)
+        if array.dtype.kind != "f" or any(_is_large_integer(value) for value in objects.flat):
+            return objects
+    return array
+
+
+def _is_large_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and abs(value) >= 2**53
 
 
 def _ragged(name: str) -> ValueError:

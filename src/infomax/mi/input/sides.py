@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from infomax.mi.input.columns import Column
+from infomax.mi.input.columns import Column, integers_of
 
 __all__ = ["Side", "are_few", "as_side", "row_codes"]
 
@@ -144,7 +143,12 @@ def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor
     """Numbers of labels as they were when the encoder was made."""
     name = column.called or name
     if names is not None and column.names is None and _are_large_integers(names):
-        column = (column if column.exact is not None else column._replace(exact=_integers(column.values))).as_labels()
+        if column.exact is None and bool((column.values.abs() >= 2**53).any()):
+            raise TypeError(
+                f"{name} must hold integers, as in the estimate, got floats, which do not tell those above 2^53 apart; "
+                "pass the integers themselves"
+            )
+        column = column._replace(exact=integers_of(column)).as_labels()
     if column.names == names:
         return column.values
     if names is None or column.names is None:
@@ -163,8 +167,3 @@ def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor
 def _are_large_integers(names: tuple[str, ...]) -> bool:
     """Whether these are names of integers that float64 does not hold, among others that it does."""
     return all(name.lstrip("-").isdigit() for name in names) and any(len(name) > _DIGITS for name in names)
-
-
-def _integers(values: Tensor) -> np.ndarray:
-    """Numbers as Python integers, where they are integers."""
-    return np.array([int(value) if value == int(value) else value for value in values.tolist()], dtype=object)

@@ -26,20 +26,21 @@ def in_order_of(name: str, columns: list[Column], titles: Sequence[object], of: 
     came = [column.title for column in columns]
     if None in came or None in titles or came == list(titles):
         return columns
-    missing = [title for title in titles if title not in came]
-    more = [title for title in came if title not in titles]
+    places, known = {title: place for place, title in enumerate(came)}, set(titles)
+    missing = [title for title in titles if title not in places]
+    more = [title for title in came if title not in known]
     if missing or more:
         parts = [f"no {_listed(missing)}"] * bool(missing) + [f"{_listed(more)} beside them"] * bool(more)
         raise ValueError(
             f"{name} must have the columns {_listed(titles)} of {of}, got {' and '.join(parts)}; select or rename its "
             "columns, or pass an array, whose columns go by place"
         )
-    if len(set(came)) < len(came) or len(came) != len(titles):
+    if len(places) < len(came) or len(came) != len(titles):
         raise ValueError(
             f"{name} must have its columns in the order {_listed(titles)} of {of}, as names repeat, got "
             f"{_listed(came)}; rename its columns"
         )
-    return [columns[came.index(title)] for title in titles]
+    return [columns[places[title]] for title in titles]
 
 
 def _listed(titles: Iterable[object]) -> str:

@@ -103,7 +103,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches (M, size), no row of a member twice in a pass; fewer rows than a batch sit out a pass, drawn anew."""
+    """Batches (M, size). A pass has no row of a member twice, and leaves out fewer rows than a batch, drawn anew."""
     members, n = rows.shape
     while True:
         order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)]).to(rows.device)

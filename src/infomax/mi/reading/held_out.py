@@ -109,8 +109,8 @@ def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
     """Rows as (blocks, rows of a block), no two of a group in a block.
 
     Rows lie sorted by group, and a block takes every k-th, for k no smaller than the largest group. Fewer rows than
-    there are blocks are left out, so that all blocks have one size. Where a group holds more than half of the rows, as
-    many of it count as there are rows of other groups; rows of a single group fill blocks as they are.
+    there are blocks are left out, so that all blocks have one size. Where a group holds more than half of the rows,
+    only as many of its rows count as there are rows of other groups; rows of a single group fill blocks as they are.
     """
     counts = torch.bincount(groups)
     others = len(rows) - int(counts.max())
@@ -137,18 +137,19 @@ def read(
         make: makes the estimator whose estimate is reported.
         groups: (n,), rows that depend on each other: they widen the standard error.
     """
-    values, block_values, sizes = [], [], []
+    values, block_values, sizes, negatives = [], [], [], []
     pointwise = torch.zeros(sum(map(len, tests)), dtype=torch.float64, device=tests[0].device)
     for critic, test in zip(critics, tests, strict=True):
         blocks = critic.block_scores(test)
         values.append(_estimate(make(), blocks.flatten(0, 1)))
         block_values += [_estimate(make(), block) for block in blocks]
         sizes.append(len(test))
+        negatives.append(blocks.shape[-1] - 1)
         pointwise[test] = critic.joint_scores(test)
     nats = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
     deviation = float(torch.tensor(block_values, dtype=torch.float64).std())
     error = deviation / math.sqrt(len(block_values)) * clustering(pointwise, groups)
-    return Reading(nats, error, values, blocks.shape[-1] - 1, len(block_values), pointwise)
+    return Reading(nats, error, values, min(negatives), len(block_values), pointwise)
 
 
 def clustering(values: Tensor, groups: Tensor | None) -> float:
