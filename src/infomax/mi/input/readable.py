@@ -69,7 +69,7 @@ def as_table(name: str, values: object) -> np.ndarray | Tensor:
 
 
 def _is_large_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and abs(value) >= 2**53
+    return isinstance(value, int | np.integer) and abs(int(value)) >= 2**53
 
 
 def _ragged(name: str) -> ValueError:
