@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 REPRODUCTION = EXAMPLES / "reproduction"
@@ -66,6 +68,21 @@ def parts() -> Iterator[Parts]:
 def train_dim(parts: Parts) -> ModuleType:
     """The trainer's script."""
     return parts.train_dim
+
+
+@pytest.fixture(scope="session")
+def trainer(parts: Parts) -> Callable[..., Any]:
+    """A trainer with the options given, on a few digits: one view of each, as it is."""
+    small = {
+        "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
+        "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
+    }  # fmt: skip
+
+    def build(**given: Any) -> Any:
+        chosen = parts.resolving.resolve({**small, **given})
+        return parts.trainer.Trainer(chosen, parts.data.load(chosen), torch.device("cpu"))
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -5,28 +5,10 @@ import copy
 import pytest
 import torch
 
-SMALL = {
-    "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
-    "locations": 4, "device": "cpu",
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def optimizers(parts):
-    from dim_training import optimizers
-
-    return optimizers
-
-
-@pytest.fixture(scope="module")
-def trainer(parts):
-    """A trainer with the options given, on a few digits."""
-
-    def build(**given):
-        chosen = parts.resolving.resolve({**SMALL, **given})
-        return parts.trainer.Trainer(chosen, parts.data.load(chosen), torch.device("cpu"))
-
-    return build
+    return parts.optimizers
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 40), (40, 5), (1, 7)])
@@ -140,7 +122,7 @@ def test_a_checkpoint_of_the_other_optimizer_is_refused(trainer, parts):
 
 def test_a_run_from_before_the_option_goes_on_with_adamw(parts, tmp_path):
     """And another optimizer is refused: the saved options of such a run do not name one."""
-    saved = vars(parts.resolving.resolve({**SMALL, "recipe": "fast"}))
+    saved = vars(parts.resolving.resolve({"out": "unused"}))
     del saved["optimizer"]
     assert parts.resolving.resume({}, saved, tmp_path).optimizer == "adamw"
     assert parts.resolving.resume({"optimizer": "adamw"}, saved, tmp_path).optimizer == "adamw"

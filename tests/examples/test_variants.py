@@ -4,25 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-SMALL = {
-    "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
-    "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
-}  # fmt: skip
 EVERYTHING = {
     "gamma": 0.5, "prior": "normal", "prior_measure": "hellinger", "prior_penalty": 1.0, "coordinates": 0.25,
     "relative_coordinates": 0.125, "activation_penalty": 1e-3,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trainer(parts):
-    """A trainer with the options given, on a few digits."""
-
-    def build(**given):
-        chosen = parts.resolving.resolve({**SMALL, **given})
-        return parts.trainer.Trainer(chosen, parts.data.load(chosen), torch.device("cpu"))
-
-    return build
 
 
 def test_the_loss_is_the_weighted_sum_of_the_parts(trainer):
