@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_choice",
     "check_dense",
     "check_differentiable",
+    "check_flag",
     "check_floating",
     "check_generator",
     "check_holds_values",
@@ -179,6 +181,13 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
     if at_least is not None and number < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {_shown(value)}")
     return int(number) if isinstance(value, Integral) and abs(number) < 2**53 else number
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return ``value`` as a bool if it is True or False, numpy's included, else raise ``TypeError``."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
 
 
 def check_generator(generator: object) -> None:

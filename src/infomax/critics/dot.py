@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_number, check_positive
+from infomax._checks import check_choice, check_flag, check_number, check_positive
 from infomax._precision import place
 from infomax.critics.base import Critic
 from infomax.critics.normalisation import unit_length
@@ -65,6 +65,7 @@ class DotCritic(Critic):
     ) -> None:
         super().__init__(local_dim, global_dim)
         units = check_positive("units", units)
+        layer_norm = check_flag("layer_norm", layer_norm)
         self.local_projection = Projection(local_dim, units, layer_norm=layer_norm)
         self.global_projection = Projection(global_dim, units, layer_norm=layer_norm)
         fixed = units**-0.5 if scale is None else _fixed_scale("scale", scale)

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from infomax._checks import check_number
+from infomax._checks import check_flag, check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.build import build_estimator
 from infomax.scores import ClippedScores, PairScores
@@ -91,7 +91,7 @@ class ScoreRegularised(Estimator):
         self.estimator = build_estimator(estimator)
         self.weight = check_number("weight", weight, at_least=0)
         self.clip = None if clip is None else check_number("clip", clip, above=0)
-        self.soft = soft
+        self.soft = check_flag("soft", soft)
         inner = self.estimator
         for fact in ("needs_density", "fits_density", "needs_lipschitz", "needs_two_critics"):
             setattr(self, fact, getattr(inner, fact, False))

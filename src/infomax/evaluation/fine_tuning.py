@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_flag
 from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_batch
@@ -107,6 +108,7 @@ def fine_tune(
         >>> 0 <= found.accuracy <= 1
         True
     """
+    check_flag("from_scratch", from_scratch)
     train_images, train_labels, test_images, test_labels = (
         *_check("train", train, transform),
         *_check("test", test, transform),

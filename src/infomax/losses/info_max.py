@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from infomax._checks import check_floating, check_positive, shape_of
+from infomax._checks import check_flag, check_floating, check_positive, shape_of
 from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
@@ -110,7 +110,7 @@ class InfoMaxLoss(InformationLoss):
         if same_side and x_dim != y_dim:
             raise ValueError(f"same_side must be False where x_dim and y_dim differ, got {x_dim} and {y_dim}")
         for name, given in (("symmetric", symmetric), ("same_side", same_side)):
-            if given and not in_batch:
+            if check_flag(name, given) and not in_batch:
                 raise ValueError(f"{name} must be False with in_batch=False, which takes none of the other examples")
         if same_side and sample_negatives is not None:
             raise ValueError(

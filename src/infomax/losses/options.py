@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from infomax._checks import check_choice, check_positive
+from infomax._checks import check_choice, check_flag, check_positive
 
 __all__ = ["Gather", "check_gather", "check_negatives_options"]
 
@@ -14,8 +14,10 @@ Gather: TypeAlias = bool | Literal["ring"]
 
 def check_gather(gather: object) -> None:
     """Raise unless ``gather`` is a bool or ``"ring"``."""
-    if not isinstance(gather, bool):
+    if isinstance(gather, str):
         check_choice("gather", gather, ("ring",))
+    elif not isinstance(gather, bool):
+        raise TypeError(f"gather must be True, False or 'ring', got {type(gather).__name__}")
 
 
 def check_negatives_options(*, in_batch: bool, sample_negatives: int | None, gather: Gather) -> int | None:
@@ -26,6 +28,7 @@ def check_negatives_options(*, in_batch: bool, sample_negatives: int | None, gat
         sample_negatives: examples that each global is scored against; all when None.
         gather: whether negatives are taken from other processes as well.
     """
+    check_flag("in_batch", in_batch)
     check_gather(gather)
     if sample_negatives is None:
         return None

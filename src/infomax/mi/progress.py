@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from infomax._checks import check_flag
 from infomax._extras import require
 
 __all__ = ["Bar"]
@@ -23,7 +24,7 @@ class Bar(AbstractContextManager["Bar"]):
 
     def __init__(self, visible: bool) -> None:
         self._bar: Any = None
-        if visible:
+        if check_flag("progress", visible):
             tqdm = require("tqdm.auto", package="tqdm", by="progress=True", extra="plot").tqdm
             self._bar = tqdm(desc="estimate_mi", unit="step")
 

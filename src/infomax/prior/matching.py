@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_number, check_positive, check_sizes
+from infomax._checks import check_choice, check_flag, check_number, check_positive, check_sizes
 from infomax._precision import check_fits_module, place, widened, without_autocast
 from infomax._random import drawing_from
 from infomax.pairs.rows import rows_of
@@ -151,7 +151,7 @@ class PriorMatchingLoss(nn.Module):
         self.prior = prior
         self.measure = measure
         self.gradient_penalty = gradient_penalty
-        self.saturating = saturating
+        self.saturating = check_flag("saturating", saturating)
         self.clip = _clip_of(clip, measure)
         self.discriminator = PriorDiscriminator(self.dim, check_sizes("hidden", hidden, at_least=0))
         place(self, device, dtype)

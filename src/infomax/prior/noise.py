@@ -10,7 +10,7 @@ import torch.distributed as dist
 from einops import rearrange
 from torch import Tensor, nn
 
-from infomax._checks import check_choice, check_number, check_positive, check_same_device
+from infomax._checks import check_choice, check_flag, check_number, check_positive, check_same_device
 from infomax._precision import accumulation_dtype, place
 from infomax._random import drawing_from
 from infomax.critics.normalisation import BatchNorm
@@ -89,7 +89,7 @@ class NoisePrior(nn.Module):
         self.dim = check_positive("dim", dim)
         self.prior = prior
         self.noise = _NOISE[prior] if noise is None else check_number("noise", noise, above=0)
-        self.processes = Processes(process_group) if gather else None
+        self.processes = Processes(process_group) if check_flag("gather", gather) else None
         self.norm: BatchNorm | None = None
         if prior == "normal":
             self.norm = BatchNorm(dim, affine=False)

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 from torch.utils.checkpoint import checkpoint
 
-from infomax._checks import check_floating, check_generator, check_positive, check_same_device, check_sizes, shape_of
+from infomax._checks import (
+    check_flag,
+    check_floating,
+    check_generator,
+    check_positive,
+    check_same_device,
+    check_sizes,
+    shape_of,
+)
 from infomax._precision import check_device, check_dtype, check_fits_module, widened
 from infomax._random import drawing_from
 from infomax.ops.settings import workspace
@@ -109,8 +117,8 @@ class CoordinateLoss(nn.Module):
             raise ValueError(f"size must hold at least 2 locations, or there is nothing to predict, got {self.size}")
         self.local_dim = check_positive("local_dim", local_dim)
         self.global_dim = check_positive("global_dim", global_dim)
-        self.relative = relative
-        self.classes = [2 * axis - 1 if relative else axis for axis in self.size]
+        self.relative = check_flag("relative", relative)
+        self.classes = [2 * axis - 1 if self.relative else axis for axis in self.size]
         # A layer on concatenated features is a sum of layers on each, so that nothing need be tiled.
         local_dim, global_dim, self.units = self.local_dim, self.global_dim, check_positive("units", units)
         self.from_local = nn.Linear(local_dim, self.units, device=device, dtype=dtype)

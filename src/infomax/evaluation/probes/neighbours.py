@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from infomax._checks import check_choice, check_floating, check_positive, check_same_device, shape_of
+from infomax._checks import check_choice, check_flag, check_floating, check_positive, check_same_device, shape_of
 from infomax._random import RandomState
 from infomax.evaluation.checks import check_labelled, check_rows
 from infomax.evaluation.extract import Progress
@@ -187,7 +187,7 @@ def _checked(query: Tensor, reference: Tensor, k: int, metric: str, exclude_self
         )
     query, reference = check_rows("query", query), check_rows("reference", reference)
     check_same_device(query=query, reference=reference)
-    available = len(reference) - bool(exclude_self)
+    available = len(reference) - check_flag("exclude_self", exclude_self)
     if k > available:
         raise ValueError(f"k must be at most the {available} rows to choose from, got {k}")
     if exclude_self and len(query) > len(reference):
