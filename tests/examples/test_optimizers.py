@@ -96,6 +96,12 @@ def test_every_parameter_has_one_optimizer(trainer):
     assert {group["lr"] for group in built.optimizer.param_groups} == {matrices["lr"]}  # the schedule sets all
 
 
+def test_muon_without_a_matrix_that_suits_it_is_refused(parts):
+    options = parts.resolving.resolve({"out": "unused", "optimizer": "muon"})
+    with pytest.raises(parts.errors.BadInput, match=r"--optimizer muon: expected a matrix .* 64 to 512 .* adamw"):
+        parts.optimizers.build(torch.nn.Linear(63, 2000), options, torch.device("cpu"))
+
+
 def test_adamw_is_the_default(trainer):
     assert type(trainer().optimizer) is torch.optim.AdamW
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from .errors import BadInput
 from .options import Options
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. (2024): odd polynomial that takes (0, 1] to about 1 in five steps
@@ -18,6 +19,11 @@ def build(model: nn.Module, options: Options, device: torch.device) -> "Optimize
     """What ``--optimizer`` names, over all parameters. Weight decay is for matrices and kernels only."""
     parameters = list(model.parameters())
     muon = [p for p in parameters if options.optimizer == "muon" and _suits_muon(p)]
+    if options.optimizer == "muon" and not muon:
+        raise BadInput(
+            f"--optimizer muon: expected a matrix or kernel whose shorter side has {SHORTER_SIDE[0]} to "
+            f"{SHORTER_SIDE[-1]} entries; this model has none: use --optimizer adamw"
+        )
     held = set(map(id, muon))
     rest = [p for p in parameters if id(p) not in held]
     groups = [
