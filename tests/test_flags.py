@@ -54,3 +54,7 @@ def test_gather_has_a_third_form(gather: object) -> None:
 def test_flags_of_numpy_are_flags() -> None:
     assert InfoMaxLoss(4, 4, symmetric=np.bool_(True)).symmetric
     assert DotCritic(4, 3, units=4, layer_norm=np.bool_(False)).layer_norm is False  # type: ignore[arg-type]
+
+
+def test_gather_takes_flags_of_numpy() -> None:
+    assert LocalDIMLoss(4, 3, units=4, gather=np.bool_(False)).gather == False  # type: ignore[arg-type] # noqa: E712

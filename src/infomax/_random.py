@@ -44,7 +44,7 @@ def as_generator(random_state: RandomState, name: str = "random_state") -> torch
             )
         return random_state
     if random_state is None:
-        seed = int(torch.randint(2**62, ()))
+        seed = int(torch.randint(2**62, (), device="cpu"))
     elif isinstance(random_state, np.random.Generator):
         seed = int(random_state.integers(2**62))
     elif isinstance(random_state, Integral) and not isinstance(random_state, bool):

@@ -262,3 +262,25 @@ class TestGlobalBaseline:
 def test_refusals(build: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("weight", "options", "error", "message"),
+    [
+        (torch.ones(2, 4, 4), {}, ValueError, r"weight must have shape \(m, n\) .* got \(2, 4, 4\)"),
+        (torch.ones(0, 4), {}, ValueError, r"weight must have shape \(m, n\)"),
+        (torch.ones(4, 4, dtype=torch.long), {}, TypeError, "weight must have a real floating dtype"),
+        (torch.ones(4, 4), {"iterations": -1}, ValueError, "iterations must be at least 0, got -1"),
+        (torch.ones(4, 4), {"iterations": 130}, ValueError, "iterations must be at most 64, got 130"),
+    ],
+)
+def test_a_bound_of_no_matrix_is_refused(
+    weight: Tensor, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        spectral_norm_bound(weight, **options)
+
+
+@pytest.mark.parametrize("iterations", [0, 64])
+def test_the_bound_at_the_ends_of_its_iterations(iterations: int) -> None:
+    assert float(spectral_norm_bound(torch.ones(4, 4), iterations=iterations)) == pytest.approx(4.0, rel=1e-5)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from infomax.encoders import Conv, ConvEncoder, conv28, conv32
+from infomax.encoders import Conv, ConvEncoder, StagedEncoder, conv28, conv32
 from infomax.features import Features
 
 
@@ -159,3 +160,25 @@ class TestBadInput:
     def test_options(self, options: dict[str, object], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             small(**options)
+
+
+def staged(local: nn.Module, conv: nn.Module, fc: nn.Module, y: nn.Module) -> StagedEncoder:
+    return StagedEncoder(
+        local=local, conv=conv, fc=fc, y=y,
+        input_size=(8, 8), input_channels=1, local_dim=4, local_size=(2, 2), global_dim=5,
+    )  # fmt: skip
+
+
+def test_one_image_trains_where_nothing_compares_examples() -> None:
+    encoder = staged(nn.Conv2d(1, 4, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5))
+    assert encoder(torch.rand(1, 1, 8, 8)).global_.shape == (1, 5)
+    with_norm = staged(nn.Conv2d(1, 4, 4, 4), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
+    with pytest.raises(ValueError, match="at least two examples while training"):
+        with_norm(torch.rand(1, 1, 8, 8))
+    with_norm.conv.eval()
+    assert with_norm(torch.rand(1, 1, 8, 8)).global_.shape == (1, 5)
+
+
+def test_stages_without_parameters() -> None:
+    encoder = staged(nn.AvgPool2d(4), nn.Identity(), nn.Flatten(), nn.Identity())
+    assert encoder(torch.rand(3, 1, 8, 8)).global_.shape == (3, 4)

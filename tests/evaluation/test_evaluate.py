@@ -160,3 +160,9 @@ class TestTable:
 
     def test_an_empty_table_prints(self) -> None:
         assert str(ProbeTable([])) == "probe"
+
+
+def test_probes_by_name_are_functions() -> None:
+    data = torch.randn(8, 4), torch.arange(8) % 2
+    with pytest.raises(TypeError, match="probes must be functions by name, got str for 'mine'"):
+        evaluate(nn.Linear(4, 2), data, data, layers={"y": ""}, probes={"mine": "knn"})  # type: ignore[dict-item]

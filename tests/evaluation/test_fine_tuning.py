@@ -139,3 +139,9 @@ class TestBadInput:
             ValueError, match=r"which the encoder \(Shift\) does not have; call fine_tune on an untrained"
         ):
             tune(Shift(), TRAIN, TEST, layer="", from_scratch=True)
+
+
+def test_a_device_that_is_none_is_refused_by_name() -> None:
+    data = torch.rand(4, 3), torch.arange(4) % 2
+    with pytest.raises(ValueError, match=r"device must be a torch.device or the name of one, got 'gpu'"):
+        fine_tune(nn.Linear(3, 2), data, data, device="gpu")

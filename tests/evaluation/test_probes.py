@@ -255,3 +255,22 @@ def test_values_that_float32_cannot_hold() -> None:
 def test_standardising_what_has_squares_beyond_float32() -> None:
     rows = torch.tensor([[-1e30], [1e30]])
     torch.testing.assert_close(Standardise(rows)(rows), torch.tensor([[-1.0], [1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 1, 2, 0])[:, None], "labels must have one entry per image"),
+        (torch.tensor([0]), "labels must have one entry per image"),
+        (torch.tensor([[0, 1, 2, 0]]), "labels must have one entry per image"),
+    ],
+)
+def test_accuracy_broadcasts_no_labels(labels: Tensor, message: str) -> None:
+    """A column of labels was compared with every prediction: 1.0 instead of 0.75."""
+    with pytest.raises(ValueError, match=message):
+        accuracy(nn.Identity(), torch.eye(4), labels)
+
+
+def test_accuracy_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="features must hold at least one example, got 0"):
+        accuracy(nn.Identity(), torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))

@@ -130,3 +130,15 @@ class TestBadInput:
             reconstruction(TRAIN[..., :8, :8], describe(TRAIN), TEST[..., :8, :8], describe(TEST))
         with pytest.raises(ValueError, match=r"value_range must be \(least, greatest\)"):
             reconstruction(TRAIN, describe(TRAIN), TEST, describe(TEST), value_range=(1.0, 0.0))
+
+
+def test_a_decoder_needs_channels_and_two_sides() -> None:
+    with pytest.raises(ValueError, match=r"image_shape must be \(channels, height, width\), got \(32, 32\)"):
+        Decoder(4, (32, 32))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value_range", [1.0, (0.0,), (0.0, 1.0, 2.0)])
+def test_a_range_has_two_ends(value_range: object) -> None:
+    images = torch.rand(4, 1, 32, 32)
+    with pytest.raises(ValueError, match=r"value_range must be \(least, greatest\), got"):
+        reconstruction(images, torch.rand(4, 2), images, torch.rand(4, 2), value_range=value_range)  # type: ignore[arg-type]

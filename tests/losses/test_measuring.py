@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_nothing_changes(name: str) -> None:
 
 
 def test_an_unknown_gather_is_refused() -> None:
-    with pytest.raises(ValueError, match="gather must be one of ring, got 'Ring'"):
+    with pytest.raises(ValueError, match="gather must be True, False or 'ring', got 'Ring'"):
         LocalDIMLoss(C, D, units=8).mutual_information(*data(), gather="Ring")
 
 
@@ -141,3 +142,36 @@ def test_device_and_dtype_are_those_asked_for(make: Any) -> None:
     loss = kind(*kinds[kind], units=8, dtype=torch.float64, device="cpu")
     assert {parameter.dtype for parameter in loss.parameters()} == {torch.float64}
     assert all(parameter.is_meta for parameter in kind(*kinds[kind], units=8, device="meta").parameters())
+
+
+@pytest.mark.parametrize("build", [partial(LocalDIMLoss, 3, 3), partial(DIMLoss, 3, 3, alpha=0, gamma=0)])
+def test_drawn_negatives_and_those_of_all_processes_exclude_each_other(build: Callable[..., nn.Module]) -> None:
+    """The estimate had no marginal pairs: 0 by InfoNCE, NaN by the Donsker-Varadhan bound."""
+    loss_fn = build(critic="bilinear", sample_negatives=2)
+    with pytest.raises(ValueError, match="sample_negatives must be None with gather=True"):
+        loss_fn.mutual_information(randn(5, 3, 2), randn(5, 3), gather=True)
+
+
+def test_a_norm_that_torch_synchronises_measures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training mode it would wait for the processes that do not measure."""
+
+    class Scorer(DotCritic):
+        def __init__(self, norm: nn.Module) -> None:
+            torch.manual_seed(0)
+            super().__init__(3, 3, units=4)
+            self.local_projection = nn.Sequential(norm, nn.Linear(3, 4))
+
+    local, global_ = randn(6, 3).float(), randn(6, 3, seed=1).float()
+    expected = LocalDIMLoss(3, 3, critic=Scorer(nn.BatchNorm1d(3))).mutual_information(local, global_)
+    loss_fn = LocalDIMLoss(3, 3, critic=Scorer(nn.SyncBatchNorm(3)))
+    norm = next(part for part in loss_fn.modules() if isinstance(part, nn.SyncBatchNorm))
+    norm.running_mean.fill_(7.0)
+    # On the CPU it refuses to synchronise, with an error.
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    found = loss_fn.mutual_information(local, global_)
+    monkeypatch.undo()
+    assert torch.allclose(found, expected)
+    assert norm.training
+    assert norm.track_running_stats
+    assert norm.running_mean.tolist() == [7.0] * 3
+    assert norm.running_var is not None

@@ -50,7 +50,7 @@ def build(weights: dict[str, float], **options: Any) -> DIMLoss:
             ValueError,
             "sample_negatives must be None with in_batch=False",
         ),
-        (PRIOR_ALONE, {"gather": "rung"}, ValueError, "gather must be one of ring, got 'rung'"),
+        (PRIOR_ALONE, {"gather": "rung"}, ValueError, "gather must be True, False or 'ring', got 'rung'"),
         (PRIOR_ALONE, {"process_group": 3}, TypeError, "process_group must be a torch.distributed.ProcessGroup"),
         (LOCAL_ALONE, {"local_size": (2, 0)}, ValueError, "local_size must be at least 1, got 0"),
     ],

@@ -85,3 +85,17 @@ def test_shapes_are_checked_without_data() -> None:
     value, joint = pairwise_with_joint("logsumexp", *meta)
     assert value.shape == (2,)
     assert joint.shape == (4,)
+
+
+@pytest.mark.parametrize("at", [-1, 2])
+def test_joint_pairs_out_of_range_are_refused_under_a_transform(at: int) -> None:
+    """A negative index read the last row."""
+    pair = torch.tensor([at]), torch.tensor([0])
+    with pytest.raises(ValueError, match=r"joint_query must be within \[0, 2\), got values from"):
+        torch.func.vjp(lambda query: pairwise_with_joint("logsumexp", query, K, None, None, *pair)[1], Q)
+
+
+@pytest.mark.parametrize("option", ["scale", "clip", "soft_clip"])
+def test_numbers_beyond_float32_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be at most 3.4e\\+38 in magnitude, as float32 holds it"):
+        pairwise_logsumexp(Q, K, **{option: 1e39})

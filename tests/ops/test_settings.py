@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from infomax._random import random_state
 from infomax.ops import pairwise_logsumexp, use_backend, use_workspace
 from infomax.ops.dispatch import choose
-from infomax.ops.settings import DEFAULT_WORKSPACE, forced_backend, workspace
+from infomax.ops.settings import DEFAULT_WORKSPACE, forced_backend, forced_now, workspace
+from infomax.scores.ring import _at_stop
 
 QUERY, KEY = torch.zeros(2, 3), torch.zeros(4, 3)
 SPACE = DEFAULT_WORKSPACE
@@ -77,3 +80,28 @@ def test_triton_is_not_imported_on_a_cpu() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_what_is_forced_can_be_forced_in_another_thread() -> None:
+    """The backward pass of a ring asks in autograd's thread for what the forward pass was told."""
+    seen: list[tuple[object, int]] = []
+
+    class Trip:
+        reduction = "sum"
+
+        def stop(self, query: torch.Tensor, key: torch.Tensor, source: int) -> torch.Tensor:
+            seen.append((forced_backend(), workspace(query.device)))
+            return (query @ key.T).sum(1)
+
+    with use_backend("reference"), use_workspace(2**16):
+        ctx = SimpleNamespace(forced=forced_now(), autocast=None, trip=Trip(), parameters=())
+    query, key = torch.ones(2, 3), torch.ones(4, 3)
+
+    def backward() -> None:
+        _at_stop(ctx, torch.ones(2), query, key, 0, torch.zeros(2), random_state([]))
+        seen.append((forced_backend(), workspace(query.device)))
+
+    thread = threading.Thread(target=backward)
+    thread.start()
+    thread.join()
+    assert seen == [("reference", 2**16), (None, DEFAULT_WORKSPACE)]

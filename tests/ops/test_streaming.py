@@ -6,7 +6,8 @@ import pytest
 import torch
 from ops.cases import expect, judge, make, plain, solve
 
-from infomax.ops import use_backend
+from infomax.ops import pairwise_with_joint, use_backend
+from infomax.ops.problem import addressable
 
 pytest.importorskip("triton")
 interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="runs compiled, under the marker cuda")
@@ -46,3 +47,19 @@ def test_float32_multiplies_as_torch_is_told_to() -> None:
     finally:
         torch.set_float32_matmul_precision(before)
     assert precision(torch.zeros(2, 3)) == "interpreted"
+
+
+def test_rows_whose_columns_are_far_apart_are_copied() -> None:
+    """A kernel counts 32 bits along a row: (128, 16.8 million) transposed has columns 2^31 elements apart."""
+    far = torch.empty_strided((4, 128), (1, 2**24 + 1), device="meta")
+    assert addressable(far).stride() == (128, 1)
+    near = torch.empty_strided((4, 127), (1, 2**24), device="meta")
+    assert addressable(near) is near
+
+
+def test_gradients_of_pairs_have_the_strides_that_a_trace_expects() -> None:
+    query, key = torch.randn(4, 6).T.requires_grad_(), torch.randn(6, 4).requires_grad_()
+    index = torch.arange(6)
+    _, joint = pairwise_with_joint("none", query, key, None, None, index, index)
+    (grad,) = torch.autograd.grad(joint.sum(), query)
+    assert grad.stride() == (4, 1)

@@ -131,6 +131,10 @@ class PairwiseCritic(Critic):
         self, module: nn.Module, local_dim: int, global_dim: int, *, floats_per_pair: int | None = None
     ) -> None:
         super().__init__(local_dim, global_dim)
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"module must be a torch.nn.Module, got {type(module).__name__}; put a function into the forward of one"
+            )
         for name, part in module.named_modules():
             if isinstance(part, _BatchNorm):
                 raise ValueError(  # noqa: TRY004 (the type of the critic is right)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_number, check_positive
+from infomax._checks import check_floating, check_integer, check_number, check_positive, shape_of
 from infomax._precision import place, widened, without_autocast
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
 
 __all__ = ["LipschitzCritic", "LipschitzLinear", "spectral_norm_bound"]
+
+
+_MOST = 64  # Gram iterations: 2^-65 of a logarithm is far below any rounding
 
 
 def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
@@ -29,6 +32,10 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
     Returns:
         Scalar, float32 (float64 for a float64 weight).
 
+    Raises:
+        TypeError: weight is no tensor of floats, or iterations no integer.
+        ValueError: weight is no matrix or empty, iterations below 0 or above 64.
+
     Numerics:
         Every square is divided by its norm, whose logarithm is kept: no overflow.
 
@@ -42,6 +49,11 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
         >>> spectral_norm_bound(torch.diag(torch.tensor([3.0, 1.0])))
         tensor(3.)
     """
+    if check_floating("weight", weight).ndim != 2 or not weight.numel():
+        raise ValueError(f"weight must have shape (m, n) with m and n at least 1, got {shape_of(weight)}")
+    iterations = check_integer("iterations", iterations, at_least=0)
+    if iterations > _MOST:
+        raise ValueError(f"iterations must be at most {_MOST}, got {iterations}; 10 bring the bound within 0.2 %")
     with without_autocast(weight):
         wide = widened(weight)
         # A factor that is taken out and put back: neither the bound nor its gradient knows of it.
@@ -55,7 +67,7 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
             norm: Tensor = gram.norm().clamp_min(torch.finfo(gram.dtype).tiny)
             log_norm = 2 * log_norm + norm.log()
             gram = gram / norm
-        bound: Tensor = factor * (log_norm / 2 ** (iterations + 1)).exp()
+        bound: Tensor = factor * (log_norm * 2.0 ** -(iterations + 1)).exp()
         return bound
 
 

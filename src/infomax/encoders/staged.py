@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_floating, shape_of
 from infomax.features.types import Features
@@ -103,12 +104,12 @@ class StagedEncoder(nn.Module):
                 f"images must have shape (N, {', '.join(map(str, shape))}), got {shape_of(images)}; resize or "
                 "crop them, or build an encoder for that size and number of channels"
             )
-        device = next(self.parameters()).device
-        if images.device != device:
-            raise ValueError(f"images must be on the encoder's device, {device}, got {images.device}")
+        parameter = next(self.parameters(), None)
+        if parameter is not None and images.device != parameter.device:
+            raise ValueError(f"images must be on the encoder's device, {parameter.device}, got {images.device}")
         if images.shape[0] == 0:
             raise ValueError("images must hold at least one example, got 0")
-        if self.training and images.shape[0] == 1:
+        if images.shape[0] == 1 and any(isinstance(part, _BatchNorm) and part.training for part in self.modules()):
             raise ValueError(
                 "images must hold at least two examples while training, since batch norm compares them, "
                 "got 1; for a single image call encoder.eval() first"

@@ -152,6 +152,9 @@ def _choose(probes: Sequence[str] | Mapping[str, Probe]) -> dict[str, Probe]:
     if not probes:
         raise ValueError(f"probes must name at least one of {', '.join(_PROBES)}, got none")
     if isinstance(probes, Mapping):
+        for title, function in probes.items():
+            if not callable(function):
+                raise TypeError(f"probes must be functions by name, got {type(function).__name__} for {title!r}")
         return dict(probes)
     for probe in [probes] if isinstance(probes, str) else probes:
         check_choice("probes", probe, _PROBES)
@@ -160,9 +163,9 @@ def _choose(probes: Sequence[str] | Mapping[str, Probe]) -> dict[str, Probe]:
 
 def _seed(random_state: RandomState) -> int:
     generator = as_generator(random_state)  # which checks it
-    return (
-        int(random_state) if isinstance(random_state, Integral) else int(torch.randint(2**62, (), generator=generator))
-    )
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(torch.randint(2**62, (), generator=generator, device="cpu"))
 
 
 def _prefixed(title: str, progress: Progress | None) -> Progress | None:

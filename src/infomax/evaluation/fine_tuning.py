@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_flag
 from infomax._modes import evaluating
+from infomax._precision import check_device
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_batch
 from infomax.evaluation.extract import Progress
@@ -118,7 +119,7 @@ def fine_tune(
     classes, numbers = torch.unique(torch.cat([train_labels, test_labels]), return_inverse=True)
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-    device = torch.device(device)
+    device = check_device(device)
     train_images, test_images, numbers = train_images.to(device), test_images.to(device), numbers.to(device)
     ours, theirs = numbers.split([len(train_labels), len(test_labels)])
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from infomax._checks import check_choice, check_integer, check_number, check_positive
 from infomax._modes import evaluating
 from infomax._random import RandomState, as_generator
+from infomax.evaluation.checks import check_labels
 from infomax.evaluation.extract import Progress
 
 __all__ = ["accuracy", "fit", "learning_rate", "seeded"]
@@ -79,7 +80,7 @@ def fit(
     classifier.train()
     step = 0
     for epoch in range(epochs):
-        order = torch.randperm(len(features), generator=generator).to(features.device)
+        order = torch.randperm(len(features), generator=generator, device="cpu").to(features.device)
         for start in starts:
             rows = order[start : start + batch_size]
             optimizer.param_groups[0]["lr"] = learning_rate(step / steps, lr=lr, schedule=schedule)
@@ -114,13 +115,20 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
         labels: (N,), class numbers.
         batch_size: rows at a time.
 
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: no example, labels of another shape than (N,), or a batch size below 1.
+
     Example:
         >>> import torch
         >>> from infomax.evaluation import accuracy
         >>> accuracy(torch.nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 0]))
         0.75
     """
-    right = 0
+    check_labels(features, labels)
+    if not len(features):
+        raise ValueError("features must hold at least one example, got 0")
+    batch_size, right = check_positive("batch_size", batch_size), 0
     with evaluating(classifier), torch.no_grad():
         for start in range(0, len(features), batch_size):
             rows = slice(start, start + batch_size)
@@ -134,7 +142,7 @@ def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
 
     Gradients are on within, so that a probe can be trained in a validation hook, too, which turns them off.
     """
-    seed = int(torch.randint(2**62, (), generator=generator))
+    seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     devices = [device] if device.type == "cuda" else []
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed all devices, also those in use

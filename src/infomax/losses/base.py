@@ -14,8 +14,8 @@ from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
 from infomax.losses.measuring import measuring
-from infomax.losses.options import Gather, check_gather, check_negatives_options
-from infomax.losses.parts import build_parts, check_may_learn
+from infomax.losses.options import Gather, check_negatives_options
+from infomax.losses.parts import build_parts, check_may_learn, check_per_global
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
@@ -67,11 +67,8 @@ class InformationLoss(nn.Module, ABC):
             critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
         )
         check_choice("reduction", reduction, ("mean", "none"))
-        if reduction == "none" and not hasattr(self.estimator, "per_global"):
-            raise TypeError(
-                "estimator must offer per_global(scores) with reduction='none', which "
-                f"{type(self.estimator).__name__} does not; subclass infomax.Estimator"
-            )
+        if reduction == "none":
+            check_per_global(self.estimator)
         if gather and reduction == "none":
             raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
         self.in_batch = in_batch
@@ -117,7 +114,8 @@ class InformationLoss(nn.Module, ABC):
                 the given negatives have groups, too.
             generator: where drawn locations and negatives come from; torch's global one when None.
         """
-        given = {"mask": mask, "batch": batch, "negatives": negatives, "group": group, "generator": generator}
+        given: dict[str, Any] = {"mask": mask, "batch": batch, "negatives": negatives, "group": group}
+        given["generator"] = generator
         rows, directions = self._score(local, global_, self.gather, training=True, **given)
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
@@ -143,10 +141,10 @@ class InformationLoss(nn.Module, ABC):
             >>> scores = loss_fn.scores(torch.randn(4, 16, 2, 2), torch.randn(4, 8))
             >>> loss, nats = loss_fn.estimator(scores), loss_fn.estimator.mutual_information(scores)
         """
-        _, directions = self._score(
-            local, global_, self.gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
-        )
-        return directions[0]
+        given: dict[str, Any] = {"mask": mask, "batch": batch, "negatives": negatives, "group": group}
+        given["generator"] = generator
+        _, (scores,) = self._score(local, global_, self.gather, once=True, **given)
+        return scores
 
     def mutual_information(
         self,
@@ -175,7 +173,7 @@ class InformationLoss(nn.Module, ABC):
             generator: where drawn locations and negatives come from; a copy of torch's global one when None.
             gather: measure the batch of all processes, each of which must call; this process's alone when False.
         """
-        check_gather(gather)
+        check_negatives_options(in_batch=self.in_batch, sample_negatives=self.sample_negatives, gather=gather)
         with measuring(self, global_, gather=bool(gather)):
             _, directions = self._score(
                 local, global_, gather, mask=mask, batch=batch, negatives=negatives, group=group, generator=generator
@@ -184,30 +182,48 @@ class InformationLoss(nn.Module, ABC):
 
     def directions(self, rows: Rows) -> list[PairScores]:
         """Score the rows; once, or once for either side as the global one."""
-        return [self.critic.score_rows(rows.local, rows.global_, rows.pairing)]
+        return [self.score(rows)]
+
+    def score(self, rows: Rows) -> PairScores:
+        """Score the rows once, each global among the locals."""
+        scores = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+        if not isinstance(scores, PairScores):
+            raise TypeError(
+                f"critic.score_rows must return infomax.scores.PairScores, got {type(scores).__name__} from "
+                f"{type(self.critic).__name__}; a module that scores aligned rows becomes a critic by PairwiseCritic"
+            )
+        return scores
 
     def _score(
-        self, local: Tensor, global_: Tensor, gather: Gather, *, training: bool = False, **given: Any
+        self,
+        local: Tensor,
+        global_: Tensor,
+        gather: Gather,
+        *,
+        training: bool = False,
+        once: bool = False,
+        **given: Any,
     ) -> tuple[Rows, list[PairScores]]:
         """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
+        given |= {"training": training, "once": once}
         if not (gather and self.processes.several):
-            return self._score_alone(local, global_, training=training, **given)
+            return self._score_alone(local, global_, **given)
         with self.processes.call():
-            return self._score_together(local, global_, ring=gather == "ring", training=training, **given)
+            return self._score_together(local, global_, ring=gather == "ring", **given)
 
     def _score_together(
-        self, local: Tensor, global_: Tensor, *, ring: bool, training: bool, **given: Any
+        self, local: Tensor, global_: Tensor, *, ring: bool, once: bool, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
         processes = self.processes
         error, pairing, learns = None, None, ((False, False), (False, False))
         try:
             # This process may have no example.
-            rows, directions = self._score_alone(local, global_, training=training, **given, at_least=0)
+            rows, directions = self._score_alone(local, global_, once=once, **given, at_least=0)
             pairing = directions[0].pairing
             learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
             error = raised
-            processes.absent(lambda: self.directions(self._no_rows()))
+            processes.absent(lambda: self._scored(self._no_rows(), once=once))
         parameter = next(self.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
@@ -218,12 +234,15 @@ class InformationLoss(nn.Module, ABC):
         ]
 
     def _score_alone(
-        self, local: Tensor, global_: Tensor, *, training: bool, **given: Any
+        self, local: Tensor, global_: Tensor, *, training: bool, once: bool, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
         rows = self.pair(local, global_, **given)
         if training:
             check_may_learn(self.estimator, **{self.global_name: global_})
-        return rows, self.directions(rows)
+        return rows, self._scored(rows, once=once)
+
+    def _scored(self, rows: Rows, *, once: bool) -> list[PairScores]:
+        return [self.score(rows)] if once else self.directions(rows)
 
     def _no_rows(self) -> Rows:
         like = next(self.critic.parameters(), torch.zeros(()))

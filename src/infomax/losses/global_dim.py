@@ -199,6 +199,7 @@ class GlobalDIMLoss(InformationLoss):
                 raise ValueError(
                     f"negatives must be maps of the size of local {shape_of(local)}, got {shape_of(negatives)}"
                 )
+            check_fits_module(self.map_encoder, negatives=negatives)
             check_negatives(negatives, local, in_batch=self.in_batch, sample_negatives=self.sample_negatives)
         encoded = self.map_encoder(local)
         rows = pair_rows(

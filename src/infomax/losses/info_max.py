@@ -38,7 +38,8 @@ class InfoMaxLoss(InformationLoss):
         critic: as in :class:`~infomax.LocalDIMLoss`, with x as the local and y as the global side.
         units: width of a critic given by name; its own default when None.
         symmetric: average over both directions: each y among all x, and each x among all y. It changes estimators that
-            normalise per global, such as InfoNCE; the others see the same pairs either way.
+            normalise per global, such as InfoNCE. The others see the same pairs either way, and those that need a
+            density of y given x (CLUB, leave-one-out) have one direction.
         same_side: take the other examples' vectors of the own side as negatives as well. x and y must have one width.
         in_batch: as in :class:`~infomax.LocalDIMLoss`.
         sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
@@ -112,6 +113,11 @@ class InfoMaxLoss(InformationLoss):
         for name, given in (("symmetric", symmetric), ("same_side", same_side)):
             if check_flag(name, given) and not in_batch:
                 raise ValueError(f"{name} must be False with in_batch=False, which takes none of the other examples")
+        if same_side and getattr(self.estimator, "needs_density", False):
+            raise ValueError(
+                f"same_side must be False where the estimator is {type(self.estimator).__name__}: its scores are log "
+                "densities of y given x, and those of y given another y are none"
+            )
         if same_side and sample_negatives is not None:
             raise ValueError(
                 "sample_negatives must be None with same_side=True: the one asks for fewer, the other for more"
@@ -225,12 +231,18 @@ class InfoMaxLoss(InformationLoss):
         """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
         return super().mutual_information(x, y, negatives=negatives, group=group, generator=generator, gather=gather)
 
+    def score(self, rows: Rows) -> PairScores:
+        scores = super().score(rows)
+        if not rows.own:
+            return scores
+        joint, examples = scores.joint(), len(rows.local) // (1 + rows.own)
+        return PairedScores(joint[:examples], joint[examples:].view(examples, rows.own))
+
     def directions(self, rows: Rows) -> list[PairScores]:
-        first = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
+        first = self.score(rows)
         if rows.own:
-            scores, examples = first.joint(), len(rows.local) // (1 + rows.own)
-            return [PairedScores(scores[:examples], scores[examples:].view(examples, rows.own))]
-        if not (self.symmetric and (self.same_side or getattr(self.estimator, "directional", True))):
+            return [first]
+        if not self.symmetric or not (self.same_side or self._directional()):
             return [first]
         other = first
         if self.same_side:
@@ -243,6 +255,10 @@ class InfoMaxLoss(InformationLoss):
                 f"critic must give streamed or dense scores with symmetric=True, got {type(other).__name__}"
             )
         return [first, other.transposed(rows.pairing)]
+
+    def _directional(self) -> bool:
+        """Whether the estimator reads another number in the other direction; a log density of y has no other one."""
+        return getattr(self.estimator, "directional", True) and not getattr(self.estimator, "needs_density", False)
 
     def extra_repr(self) -> str:
         return f"symmetric={self.symmetric}, same_side={self.same_side}, {super().extra_repr()}"

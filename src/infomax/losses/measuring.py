@@ -30,6 +30,9 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
         norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
     ]
     together = {norm: norm.processes for norm in module.modules() if isinstance(norm, BatchNorm) and norm.processes}
+    # Synchronised by torch as long as they are in training mode; without, they normalise by the batch if they have
+    # no averages to normalise by.
+    alone = [norm for norm in tracking if isinstance(norm, nn.SyncBatchNorm) and not gather]
     # With no statistics to track, training mode normalises by the batch and writes nothing.
     for norm in tracking:
         norm.track_running_stats = False
@@ -39,9 +42,13 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
     devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
     try:
         with torch.no_grad(), unwritten(module), torch.random.fork_rng(devices=devices):
+            for norm in alone:
+                norm.training, norm.running_mean, norm.running_var = False, None, None
             yield
     finally:
         torch.clear_autocast_cache()  # torch 2.6 would train on with the weights as they were cast without gradient
+        for norm in alone:
+            norm.training = True
         for norm in tracking:
             norm.track_running_stats = True
         for norm, processes in together.items():

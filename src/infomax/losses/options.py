@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from infomax._checks import check_choice, check_flag, check_positive
+import numpy as np
+
+from infomax._checks import check_flag, check_positive
 
 __all__ = ["Gather", "check_gather", "check_negatives_options"]
 
@@ -14,9 +16,9 @@ Gather: TypeAlias = bool | Literal["ring"]
 
 def check_gather(gather: object) -> None:
     """Raise unless ``gather`` is a bool or ``"ring"``."""
-    if isinstance(gather, str):
-        check_choice("gather", gather, ("ring",))
-    elif not isinstance(gather, bool):
+    if isinstance(gather, str) and gather != "ring":
+        raise ValueError(f"gather must be True, False or 'ring', got {gather!r}")
+    if not isinstance(gather, str | bool | np.bool_):
         raise TypeError(f"gather must be True, False or 'ring', got {type(gather).__name__}")
 
 

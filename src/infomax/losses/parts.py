@@ -17,7 +17,7 @@ from infomax.estimators.build import check_estimator
 from infomax.pairs.processes import Processes
 from infomax.prior.matching import PRIORS
 
-__all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_parts", "check_prior"]
+__all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_parts", "check_per_global", "check_prior"]
 
 _RUN_AWAY = {
     "rkl": (
@@ -121,6 +121,21 @@ def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
                 f"lower the information by loss_fn.estimator.estimate(loss_fn.scores(...)); raise it with another "
                 "estimator, such as 'infonce'"
             )
+
+
+def check_per_global(estimator: nn.Module) -> None:
+    """Raise unless the loss of an estimator is a mean over globals, whose terms ``reduction="none"`` returns."""
+    kind = type(estimator).__name__
+    if not hasattr(estimator, "per_global"):
+        raise TypeError(
+            f"estimator must offer per_global(scores) with reduction='none', which {kind} does not; subclass "
+            "infomax.Estimator"
+        )
+    if getattr(type(estimator), "per_global", None) is Estimator.per_global:
+        raise ValueError(
+            f"reduction must be 'mean' where the estimator is {kind}, whose loss is no mean over globals; 'none' goes "
+            "with infonce, jsd or nwj"
+        )
 
 
 def check_not_shared(name: str, module: object) -> None:

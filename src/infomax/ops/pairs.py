@@ -39,7 +39,7 @@ def backward(
     """
     query, key, dtype = problem.query, problem.key, problem.dtype
     grad_query, grad_key = (
-        torch.zeros_like(rows, dtype=dtype) if need else rows.new_empty(0)
+        rows.new_zeros(rows.shape, dtype=dtype) if need else rows.new_empty(0)
         for rows, need in ((query, need_query), (key, need_key))
     )
     if grad_joint is not None:

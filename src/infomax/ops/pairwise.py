@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from infomax.ops.dispatch import choose, may_keep, takes_map
 from infomax.ops.library import pairwise
 from infomax.ops.problem import REDUCTIONS, Problem, Reduction, count_keys
 from infomax.ops.settings import forced_backend, workspace
-from infomax.ops.validation import check_groups, check_joint, check_options, check_vectors
+from infomax.ops.validation import check_groups, check_joint, check_joint_values, check_options, check_vectors
 
 __all__ = ["checked", "pairwise_logsumexp", "pairwise_softplus", "pairwise_with_joint"]
 
@@ -238,6 +239,9 @@ def _call(
                 f'use_backend("{forced}") cannot run under torch.func (grad, jvp, vmap, ...) or on dual tensors; '
                 'use_backend("reference"), or None, writes the table of scores out'
             )
+        if joint_query is not None and joint_key is not None and joint_query.is_cpu:
+            with suppress(RuntimeError):  # vmap lets nobody read an index that it maps over
+                check_joint_values(query, key, joint_query, joint_key)
         problem = Problem(query, key, *indices, reduction, float(scale), hard, soft, workspace(query.device))
         with without_autocast(query):
             value, joint, _ = (pairs if reduction == "none" else reference).forward(problem, keep=False)

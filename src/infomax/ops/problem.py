@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype
 
-__all__ = ["REDUCTIONS", "Problem", "Reduction", "count_keys"]
+__all__ = ["REDUCTIONS", "Problem", "Reduction", "addressable", "count_keys"]
 
 Reduction: TypeAlias = Literal["logsumexp", "softplus", "sum", "square_sum", "pearson"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
@@ -19,6 +19,11 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 def count_keys(key: Tensor) -> int:
     """Return the number of keys in rows ``(K, d)`` or a map ``(N, d, P)``."""
     return key.shape[0] if key.ndim == 2 else key.shape[0] * key.shape[2]
+
+
+def addressable(rows: Tensor) -> Tensor:
+    """Return rows as a kernel can address them: it counts 64 bits along a matrix and 32 bits along a row."""
+    return rows if rows.stride(1) * rows.shape[1] < 2**31 else rows.contiguous()
 
 
 @dataclass(frozen=True)

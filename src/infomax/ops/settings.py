@@ -6,10 +6,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
+from typing import NamedTuple
 
 import torch
 
-__all__ = ["BACKENDS", "DEFAULT_WORKSPACE", "forced_backend", "use_backend", "use_workspace", "workspace"]
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_WORKSPACE",
+    "Forced",
+    "forced_again",
+    "forced_backend",
+    "forced_now",
+    "use_backend",
+    "use_workspace",
+    "workspace",
+]
 
 BACKENDS = ("reference", "chunked", "triton", "blockwise")
 DEFAULT_WORKSPACE = 64 * 2**20
@@ -42,15 +53,41 @@ def workspace(device: torch.device) -> int:
     return max(DEFAULT_WORKSPACE, torch.cuda.get_device_properties(device).total_memory // GPU_SHARE)
 
 
+class Forced(NamedTuple):
+    """What a caller forces at one moment, to be forced again elsewhere by :func:`forced_again`."""
+
+    backend: str | None
+    workspace: int | None
+
+
+def forced_now() -> Forced:
+    """Return what this thread forces."""
+    return Forced(_settings.backend, _settings.workspace)
+
+
+@contextmanager
+def forced_again(forced: Forced) -> Iterator[None]:
+    """Force what another thread did: a backward pass may run in a thread of autograd's own."""
+    previous = forced_now()
+    _settings.backend, _settings.workspace = forced
+    try:
+        yield
+    finally:
+        _settings.backend, _settings.workspace = previous
+
+
 @contextmanager
 def use_backend(name: str | None) -> Iterator[None]:
     r"""Force the implementation of the pairwise ops inside a ``with``.
 
-    Without it the backend follows from the tensors. On CUDA it is ``"triton"`` for half precision of up to 128
-    features, a multiple of 16, and where the workspace is too small for ``"blockwise"``, which takes everything else;
-    ``"chunked"`` elsewhere and for float64. A forced backend runs, or the op raises with
-    the reason why it cannot. Blocks nest; the choice holds for the calling thread. Under `torch.compile` it is read
-    while tracing, and a change recompiles.
+    Without it the backend follows from the tensors. On CUDA it is ``"blockwise"``. It is ``"triton"`` there for half
+    precision of up to 128 features, a multiple of 16, and where ``"blockwise"`` cannot run: the workspace is too small,
+    or the precision half and torch older than 2.8. It is ``"chunked"`` elsewhere, for float64, and for ``"square_sum"``
+    and ``"pearson"`` in float16.
+
+    A forced backend runs, or the op raises with the reason why it cannot. Blocks nest; the choice holds for the calling
+    thread. On CUDA, autograd runs backward passes in a thread of its own, where `torch.utils.checkpoint` computes again
+    with the choice by tensors. Under `torch.compile` the choice is read while tracing, and a change recompiles.
 
     Args:
         name: ``"reference"``, ``"chunked"``, ``"triton"``, ``"blockwise"``, or None for the choice by tensors.

@@ -10,6 +10,8 @@ from infomax.ops.problem import count_keys
 
 __all__ = ["check_groups", "check_joint", "check_joint_values", "check_options", "check_vectors"]
 
+_LARGEST = torch.finfo(torch.float32).max
+
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -105,6 +107,9 @@ def check_options(scale: float, clip: float | None, soft_clip: float | None) -> 
     for name, bound in (("clip", clip), ("soft_clip", soft_clip)):
         if bound is not None:
             check_number(name, bound, above=0)
+    for name, number in (("scale", scale), ("clip", clip), ("soft_clip", soft_clip)):
+        if number is not None and abs(number) > _LARGEST:
+            raise ValueError(f"{name} must be at most {_LARGEST:.3g} in magnitude, as float32 holds it, got {number}")
 
 
 def _check_integers(name: str, value: Tensor, match: str | None, length: int | None) -> None:

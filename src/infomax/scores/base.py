@@ -30,7 +30,7 @@ class Reduced(NamedTuple):
     """
 
     joint: Tensor
-    """(J,): the scores of the joint pairs, never clipped."""
+    """(J,): the scores of the joint pairs, as the scores give them."""
     marginal: Tensor
     """(M,): the reduction over each global's marginal pairs."""
 

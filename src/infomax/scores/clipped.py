@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from infomax._checks import check_number
+from infomax._checks import check_flag, check_number
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.reductions import bend
 
@@ -42,7 +42,7 @@ class ClippedScores(PairScores):
         super().__init__(inner.pairing)
         self.inner = inner
         self.clip = check_number("clip", clip, above=0)
-        self.soft = soft
+        self.soft = check_flag("soft", soft)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         if soft_clip is not None:

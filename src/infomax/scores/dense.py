@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from infomax._checks import check_positive, shape_of
 from infomax._precision import accumulation_dtype, widened
 from infomax._transforms import transformed
 from infomax.ops.settings import workspace
@@ -37,6 +38,10 @@ class DenseScores(PairScores):
         scale: factor of every score.
         shift: added to every score after that.
         parameters: what ``score`` reads that is trained. They are needed where rows of other processes are scored.
+
+    Raises:
+        TypeError: ``floats_per_pair`` is no integer.
+        ValueError: ``floats_per_pair`` is below 1; in a reduction: ``score`` returns another shape.
 
     Example:
         >>> import torch
@@ -68,7 +73,7 @@ class DenseScores(PairScores):
         self.key = key
         self.scale = scale
         self.shift = shift
-        self.floats_per_pair = floats_per_pair
+        self.floats_per_pair = check_positive("floats_per_pair", floats_per_pair)
         self.parameters = tuple(value for value in parameters if value.requires_grad)
 
     def _options(self) -> dict[str, Any]:
@@ -110,7 +115,15 @@ class DenseScores(PairScores):
         return self._once("joint", self._joint_scores)
 
     def _evaluate(self, query: Tensor, key: Tensor) -> Tensor:
-        return self.scale * widened(self.score(query, key)) + self.shift
+        scores = self.score(query, key)
+        expected = tuple(b if a == 1 else a for a, b in zip(query.shape[:-1], key.shape[:-1], strict=True))
+        if not isinstance(scores, Tensor) or scores.shape != expected:
+            got = shape_of(scores) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ValueError(
+                f"score must return one number per pair, a tensor of shape {shape_of(expected)} for rows of shapes "
+                f"{shape_of(query)} and {shape_of(key)}, got {got}; reduce the last axis, by .squeeze(-1) or .sum(-1)"
+            )
+        return self.scale * widened(scores) + self.shift
 
     def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         if transformed(*tensors):  # they do not go through a checkpoint

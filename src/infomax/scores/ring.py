@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infomax._precision import accumulation_dtype, autocasting, widened
 from infomax._random import random_state, replayed
+from infomax.ops.settings import forced_again, forced_now
 from infomax.pairs.guard import Guard
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
@@ -159,6 +160,7 @@ class _Ring(torch.autograd.Function):
         trip.go_round(key, visit)
         device = key.device.type
         ctx.autocast = torch.get_autocast_dtype(device) if autocasting(device) else None
+        ctx.forced = forced_now()
         ctx.trip, ctx.parameters = trip, parameters
         ctx.save_for_backward(query, key, total)
         return total
@@ -201,6 +203,7 @@ def _at_stop(
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(replayed(state))
+        stack.enter_context(forced_again(ctx.forced))
         if ctx.autocast is not None:
             stack.enter_context(torch.autocast(held.device.type, dtype=ctx.autocast))
         part = ctx.trip.stop(query, held, source)

@@ -191,5 +191,10 @@ class StreamedScores(PairScores):
         else:
             by_example = key.new_zeros(pairing.groups, key.shape[1], dtype=acc)
             by_example = by_example.index_add(0, pairing.marginal_group(), key.to(acc))
-        others = by_example.sum(0) - by_example[pairing.query_group]
-        return self.scale * (self.query.to(acc) * others).sum(-1)
+        return self.scale * (self.query.to(acc) * _sum_of_others(by_example)[pairing.query_group]).sum(-1)
+
+
+def _sum_of_others(rows: Tensor) -> Tensor:
+    """For each row the sum of all others, (G, d): of those before and those after it, so that nothing cancels."""
+    before, after = (nnf.pad(part.cumsum(0), (0, 0, 1, 0))[:-1] for part in (rows, rows.flip(0)))
+    return before + after.flip(0)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from infomax._checks import check_positive
+from infomax._checks import check_positive, check_sizes
 
 __all__ = ["Decoder"]
 
@@ -41,7 +41,10 @@ class Decoder(nn.Sequential):
 
     def __init__(self, features: int, image_shape: tuple[int, int, int]) -> None:
         check_positive("features", features)
-        channels, height, width = (check_positive("image_shape", size) for size in image_shape)
+        sizes = check_sizes("image_shape", image_shape)
+        if len(sizes) != 3:
+            raise ValueError(f"image_shape must be (channels, height, width), got {sizes}")
+        channels, height, width = sizes
         doublings = (min(height, width) // 4).bit_length() - 1
         if doublings < 1 or height % 2**doublings or width % 2**doublings:
             raise ValueError(

@@ -49,7 +49,7 @@ class HeldOut(NamedTuple):
 
 def parts(rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rows to train a critic on, and a share of them, at least 2, to choose its weights by."""
-    order = torch.randperm(rows, generator=generator)
+    order = torch.randperm(rows, generator=generator, device="cpu")
     held = max(2, int(share * rows))
     return order[held:], order[:held]
 
@@ -125,7 +125,7 @@ def train_critic(
 def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Shuffled batches, pass after pass without end."""
     while True:
-        order = rows[torch.randperm(len(rows), generator=generator)]
+        order = rows[torch.randperm(len(rows), generator=generator, device="cpu")]
         yield from (batch for batch in torch.split(order, batch_size) if len(batch) > 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -119,6 +119,8 @@ def reconstruction(
     check_images("train_images", train_images, train, transform)
     check_images("test_images", test_images, test, transform)
     keep = check_positive("keep", keep)
+    if not isinstance(value_range, Sequence) or len(value_range) != 2:
+        raise ValueError(f"value_range must be (least, greatest), got {value_range!r}")
     low, high = (check_number("value_range", bound) for bound in value_range)
     if not low < high:
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")

@@ -112,7 +112,7 @@ def _choices(C: float | Iterable[float]) -> list[float]:
 
 def _halves(train: Labelled, count: int, generator: torch.Generator) -> tuple[Labelled, Labelled]:
     """Four fifths to fit and one fifth to judge, of ``count`` examples at most."""
-    order = torch.randperm(len(train.labels), generator=generator)[:count]
+    order = torch.randperm(len(train.labels), generator=generator, device="cpu")[:count]
     judges = max(1, len(order) // 5)
     judged, fitted = order[:judges], order[judges:]
     if len(torch.unique(train.labels[fitted])) < 2:

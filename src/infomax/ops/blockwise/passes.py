@@ -20,7 +20,7 @@ from infomax.ops.blockwise.kernels import (
 from infomax.ops.blockwise.plan import KEY_TILE, MOST_ROWS_OF_GRID, ROW_TILE, Plan, kept_size, padded, slices
 from infomax.ops.blockwise.products import product
 from infomax.ops.lift import lift_of
-from infomax.ops.problem import Problem
+from infomax.ops.problem import Problem, addressable
 from infomax.ops.triton import launch
 from infomax.ops.triton.arguments import bounds_of, cover, flags_of, groups_of, run_starts
 from infomax.ops.triton.config import tiles_for
@@ -176,7 +176,7 @@ def _weigh(
 
 def score_and_weigh(problem: Problem, panel: slice, value: Tensor, grad: Tensor, weights: Tensor) -> None:
     """Compute the scores of a panel and write their weights, in one kernel."""
-    query, key = problem.query, problem.key[panel]
+    query, key = addressable(problem.query), addressable(problem.key[panel])
     dim = query.shape[1]
     tiles = tiles_for("weigh", query.dtype, dim)
     weigh_kernel[(cover(len(query), tiles.rows) * cover(len(key), tiles.keys),)](

@@ -102,8 +102,9 @@ class LogSumExp(Reduction):
         return True
 
     def value(self) -> Tensor:
-        """Return the log-sum-exp in nats; ``-inf`` where every pair was excluded."""
-        return self._total.log2_().add_(self._peak).mul_(self.unit)
+        """Return the log-sum-exp in nats; ``-inf`` where every pair was excluded, ``inf`` where a score is."""
+        value = self._total.log2_().add_(self._peak).mul_(self.unit)
+        return value.masked_fill_(self._peak == torch.inf, torch.inf)
 
     @staticmethod
     def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infomax.ops.lift import lift_of
-from infomax.ops.problem import Problem
+from infomax.ops.problem import Problem, addressable
 from infomax.ops.triton.arguments import bounds_of, cover, flags_of, groups_of
 from infomax.ops.triton.config import Tiles, tiles_for
 from infomax.ops.triton.gradient import grad_key_kernel, grad_query_kernel
@@ -25,7 +25,7 @@ _PROGRAMS = 512
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return the reduction ``(M,)``, the joint scores ``(J,)`` and an empty tensor: only the reduction is saved."""
-    query, key = problem.query, problem.key
+    query, key = addressable(problem.query), addressable(problem.key)
     queries, keys, dim = query.shape[0], key.shape[0], query.shape[1]
     nothing = query.new_empty(0, dtype=torch.float32)
     tiles = tiles_for("add" if problem.reduction in ("sum", "square_sum") else "reduce", query.dtype, dim)
@@ -63,7 +63,7 @@ def backward(
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
-    query, key = problem.query, problem.key
+    query, key = addressable(problem.query), addressable(problem.key)
     queries, keys, dim = query.shape[0], key.shape[0], query.shape[1]
     if not (queries and keys and dim):
         return query.new_zeros(query.shape if need_query else (0,)), key.new_zeros(key.shape if need_key else (0,))

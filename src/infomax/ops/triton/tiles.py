@@ -23,7 +23,7 @@ __all__ = [
 
 @triton.jit
 def load_rows(pointer, rows, columns, row_count, column_count, row_stride, column_stride):
-    """Load ``pointer[rows, columns]``, zero outside. Offsets are 64 bit: a matrix may pass 2**31 elements."""
+    """Load ``pointer[rows, columns]``, zero outside. Rows are counted in 64 bits, columns in 32."""
     inside = (rows[:, None] < row_count) & (columns[None, :] < column_count)
     offsets = rows[:, None].to(tl.int64) * row_stride + columns[None, :] * column_stride
     return tl.load(pointer + offsets, mask=inside, other=0.0)
