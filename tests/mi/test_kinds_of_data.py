@@ -161,6 +161,16 @@ class TestGiven:
         assert found.low < math.log(2) < found.high
         assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
 
+    def test_a_difference_below_zero_has_an_interval_as_wide(self) -> None:
+        """Five columns hide from the closed forms what the product of z tells; the interval was [0.000, 0.000]."""
+        rng = np.random.default_rng(1)
+        z, x = rng.normal(size=(300, 2)), rng.normal(size=(300, 5))
+        y = z.prod(1) + 0.2 * rng.normal(size=300) + 0.15 * x[:, 0]
+        found = quick(x, y, given=z)
+        assert "which no information can be" in str(found)
+        assert found.low == 0.0
+        assert found.high > 0.5 * math.log(1 + 0.15**2 / 0.2**2)
+
     def test_constant_coordinates_are_left_out(self) -> None:
         x = np.stack([NOISE, np.ones(600)], 1)[:100]
         assert quick(x, NOISE[100:200], given=NOISE[200:300], folds=2).dims == (1, 1)

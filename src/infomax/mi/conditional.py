@@ -51,10 +51,10 @@ def measure_given(
     pointwise = whole.pointwise - part.pointwise
     # Both terms share rows and folds: their difference varies as that of their rows, not as two estimates would.
     error = float(pointwise.std()) / math.sqrt(whole.rows)
-    away = max(whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low)
+    ends = whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low
+    away = max(*ends, 2 * error)
     raw = whole.nats - part.nats
     nats = max(0.0, raw)
-    away = max(away, 2 * error)
     side = as_side("x", x)
     doubts = tuple(dict.fromkeys((*whole.doubts, *part.doubts)))
     if raw < -away:
@@ -63,7 +63,7 @@ def measure_given(
         whole,
         nats=nats,
         low=max(0.0, raw - away),
-        high=max(0.0, raw + away),
+        high=nats + max(away, -raw),  # a difference below 0 is off by as much at least, in either direction
         bound=max(0.0, whole.bound - part.bound),
         bound_low=max(0.0, whole.bound_low - part.bound_high),
         bound_high=max(0.0, whole.bound_high - part.bound_low),
