@@ -16,6 +16,7 @@ from infomax.mi.closed_forms.start import choose_start
 from infomax.mi.input.columns import Column
 from infomax.mi.input.folds import Fold, make_folds
 from infomax.mi.input.inputs import columns_of_given
+from infomax.mi.reading.doubts import doubts_of
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 600)
@@ -161,6 +162,27 @@ class TestGiven:
         assert found.low < math.log(2) < found.high
         assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
 
+    def test_integers_are_the_same_labels_in_both_terms(self) -> None:
+        """Beside x they were numbers, and 18 classes in no order read 0.00 [0.00, 0.46] for 0.11."""
+        rng = np.random.default_rng(2)
+        z = rng.integers(0, 18, 1000)
+        x = rng.normal(size=1000)
+        y = rng.permutation(18)[z] + 0.5 * rng.normal(size=1000) + 0.25 * x
+        found, named = quick(x, y, given=z), quick(x, y, given=z.astype(str))
+        assert found.nats == pytest.approx(named.nats, abs=0.1)
+        assert found.low < 0.5 * math.log(1 + 0.25**2 / 0.5**2) < found.high
+        assert found.score(x[:5], y[:5], given=z[:5]).shape == (5,)
+
+    def test_one_that_does_not_vary_is_refused_at_once(self) -> None:
+        with pytest.raises(ValueError, match="given must vary, got the same row 600 times; leave it out"):
+            quick(LABELS, NOISE, given=np.ones(600))
+
+    def test_new_rows_need_what_the_estimate_had(self) -> None:
+        with pytest.raises(TypeError, match="given must be passed, as the estimate had it, got None"):
+            quick(LABELS, NOISE, given=NOISE[::-1].copy(), folds=2).score(LABELS[:5], NOISE[:5])
+        with pytest.raises(TypeError, match="given must be None, as the estimate had none, got ndarray"):
+            quick(LABELS, NOISE, folds=2).score(LABELS[:5], NOISE[:5], given=NOISE[:5])
+
     def test_a_difference_below_zero_has_an_interval_as_wide(self) -> None:
         """Five columns hide from the closed forms what the product of z tells; the interval was [0.000, 0.000]."""
         rng = np.random.default_rng(1)
@@ -281,3 +303,46 @@ def test_ten_classes_of_digits() -> None:
     assert set(found.starts) == {"softmax regression"}
     assert 2.1 < found.bound < math.log(10)
     assert 2.18 < found.nats < math.log(10)
+
+
+class TestEntropy:
+    """No information passes the entropy of labels."""
+
+    @pytest.mark.parametrize("classes", [3, 30])
+    def test_copies_tell_no_more_than_there_is(self, classes: int) -> None:
+        labels = np.random.default_rng(3).integers(0, classes, 900)
+        found = quick(labels, labels, discrete="both", folds=2)
+        assert found.low <= found.nats <= min(found.entropies) <= found.high
+        assert found.nats > 0.95 * min(found.entropies)
+
+    def test_an_estimate_of_all_there_is_hides_nothing(self) -> None:
+        options = {"reading": 3.7, "standard_error": 0.1, "folds": [3.7, 3.7], "estimator": "nwj", "ceiling": math.inf}
+        assert doubts_of(3.69, rows=100, **options)
+        assert doubts_of(3.69, rows=480, blurred=True, **options)
+        assert not doubts_of(3.69, rows=100, most=3.69, **options)
+        assert not doubts_of(3.69, rows=480, blurred=True, most=3.69, **options)
+
+
+def test_a_label_that_the_estimate_has_not_seen_is_refused_as_a_number_too() -> None:
+    found = quick(NOISE, np.arange(600) % 4, discrete="y", folds=2)
+    with pytest.raises(ValueError, match=r"y must hold labels of the estimate, got 0.5, 9; leave these rows out"):
+        found.score(NOISE[:3], np.array([1.0, 9.0, 0.5]))
+
+
+def test_a_side_without_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="x must have at least one column, got none"):
+        quick(np.zeros((600, 0)), NOISE)
+    with pytest.raises(ValueError, match="y must have at least one column, got none"):
+        quick(NOISE, np.zeros((600, 0)))
+
+
+@pytest.mark.parametrize("option", ["estimator", "objective"])
+def test_an_unknown_estimator_is_named_by_its_argument(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be one of"):
+        quick(NOISE, LABELS, **{option: "foo"})
+    with pytest.raises(TypeError, match=f"{option} must be a short name, a module, or a callable"):
+        quick(NOISE, LABELS, **{option: 3})
+
+
+def test_a_confidence_is_shown_with_its_digits() -> None:
+    assert "99.9% interval" in repr(quick(NOISE, LABELS, confidence=0.999, folds=2))

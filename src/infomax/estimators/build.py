@@ -42,7 +42,7 @@ _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
 }
 
 
-def build_estimator(estimator: EstimatorLike) -> Estimator:
+def build_estimator(estimator: EstimatorLike, name: str = "estimator") -> Estimator:
     """Return an estimator from its short name, the module given, or what a factory makes.
 
     Args:
@@ -50,6 +50,7 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
             ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
             ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
             ``mutual_information(scores)``, or a callable without arguments that returns such a module.
+        name: the argument, for messages.
 
     Raises:
         TypeError: it is none of these.
@@ -63,7 +64,7 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
         >>> build_estimator(lambda: SMILE(clip=3.0))
         SMILE(clip=3.0)
     """
-    check_estimator(estimator)
+    check_estimator(estimator, name)
     if isinstance(estimator, str):
         return _ESTIMATORS[estimator]() if estimator in _ESTIMATORS else FDivergence(estimator)
     made: object = estimator
@@ -72,39 +73,40 @@ def build_estimator(estimator: EstimatorLike) -> Estimator:
             made = estimator()
         except TypeError as error:
             raise TypeError(
-                f"estimator was called as a factory, without arguments, and raised {error}; make a function of scores "
+                f"{name} was called as a factory, without arguments, and raised {error}; make a function of scores "
                 "an infomax.Estimator"
             ) from error
         if not isinstance(made, nn.Module):
-            raise _no_estimator(f"{type(estimator).__name__}, which returned {type(made).__name__}")
-        check_estimator(made)
+            raise _no_estimator(name, f"{type(estimator).__name__}, which returned {type(made).__name__}")
+        check_estimator(made, name)
     return cast("Estimator", made)
 
 
-def check_estimator(estimator: EstimatorLike) -> None:
+def check_estimator(estimator: EstimatorLike, name: str = "estimator") -> None:
     """Raise where :func:`build_estimator` would refuse it; nothing is built or called.
 
     Args:
         estimator: a short name, a module, or a factory.
+        name: the argument, for messages.
 
     Raises:
         TypeError: it is none of these, or a module without ``mutual_information``.
         ValueError: the name is unknown.
     """
     if isinstance(estimator, str):
-        check_choice("estimator", estimator, names())
+        check_choice(name, estimator, names())
     elif isinstance(estimator, nn.Module):
         if not hasattr(estimator, "mutual_information"):
             raise TypeError(
-                "estimator must offer mutual_information(scores) beside forward(scores), which "
+                f"{name} must offer mutual_information(scores) beside forward(scores), which "
                 f"{type(estimator).__name__} does not; subclass infomax.Estimator"
             )
     elif not callable(estimator):
-        raise _no_estimator(type(estimator).__name__)
+        raise _no_estimator(name, type(estimator).__name__)
 
 
-def _no_estimator(kind: str) -> TypeError:
-    return TypeError(f"estimator must be a short name, a module, or a callable that returns one, got {kind}")
+def _no_estimator(name: str, kind: str) -> TypeError:
+    return TypeError(f"{name} must be a short name, a module, or a callable that returns one, got {kind}")
 
 
 def names() -> tuple[str, ...]:

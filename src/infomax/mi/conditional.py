@@ -15,6 +15,7 @@ from infomax.mi.input.sides import Side, as_side
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
+from infomax.mi.reading.held_out import clustering
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import columns_of_new
 
@@ -44,15 +45,17 @@ def measure_given(
         groups: (n,), rows that depend on each other.
     """
     state = generator.get_state()
-    whole = measure(as_side("x", [*x, *given]), y, options, generator, bar, groups)
+    together = [*_as_alone("x", x), *_as_alone("given", given)]
+    whole = measure(as_side("x", together), y, options, generator, bar, groups)
     again = torch.Generator()
     again.set_state(state)
     part = measure(as_side("given", given), y, options, again, bar, groups)
     pointwise = whole.pointwise - part.pointwise
     # Both terms share rows and folds: their difference varies as that of their rows, not as two estimates would.
-    error = float(pointwise.std()) / math.sqrt(whole.rows)
+    error = float(pointwise.std()) / math.sqrt(whole.rows) * clustering(pointwise, groups)
+    z = float(torch.special.ndtri(torch.tensor(0.5 + options.confidence / 2, dtype=torch.float64)))
     ends = whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low
-    away = max(*ends, 2 * error)
+    away = max(*ends, z * error)
     raw = whole.nats - part.nats
     nats = max(0.0, raw)
     side = as_side("x", x)
@@ -79,6 +82,11 @@ def measure_given(
     )
 
 
+def _as_alone(name: str, columns: list[Column]) -> list[Column]:
+    """The columns of an argument, as labels where it is nothing but labels by itself; beside others it is no less."""
+    return columns if as_side(name, columns).codes is None else [column.as_labels() for column in columns]
+
+
 @dataclass(frozen=True)
 class _Difference:
     """Scores of new rows, as the difference of two scorers' ones."""
@@ -89,7 +97,9 @@ class _Difference:
     """Names of the columns of x in a data frame."""
     titles_z: tuple[object, ...]
 
-    def __call__(self, x: Values, y: Values, given: Values) -> Tensor:
+    def __call__(self, x: Values, y: Values, given: Values | None = None) -> Tensor:
+        if given is None:
+            raise TypeError("given must be passed, as the estimate had it, got None")
         of_x, of_z = columns_of_new("x", x, self.titles_x), columns_of_new("given", given, self.titles_z)
         rows, came = len(of_x[0].values), len(of_z[0].values)
         if rows != came:

@@ -62,7 +62,8 @@ def estimate_mi(
             categorical and one-hot columns for labels, and a single column of at most 20 integers.
         permutations: pairings at random for a p-value of independence; none when None.
         estimator: what is read on the test rows, by short name or module, as everywhere in the library. ``"nwj"`` is
-            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most about log 100.
+            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most the log
+            of a twentieth of the rows, or log 100.
             Its optimal critic must be a linear function of the log density ratio.
         objective: what the networks minimise, likewise.
         preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts

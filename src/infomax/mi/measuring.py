@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -15,7 +16,7 @@ from infomax.mi.progress import Bar
 from infomax.mi.reading.best import best_estimate
 from infomax.mi.reading.doubts import doubts_of
 from infomax.mi.reading.held_out import interval_of, read
-from infomax.mi.reading.permutations import p_value_of
+from infomax.mi.reading.permutations import check_exchangeable, p_value_of
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import Scorer
 
@@ -39,6 +40,8 @@ def measure(
     n = len(x.values)
     independent = n if groups is None else len(torch.unique(groups))
     fitted = fit(x, y, options, generator, bar, groups)
+    if options.permutations is not None and groups is not None:
+        check_exchangeable(groups, fitted.tests)
     reading = read(fitted.critics, fitted.tests, options.reads(), groups)
     place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
     bar.phase("looking at neighbours", 1)
@@ -55,6 +58,7 @@ def measure(
         generator,
         groups,
     )
+    most = min((side.entropy for side in (x, y) if side.entropy is not None), default=math.inf)
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)
@@ -66,8 +70,8 @@ def measure(
     name = options.estimator if isinstance(options.estimator, str) else type(estimator).__name__
     mixtures = [critic.mixture for critic in fitted.critics]
     return MIEstimate(
-        nats=best.nats,
-        low=best.low,
+        nats=min(best.nats, most),
+        low=min(best.low, most),
         high=best.high,
         confidence=options.confidence,
         bound=max(0.0, reading.nats),
@@ -77,13 +81,14 @@ def measure(
         estimator=name,
         method=best.method,
         doubts=doubts_of(
-            best.nats,
+            min(best.nats, most),
             rows=best.different,
             reading=reading.nats,
             standard_error=reading.standard_error,
             folds=reading.fold_nats,
             estimator=name,
             ceiling=estimator.ceiling(reading.negatives),
+            most=most,
             blurred=any(isinstance(view.start.see_x.marginals, Ranks) for view in fitted.views)
             and any(side.codes is None and side.values.shape[1] > 1 for side in (x, y)),
         ),

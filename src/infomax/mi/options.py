@@ -66,7 +66,7 @@ class Options:
 
 
 def _maker(name: str, given: EstimatorLike) -> partial[Estimator]:
-    built = build_estimator(given)
+    built = build_estimator(given, name)
     if not isinstance(built, Estimator):
         raise TypeError(
             f"{name} must say how its optimal critic relates to the log density ratio, which {type(built).__name__} "

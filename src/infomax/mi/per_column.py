@@ -42,7 +42,7 @@ def mutual_info(
         discrete: as in :func:`~infomax.estimate_mi`; ``"x"`` takes all columns of X for labels.
         groups: (n,), rows that depend on each other.
         max_steps: training steps of networks for each column, at most.
-        random_state: decides the folds, which are the same for all columns.
+        random_state: decides the folds, the same for all columns whose equal rows are the same.
         n_jobs: columns at a time, each in a thread; -1 takes as many as there are processors, None one. It changes no
             result.
 
@@ -64,7 +64,7 @@ def mutual_info(
     """
     if n_jobs is not None and (check_integer("n_jobs", n_jobs) == 0 or n_jobs < -1):
         raise ValueError(f"n_jobs must be a positive number of threads, -1 for all processors or None, got {n_jobs}")
-    seed = int(torch.randint(2**62, (), generator=as_generator(random_state)))
+    seed = int(torch.randint(2**62, (), generator=as_generator(random_state), device="cpu"))
 
     options = Options(max_steps=max_steps)
     columns, of_y = _checked(X, y, discrete)

@@ -50,7 +50,7 @@ class Picture:
         if ax is None:
             pyplot = require("matplotlib.pyplot", package="matplotlib", by="plot()", extra="plot")
             ax = pyplot.subplots(figsize=(6, 3.5), layout="constrained")[1]
-        ax.axhspan(*self.interval, color="C0", alpha=0.2, label=f"{self.confidence:.0%} interval")
+        ax.axhspan(*self.interval, color="C0", alpha=0.2, label=f"{100 * self.confidence:g}% interval")
         ax.axhline(self.nats, color="C0", label="best estimate")
         ax.axhline(self.bound, color="C2", linestyle=":", label="bound, on test rows")
         last = max(self.steps[-1], 1)

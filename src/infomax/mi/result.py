@@ -135,7 +135,7 @@ class MIEstimate(float):
             TypeError: given where the estimate has none, or the other way round.
             ValueError: other names of columns, another number of columns, or lengths that differ.
         """
-        return self.scorer(x, y) if given is None else self.scorer(x, y, given)
+        return self.scorer(x, y, given)
 
     @property
     def saturated(self) -> bool:
@@ -151,7 +151,7 @@ class MIEstimate(float):
         Raises:
             ImportError: matplotlib is not installed.
         """
-        limit = math.log(self.rows) if self.saturated else None
+        limit = math.log(self.rows) if any("can certify" in doubt for doubt in self.doubts) else None
         picture = Picture(
             self.nats, (self.low, self.high), self.confidence, self.bound, self.fold_nats, self.curve_steps,
             self.curve_nats, limit,
@@ -182,7 +182,7 @@ class MIEstimate(float):
         bound = f"{self.bound:.3f} [{self.bound_low:.3f}, {self.bound_high:.3f}]"
         lines = [
             f"mutual information: {self.nats:.3f} nats = {self.bits:.3f} bits",
-            f"  {self.confidence:.0%} interval: {self.low:.3f} to {self.high:.3f} nats, by {self.method}",
+            f"  {100 * self.confidence:g}% interval: {self.low:.3f} to {self.high:.3f} nats, by {self.method}",
             f"  held-out critics read {bound} by {self.estimator}, {side}",
             f"  {self.rows} rows, {self.dims[0]} x {self.dims[1]} coordinates, {self.seconds:.0f} s",
             f"  critics began as: {', '.join(dict.fromkeys(self.starts))}",

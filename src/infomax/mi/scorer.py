@@ -36,12 +36,15 @@ class Scorer:
     network: StackedCritic
     mixtures: list[Mixture]
 
-    def __call__(self, x: Values | list[Column], y: Values) -> Tensor:
+    def __call__(self, x: Values | list[Column], y: Values, given: Values | None = None) -> Tensor:
         """(n,), the mean over folds of the log density ratio of each row, nats.
 
         Raises:
+            TypeError: given, which the estimate had not.
             ValueError: other columns than those of the estimate, or lengths that differ.
         """
+        if given is not None:
+            raise TypeError(f"given must be None, as the estimate had none, got {type(given).__name__}")
         of_x, of_y = (
             _encoded(name, given, encoder, self.network.bias.device)
             for name, given, encoder in zip("xy", (x, y), self.encoders, strict=True)

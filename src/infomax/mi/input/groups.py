@@ -12,7 +12,9 @@ from infomax.mi.input.sides import Side, row_codes
 __all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
 
 _FUNCTION = 1.5  # different rows per label up to which the other side is taken for a function of the label
-_ATOM = 0.02  # share of the rows from which on equal rows are a value that is often taken, and no copies
+_ATOM = 0.02  # share of the rows from which on equal rows may be a value that is often taken, and no copies
+_SURELY_ATOM = 0.1  # and share from which on they are one, whatever else is known of it
+_FEW = 20  # different rows up to which none are copies: too few to be groups
 
 
 def as_groups(groups: object, rows: int, folds: int) -> Tensor:
@@ -44,17 +46,28 @@ def groups_of_copies(x: Side, y: Side) -> Tensor | None:
     """Put equal rows into a group, unless all are different or equal rows are to be expected.
 
     They are where both sides are labels, where one side is a function of the labels of the other, and where a value is
-    taken by many rows, as a zero often is.
+    taken by many rows, as a zero often is. Such a value meets other partners, too, or is an integer, or is taken by a
+    tenth of the rows; rows drawn with replacement are equal more often than that allows for by chance, and are copies.
     """
     if x.codes is not None and y.codes is not None:
         return None
-    codes = row_codes(torch.cat([x.values, y.values.to(x.values.device)], 1))
+    table = torch.cat([x.values, y.values.to(x.values.device)], 1)
+    codes = row_codes(table)
     counts = codes.bincount()
     if int(counts.max()) == 1 or any(len(counts) <= _FUNCTION * _labels(side) for side in (x, y)):
         return None
-    often = (counts > max(2.0, _ATOM * len(codes)))[codes]
+    times = counts[codes]
+    elsewhere = torch.stack([_times(side) > times for side in (x, y)]).any(0)
+    usual = elsewhere | (table == table.round()).all(1) | (times > _SURELY_ATOM * len(codes))
+    often = (times > max(2.0, _ATOM * len(codes))) & (usual | (len(counts) < _FEW))
     alone = torch.arange(len(codes), device=codes.device) + len(counts)
     return row_codes(torch.where(often, alone, codes)[:, None])
+
+
+def _times(side: Side) -> Tensor:
+    """(n,), how many rows have the value that a side has in this one."""
+    codes = row_codes(side.values)
+    return codes.bincount()[codes]
 
 
 def _labels(side: Side) -> int:

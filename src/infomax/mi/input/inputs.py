@@ -40,7 +40,10 @@ def columns_of(
     """
     check_choice("discrete", discrete, DISCRETE)
     of_x, of_y = _from_batches(x) if y is None else (as_columns(name, x), as_columns("y", y))
-    n, rows_y = (len(side[0].values) if side else 0 for side in (of_x, of_y))
+    for side, of_side in ((name, of_x), ("y", of_y)):
+        if not of_side:
+            raise ValueError(f"{side} must have at least one column, got none")
+    n, rows_y = (len(side[0].values) for side in (of_x, of_y))
     if n != rows_y:
         raise ValueError(
             f"{name} and y must have the same number of rows, a pair in each, got {n} from ({n}, {len(of_x)}) and "
@@ -67,6 +70,10 @@ def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
     rows, came = len(x[0].values), len(columns[0].values) if columns else 0
     if came != rows:
         raise ValueError(f"given must have as many rows as x and y, {rows}, got {came}")
+    if all(bool((column.values == column.values[:1]).all()) and not column.merges for column in columns):
+        raise ValueError(
+            f"given must vary, got the same row {rows} times; leave it out: what is the same in all rows tells nothing"
+        )
     return _moved(settled(columns, False), x[0].values.device)
 
 

@@ -31,11 +31,19 @@ class Encoder(NamedTuple):
     """Of the labels of each column, where they are no numbers."""
     titles: tuple[object, ...] = ()
     """Names of the columns in a data frame."""
+    known: tuple[tuple[int, Tensor], ...] = ()
+    """Columns of labels that are numbers, with all of these."""
 
     def __call__(self, name: str, columns: list[Column]) -> Tensor:
         """(n, columns seen), float64; ``name`` is the argument, for messages."""
         pairs = zip(columns, self.names, strict=True)
         given = torch.stack([_renamed(name, column, names) for column, names in pairs], 1)
+        for place, numbers in self.known:
+            new = given[:, place][~torch.isin(given[:, place], numbers)]
+            if len(new):
+                came = ", ".join(f"{value:g}" for value in torch.unique(new)[:5].tolist())
+                called = columns[place].called or name
+                raise ValueError(f"{called} must hold labels of the estimate, got {came}; leave these rows out")
         parts = [given[:, list(self.kept)]]
         parts += [(given[:, column, None] == levels).double() for column, levels in self.levels]
         if self.rows is not None:
@@ -108,7 +116,8 @@ def as_side(name: str, columns: list[Column]) -> Side:
         shown, rows_shown = tuple((i, _levels(columns[i].called or name, columns[i].values)) for i in labelled), None
     kept = varying if integers else [i for i in varying if i not in labelled and (codes is None or rows_shown is None)]
     names, titles = (tuple(getattr(column, part) for column in columns) for part in ("names", "title"))
-    encoder = Encoder(tuple(kept), shown, rows_shown, names, titles)
+    known = tuple((i, torch.unique(columns[i].values)) for i in labelled if names[i] is None)
+    encoder = Encoder(tuple(kept), shown, rows_shown, names, titles, known)
     return Side(encoder(name, columns), codes, len(varying), encoder)
 
 
@@ -121,7 +130,10 @@ def row_codes(values: Tensor) -> Tensor:
 def _levels(name: str, values: Tensor) -> Tensor:
     levels: Tensor = torch.unique(values)
     if len(levels) > _MOST_LABELS:
-        raise ValueError(f"{name} must have at most {_MOST_LABELS} labels in a column, got {len(levels)}")
+        raise ValueError(
+            f"{name} must have at most {_MOST_LABELS} labels in a column, got {len(levels)}; leave out a column that "
+            "names rows, merge rare labels, or take numbers as numbers"
+        )
     return levels[1:] if len(levels) == 2 else levels
 
 

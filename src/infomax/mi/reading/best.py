@@ -85,10 +85,11 @@ def best_estimate(
     raised = _share(reading.nats, reading.standard_error, _SURE) * hidden.hidden
     raised = min(raised, max(0.0, certified - reading.nats))
     nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
+    luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # of the anchors, where rows are many
     many, few, fewest = terms
     steps = (many, few, _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims))
     for step, of_rows in enumerate(steps):
-        difference = max(0.0, min(float(of_rows.mean()), certified) - nats)
+        difference = max(0.0, min(float(of_rows.mean()) - luck, certified) - nats)
         chance = _standard_error(of_rows - before, of_anchors)
         last = step == len(steps) - 1
         dependent = interval_of(nats, error, reading.blocks, confidence, n).low > 0

@@ -26,6 +26,7 @@ def doubts_of(
     folds: list[float],
     estimator: str,
     ceiling: float,
+    most: float = math.inf,
     blurred: bool = False,
 ) -> tuple[str, ...]:
     """Reasons not to take an estimate at its word, each a line; none for most.
@@ -38,6 +39,8 @@ def doubts_of(
         folds: the reading of each fold.
         estimator: name of what was read.
         ceiling: nats that this estimator cannot pass.
+        most: nats that the information cannot pass: the entropy of a side of labels. Where the estimate reaches it, the
+            truth is not above.
         blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each is off by
             about 1 / sqrt(n), so a difference of coordinates cannot be told from noise that is smaller: what lies
             beyond log(n) / 2 nats in one direction is hidden.
@@ -48,12 +51,13 @@ def doubts_of(
         ()
     """
     found = []
-    if max(nats, reading) > told(rows):
+    claimed = -math.inf if nats >= most else max(nats, reading)  # at most, no truth lies above
+    if claimed > told(rows):
         found.append(
             f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {told(rows):.1f} "
             "nats: the truth may be far above"
         )
-    elif blurred and max(nats, reading) > told(rows, blurred=True):
+    elif blurred and claimed > told(rows, blurred=True):
         found.append(
             f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
             f"{told(rows, blurred=True):.1f} nats: the truth may be above; give them on scales "

@@ -179,7 +179,7 @@ def interval_of(nats: float, standard_error: float, blocks: int, confidence: flo
         standard_error: of the estimate.
         blocks: from which the standard error comes.
         confidence: in (0, 1).
-        rows: n.
+        rows: n, or the number of groups where rows depend on each other; no more blocks than these count.
 
     Example:
         >>> interval_of(0.0, 0.0, 100, 0.95, 1000)
@@ -187,7 +187,7 @@ def interval_of(nats: float, standard_error: float, blocks: int, confidence: flo
     """
     probability = torch.tensor(0.5 + confidence / 2, dtype=torch.float64)
     least = unseen(0, confidence, rows)
-    away = float(student_quantile(probability, blocks - 1)) * standard_error
+    away = float(student_quantile(probability, min(blocks, rows) - 1)) * standard_error
     return Interval(0.0 if nats < least else max(0.0, nats - away), max(nats + away, least))
 
 

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from infomax.mi.input.groups import permuted_in_groups
 from infomax.mi.reading.held_out import FoldCritic
 
-__all__ = ["p_value_of"]
+__all__ = ["check_exchangeable", "p_value_of"]
 
 _AT_ONCE = 50  # permutations
+_FEWEST = 20  # pairings, of which one is that given: with fewer, no p-value is below 0.05
+
+
+def check_exchangeable(groups: Tensor, tests: list[Tensor]) -> None:
+    """Raise ``ValueError`` where groups of equal size are so few that hardly a pairing differs from that given.
+
+    Args:
+        groups: (n,), rows that are moved together.
+        tests: the test rows of each fold, within which groups change places.
+    """
+    ways = 1
+    for test in tests:
+        _, sizes = torch.unique(groups[test], return_counts=True)
+        for alike in torch.unique(sizes, return_counts=True)[1].tolist():
+            ways = min(_FEWEST, ways * math.factorial(min(alike, _FEWEST)))
+    if ways < _FEWEST:
+        raise ValueError(
+            f"permutations needs groups that can change places, of one size and in one fold, got {ways} pairing"
+            f"{'s' * (ways > 1)} in all; look at the interval, or bring groups to one size"
+        )
 
 
 def p_value_of(
