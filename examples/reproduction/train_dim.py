@@ -49,9 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.ExitStack() as stack:
             options, state = team.from_first(lambda: start({**SMOKE, **given} if smoke else given, resume, stack))
             out = options.out
-            conduct(options, team, state, shrink="batch" not in given and not resume)
-            if options.supervised_baseline and options.objective == "dim" and team.rank == 0:
-                baseline(options, stack)
+            shrink = "batch" not in given and not resume
+            conduct(options, team, state, shrink=shrink)
+            if options.supervised_baseline and team.rank == 0:
+                baseline(options, stack, shrink=shrink)
     except BadInput as error:
         team.complain(f"error: {error}")
         return 2
@@ -105,7 +106,7 @@ def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> t
     return resolving.resume(given, continuing.saved(folder, state), folder.path), state
 
 
-def baseline(options: Options, stack: contextlib.ExitStack) -> None:
+def baseline(options: Options, stack: contextlib.ExitStack, *, shrink: bool) -> None:
     """Train the same encoder with labels, in a folder inside the run's; then write the report again, with its row."""
     with_labels = replace(
         options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
@@ -114,7 +115,7 @@ def baseline(options: Options, stack: contextlib.ExitStack) -> None:
         folder = RunFolder(each.out)
         if each is with_labels:
             stack.enter_context(locked(folder.path))
-        conduct(each, Team(), checkpoint.read(folder) if folder.trained else None)
+        conduct(each, Team(), checkpoint.read(folder) if folder.trained else None, shrink=shrink)
 
 
 if __name__ == "__main__":

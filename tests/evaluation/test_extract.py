@@ -102,6 +102,12 @@ class TestData:
         torch.testing.assert_close(ours.features, theirs.features)
         torch.testing.assert_close(ours.labels, theirs.labels)
 
+    def test_a_loader_of_images_alone(self, encoder: ConvEncoder) -> None:
+        loader = DataLoader(TensorDataset(IMAGES), batch_size=4)
+        features, labels = extract_features(encoder, loader, ["y"])
+        assert labels is None
+        torch.testing.assert_close(features["y"], extract_features(encoder, IMAGES, ["y"]).features["y"])
+
     def test_a_shuffled_loader_keeps_labels_with_their_images(self, encoder: ConvEncoder) -> None:
         loader = DataLoader(TensorDataset(IMAGES, torch.arange(11)), batch_size=4, shuffle=True)
         features, labels = extract_features(encoder, loader, ["y"])

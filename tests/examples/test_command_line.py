@@ -76,6 +76,28 @@ def test_numbers_of_numpy(train_dim):
             resolve({name: value})
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"probe_epochs": 0}, "--probe-epochs: expected at least 1; got 0"),
+        ({"units": 0}, "--units: expected at least 1; got 0"),
+        ({"beta2": 1.0}, "--beta2: expected a decay, at least 0 and below 1; got 1.0"),
+        ({"grey": 2.0}, "--grey: expected a share, at most 1; got 2.0"),
+        ({"jitter": 3.0}, "--jitter: expected a strength, at most 1; got 3.0"),
+        (
+            {"objective": "vae", "supervised_baseline": True},
+            "--supervised-baseline: expected --objective dim, beside which it stands; got --objective vae",
+        ),
+    ],
+)
+def test_what_fails_late_is_refused_at_once(train_dim, given, said):
+    from dim_training.errors import BadInput
+    from dim_training.resolving import resolve
+
+    with pytest.raises(BadInput, match=re.escape(said)):
+        resolve({"data": "digits", **given})
+
+
 @pytest.mark.parametrize("data", ["cifar10", "fashion-mnist"])
 def test_pictures_of_ones_own_are_noticed(train_dim, tmp_path, one_line, data):
     (tmp_path / "photos").mkdir()
@@ -93,9 +115,9 @@ class TestBatch:
         import torch
         from dim_training import resolving, settle
 
-        def run(count, **how):
-            images = SimpleNamespace(train=SimpleNamespace(pixels=torch.zeros(count, 32, 32, 1)))
-            return settle.settle(resolving.resolve({"data": "digits", "out": "unused"}), images, **how)
+        def run(count, *, size=(32, 32), given=None, **how):
+            images = SimpleNamespace(train=SimpleNamespace(pixels=torch.zeros(count, *size, 1)))
+            return settle.settle(resolving.resolve({"data": "digits", "out": "unused", **(given or {})}), images, **how)
 
         return run
 
@@ -115,6 +137,22 @@ class TestBatch:
         assert settled(200, shrink=True, processes=3).batch == 63
         with pytest.raises(BadInput, match=r"--batch: expected a multiple of the number of processes \(3\)"):
             settled(1000, processes=3)
+
+    @pytest.mark.parametrize(
+        ("size", "given", "said"),
+        [
+            ((32, 48), {}, "--size: expected square images; these have 32 x 48 pixels: pass --size 32"),
+            ((32, 32), {"crop": 64}, "--crop: expected at most the 32 pixels of the images; got 64"),
+            ((32, 32), {"pad": 40}, "--pad: expected less than the 32 pixels of the images; got 40"),
+            ((96, 96), {"crop": 64, "pad": 64}, "--pad: expected less than the 64 pixels of the images; got 64"),
+        ],
+    )
+    def test_crops_and_shifts_fit_the_images(self, settled, size, given, said):
+        from dim_training.errors import BadInput
+
+        with pytest.raises(BadInput, match=re.escape(said)):
+            settled(300, size=size, given=given)
+        assert settled(300, size=(96, 96), given={"crop": 64}).encoder == "conv64"
 
     def test_the_encoder_gets_its_name(self, settled):
         assert settled(300).encoder == "conv32"

@@ -188,3 +188,9 @@ def test_refusals(trainer, given, named):
 
     with pytest.raises(BadInput, match=named):
         trainer(**given)
+
+
+def test_the_comparison_of_views_has_as_few_negatives_as_the_rest(trainer):
+    built = trainer(views=2, between_views=1.0, negatives=3)
+    assert built.model.between.sample_negatives == 3
+    assert trainer(views=2, between_views=1.0).model.between.sample_negatives is None

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,7 +178,7 @@ def _idx(path: Path) -> np.ndarray:
         if raw[:3] != b"\0\0\x08":
             raise ValueError("it does not begin with the idx mark 00 00 08")  # noqa: TRY301
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (OSError, ValueError, IndexError, EOFError) as error:
+    except (OSError, ValueError, IndexError, EOFError, zlib.error) as error:
         raise BadInput(f"{gz if gz.exists() else path}: expected an idx file of bytes; got: {error}") from error
 
 

@@ -195,7 +195,7 @@ def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxL
     """The information between the same layer of two views, by the cosine of projections over a temperature."""
     width = _widths(encoder)[options.between_layer]
     critic = CosineCritic(width, width, units=options.units, temperature=options.between_temperature)
-    return InfoMaxLoss(width, width, critic=critic, gather=gather)
+    return InfoMaxLoss(width, width, critic=critic, sample_negatives=options.negatives or None, gather=gather)
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

@@ -44,7 +44,8 @@ TWO_MAPS = FAST | {
     # Ahead of the fast recipe in minutes: see docs/reproducing.md for what each line is worth.
     "optimizer": "muon",
     "symmetric": True,
-    "beta_conv": 2.0,
+    "beta_conv": 4.0,
+    "conv_global": "fc",
     "between_views": 1.0,
     "between_layer": "fc",
     "between_temperature": 0.5,

@@ -17,7 +17,15 @@ def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool
         processes: that share each batch.
         shrink: whether the size of the batch is a default, which gives way to few images, or was asked for.
     """
-    count = len(images.train.pixels)
+    count, height, width = images.train.pixels.shape[:3]
+    if height != width and not options.crop:
+        smaller = min(height, width)
+        raise BadInput(f"--size: expected square images; these have {height} x {width} pixels: pass --size {smaller}")
+    if options.crop > min(height, width):
+        raise BadInput(f"--crop: expected at most the {min(height, width)} pixels of the images; got {options.crop}")
+    side = options.crop or height
+    if options.pad >= side:
+        raise BadInput(f"--pad: expected less than the {side} pixels of the images; got {options.pad}")
     if shrink and options.batch > count >= 4:
         # At least two batches per epoch: the order changes, so other images are left over in each.
         batch = 2 ** ((count // 2).bit_length() - 1) // processes * processes
@@ -35,4 +43,4 @@ def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool
         raise BadInput(
             f"--negatives: expected at most the other images of a batch ({options.batch - 1}); got {options.negatives}"
         )
-    return replace(options, encoder=encoder_name(options, options.crop or images.train.pixels.shape[1]))
+    return replace(options, encoder=encoder_name(options, side))

@@ -177,8 +177,8 @@ def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, 
         for batch in data:
             if isinstance(batch, Mapping):
                 yield _apart(batch, label_key)
-            elif isinstance(batch, (tuple, list)) and len(batch) >= 2:
-                yield batch[0], batch[1]
+            elif isinstance(batch, (tuple, list)) and batch:
+                yield batch[0], batch[1] if len(batch) > 1 else None
             else:
                 yield batch, None
     else:
