@@ -14,7 +14,7 @@ global feature is the class token of another view. A linear classifier learns fr
 on raw pixels, on the untrained encoder and on the trained one. The same Trainer also trains ViTForImageClassification
 on those labels alone.
 
-One full run, seed 0: raw pixels 81.1 %, untrained encoder 24.3 %, labels alone 61.2 %, trained encoder 83.7 %.
+One full run, seed 0: raw pixels 85.6 %, untrained encoder 41.4 %, labels alone 61.2 %, trained encoder 87.0 %.
 
 A figure is written to runs/huggingface_trainer/.
 """
@@ -162,7 +162,7 @@ def few(label: Tensor, seed: int) -> Tensor:
 def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
     linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1, 10]})
+    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
     machine.fit(vectors[rows].numpy(), label[rows].numpy())
     return 100 * machine.score(vectors[TRAIN:].numpy(), label[TRAIN:].numpy())
 

@@ -14,7 +14,7 @@ view. Class and register tokens are no locations, so brackets leave them out. A 
 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also trained on the
 50 labels alone.
 
-One full run, seed 0: raw pixels 81.1 %, untrained encoder 21.0 %, labels alone 36.8 %, trained encoder 85.9 %.
+One full run, seed 0: raw pixels 85.6 %, untrained encoder 23.4 %, labels alone 74.6 %, trained encoder 87.0 %.
 
 A figure is written to runs/vision_vit/.
 """
@@ -169,7 +169,7 @@ def few(label: Tensor, seed: int) -> Tensor:
 def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
     linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1, 10]})
+    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
     return 100 * machine.fit(vectors.numpy(), label.numpy()).score(test_vectors.numpy(), test_label.numpy())
 
 

@@ -218,7 +218,6 @@ class TestBadInput:
             (3, TypeError, "data must be images, a pair .* got int"),
             (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset; wrap a data set in a DataLoader"),
             ([(IMAGES, [0] * 11)], TypeError, "got labels of type list; wrap a data set in a DataLoader"),
-            ([[IMAGES]], TypeError, "got images of type list"),
             ([{}], TypeError, "dicts that hold tensors, one row per example, got an empty one"),
             ({"images": "text"}, TypeError, r"got images \(str\)"),
             ([{"images": IMAGES, "mask": LABELS[:3]}], ValueError, r"got images \(11, 1, 6, 6\), mask \(3,\)"),
