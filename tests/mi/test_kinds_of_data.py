@@ -169,6 +169,7 @@ class TestGiven:
         x = rng.normal(size=1000)
         y = rng.permutation(18)[z] + 0.5 * rng.normal(size=1000) + 0.25 * x
         found, named = quick(x, y, given=z), quick(x, y, given=z.astype(str))
+        assert [place for place, _ in found.scorer.whole.encoders[0].levels] == [1]  # z, beside x
         assert found.nats == pytest.approx(named.nats, abs=0.1)
         assert found.low < 0.5 * math.log(1 + 0.25**2 / 0.5**2) < found.high
         assert found.score(x[:5], y[:5], given=z[:5]).shape == (5,)
