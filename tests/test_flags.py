@@ -57,4 +57,4 @@ def test_flags_of_numpy_are_flags() -> None:
 
 
 def test_gather_takes_flags_of_numpy() -> None:
-    assert LocalDIMLoss(4, 3, units=4, gather=np.bool_(False)).gather == False  # type: ignore[arg-type] # noqa: E712
+    assert not LocalDIMLoss(4, 3, units=4, gather=np.bool_(False)).gather  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from infomax.mi.input.sides import Side, as_side
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
-from infomax.mi.reading.held_out import clustering
+from infomax.mi.reading.held_out import clustering, normal_quantile
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import columns_of_new
 
@@ -53,9 +53,8 @@ def measure_given(
     pointwise = whole.pointwise - part.pointwise
     # Both terms share rows and folds: their difference varies as that of their rows, not as two estimates would.
     error = float(pointwise.std()) / math.sqrt(whole.rows) * clustering(pointwise, groups)
-    z = float(torch.special.ndtri(torch.tensor(0.5 + options.confidence / 2, dtype=torch.float64)))
     ends = whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low
-    away = max(*ends, z * error)
+    away = max(*ends, normal_quantile(options.confidence) * error)
     raw = whole.nats - part.nats
     nats = max(0.0, raw)
     side = as_side("x", x)

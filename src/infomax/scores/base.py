@@ -30,7 +30,7 @@ class Reduced(NamedTuple):
     """
 
     joint: Tensor
-    """(J,): the scores of the joint pairs, as the scores give them."""
+    """(J,): the scores of the joint pairs; the bounds of a reduction leave them alone, `ClippedScores` does not."""
     marginal: Tensor
     """(M,): the reduction over each global's marginal pairs."""
 

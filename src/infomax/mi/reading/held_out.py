@@ -191,6 +191,11 @@ def interval_of(nats: float, standard_error: float, blocks: int, confidence: flo
     return Interval(0.0 if nats < least else max(0.0, nats - away), max(nats + away, least))
 
 
+def normal_quantile(confidence: float) -> float:
+    """The standard errors from the middle to an end of a normal interval of this confidence."""
+    return float(torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64)))
+
+
 def unseen(pairs: int, confidence: float, rows: int) -> float:
     r"""Return nats that rows may hide among so many pairs of coordinates, even where nothing is found.
 
@@ -205,5 +210,5 @@ def unseen(pairs: int, confidence: float, rows: int) -> float:
         confidence: in (0, 1); z is the normal quantile of that interval's upper end.
         rows: n.
     """
-    z = float(torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64)))
+    z = normal_quantile(confidence)
     return 2 * (z**2 + z * math.sqrt(2 * pairs)) / rows

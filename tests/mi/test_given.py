@@ -1,0 +1,86 @@
+"""A third variable: what x tells of y beyond it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from infomax import MIEstimate, estimate_mi
+from infomax.mi.input.columns import Column
+from infomax.mi.input.inputs import columns_of_given
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 600)
+NOISE = RNG.normal(size=600)
+
+
+def quick(x: object, y: object, steps: int = 0, **options: object) -> MIEstimate:
+    return estimate_mi(x, y, random_state=0, max_steps=steps, **options)  # type: ignore[arg-type]
+
+
+class TestGiven:
+    def test_gaussians(self) -> None:
+        z, u, v, w = np.random.default_rng(4).normal(size=(4, 800))
+        explained = quick(z + u, z + v, given=z)
+        assert explained.nats < 0.03
+        assert explained.low == 0.0
+        assert quick(z + u, z + u + w, given=z).nats == pytest.approx(0.5 * math.log(2), abs=0.06)
+
+    def test_xor(self) -> None:
+        a, b = RNG.integers(0, 2, (2, 600))
+        found = quick(a, a ^ b, given=b)
+        assert found.nats == pytest.approx(math.log(2), abs=0.03)
+        assert found.low < math.log(2) < found.high
+        assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
+
+    def test_integers_are_the_same_labels_in_both_terms(self) -> None:
+        """Beside x they were numbers, and 18 classes in no order read 0.00 [0.00, 0.46] for 0.11."""
+        rng = np.random.default_rng(2)
+        z = rng.integers(0, 18, 1000)
+        x = rng.normal(size=1000)
+        y = rng.permutation(18)[z] + 0.5 * rng.normal(size=1000) + 0.25 * x
+        found, named = quick(x, y, given=z), quick(x, y, given=z.astype(str))
+        assert [place for place, _ in found.scorer.whole.encoders[0].levels] == [1]  # z, beside x
+        assert found.nats == pytest.approx(named.nats, abs=0.1)
+        assert found.low < 0.5 * math.log(1 + 0.25**2 / 0.5**2) < found.high
+        assert found.score(x[:5], y[:5], given=z[:5]).shape == (5,)
+
+    def test_one_that_does_not_vary_is_refused_at_once(self) -> None:
+        with pytest.raises(ValueError, match="given must vary, got the same row 600 times; leave it out"):
+            quick(LABELS, NOISE, given=np.ones(600))
+
+    def test_new_rows_need_what_the_estimate_had(self) -> None:
+        with pytest.raises(TypeError, match="given must be passed, as the estimate had it, got None"):
+            quick(LABELS, NOISE, given=NOISE[::-1].copy(), folds=2).score(LABELS[:5], NOISE[:5])
+        with pytest.raises(TypeError, match="given must be None, as the estimate had none, got ndarray"):
+            quick(LABELS, NOISE, folds=2).score(LABELS[:5], NOISE[:5], given=NOISE[:5])
+
+    def test_a_difference_below_zero_has_an_interval_as_wide(self) -> None:
+        """Five columns hide from the closed forms what the product of z tells; the interval was [0.000, 0.000]."""
+        rng = np.random.default_rng(1)
+        z, x = rng.normal(size=(300, 2)), rng.normal(size=(300, 5))
+        y = z.prod(1) + 0.2 * rng.normal(size=300) + 0.15 * x[:, 0]
+        found = quick(x, y, given=z)
+        assert "which no information can be" in str(found)
+        assert found.low == 0.0
+        assert found.high > 0.5 * math.log(1 + 0.15**2 / 0.2**2)
+
+    def test_constant_coordinates_are_left_out(self) -> None:
+        x = np.stack([NOISE, np.ones(600)], 1)[:100]
+        assert quick(x, NOISE[100:200], given=NOISE[200:300], folds=2).dims == (1, 1)
+
+    def test_what_does_not_fit(self) -> None:
+        with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 10"):
+            quick(LABELS, NOISE, given=NOISE[:10])
+        with pytest.raises(ValueError, match="permutations must be None with given"):
+            quick(LABELS, NOISE, given=NOISE, permutations=10)
+        with pytest.raises(ValueError, match="given must have as many rows as x and y, 600, got 0"):
+            quick(LABELS, NOISE, given=np.ones((600, 0)))
+
+    def test_it_follows_x_to_its_device(self) -> None:
+        """A device without numbers stands for a GPU."""
+        (column,) = columns_of_given(NOISE, [Column(torch.empty(600, device="meta"), labels=False)])
+        assert column.values.device.type == "meta"
