@@ -98,6 +98,13 @@ def test_what_fails_late_is_refused_at_once(train_dim, given, said):
         resolve({"data": "digits", **given})
 
 
+def test_a_supervised_baseline_of_few_images_has_their_batch(train_dim, tmp_path):
+    """It asked for the default batch, which the run itself had shrunk, and failed after the training."""
+    few = ["--smoke", "--train-images", "40", "--no-untrained", "--threads", "1", "--out", str(tmp_path / "run")]
+    assert train_dim.main([*few, "--supervised-baseline"]) == 0
+    assert json.loads((tmp_path / "run" / "supervised" / "config.json").read_text())["batch"] == 16
+
+
 @pytest.mark.parametrize("data", ["cifar10", "fashion-mnist"])
 def test_pictures_of_ones_own_are_noticed(train_dim, tmp_path, one_line, data):
     (tmp_path / "photos").mkdir()
