@@ -24,6 +24,10 @@ while [ $# -gt 0 ]; do
         *) sed -n '2,12p' "$0"; exit 2 ;;
     esac
 done
+for name in ${steps//,/ }; do
+    [[ ,tests,widths,peers,tune,row, == *,$name,* ]] ||
+        { echo "--steps: expected some of tests, widths, peers, tune, row; got $name" >&2; exit 2; }
+done
 mkdir -p "$out"
 data=$(realpath -m "$data") out=$(realpath "$out")
 [ -z "$wheels" ] || wheels=$(realpath "$wheels")

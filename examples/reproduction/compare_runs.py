@@ -55,9 +55,11 @@ def compare(runs: list[Path], out: Path | None) -> None:
     if out:
         write_text(out.with_name(out.name + ".md"), table + "\n")
         write_table(out.with_name(out.name + ".csv"), tuple(head), [dict(zip(head, row, strict=True)) for row in cells])
-        figures.accuracies(
-            {row["encoder"]: row["probes"] for row in rows if row["probes"]}, out.with_name(out.name + ".png")
-        )
+        probed = {row["encoder"]: row["probes"] for row in rows if row["probes"]}
+        if probed:
+            figures.accuracies(probed, out.with_name(out.name + ".png"))
+        else:
+            print("compare_runs: no run has probes, so there is no picture", file=sys.stderr)
 
 
 COLUMNS = {"minutes": ".1f", "epochs": ".1f", "images_per_second": ".0f", "mi": ".2f"}
@@ -67,6 +69,9 @@ def collect(runs: list[Path]) -> list[dict[str, Any]]:
     """What each run has to say, under names that tell the runs apart."""
     if not runs:
         raise BadInput("RUN: expected at least one run folder; got none")
+    twice = [str(run) for number, run in enumerate(runs) if run.resolve() in {one.resolve() for one in runs[:number]}]
+    if twice:
+        raise BadInput(f"RUN: expected each run once; got {', '.join(twice)} again")
     rows: list[dict[str, Any]] = []
     for run in runs:
         path = run / "results.json"
@@ -78,11 +83,13 @@ def collect(runs: list[Path]) -> list[dict[str, Any]]:
             nothing = dict.fromkeys(COLUMNS) | {"minutes": 0.0, "epochs": 0.0}
             rows.insert(0, {"encoder": "untrained", "probes": untrained, **nothing})
         name, training = report.name_of(results["options"]), results["training"]
-        if any(row["encoder"] == name for row in rows):
-            name = f"{name} ({run.name})"
         measured = {key: training.get(key) for key in ("epochs", "images_per_second", "mi")}
         probes = results["probes"].get("trained", {})
-        rows.append({"encoder": name, "probes": probes, "minutes": training["seconds"] / 60, **measured})
+        rows.append({"encoder": name, "run": run, "probes": probes, "minutes": training["seconds"] / 60, **measured})
+    names = [row["encoder"] for row in rows]
+    for row in rows:
+        if names.count(row["encoder"]) > 1:
+            row["encoder"] = f"{row['encoder']} ({row['run']})"
     return rows
 
 

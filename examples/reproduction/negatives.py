@@ -19,7 +19,7 @@ from dim_training.budget import minutes_of
 from dim_training.command_line import Parser, exit_code, spelt
 from dim_training.continuing import carry_out
 from dim_training.errors import BadInput
-from dim_training.options import ESTIMATORS
+from dim_training.options import ESTIMATORS, requested
 from dim_training.recipes import RECIPES
 from dim_training.resolving import resolve
 
@@ -68,7 +68,12 @@ def grid(
     given: dict[str, Any], estimators: list[str], counts: list[int] | None, seeds: int, minutes: float, out: Path
 ) -> list[dict[str, Any]]:
     """One run after the other: all estimators and counts for a seed, then for the next."""
-    batch = resolve({**given, "out": "unused"}).batch
+    if seeds < 1:
+        raise BadInput(f"--seeds: expected at least 1; got {seeds}")
+    first = resolve({**given, "out": "unused"})
+    if "probes" not in requested(first):
+        raise BadInput(f"--measures: expected probes among them, which the table compares; got {first.measures}")
+    batch = first.batch
     counts = counts or geometric(batch - 1)
     if min(counts) < 1 or max(counts) > batch - 1:
         raise BadInput(f"--counts: expected numbers from 1 to {batch - 1}, the others in a batch; got {counts}")

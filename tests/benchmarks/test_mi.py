@@ -207,3 +207,25 @@ def test_a_sample_read_from_a_file_is_the_same_as_one_just_drawn() -> None:
             for seed, method in (("0", "first"), (0, "second"))]  # fmt: skip
     (line,) = mi_report._by_case(rows, ["first", "second"])
     assert line["samples"] == 1
+
+
+def test_a_method_is_asked_again_only_where_it_gets_more_time(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``--seconds 600`` the rows that had waited for 60 stood; ``--steps`` wrote into the file."""
+    allowed: list[float] = []
+
+    def slow(x: np.ndarray, y: np.ndarray, terms: mi_methods.Terms) -> mi_methods.Answer:
+        allowed.append(terms.seconds)
+        return mi_methods.Answer(note=f"no answer within {terms.seconds:.0f} s")
+
+    monkeypatch.setattr(mi, "RESULTS", tmp_path)
+    monkeypatch.setitem(mi_methods.METHODS, "slow", slow)
+    few = ("--suite", "gaussian", "--seeds", "1", "--size", "50", "--methods")
+    for seconds in ("60", "60", "600"):
+        mi.run(options(*few, "slow", "--seconds", seconds))
+    assert allowed == [60.0, 60.0, 600.0, 600.0]  # two cases, and nothing at the second call
+    (file,) = tmp_path.glob("*.csv")
+    before = file.read_bytes()
+    mi.run(options(*few, "infomax", "--steps", "2"))
+    assert file.read_bytes() == before

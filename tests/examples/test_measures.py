@@ -40,7 +40,7 @@ def rows(out):
 @pytest.mark.slow
 def test_a_run_takes_what_is_asked_for_and_nothing_else(folder):
     _, first = folder
-    assert first["taken"] == ["msssim", "ndm"]
+    assert list(first["taken"]) == ["msssim", "ndm"]
     assert first["probes"] == {}
     assert "neighbours" not in first
     for taken in first["measures"].values():
@@ -51,7 +51,7 @@ def test_a_run_takes_what_is_asked_for_and_nothing_else(folder):
 def test_more_measures_of_a_finished_run_leave_the_others_as_they_were(folder):
     out, first = folder
     results = json.loads((out / "results.json").read_text())
-    assert results["taken"] == ["msssim", "ndm", "knn", "semi", "mine"]
+    assert list(results["taken"]) == ["msssim", "ndm", "knn", "semi", "mine"]
     assert results["training"] == first["training"]
     for name in ("msssim", "ndm"):
         assert results["measures"][name] == first["measures"][name]
@@ -126,3 +126,39 @@ def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
     images = Images(unlabelled, unlabelled, unlabelled, ())
     assert measures.possible(chosen, images) == ["msssim", "mine", "ndm", "neighbours"]
     assert "not measured, since these images have no labels: probes, linear" in capsys.readouterr().out
+
+
+def test_a_measure_with_other_options_is_taken_again(train_dim, tmp_path):
+    """Five epochs of probe, asked of a finished run, were written down and never trained."""
+    out = tmp_path / "run"
+    results = lambda: json.loads((out / "results.json").read_text())  # noqa: E731
+    short = ["--smoke", "--epochs", "1", "--threads", "1", "--train-images", "128", "--measures", "probes"]
+    assert train_dim.main([*short, "--no-untrained", "--out", str(out)]) == 0
+    first = results()
+    assert first["probe"]["epochs"] == 2
+    assert train_dim.main(["--out", str(out), "--resume", "--probe-epochs", "5", "--untrained"]) == 0
+    second = results()
+    assert second["probe"]["epochs"] == second["taken"]["probes"]["probe_epochs"] == 5
+    assert second["probes"]["trained"] != first["probes"]["trained"]
+    assert set(second["probes"]) == {"trained", "untrained"}
+    assert "for 5 epochs" in (out / "report.md").read_text()
+    assert train_dim.main(["--out", str(out), "--resume", "--no-untrained"]) == 0
+    assert results()["probes"] == second["probes"]  # more than was asked for is there
+
+
+@pytest.mark.parametrize("name", ["msssim", "semi", "probes", "ndm"])
+def test_what_a_measure_depends_on(parts, name):
+    measures, resolve = parts.measures, parts.resolving.resolve
+    options = resolve({})
+    taken = {name: measures.settings_of(name, options)}
+    assert measures.is_taken(name, options, taken)
+    assert measures.is_taken(name, resolve({"untrained": False, "threads": 2}), taken)
+    changed = {
+        "msssim": {"measure_images": 9},
+        "semi": {"semi_epochs": 9},
+        "probes": {"probe_epochs": 9},
+        "ndm": {"measure_images": 9},
+    }
+    assert not measures.is_taken(name, resolve(changed[name]), taken)
+    assert not measures.is_taken(name, options, {name: taken[name] | {"untrained": False}})
+    assert set(measures.USED_BY) == set(parts.options.MEASURES)

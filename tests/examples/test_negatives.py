@@ -34,7 +34,10 @@ def test_counts_grow_by_four_and_end_with_all(parts):
     assert parts.negatives.geometric(1) == [1]
 
 
-@pytest.mark.parametrize("arguments", [["--counts", "64"], ["--counts", "0", "5"], ["--budget", "soon"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--counts", "64"], ["--counts", "0", "5"], ["--budget", "soon"], ["--seeds", "0"], ["--measures", "knn"]],
+)
 def test_refusals(parts, arguments, tmp_path, capsys):
     assert parts.negatives.main([*arguments, "--out", str(tmp_path)]) == 2
     assert arguments[0] in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ class TestCompareRuns:
     @pytest.fixture
     def runs(self, tmp_path):
         for name, objective, untrained in (("one", "dim", {"conv": 30.0, "y": 20.0}), ("two", "supervised", None)):
-            options = {"objective": objective, "estimator": "jsd", "alpha": 0.0, "beta": 1.0}
+            options = {"objective": objective, "estimator": "jsd", "alpha": 0.0, "beta": 1.0, "epochs": 5.0}
             probes = {"trained": {"conv": 60.5, "y": 50.25}} | ({"untrained": untrained} if untrained else {})
             training = {"seconds": 600.0, "epochs": 4.5, "images_per_second": 400.0}
             (tmp_path / name).mkdir()
@@ -63,13 +64,27 @@ class TestCompareRuns:
         return [str(tmp_path / "one"), str(tmp_path / "two")]
 
     def test_a_row_a_run_and_the_untrained_encoder_once(self, parts, runs, tmp_path, capsys):
-        assert parts.compare_runs.main([*runs, *runs[:1], "--out", str(tmp_path / "table")]) == 0
+        again = tmp_path / "again" / "one"
+        shutil.copytree(runs[0], again)
+        assert parts.compare_runs.main([*runs, str(again), "--out", str(tmp_path / "table")]) == 0
         with (tmp_path / "table.csv").open(newline="") as file:
             rows = list(csv.reader(file))
-        assert [row[0] for row in rows] == ["encoder", "untrained", "DIM(L) JSD", "supervised", "DIM(L) JSD (one)"]
+        names = [f"DIM(L) JSD ({runs[0]})", "supervised", f"DIM(L) JSD ({again})"]  # both are called `one`
+        assert [row[0] for row in rows] == ["encoder", "untrained", *names]
         assert rows[2][1:5] == ["60.50", "50.25", "10.0", "4.5"]
         assert (tmp_path / "table.md").read_text() == capsys.readouterr().out
         assert (tmp_path / "table.png").stat().st_size > 10_000
+
+    def test_a_run_twice(self, parts, runs, capsys):
+        assert parts.compare_runs.main([*runs, f"{runs[1]}/../one"]) == 2
+        assert "expected each run once" in capsys.readouterr().err
+
+    def test_runs_without_probes_have_no_picture(self, parts, runs, tmp_path, capsys):
+        path = tmp_path / "two" / "results.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"probes": {}}))
+        assert parts.compare_runs.main([runs[1], "--out", str(tmp_path / "table")]) == 0
+        assert "no run has probes" in capsys.readouterr().err
+        assert not (tmp_path / "table.png").exists()
 
     def test_a_folder_without_results(self, parts, tmp_path, capsys):
         assert parts.compare_runs.main([str(tmp_path)]) == 2

@@ -156,7 +156,9 @@ class TestTable:
     def row(self, parts, name="cifar10/dim-local-jsd", epochs=1000.0, **options):
         (recipe,) = parts.recipe_files.find([name])
         ran = {**vars(recipe.settings), **options}
-        return parts.reproduction.Row(recipe, {"options": ran, "training": {"epochs": epochs, "seconds": 60.0}}, None)
+        training = {"epochs": epochs, "seconds": 60.0}
+        taken = {"semi": {name: ran[name] for name in ("semi_labels", "semi_epochs", "untrained")}}
+        return parts.reproduction.Row(recipe, {"options": ran, "training": training, "taken": taken}, None)
 
     def test_what_was_measured(self, parts):
         results = {
@@ -178,6 +180,7 @@ class TestTable:
         assert self.row(parts, epochs=0.0123).length == "0.012 of 1000 epochs"
         assert self.row(parts, epochs=999.97).departures == ["999.9 of 1000 epochs"]
         assert self.row(parts, jitter=0.4).departures == ["jitter 0.4 instead of 0.0"]
+        assert self.row(parts, semi_labels=0).departures == ["semi labels all instead of 5000"]
         assert self.row(parts, "ours/cifar10-jsd").departures == ["1 of 20 minutes"]
         assert self.row(parts, "cifar10/untrained", epochs=0.0).departures == []
         assert self.row(parts, "cifar10/untrained", epochs=0.0).length == "not trained"

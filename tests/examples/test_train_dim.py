@@ -157,3 +157,16 @@ def test_schedule(train_dim):
     assert factor(0.6, 0.2, "linear") == pytest.approx(0.5)
     assert factor(1.0, 0.2, "linear") == 0.0
     assert factor(0.9, 0.0, "constant") == 1.0
+
+
+def test_a_length_of_0_leaves_the_other_length_as_it_is(parts):
+    """As the help says; ``--epochs 0`` trained nothing and was reported as a training."""
+    resolve = parts.resolving.resolve
+    assert (resolve({"epochs": 0.0}).minutes, resolve({"epochs": 3.0}).minutes) == (20.0, 0.0)
+    assert (resolve({"recipe": "paper", "minutes": 0.0}).epochs, resolve({"recipe": "paper"}).epochs) == (
+        1000.0,
+        1000.0,
+    )
+    nothing = resolve({"epochs": 0.0, "minutes": 0.0})
+    assert (nothing.epochs, nothing.minutes) == (0.0, 0.0)
+    assert parts.report.name_of(vars(nothing)) == "not trained"

@@ -9,6 +9,7 @@ from . import checkpoint, resolving
 from .errors import BadInput
 from .files import read_json
 from .lock import locked
+from .measures import is_taken
 from .options import Options, requested
 from .run_folder import RunFolder
 from .session import conduct
@@ -67,7 +68,8 @@ def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
         results = read_json(folder.results) if folder.results.exists() else {}
     except BadInput:
         return None
-    if not set(requested(options)) <= set(results.get("taken", ())):
+    taken = results.get("taken", {})
+    if not isinstance(taken, dict) or not all(is_taken(name, options, taken) for name in requested(options)):
         return None
     ran = results["options"]
     decisive = [f for f in fields(Options) if not f.metadata["free"]]

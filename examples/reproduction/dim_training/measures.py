@@ -18,6 +18,17 @@ from .probes import LAYERS, few, progress
 
 PACKAGES = {"svm": ("sklearn", "scikit-learn"), "msssim": ("torchmetrics", "torchmetrics")}
 NEED_LABELS = ("probes", "linear", "knn", "svm", "semi")
+USED_BY = {
+    "probes": ("probe_epochs", "untrained"),
+    "linear": ("untrained",),
+    "knn": ("untrained",),
+    "svm": ("untrained",),
+    "semi": ("semi_labels", "semi_epochs", "untrained"),
+    "msssim": ("measure_images", "measure_epochs", "untrained"),
+    "mine": ("measure_images", "measure_epochs", "untrained"),
+    "ndm": ("measure_images", "untrained"),
+    "neighbours": (),
+}  # options on which a measure depends and that may change after the training
 COLUMNS = ("measure", "encoder", "layer", "value", "unit", "limit", "seconds")
 PICTURES = 12  # reconstructions that the report shows
 
@@ -93,6 +104,17 @@ def possible(options: Options, images: Images) -> list[str]:
     if left_out:
         print(f"  (not measured, since these images have no labels: {', '.join(left_out)})")
     return [name for name in names if name not in left_out]
+
+
+def settings_of(name: str, options: Options) -> dict[str, Any]:
+    """The options on which a measure depends, besides those of the training."""
+    return {option: getattr(options, option) for option in USED_BY[name]}
+
+
+def is_taken(name: str, options: Options, taken: dict[str, dict[str, Any]]) -> bool:
+    """Whether a measure was taken with these options; one that was not asked of the untrained encoder may have it."""
+    wanted = settings_of(name, options)
+    return name in taken and (taken[name] == wanted or taken[name] == {**wanted, "untrained": True})
 
 
 def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from .data import Images
 from .environment import environment
 from .errors import BadInput
 from .files import read_json, write_json
-from .measures import COLUMNS, PICTURES, Subject, possible, take
+from .measures import COLUMNS, PICTURES, Subject, is_taken, possible, settings_of, take
 from .objective import Supervised, build_encoder
 from .options import Options
 from .probes import few, nearest, own_accuracy, probe
@@ -21,25 +21,27 @@ from .trainer import Trainer
 
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
-    """Take every measure asked for that results.json does not hold yet, and write it there."""
+    """Take every measure asked for that results.json does not hold with these options, and write it there."""
     options, images = trainer.options, trainer.images
     results = _before(folder)
     if not results or results["training"]["steps"] != trainer.step:
-        results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": []}
+        results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": {}}
     results["options"] = vars(options)
     taken = results["taken"]
     subjects = [Subject(trainer.encoder, images, options, "trained")]
     if options.untrained:
         subjects.append(Subject(untrained(trainer), images, options, "untrained"))
     for name in possible(options, images):
-        if name in taken:
+        if is_taken(name, options, taken):
             continue
+        taken.pop(name, None)
         if name == "probes":
             results["probe"] = {
                 "train_images": len(images.labelled.labels),
                 "test_images": len(images.test.labels),
                 "epochs": options.probe_epochs,
             }
+            results["probes"] = {}
             for subject in subjects:
                 results["probes"][subject.title] = probe(subject.encoder, images, options, f"{subject.title} encoder")
         elif name == "neighbours":
@@ -50,7 +52,7 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
             if made:
                 first = centre(images.test.pixels[:PICTURES], options.crop)
                 figures.reconstructions(first, made, folder.figures / "reconstructions.png")
-        taken.append(name)
+        taken[name] = settings_of(name, options)
         _write(folder, results)  # after each: some take minutes, and what was interrupted goes on from here
     _write(folder, results)
 
@@ -61,8 +63,8 @@ def _before(folder: RunFolder) -> dict[str, Any] | None:
         return None
     try:
         results = read_json(folder.results)
-        _ = results["training"]["steps"], results["probes"], results["measures"], results["taken"]
-    except (BadInput, KeyError, TypeError) as error:
+        _ = results["training"]["steps"], results["probes"], results["measures"], results["taken"].items()
+    except (BadInput, KeyError, TypeError, AttributeError) as error:
         print(f"train_dim: {folder.results} is damaged ({error}): all is measured again", file=sys.stderr)
         return None
     return results

@@ -15,6 +15,8 @@ BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
 
 def name_of(options: dict[str, Any]) -> str:
     """What a run is called in a table: `DIM(L) InfoNCE`, `DIM(G) JSD`, `supervised`, ..."""
+    if not (options["epochs"] or options["minutes"]):
+        return "not trained"
     if options["objective"] != "dim":
         return BASELINES.get(options["objective"], options["objective"])
     parts = "+".join(letter for letter, weight in (("G", "alpha"), ("L", "beta")) if options[weight])
@@ -167,7 +169,7 @@ def _number(row: dict[str, Any] | None, count: int | None) -> str:
 
 
 def _measure_notes(results: dict[str, Any]) -> list[Block]:
-    notes: list[Block] = [("note", "All of test images.")]
+    notes: list[Block] = [("note", "All are measured on test images.")]
     for name, taken in results["measures"].items():
         seconds = {row["encoder"]: row["seconds"] for row in taken["rows"] if row["encoder"] != "from scratch"}
         spent = ", ".join(f"{encoder} {value:.0f} s" for encoder, value in seconds.items())

@@ -56,12 +56,18 @@ class Row(NamedTuple):
             and not f.metadata["free"]
             and not resolving.same(f.name, said[f.name], ran.get(f.name, f.default))
         ]
+        measured = {name: value for settings in self.results["taken"].values() for name, value in settings.items()}
+        others += [
+            f"{name.replace('_', ' ')} {_spelt(name, value)} instead of {_spelt(name, said[name])}"
+            for name, value in measured.items()
+            if name not in UNIMPORTANT and value != said[name]
+        ]
         return ([] if whole else [self.length]) + others
 
 
 CURVE_POINTS = 6
-ALL_IF_ZERO = ("train_images", "test_images", "locations", "negatives")
-UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every")
+ALL_IF_ZERO = ("train_images", "test_images", "locations", "negatives", "semi_labels", "measure_images")
+UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every", "untrained")
 
 
 def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float = 0.0) -> Options:

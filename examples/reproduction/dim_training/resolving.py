@@ -16,9 +16,9 @@ def resolve(given: dict[str, Any]) -> Options:
     """Defaults, then the recipe, then what was given."""
     recipe = given.get("recipe", _default("recipe"))
     settings = {**RECIPES[recipe], **given, "recipe": recipe}
-    if "epochs" in given and "minutes" not in given:
+    if given.get("epochs") and "minutes" not in given:  # one that is 0 leaves the other as it is
         settings["minutes"] = 0.0
-    if "minutes" in given and "epochs" not in given:
+    if given.get("minutes") and "epochs" not in given:
         settings["epochs"] = 0.0
     options = Options(**{name: _plain(name, value) for name, value in settings.items()})
     if not options.out:

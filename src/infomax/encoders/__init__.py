@@ -1,4 +1,4 @@
-"""The paper's encoders, and the classes they are built with."""
+"""The paper's encoders, one of ours, and the classes they are built with."""
 
 from infomax.encoders.conv import ConvEncoder
 from infomax.encoders.crops import StridedCrops
@@ -6,10 +6,12 @@ from infomax.encoders.folded import alexnet64_crops, resnet32_crops
 from infomax.encoders.layers import Conv
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.registry import build, names
-from infomax.encoders.residual import Bottleneck
+from infomax.encoders.residual import BasicBlock, Bottleneck
+from infomax.encoders.residual32 import residual32
 from infomax.encoders.staged import StagedEncoder
 
 __all__ = [
+    "BasicBlock",
     "Bottleneck",
     "Conv",
     "ConvEncoder",
@@ -22,5 +24,6 @@ __all__ = [
     "conv32",
     "conv64",
     "names",
+    "residual32",
     "resnet32_crops",
 ]
