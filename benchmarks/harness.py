@@ -42,15 +42,15 @@ class Timing:
         return 1e3 * statistics.median(self.seconds)
 
     def over(self, other: Timing) -> float:
-        """The median over rounds of the ratio within a round: what slows the machine slows both."""
+        """The median over rounds of the ratio within a round, in which a slow machine slows both."""
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
 def measure(candidates: Mapping[str, Run], rounds: int, warm_up: int = 2) -> dict[str, Timing]:
-    """Time candidates in turns, so that none has the machine's better minutes for itself.
+    """Time candidates in turns, so that quiet minutes of the machine serve all alike.
 
     A round in which other processes had more than a twentieth of the processors is measured again, a few times over;
-    what is left then are the quietest rounds, and `conditions` says how quiet they were.
+    the quietest rounds are kept, and `conditions` says how quiet they were.
     """
     for run in candidates.values():
         for _ in range(warm_up):

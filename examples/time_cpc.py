@@ -196,7 +196,7 @@ def classify(
 
 
 def warping(some: list[Tensor], others: list[Tensor]) -> Tensor:
-    """Distances by dynamic time warping, what sequences of unequal length are commonly compared by."""
+    """Distances by dynamic time warping, the usual comparison of sequences of unequal length."""
     rows, columns = (nn.utils.rnn.pad_sequence(part, batch_first=True) for part in (some, others))
     end, ends = (torch.tensor([len(sequence) - 1 for sequence in part]) for part in (some, others))
     distances = torch.empty(len(some), len(others))

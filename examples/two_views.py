@@ -30,6 +30,9 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
@@ -140,15 +143,15 @@ def embed(encoder: nn.ModuleDict, images: Tensor) -> Tensor:
 
 
 def classify(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, draws: int) -> list[float]:
-    """Accuracies in % of logistic regression, for some draws of labelled images."""
-    mean, std = train.mean(0), train.std(0) + 1e-6
-    train, test = (train - mean) / std, (test - mean) / std
+    """Accuracies in % of a linear classifier for some draws of labelled images, which choose scaling and penalty."""
+    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
+    choices = {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]}
     accuracies = []
     for seed in range(draws):
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
         shown = torch.cat([order[labels[order] == label][:LABELS] for label in range(10)])
-        model = LogisticRegression(C=0.1, max_iter=300).fit(train[shown], labels[shown])
-        accuracies.append(100 * model.score(test, test_labels))
+        model = GridSearchCV(linear, choices).fit(train[shown].numpy(), labels[shown].numpy())
+        accuracies.append(100 * model.score(test.numpy(), test_labels.numpy()))
     return accuracies
 
 

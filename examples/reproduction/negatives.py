@@ -3,10 +3,10 @@
     python examples/reproduction/negatives.py                                    # scikit-learn's digits
     python examples/reproduction/negatives.py --data cifar10 --download --train-images 10000 --epochs 4 --budget 1h
 
-All runs have the same images, batches, steps and positive pairs. They differ only in the number of other images that a
-global feature is scored against: 1, 4, 16, ... up to all others in the batch. A probe of the frozen encoder then shows
-what it has learnt. Any option of train_dim.py can be given. The same command, run again, goes on where it was stopped.
---out holds negatives.md, negatives.csv and negatives.png.
+All runs have the same images, batches and steps. They differ in the number of other images that a global feature is
+scored against (1, 4, 16, ... up to all others in the batch), and so in what is drawn at random. A probe of the frozen
+encoder then shows what it has learnt. Any option of train_dim.py can be given. The same command, run again, goes on
+where it was stopped. --out holds negatives.md, negatives.csv and negatives.png.
 """
 
 import sys

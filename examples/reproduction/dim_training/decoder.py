@@ -13,8 +13,8 @@ from .errors import BadInput
 class Decoder(nn.Sequential):
     """The layers of ``encoder`` in reverse: `y` (n, d) to images (n, C, H, W) in [-1, 1].
 
-    Every convolution becomes a transposed one of the same kernel and stride, every pooling an enlargement. Batch norm
-    and ReLU follow each layer but the last, which ends in tanh.
+    Every convolution becomes a transposed one of the same kernel and stride, and every pooling becomes an enlargement.
+    Batch norm and ReLU follow each layer but the last, which ends in tanh.
     """
 
     def __init__(self, encoder: ConvEncoder) -> None:

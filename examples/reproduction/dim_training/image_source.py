@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from .errors import BadInput
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-LARGEST = 2**30  # bytes of one file, unpacked: beyond it lies a mistake or a bomb
+LARGEST = 2**30  # bytes of one unpacked file; a larger one is a mistake or a decompression bomb
 
 
 class Directory:
-    """A folder and those below it, through links too, except those that lead back."""
+    """A folder with its subfolders. Links are followed, except those that lead back to a parent."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -14,7 +14,7 @@ from .trainer import Trainer
 
 
 class Events:
-    """TensorBoard's writer, without which a run goes on: a missing package or a full disk costs the events only."""
+    """TensorBoard's writer. A run goes on without it: a missing package or a full disk costs the events only."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.writer: Any = None

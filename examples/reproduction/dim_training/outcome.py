@@ -76,7 +76,7 @@ def _write(folder: RunFolder, results: dict[str, Any]) -> None:
 
 
 def untrained(trainer: Trainer) -> torch.nn.Module:
-    """The encoder that the run started from, or one like it."""
+    """An encoder with the seed's first weights: those that the run started from, on the same versions."""
     torch.manual_seed(trainer.options.seed)
     channels, side = trainer.images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
     encoder = build_encoder(trainer.options, channels, side)
@@ -89,7 +89,7 @@ def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
     last = rows[-1] if rows else {}
     numbers = {name: float(last[name]) for name in ("loss", "mi", "mi_ceiling", "accuracy") if last.get(name)}
     if isinstance(trainer.model, Supervised) and images.has_labels:
-        numbers["test_accuracy"] = own_accuracy(trainer.model, trainer.encoder, images, options)
+        numbers["test_accuracy"] = own_accuracy(trainer.model, trainer.model.encoder, images, options)
     return {
         "environment": environment(trainer.device),
         "training": {

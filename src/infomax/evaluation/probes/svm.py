@@ -62,9 +62,9 @@ def svm_probe(
 
     Numerics:
         Solved by scikit-learn's `LinearSVC` to a tolerance of 0.01, in the dual where C is at most 1 or the examples
-        are fewer than the units, and in the primal elsewhere. Both have the same minimum; the dual is the quicker on
-        wide layers while C is small, and narrow ones take seconds either way.
-        It holds the features in float64 and as much again twice over: 50,000 rows of 1,024 take about 1.2 GiB.
+        are fewer than the units, and in the primal elsewhere. Both have the same minimum. The dual is faster on
+        wide layers with a small C, and narrow layers take seconds either way.
+        It holds the features in float64 and two copies of that size: 50,000 rows of 1,024 take about 1.2 GiB.
         Works on the CPU, whatever device the features are on.
 
     Source:
