@@ -30,7 +30,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 from transformers import (
@@ -161,8 +161,9 @@ def few(label: Tensor, seed: int) -> Tensor:
 
 def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
-    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
+    scale = FunctionTransformer(StandardScaler().fit(vectors[:TRAIN].numpy()).transform)  # which takes no labels
+    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
+    machine = GridSearchCV(linear, {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]})
     machine.fit(vectors[rows].numpy(), label[rows].numpy())
     return 100 * machine.score(vectors[TRAIN:].numpy(), label[TRAIN:].numpy())
 

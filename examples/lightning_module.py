@@ -31,7 +31,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -162,8 +162,9 @@ def embed(encoder: nn.Module, images: Tensor) -> Tensor:
 
 def probe(features: Tensor, labels: Tensor) -> float:
     """Test accuracy in %, mean over five draws of the labelled images, which choose scaling and penalty."""
-    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    choices = {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]}
+    scale = FunctionTransformer(StandardScaler().fit(features[:TRAINED].numpy()).transform)  # which takes no labels
+    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
+    choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     correct = []
     for draw in range(5):
         order = torch.randperm(TRAINED, generator=torch.Generator().manual_seed(draw))

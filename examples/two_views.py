@@ -32,7 +32,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
@@ -144,8 +144,9 @@ def embed(encoder: nn.ModuleDict, images: Tensor) -> Tensor:
 
 def classify(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, draws: int) -> list[float]:
     """Accuracies in % of a linear classifier for some draws of labelled images, which choose scaling and penalty."""
-    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    choices = {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]}
+    scale = FunctionTransformer(StandardScaler().fit(train.numpy()).transform)  # which takes no labels
+    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
+    choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     accuracies = []
     for seed in range(draws):
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))

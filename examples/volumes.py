@@ -33,7 +33,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -165,8 +165,9 @@ def embed(encoder: Encoder, volumes: Tensor) -> Tensor:
 
 def classify(vectors: Tensor, test_vectors: Tensor, label: Tensor, test_label: Tensor) -> list[float]:
     """Test accuracies in % of linear classifiers; a few labelled volumes train each, and choose scaling and penalty."""
-    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
-    choices = {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]}
+    scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # which takes no labels
+    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
+    choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     correct = []
     for seed in range(5):
         order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))

@@ -66,11 +66,11 @@ def unwritten(module: nn.Module) -> Iterator[None]:
         >>> average = nn.BatchNorm1d(2)
         >>> with unwritten(average):
         ...     _ = average(torch.randn(4, 2))
-        >>> average.num_batches_tracked
-        tensor(0)
+        >>> average.num_batches_tracked, average.running_mean
+        (tensor(0), tensor([0., 0.]))
     """
     buffers = [
-        (owner, name, buffer, buffer._version, buffer.clone())  # noqa: SLF001 (the only counter of writes there is)
+        (owner, name, buffer, buffer.clone())
         for owner in module.modules()
         for name, buffer in owner.named_buffers(recurse=False)
         if not (buffer.is_inference() or nn.parameter.is_lazy(buffer))
@@ -79,10 +79,9 @@ def unwritten(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for owner, name, buffer, version, values in buffers:
+            for owner, name, buffer, values in buffers:
                 setattr(owner, name, buffer)
-                if buffer._version != version:  # noqa: SLF001
-                    buffer.copy_(values)
+                buffer.data.copy_(values)  # .data: a graph that has saved the buffer still goes backward
 
 
 def feature_pair(features: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

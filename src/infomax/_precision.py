@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ __all__ = [
     "check_fits_module",
     "may_differ",
     "place",
+    "uncast",
+    "uncast_everywhere",
     "widened",
     "without_autocast",
 ]
@@ -57,8 +60,25 @@ def cast_for_product(values: Tensor) -> Tensor:
 
 def without_autocast(values: Tensor) -> AbstractContextManager[object]:
     """A context in which autocast casts nothing on the device of the values."""
-    device = values.device.type
-    return torch.autocast(device, enabled=False) if autocasting(device) else nullcontext()
+    return uncast(values.device)
+
+
+def uncast(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which autocast casts nothing on a device.
+
+    Whatever trains for several steps needs it: autocast keeps each parameter as it was cast first until the user's
+    context ends, so all steps after the first would read the first weights.
+    """
+    return torch.autocast(device.type, enabled=False) if autocasting(device.type) else nullcontext()
+
+
+@contextmanager
+def uncast_everywhere() -> Iterator[None]:
+    """A context in which autocast casts nothing, for what computes on whatever device its inputs are on."""
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda", "mps", "xpu"):
+            stack.enter_context(uncast(torch.device(kind)))
+        yield
 
 
 def check_dtype(dtype: object, name: str = "dtype") -> None:
@@ -117,7 +137,7 @@ def check_fits_module(module: nn.Module, **features: Tensor) -> None:
         if len(devices) == 1 and tensor.device not in devices:
             raise ValueError(
                 f"{name} must be on the device of the parameters, {parameters[0].device}, got {tensor.device}; move "
-                f"the features with .to(device), or the parameters with loss_fn.to({str(tensor.device)!r})"
+                f"the features with .to(device), or the {type(module).__name__} with .to({str(tensor.device)!r})"
             )
     dtypes = {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
     if len(dtypes) != 1:
@@ -129,5 +149,5 @@ def check_fits_module(module: nn.Module, **features: Tensor) -> None:
             convert = ".float()" if dtype == torch.float32 else f".to({dtype})"
             raise TypeError(
                 f"{name} must have the dtype of the parameters, {dtype}, got {tensor.dtype}; convert the features with "
-                f"{convert}, or the parameters with loss_fn.to({tensor.dtype}), or call under torch.autocast"
+                f"{convert}, or the {type(module).__name__} with .to({tensor.dtype}), or call under torch.autocast"
             )

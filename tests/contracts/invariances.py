@@ -44,12 +44,17 @@ def check_permutations(loss: Loss, local: Tensor, global_: Tensor, tolerance: fl
 def check_mask_is_absence(
     make_loss: Callable[[], nn.Module], local: Tensor, global_: Tensor, mask: Tensor, tolerance: float = 1e-10
 ) -> None:
-    """What a masked location holds, NaN and infinity included, reaches nothing: loss, gradients, batch norm."""
+    """What is masked, NaN and infinity included, reaches nothing: loss, gradients, batch norm.
+
+    That is a location, and the global feature of an example without one.
+    """
     outcomes = []
     hidden = ~mask.unsqueeze(1).expand(local.shape[:2] + mask.shape[1:])
     for filling in (0.0, 1e3, torch.inf, -torch.inf, torch.nan):
         loss = make_loss()
-        value, by_local, by_global = value_and_gradients(loss, local.masked_fill(hidden, filling), global_, mask)
+        filled = global_.clone()
+        filled[~mask.flatten(1).any(1)] = filling
+        value, by_local, by_global = value_and_gradients(loss, local.masked_fill(hidden, filling), filled, mask)
         assert not by_local[hidden].any(), f"a masked location that holds {filling} has a gradient"
         assert value.isfinite(), f"loss is {value} where a masked location holds {filling}"
         outcomes.append((filling, value, by_local, by_global, copy.deepcopy(loss.state_dict())))

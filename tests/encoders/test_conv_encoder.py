@@ -131,7 +131,7 @@ class TestBadInput:
             small()([[1.0]])
 
     def test_another_device(self) -> None:
-        with pytest.raises(ValueError, match="images must be on the encoder's device, cpu, got meta"):
+        with pytest.raises(ValueError, match="images must be on the device of the parameters, cpu, got meta"):
             small()(torch.rand(2, 2, 8, 8, device="meta"))
 
     def test_no_images(self) -> None:
@@ -182,3 +182,18 @@ def test_one_image_trains_where_nothing_compares_examples() -> None:
 def test_stages_without_parameters() -> None:
     encoder = staged(nn.AvgPool2d(4), nn.Identity(), nn.Flatten(), nn.Identity())
     assert encoder(torch.rand(3, 1, 8, 8)).global_.shape == (3, 4)
+
+
+def test_images_of_another_dtype_are_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"images must have the dtype of the parameters, .*32, got torch.float64"):
+        conv32()(torch.rand(2, 3, 32, 32, dtype=torch.float64))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert conv32()(torch.rand(2, 3, 32, 32, dtype=torch.bfloat16)).global_.isfinite().all()
+
+
+def test_one_number_is_a_square_in_a_staged_encoder_too() -> None:
+    parts = {"local": nn.Conv2d(1, 8, 4, 4), "conv": nn.ReLU(), "fc": nn.Flatten(), "y": nn.Linear(32, 5)}
+    sizes = {"input_channels": 1, "local_dim": 8, "local_size": (2, 2), "global_dim": 5}
+    assert tuple(StagedEncoder(**parts, input_size=8, **sizes)(torch.rand(2, 1, 8, 8)).global_.shape) == (2, 5)
+    with pytest.raises(ValueError, match="input_size must be one number or"):
+        StagedEncoder(**parts, input_size=(8, 8, 8), **sizes)

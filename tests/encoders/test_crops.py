@@ -106,3 +106,12 @@ def test_it_compiles_to_one_graph() -> None:
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_half_as_many_vectors_of_twice_the_numbers_are_refused() -> None:
+    class Halved(nn.Module):
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            return crops.flatten(1)[:, :12].reshape(len(crops) // 2, 12, 2)
+
+    with pytest.raises(ValueError, match="encoder must return one vector a crop"):
+        StridedCrops(Halved(), crop_size=4)(torch.rand(2, 3, 8, 8))

@@ -125,3 +125,10 @@ def test_one_batch_that_overflowed_is_forgotten(make: Callable[[], nn.Module]) -
         found = estimator(F.dense_scores(table))
         if table.isfinite().all():
             assert torch.equal(found, other(F.dense_scores(table)))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_mine_is_a_scalar_whatever_axes_its_average_has(shape: tuple[int, ...]) -> None:
+    loss = F.mine_loss(F.dense_scores(torch.randn(4, 4)), log_average=torch.zeros(shape, dtype=torch.float64))
+    assert loss.shape == ()
+    assert loss.dtype == torch.float32

@@ -106,3 +106,19 @@ class TestBadInput:
     def test_options(self, option: str) -> None:
         with pytest.raises(ValueError, match=f"{option} must be at least 1, got 0"):
             neural_dependency(torch.rand(9, 3), torch.rand(9, 3), **{option: 0})
+
+
+def test_autocast_around_it_has_no_effect() -> None:
+    rows = torch.randn(600, 2, generator=torch.Generator().manual_seed(0))
+    rows[:, 1] += rows[:, 0]
+    measure = partial(neural_dependency, rows[:400], rows[400:], hidden=(20,), epochs=8, batch_size=50, random_state=0)
+    expected = measure()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert measure() == expected
+
+
+def test_a_training_that_diverges_is_told() -> None:
+    rows = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    rows[:, 1] += rows[:, 0]
+    with pytest.raises(ValueError, match=r"the critic gives (nan|-?inf) nats after \d+ steps; .*lower lr"):
+        neural_dependency(rows[:300], rows[300:], hidden=(20,), lr=1e20, epochs=8, batch_size=50, random_state=0)

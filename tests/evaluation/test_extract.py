@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -248,3 +249,43 @@ class TestBadInput:
     def test_batch_size(self, encoder: ConvEncoder) -> None:
         with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
             extract_features(encoder, IMAGES, batch_size=0)
+
+
+def test_nothing_is_left_on_the_encoder_where_the_device_is_refused() -> None:
+    encoder = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="device must be") as held:
+        extract_features(encoder, torch.rand(4, 4), ["0"], device="foo")
+    assert held.value is not None
+    assert not encoder[0]._forward_hooks
+
+
+def test_buffers_that_are_written_in_evaluation_mode_are_put_back() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x
+
+    encoder = nn.Sequential(Counting())
+    extract_features(encoder, torch.rand(4, 4), ["0"], batch_size=2)
+    assert encoder[0].calls == 0
+
+
+@pytest.mark.parametrize("values", [list(range(4)), np.arange(4)])
+def test_rows_that_are_no_tensor_are_not_handed_whole_to_each_batch(values: object) -> None:
+    class Weighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x: Tensor, w: object, scale: float) -> Tensor:
+            return self.layer(x * scale)
+
+    data = {"x": torch.rand(4, 2), "w": values, "scale": 2.0}
+    with pytest.raises(TypeError, match=r"data\['w'\] must be a tensor where it holds a row per example"):
+        extract_features(Weighted(), data, ["layer"], batch_size=2)
+    found = extract_features(Weighted(), {**data, "w": "all"}, ["layer"], batch_size=2).features["layer"]
+    assert torch.equal(found, 2 * data["x"])

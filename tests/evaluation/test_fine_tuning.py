@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -56,7 +57,12 @@ def test_from_scratch_nothing_of_the_encoder_is_left(encoder: ConvEncoder) -> No
     ruined = copy.deepcopy(encoder)
     for tensor in ruined.state_dict().values():
         tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor.zero_()
-    tuned = tune(ruined, TRAIN, TEST, from_scratch=True, random_state=0, epochs=8)
+    with pytest.raises(ValueError, match="classifier must give finite logits"):
+        tune(ruined, TRAIN, TEST, random_state=0, epochs=1)
+    other = copy.deepcopy(encoder)
+    for tensor in other.state_dict().values():
+        tensor.zero_()  # it tells no images apart, and cannot learn to
+    tuned = tune(other, TRAIN, TEST, from_scratch=True, random_state=0, epochs=8)
     assert tuned.from_scratch is not None
     assert tuned.from_scratch > 0.9
     assert tuned.accuracy < 0.7
@@ -145,3 +151,25 @@ def test_a_device_that_is_none_is_refused_by_name() -> None:
     data = torch.rand(4, 3), torch.arange(4) % 2
     with pytest.raises(ValueError, match=r"device must be a torch.device or the name of one, got 'gpu'"):
         fine_tune(nn.Linear(3, 2), data, data, device="gpu")
+
+
+def test_autocast_around_it_has_no_effect(encoder: ConvEncoder) -> None:
+    expected = tune(encoder, TRAIN, TEST, random_state=0, epochs=2).accuracy
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert tune(encoder, TRAIN, TEST, random_state=0, epochs=2).accuracy == expected
+
+
+def test_an_encoder_of_doubles(encoder: ConvEncoder) -> None:
+    train, test = ((images.double(), labels) for images, labels in (TRAIN, TEST))
+    assert 0 <= tune(encoder.double(), train, test, random_state=0, epochs=1).accuracy <= 1
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's old weight norm is deprecated
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_weights_that_reset_parameters_does_not_reach_are_refused(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    """They stayed those of the encoder, and were reported as from scratch."""
+    encoder = nn.Sequential(nn.Flatten(), wrap(nn.Linear(36, 4)))
+    with torch.no_grad():
+        encoder(TRAIN[0][:2])
+    with pytest.raises(ValueError, match=r"from_scratch needs a reset_parameters.* 1 \(Linear\)"):
+        tune(encoder, TRAIN, TEST, layer="1", from_scratch=True, epochs=1)

@@ -75,3 +75,31 @@ class TestBadInput:
     def test_no_images(self) -> None:
         with pytest.raises(ValueError, match=r"train_images must have shape \(N, C, H, W\)"):
             image_information(TRAIN[0].flatten(1), TRAIN[1], *TEST)
+
+
+def test_autocast_around_it_has_no_effect() -> None:
+    part = TRAIN[0][:200], TRAIN[1][:200], TEST[0][:100], TEST[1][:100]
+    expected = measure(*part, epochs=1, random_state=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert measure(*part, epochs=1, random_state=0) == expected
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_images_that_are_not_finite_are_refused_by_name(which: int) -> None:
+    part = [TRAIN[0][:200].clone(), TRAIN[1][:200], TEST[0][:100].clone(), TEST[1][:100]]
+    part[which][:] = torch.nan
+    with pytest.raises(ValueError, match=f"{'train' if which == 0 else 'test'}_images must be finite"):
+        measure(*part, epochs=1)
+
+
+def test_test_images_of_another_size_are_refused_before_the_training() -> None:
+    with pytest.raises(ValueError, match=r"test_images must have the shape of train_.*got \(1, 9, 9\)"):
+        measure(TRAIN[0][:200], TRAIN[1][:200], torch.rand(100, 1, 9, 9), TEST[1][:100])
+
+
+def test_the_seed_decides_of_a_transform_that_draws() -> None:
+    part = TRAIN[0][:200], TRAIN[1][:200], TEST[0][:100], TEST[1][:100]
+    noisy = partial(measure, *part, epochs=1, random_state=0, transform=lambda images: images + torch.rand(()))
+    before = torch.get_rng_state()
+    assert noisy() == noisy()
+    assert torch.equal(torch.get_rng_state(), before)

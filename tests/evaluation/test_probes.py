@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infomax.evaluation import MLPProbe, Standardise, accuracy, fit, knn_probe, linear_probe, mlp_probe
+from infomax.evaluation import LinearProbe, MLPProbe, Standardise, accuracy, fit, knn_probe, linear_probe, mlp_probe
 from infomax.evaluation.fit import learning_rate
 
 PROBES = {
@@ -274,3 +274,84 @@ def test_accuracy_broadcasts_no_labels(labels: Tensor, message: str) -> None:
 def test_accuracy_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="features must hold at least one example, got 0"):
         accuracy(nn.Identity(), torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+
+
+class TestAutocast:
+    """Around a call it kept the first weights for all steps: accuracies of chance, and no error."""
+
+    @pytest.mark.parametrize("probe", PROBES)
+    def test_it_has_no_effect(self, probe: str) -> None:
+        given = (*blobs(128), *blobs(64))
+        expected = PROBES[probe](*given, random_state=0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert PROBES[probe](*given, random_state=0) == expected
+
+    def test_neither_on_a_fit_of_ones_own(self) -> None:
+        features, labels = blobs(256)
+        torch.manual_seed(0)
+        classifier = nn.Linear(10, 4)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fit(classifier, features, labels, lr=0.1, epochs=10, random_state=0)
+            assert accuracy(classifier, features, labels) > 0.98
+
+
+@pytest.mark.parametrize("probe", TRAINED)
+def test_torchs_default_dtype_does_not_matter(probe: str) -> None:
+    given = (*blobs(128), *blobs(64))
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert PROBES[probe](*given, random_state=0) > 0.9
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_linear_probe_has_the_dtype_of_its_features() -> None:
+    features = torch.randn(20, 3, dtype=torch.float64)
+    assert LinearProbe(features, 2)(features).dtype == torch.float64
+    with pytest.raises(ValueError, match="classes must be at least 1, got 0"):
+        LinearProbe(features, 0)
+    with pytest.raises(ValueError, match="classes must be at least 1, got 0"):
+        MLPProbe(4, 0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [1e9 + torch.arange(8).double() % 2, 1e6 + torch.arange(8).float() % 2, 1e-24 * (torch.arange(8.0) % 2 * 2 - 1)],
+    ids=["1e9", "1e6", "1e-24"],
+)
+def test_what_varies_little_or_far_from_zero_is_not_erased(column: Tensor) -> None:
+    assert Standardise(column[:, None])(column[:, None]).flatten()[:2].tolist() == pytest.approx([-1.0, 1.0])
+
+
+def test_what_varies_by_rounding_alone_is_constant() -> None:
+    column = torch.full((8, 1), 0.1)
+    column[3] = torch.nextafter(column[3], torch.ones(1))
+    assert not Standardise(column)(column).any()
+
+
+def test_logits_that_are_not_finite_are_no_class() -> None:
+    logits = torch.eye(3)
+    logits[1, 0] = torch.nan
+    with pytest.raises(ValueError, match="classifier must give finite logits"):
+        accuracy(nn.Identity(), logits, torch.tensor([0, 1, 2]))
+
+
+@pytest.mark.parametrize("count", [9, 11])
+def test_fit_needs_a_label_for_each_row(count: int) -> None:
+    features = torch.randn(10, 3)
+    with pytest.raises(ValueError, match="labels must have one entry per image"):
+        fit(nn.Linear(3, 2), features, torch.zeros(count, dtype=torch.int64))
+    with pytest.raises(ValueError, match=f"labels must be as many as features, 10, got {count}"):
+        fit(nn.Linear(3, 1), features, torch.zeros(count, 1), loss=nn.functional.mse_loss)
+
+
+def test_fit_takes_integers_of_any_width() -> None:
+    features, labels = blobs(64)
+    fit(nn.Linear(10, 4), features, labels.to(torch.int32), epochs=1, batch_size=32)
+
+
+def test_many_classes_vote_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = blobs(200), blobs(100)
+    expected = knn_probe(*train, *test)
+    monkeypatch.setattr("infomax.evaluation.probes.neighbours._WORKSPACE", 200)
+    assert knn_probe(*train, *test) == expected

@@ -142,3 +142,10 @@ def test_a_range_has_two_ends(value_range: object) -> None:
     images = torch.rand(4, 1, 32, 32)
     with pytest.raises(ValueError, match=r"value_range must be \(least, greatest\), got"):
         reconstruction(images, torch.rand(4, 2), images, torch.rand(4, 2), value_range=value_range)  # type: ignore[arg-type]
+
+
+def test_shapes_are_compared_before_the_training() -> None:
+    with pytest.raises(ValueError, match=r"test_images must have the shape of train_images, .* got \(1, 20, 20\)"):
+        small(TRAIN, describe(TRAIN), torch.rand(4, 1, 20, 20), describe(TRAIN[:4]))
+    with pytest.raises(ValueError, match=r"decoder must return images of shape \(N, .*got \(2, 3, 16, 16\)"):
+        small(TRAIN, describe(TRAIN), TEST, describe(TEST), decoder=Decoder(9, (3, 16, 16)))

@@ -152,3 +152,29 @@ class TestTokens:
         images = torch.rand(2, 5, 6, 3)
         local = tap(Returns((images, WEIGHTS)), "inner[0]", "inner[1]", local_layout="NHWC")(NOTHING).local
         torch.testing.assert_close(local, images.permute(0, 3, 1, 2))
+
+
+class Pyramid(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"0": x, "pool": x.mean(1, keepdim=True)}
+
+
+def test_a_key_that_is_a_number_in_text() -> None:
+    """The message said to pick 'f[0]', which was then refused: torchvision's pyramids have such keys."""
+    encoder = nn.Sequential()
+    encoder.add_module("f", Pyramid())
+    features = tap(encoder, local="f[0]", global_="f[pool]", local_layout="NCP")
+    x = torch.randn(2, 3, 4)
+    assert features(x).local is not None
+    assert torch.equal(features(x).local, x)
+
+
+def test_steps_that_no_tensor_takes_are_told_by_the_layer() -> None:
+    encoder = nn.Sequential(nn.Conv1d(3, 4, 1))
+    with pytest.raises(ValueError, match=r"asks for \[.*\], which a tensor of shape .* does not have"):
+        tap(encoder, local="0", global_="0[:, ::-1]")(torch.randn(2, 3, 5))
+
+
+def test_an_encoder_without_submodules_has_none_to_name() -> None:
+    with pytest.raises(ValueError, match="it has none"):
+        tap(nn.Conv2d(3, 8, 3), local="foo", global_="foo")

@@ -22,10 +22,13 @@ class Hostile(nn.Module):
         self.head = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 5))
         self.register_buffer("calls", torch.zeros(()))
         self.register_buffer("replaced", torch.zeros(2))
+        self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("variance", torch.ones(6))
 
     def forward(self, images: Tensor, *, gain: float = 1.0) -> tuple[Tensor, Tensor]:
         local = self.drop(self.frozen(self.norm(self.map(images)))) * gain
         self.calls += torch.rand(())
+        nn.functional.batch_norm(local, self.mean, self.variance, training=True)  # a write that torch does not count
         self.replaced = self.replaced + 1
         return local, self.head(local.mean((2, 3)))
 

@@ -84,3 +84,14 @@ class TestGiven:
         """A device without numbers stands for a GPU."""
         (column,) = columns_of_given(NOISE, [Column(torch.empty(600, device="meta"), labels=False)])
         assert column.values.device.type == "meta"
+
+
+def test_it_is_at_most_what_the_labels_hold() -> None:
+    """1.01 nats, and a lower end of 0.70, of a bit that holds 0.693."""
+    generator = np.random.default_rng(0)
+    x, z = generator.integers(2, size=2000), generator.normal(size=2000)
+    y = z + 5 * x + 0.01 * generator.normal(size=2000)
+    found = estimate_mi(x, y, given=z, random_state=0, max_steps=0)
+    shares = np.bincount(x) / len(x)
+    assert found.low <= found.nats <= -(shares * np.log(shares)).sum() + 1e-9
+    assert found.nats > 0.6

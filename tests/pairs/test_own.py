@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from contracts.layouts import randn
+from torch import Tensor
 
 from infomax.pairs import pair_own
 
@@ -22,3 +23,9 @@ def test_the_rows_are_aligned() -> None:
 def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"must have shape \(3, M, 2\), M rows of x for each y, got"):
         pair_own(randn(3, 2), randn(3, 4), torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("wrong", [(randn(4, 8, 3), randn(4, 5)), (randn(4, 8), randn(4, 5, 1))])
+def test_maps_are_refused_by_name(wrong: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"x and y must be vectors \(N, c\) and \(N, d\)"):
+        pair_own(*wrong, randn(4, 2, 8))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from infomax import functional as F
+from infomax.pairs import pair_rows
 from infomax.scores import ClippedScores
 
 NOT_FLOATING = [torch.int64, torch.bool, torch.complex64]
@@ -139,3 +140,11 @@ class TestRefusals:
             F.smile_estimate(scores, clip="5")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="scale must be a number, got str"):
             F.dot_scores(torch.zeros(3, 3), torch.zeros(3, 3), scale="2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["batch", "group"])
+def test_what_is_read_by_value_must_hold_values(name: str) -> None:
+    integers = {name: torch.zeros(4, dtype=torch.int64, device="meta")}
+    local = torch.zeros(4, 3, device="meta") if name == "batch" else torch.zeros(4, 3, 2, device="meta")
+    with pytest.raises(ValueError, match=f"{name} must hold values, got a tensor on the meta device"):
+        pair_rows(local, torch.zeros(4, 5, device="meta"), **integers)

@@ -93,7 +93,11 @@ class TestLayer:
 def mutual_information_of(sigma: float, kind: str) -> float:
     """I(U; U + noise) of one unit, by numerical integration of the entropies."""
     if kind == "normal":
-        return 0.5 * math.log1p(sigma**-2)
+        width = math.sqrt(1 + sigma**2)
+        grid = np.linspace(-12 * width, 12 * width, 400_001)
+        density = np.exp(-0.5 * (grid / width) ** 2) / (width * math.sqrt(2 * math.pi))
+        entropy = -(density * np.log(density)).sum() * (grid[1] - grid[0])
+        return float(entropy - 0.5 * math.log(2 * math.pi * math.e * sigma**2))
     grid = np.linspace(-1 - sigma, 2 + sigma, 400_001)
     density = (np.clip(grid + sigma, 0, 1) - np.clip(grid - sigma, 0, 1)) / (2 * sigma)
     entropy = -np.where(density > 0, density * np.log(np.where(density > 0, density, 1.0)), 0.0).sum()

@@ -169,3 +169,25 @@ def test_the_discriminator_is_the_papers() -> None:
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_discriminator_says_that_its_layers_are_fixed() -> None:
+    """Another activation or one layer more was shown by `repr` and never ran."""
+    for change in (
+        lambda d: d.__setitem__(1, nn.Tanh()),
+        lambda d: d.append(nn.Hardtanh()),
+        lambda d: d.insert(2, nn.Dropout()),
+        lambda d: d.__setitem__(0, nn.Linear(4, 1000)),
+    ):
+        loss = PriorMatchingLoss(4)
+        change(loss.discriminator)
+        with pytest.raises(TypeError, match=r"discriminator must keep its layers, .*assign an nn.Sequential"):
+            loss(torch.randn(8, 4))
+        loss.discriminator = nn.Sequential(*loss.discriminator)
+        assert loss(torch.randn(8, 4)).isfinite()
+
+
+def test_the_discriminator_may_be_parametrised() -> None:
+    loss = PriorMatchingLoss(4)
+    nn.utils.parametrizations.spectral_norm(loss.discriminator[0])
+    assert loss(torch.randn(8, 4)).isfinite()

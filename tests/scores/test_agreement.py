@@ -18,6 +18,7 @@ from contracts.layouts import (
     features,
     like_rows,
     numpy_rows,
+    randn,
     scores_in,
     small_workspace,
     some_mask,
@@ -34,7 +35,8 @@ from infomax import Estimator, PairScores
 from infomax import functional as F
 from infomax.estimators import build_estimator
 from infomax.ops import use_workspace
-from infomax.scores import ClippedScores, streamed
+from infomax.pairs import Pairing, pair_rows
+from infomax.scores import ClippedScores, TableScores, streamed
 
 MAP, SEVERAL_GLOBALS = LAYOUTS[3], LAYOUTS[5]
 
@@ -203,3 +205,14 @@ def test_the_tiles_are_many() -> None:
             scores.reduce("logsumexp")
     assert len(sizes) > 10
     assert len(set(sizes)) > 1, "ragged ends are where tiles go wrong"
+
+
+def test_a_table_leaves_out_rows_that_are_no_marginals() -> None:
+    """`TableScores` summed over all rows, and divided by the number of those that count."""
+    pairing = pair_rows(randn(3, 4, 2), randn(3, 5)).pairing
+    some = Pairing(3, 1, pairing.key_example, locations=2, marginal_rows=torch.tensor([2, 3]))
+    table = randn(3, 6)
+    reduced = TableScores(table, some).reduce("sum")
+    expected = torch.stack([table[0, 2:4].sum(), torch.zeros((), dtype=table.dtype), table[2, 2:4].sum()])
+    assert_close(reduced.marginal, expected, 1e-12)
+    assert_close(reduced.joint, TableScores(table, pairing).joint(), 0.0)

@@ -259,3 +259,33 @@ def test_gradients_are_exchanged_in_the_last_chunk_alone_and_after_an_error_agai
     with pytest.raises(ArithmeticError, match="in a chunk"):
         cached_backward(encoder, loss_fn, randn(N, 2, 5), chunk_size=4)
     assert encoder.exchanging
+
+
+@pytest.mark.parametrize("chunk_size", [3, 64])
+def test_what_comes_before_the_inputs_learns_too(chunk_size: int) -> None:
+    """Each chunk went backward through its graph: an error in the second chunk, with the first one's gradients kept."""
+    torch.manual_seed(0)
+    before, encoder, loss_fn = nn.Conv1d(2, 2, 1).double(), Encoder().double(), LOSSES["local"]()
+    raw = randn(N, 2, 5)
+    loss_fn(*encoder(before(raw).sigmoid())).backward()
+    expected = gradients(before, encoder, loss_fn)
+    for module in (before, encoder, loss_fn):
+        module.zero_grad()
+    cached_backward(encoder, loss_fn, before(raw).sigmoid(), chunk_size=chunk_size)
+    for name, found in gradients(before, encoder, loss_fn).items():
+        assert_close(found, expected[name], 1e-10, name)
+
+
+def test_chunks_of_other_shapes_are_refused() -> None:
+    class Trimmed(nn.Module):
+        def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            return tokens[:, :, : int(lengths.max())], tokens.sum(2)
+
+    inputs = torch.randn(4, 3, 5, requires_grad=True), torch.tensor([2, 2, 5, 5])
+    with pytest.raises(ValueError, match=r"features must give each chunk the same shape .* \(3, 2\), \(3, 5\); pad"):
+        cached_backward(Trimmed(), LocalDIMLoss(3, 3, units=4), inputs, chunk_size=2)
+
+
+def test_without_gradients_it_is_refused() -> None:
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"needs gradients, got torch.no_grad"):
+        cached_backward(Encoder(), LocalDIMLoss(3, 4, units=6), torch.randn(4, 2, 5))

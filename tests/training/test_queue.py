@@ -70,3 +70,10 @@ def test_refusals() -> None:
         FeatureQueue(4, 5).push(torch.zeros(2, 3))
     with pytest.raises(TypeError, match="features must have a real floating dtype"):
         FeatureQueue(4, 5).push(torch.zeros(2, 4).long())
+
+
+def test_made_without_memory_it_is_empty_once_it_is_reset() -> None:
+    queue = FeatureQueue(2, 4, device="meta").to_empty(device="cpu")
+    queue.pushed.fill_(1_000)
+    queue.reset_parameters()
+    assert queue().shape == (0, 2)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 from torch import nn
 
 from infomax._checks import check_positive, check_sizes
 from infomax.encoders.layers import Conv, check_layers, convolutions, fully_connected
-from infomax.encoders.staged import StagedEncoder
+from infomax.encoders.staged import StagedEncoder, image_size
 
 __all__ = ["ConvEncoder"]
 
@@ -48,7 +47,7 @@ class ConvEncoder(StagedEncoder):
     Raises:
         ValueError: layers that do not fit the image; images of another rank, size or device; one image while
             training (batch norm needs two).
-        TypeError: images that are not floating point.
+        TypeError: images that are not floating point, or not of the dtype of the parameters, without autocast.
 
     Numerics:
         As its layers. Safe under autocast; `torch.compile(fullgraph=True)` finds one graph.
@@ -75,10 +74,7 @@ class ConvEncoder(StagedEncoder):
         input_channels: int = 3,
         global_dim: int = 64,
     ) -> None:
-        sides = check_sizes("input_size", [input_size] * 2 if isinstance(input_size, Integral) else input_size)
-        if len(sides) != 2:
-            raise ValueError(f"input_size must be one number or (height, width), got {input_size!r}")
-        size = (sides[0], sides[1])
+        size = image_size(input_size)
         input_channels = check_positive("input_channels", input_channels)
         global_dim = check_positive("global_dim", global_dim)
         local, conv = check_layers("local", local), check_layers("conv", conv)

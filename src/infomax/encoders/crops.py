@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -81,8 +82,9 @@ class StridedCrops(nn.Module):
             crops = crops.movedim(1, -1).flatten(0, len(grid)).movedim(-1, 1)
         else:
             crops = crops.movedim(1, 1 + len(grid)).flatten(0, len(grid))
-        vectors = self.encoder(crops)
-        if not isinstance(vectors, Tensor) or vectors.ndim < 2 or vectors.numel() != len(crops) * vectors.shape[1]:
+        vectors: Tensor = self.encoder(crops)
+        shape = vectors.shape if isinstance(vectors, Tensor) else torch.Size()
+        if len(shape) < 2 or shape[0] != len(crops) or math.prod(shape[2:]) != 1:
             came = shape_of(vectors) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise ValueError(f"encoder must return one vector a crop, ({len(crops)}, c), got {came}")
         return vectors.reshape(len(images), *grid, vectors.shape[1]).movedim(-1, 1)

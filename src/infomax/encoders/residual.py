@@ -76,6 +76,9 @@ class Bottleneck(nn.Module):
         width: channels inside; ``4 * width`` come out.
         stride: stride of the 3x3 convolution, pixels.
 
+    Raises:
+        ValueError: an option below 1.
+
     Source:
         He et al. 2016, figure 5 (right); stride and order as in the Deep InfoMax authors' code.
 
@@ -88,6 +91,8 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
+        channels, width = check_positive("channels", channels), check_positive("width", width)
+        stride = check_positive("stride", stride)
         out = self.expansion * width
         self.layers = nn.Sequential(
             *(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_floating, shape_of
+from infomax._checks import check_floating, check_sizes, shape_of
+from infomax._precision import check_fits_module
 from infomax.features.types import Features
 
-__all__ = ["StagedEncoder"]
+__all__ = ["StagedEncoder", "image_size"]
 
 
 class StagedEncoder(nn.Module):
@@ -24,7 +27,7 @@ class StagedEncoder(nn.Module):
         conv: local map to the last map.
         fc: last map to the last hidden layer.
         y: last hidden layer to the global features, (N, d) or (N, d, \*spatial).
-        input_size: height and width of the images, pixels.
+        input_size: height and width of the images, pixels; one number for a square.
         input_channels: channels of the images.
         local_dim: channels of the local map.
         local_size: spatial size of the local map.
@@ -42,7 +45,7 @@ class StagedEncoder(nn.Module):
 
     Raises:
         ValueError: images of another rank, size or device; one image while training (batch norm needs two).
-        TypeError: images that are not floating point.
+        TypeError: images that are not floating point, or not of the dtype of the parameters, without autocast.
 
     Numerics:
         As its layers.
@@ -66,14 +69,14 @@ class StagedEncoder(nn.Module):
         conv: nn.Module,
         fc: nn.Module,
         y: nn.Module,
-        input_size: tuple[int, int],
+        input_size: int | tuple[int, int],
         input_channels: int,
         local_dim: int,
         local_size: tuple[int, int],
         global_dim: int,
     ) -> None:
         super().__init__()
-        self.input_size = input_size
+        self.input_size = image_size(input_size)
         self.input_channels = input_channels
         self.local_dim = local_dim
         self.local_size = local_size
@@ -104,9 +107,7 @@ class StagedEncoder(nn.Module):
                 f"images must have shape (N, {', '.join(map(str, shape))}), got {shape_of(images)}; resize or "
                 "crop them, or build an encoder for that size and number of channels"
             )
-        parameter = next(self.parameters(), None)
-        if parameter is not None and images.device != parameter.device:
-            raise ValueError(f"images must be on the encoder's device, {parameter.device}, got {images.device}")
+        check_fits_module(self, images=images)
         if images.shape[0] == 0:
             raise ValueError("images must hold at least one example, got 0")
         if images.shape[0] == 1 and any(isinstance(part, _BatchNorm) and part.training for part in self.modules()):
@@ -114,3 +115,16 @@ class StagedEncoder(nn.Module):
                 "images must hold at least two examples while training, since batch norm compares them, "
                 "got 1; for a single image call encoder.eval() first"
             )
+
+
+def image_size(input_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width, of one number for a square or of both.
+
+    Raises:
+        TypeError: no integers.
+        ValueError: another number of sides, or one below 1.
+    """
+    sides = check_sizes("input_size", [input_size] * 2 if isinstance(input_size, Integral) else input_size)
+    if len(sides) != 2:
+        raise ValueError(f"input_size must be one number or (height, width), got {input_size!r}")
+    return sides[0], sides[1]

@@ -16,8 +16,9 @@ def dv_loss(scores: PairScores) -> Tensor:
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \log \mathbb{E}_\mathrm{marginal}[e^T] \Big)
 
-    The tightest of the lower bounds for a given critic. The logarithm of a mean over a batch is biased upwards in
-    small ones, and its variance grows with e^I: prefer it where the information is small and pairs are many.
+    This is the tightest of the lower bounds for a given critic. In small batches the estimate is biased upwards,
+    because the logarithm of a batch mean is too low on average. The variance grows with e^I. Prefer this bound where
+    the information is small and there are many pairs.
 
     Args:
         scores: joint and marginal scores.

@@ -18,10 +18,11 @@ def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
     .. math:: \mathbb{E}_\mathrm{joint}\Big[ u(x, y) + e^{-u(x, y)} \, \mathbb{E}_{x^-}\big[e^{T(x^-, y) - T(x, y)}\big]
               \Big] - 1
 
-    A lower bound on the mutual information for any critic T and any function u of a pair, unbiased in any batch, tight
-    for every T that is right up to a constant for each global: the best u is log E[e^T] - T, minus the information of
-    that one pair. So u must be a network of its own, trained by the same loss; one that reads log E[e^T] off the same
-    batch would make it :func:`~infomax.functional.leave_one_out_estimate` of the critic, which is biased upwards.
+    This is a lower bound on the mutual information for any critic T and any function u of a pair. It is unbiased in any
+    batch, and tight for every T that is right up to a constant for each global. The best u is log E[e^T] - T, which is
+    minus the information of that one pair. So u must be a network of its own, trained by the same loss. If u were
+    computed from the mean of e^T over the same batch, the bound would become
+    :func:`~infomax.functional.leave_one_out_estimate` of the critic, which is biased upwards.
 
     Args:
         scores: joint and marginal scores.
@@ -36,8 +37,8 @@ def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
         ValueError: ``u`` has not one value for each joint pair.
 
     Numerics:
-        Holds a bare exponential, of log E[e^T] - T - u, which is 0 at the optimum: it overflows float32 where u is
-        short of it by 88.
+        Holds a bare exponential of log E[e^T] - T - u. This exponent is 0 at the optimum. The exponential overflows
+        float32 where u is 88 below its optimum.
 
     Source:
         Guo et al. 2022, "Tight mutual information estimation with contrastive Fenchel-Legendre optimization".

@@ -36,8 +36,8 @@ def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: 
 
     Args:
         scores: joint scores (J,) and reductions over the K marginal pairs of each of M globals.
-        anchor: a, how much more often than a joint local there is none; None for no such class. 1 is a good choice, and
-            InfoNCE itself is the limit of a small one.
+        anchor: a, the weight of the cases without a joint local, relative to the cases with one. None leaves this class
+            out. 1 is a good choice. The limit of a small anchor is InfoNCE itself.
         reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
             globals have as many pairs.
 
@@ -78,8 +78,9 @@ def infonce_estimate(scores: PairScores) -> Tensor:
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} \log(1 + K_y) - \mathcal{L}_\mathrm{InfoNCE}
 
     with :math:`K_y` the marginal pairs of a global, (N - 1) P when nothing is masked. A low-variance lower bound that
-    never exceeds log(1 + K): near that ceiling it says "at least this much". The proof takes a global's negatives as
-    independent: where the P locations of an example are alike and N is small, the estimate can pass the truth.
+    never exceeds log(1 + K): near that ceiling it says "at least this much". The proof assumes that the
+    negatives of a global are independent. If the P locations of an example are alike and N is small, the estimate can
+    exceed the truth.
 
     Args:
         scores: joint and marginal scores.

@@ -23,7 +23,7 @@ def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
     Its negative plus 2 log 2 is a lower bound on twice the Jensen-Shannon divergence of the joint from the product of
     marginals, not on the mutual information. At the optimum T is the log density ratio, so read the information with
-    :func:`~infomax.functional.dv_estimate` of the same scores. Prefer it with few negatives, which hardly matter to it.
+    :func:`~infomax.functional.dv_estimate` of the same scores. Prefer it where there are few negatives.
 
     Args:
         scores: joint and marginal scores.
@@ -50,7 +50,7 @@ def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Binary cross-entropy of telling joint pairs from marginal ones, summed over all pairs, per joint pair.
+    r"""Binary cross-entropy of joint against marginal pairs: the sum over all pairs, divided by the joint pairs.
 
     .. math:: \frac{1}{J} \Big( \sum_\mathrm{joint} \mathrm{sp}(-T) + \sum_\mathrm{marginal} \mathrm{sp}(T) \Big),
               \qquad \mathrm{sp}(t) = \log(1 + e^t)

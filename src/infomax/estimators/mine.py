@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from infomax._checks import check_floating, shape_of
+from infomax._checks import check_floating, check_same_device, shape_of
 from infomax.estimators.average import LogAverage
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
@@ -53,9 +53,11 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
     check_floating("log_average", log_average)
     if log_average.numel() != 1:
         raise ValueError(f"log_average must be a scalar, got {shape_of(log_average)}")
+    log_average = log_average.reshape(())
     joint, marginal = scores.reduce("logsumexp")
     log_mean = log_mean_exp_marginal(scores, marginal)
-    weight = (log_mean - log_average).clamp_max(_LARGEST_LOG_WEIGHT)
+    check_same_device(scores=log_mean, log_average=log_average)
+    weight = (log_mean - log_average.to(log_mean.dtype)).clamp_max(_LARGEST_LOG_WEIGHT)
     # The clamp bounds the gradient's weight; it must not switch the gradient off.
     weight = (weight.detach() + (log_mean - log_mean.detach())).exp()
     return log_mean.detach() + (weight - weight.detach()) - joint.mean()

@@ -65,8 +65,8 @@ class ScoreRegularised(Estimator):
             in a call, ``soft`` and the scores are clipped already.
 
     Numerics:
-        Far beyond the bound (cut off: anywhere beyond) a score has no gradient but that of the penalty, which brings it
-        back.
+        Far beyond the bound, a score has only the gradient of the penalty, which brings it back. With ``soft=False``
+        this holds anywhere beyond the bound.
 
     Source:
         Bachman, Hjelm & Buchwalter 2019 (AMDIM): 4e-2 (5e-2 in their code) and c tanh(T / c) with c = 20

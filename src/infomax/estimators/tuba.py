@@ -24,7 +24,7 @@ def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tens
 
     A lower bound on the mutual information for any critic and any positive baseline a that does not come from the same
     batch, unbiased in any batch; tightest where a(y) is the mean of e^T over the marginal pairs of y. With log a = 1 it
-    is :func:`~infomax.functional.nwj_loss`. Prefer it to that where there is a good guess of the partition function.
+    is :func:`~infomax.functional.nwj_loss`. Prefer TUBA to NWJ where there is a good guess of the partition function.
 
     Args:
         scores: joint and marginal scores.
@@ -127,7 +127,9 @@ def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: flo
 
 
 def alpha_tuba_estimate(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
-    r"""Mutual information in nats by the interpolated bound, a lower bound: minus :func:`alpha_tuba_loss`.
+    r"""Mutual information in nats by the interpolated bound: minus :func:`alpha_tuba_loss`.
+
+    It is a lower bound at alpha = 0 and alpha = 1, and in between a lower bound in the limit of large batches.
 
     Args:
         scores: joint and marginal scores.
@@ -192,8 +194,8 @@ class TUBA(Estimator):
         ValueError: baseline is unknown; alpha is not in [0, 1], or rate not in (0, 1].
 
     Numerics:
-        In training mode the average takes the batch in before its loss is computed, so that the loss is finite for
-        every finite score. With a learned or given baseline the loss can overflow: see
+        In training mode the average includes a batch before the loss of that batch is computed. So the loss is finite
+        for every finite score. With a learned or given baseline the loss can overflow: see
         :func:`~infomax.functional.tuba_loss`.
 
     Example:

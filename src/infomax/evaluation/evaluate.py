@@ -70,8 +70,8 @@ def evaluate(
 ) -> ProbeTable:
     """Probe a frozen encoder: how well do its layers tell the classes apart?
 
-    The features of each layer are computed once, on which every probe is then trained and tested. The encoder
-    is handed back untouched. A cell depends on the seed, and not on which other layers and probes are asked for.
+    The features of each layer are computed once. Every probe is then trained and tested on them. The encoder stays as
+    it was. A cell of the table depends on the seed, and not on the other layers and probes of the call.
 
     Args:
         encoder: any `nn.Module`.
@@ -86,7 +86,7 @@ def evaluate(
             ``seed``; a generator, or None for torch's global one, draws that integer.
         name: what to call the encoder in the table.
         batch_size: images per call of the encoder, where the data are tensors.
-        device: where the encoder and the probes work; the encoder's own device when None.
+        device: where the images go and the probes work; the encoder's own device when None. The encoder is not moved.
         transform: what to do with each batch of images first, as in `extract_features`.
         progress: called with ``"train features"``, ``"conv mlp"``, ..., steps done and steps in all.
 

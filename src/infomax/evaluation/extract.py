@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax._modes import evaluating
+from infomax._modes import evaluating, unwritten
 from infomax._precision import check_device
 from infomax.evaluation.checks import check_batch, check_labels, check_values
 from infomax.features.tapping import taps
@@ -56,8 +57,8 @@ def extract_features(
 ) -> Extracted:
     """Run a frozen encoder over a data set and keep what named layers return.
 
-    The encoder runs in evaluation mode without gradients, and is handed back untouched: weights, batch-norm
-    statistics, training modes and hooks are as before.
+    The encoder runs in evaluation mode without gradients, and is handed back untouched: weights, buffers such as
+    batch-norm statistics, training modes and hooks are as before.
 
     Args:
         encoder: any `nn.Module`.
@@ -100,16 +101,18 @@ def extract_features(
         raise TypeError(f"transform must be a function of a batch of images, got {type(transform).__name__}")
     if isinstance(data, Tensor):
         check_values(data=data)
-    reader = taps(encoder, layers)
+    if not isinstance(encoder, nn.Module):
+        raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
     if device is None:
         device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
     device = check_device(device)
+    reader = taps(encoder, layers)
     kept: dict[str, list[Tensor]] = {}
     kept_labels: list[Tensor] = []
     total = _number_of_batches(data, batch_size)
     done = 0
     try:
-        with evaluating(encoder), torch.no_grad():
+        with evaluating(encoder), unwritten(encoder), torch.no_grad():
             for inputs, labels in _batches(data, batch_size, label_key):
                 check_batch(inputs, labels, transformed=transform is not None)
                 if done and (labels is None) == bool(kept_labels):
@@ -162,6 +165,7 @@ def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, 
             yield data[start : start + batch_size], None
     elif isinstance(data, Mapping):
         check_batch(data, None, transformed=True)
+        _check_cut(data)
         for start in range(0, _examples(data), batch_size):
             cut = {
                 key: value[start : start + batch_size] if isinstance(value, Tensor) and value.ndim else value
@@ -186,6 +190,16 @@ def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, 
             "data must be images, a pair (images, labels), a dict of tensors or a DataLoader, got "
             f"{type(data).__name__}; wrap a data set in a DataLoader"
         )
+
+
+def _check_cut(data: Mapping[str, Any]) -> None:
+    """Raise where a row per example cannot be cut into batches, since it is no tensor."""
+    for key, value in data.items():
+        if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) and len(value) == _examples(data):
+            raise TypeError(
+                f"data[{key!r}] must be a tensor where it holds a row per example, got {type(value).__name__}; convert "
+                "it with torch.as_tensor, or give a DataLoader of dicts"
+            )
 
 
 def _apart(batch: Mapping[str, Any], label_key: str) -> tuple[dict[str, Any], Any]:

@@ -96,7 +96,11 @@ def fine_tune(
         TypeError: dtypes that do not fit, uint8 images without a ``transform``, train or test that are no pair of
             tensors.
         ValueError: shapes that do not fit, a single class, a layer that the encoder does not have, an option out of
-            range; ``from_scratch`` and a submodule with weights but without ``reset_parameters``.
+            range, logits that are not finite; ``from_scratch`` and a submodule whose weights its ``reset_parameters``
+            does not make anew, or that has none.
+
+    Numerics:
+        Autocast around the call has no effect.
 
     Source:
         Hjelm et al., ICLR 2019, semi-supervised learning on STL-10: a small network on the last convolution.
@@ -144,7 +148,7 @@ def fine_tune(
                 random_state=generator,
                 progress=_titled(progress, "fit from scratch" if anew else "fit"),
             )
-        return accuracy(read, test_images, theirs, batch_size=512), read.classifier.eval()
+            return accuracy(read, test_images, theirs, batch_size=512), read.classifier.eval()
 
     found, classifier = tuned(anew=False)
     return FineTuned(found, tuned(anew=True)[0] if from_scratch else None, classifier)
@@ -165,7 +169,7 @@ class _Classifier(nn.Module):
 
     def rows(self, images: Tensor) -> Tensor:
         features: Tensor = self.taps(images)["features"]
-        return features.flatten(1)
+        return features.flatten(1).float()
 
 
 class _Reading(nn.Module):
@@ -185,7 +189,7 @@ class _Reading(nn.Module):
     def add_head(self, images: Tensor, classes: int) -> None:
         with evaluating(self), torch.no_grad():
             width = self.classifier.rows(self.read(images)).shape[1]
-        self.classifier.head = MLPProbe(width, classes)
+        self.classifier.head = MLPProbe(width, classes).float()
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.read(images))
@@ -213,12 +217,17 @@ def _check(name: str, data: object, transform: Callable[[Tensor], Tensor] | None
 def _reset(module: nn.Module) -> None:
     """Start every submodule anew, or say which one cannot."""
     for name, part in module.named_modules():
+        weights = [weight for weight in part.parameters(recurse=False) if weight.is_floating_point()]
+        with torch.no_grad():
+            for weight in weights:
+                weight.fill_(torch.nan)
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
-        elif next(part.parameters(recurse=False), None) is not None:
+        if any(bool(weight.isnan().any()) for weight in weights):
             raise ValueError(
-                f"from_scratch needs reset_parameters() of every submodule with weights, which {name or 'the encoder'} "
-                f"({type(part).__name__}) does not have; call fine_tune on an untrained encoder instead"
+                f"from_scratch needs a reset_parameters() of every submodule that makes its weights anew, which "
+                f"{name or 'the encoder'} ({type(part).__name__}) does not have; call fine_tune on an untrained "
+                "encoder instead"
             )
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from infomax._checks import check_choice, check_integer, check_number, check_positive
 from infomax._modes import evaluating
+from infomax._precision import uncast, without_autocast
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_labels
 from infomax.evaluation.extract import Progress
@@ -52,7 +53,11 @@ def fit(
         progress: called after each epoch with ``"fit"``, epochs done and epochs in all.
 
     Raises:
-        ValueError: an option out of range, fewer than two examples.
+        TypeError: labels that are no integers, without a ``loss`` of your own.
+        ValueError: an option out of range, fewer than two examples, another number of labels than of examples.
+
+    Numerics:
+        Autocast around the call has no effect.
 
     Example:
         >>> import torch
@@ -70,6 +75,11 @@ def fit(
     weight_decay = check_number("weight_decay", weight_decay, at_least=0)
     if len(features) < 2:
         raise ValueError(f"features must hold at least 2 examples to train on, got {len(features)}")
+    if loss is functional.cross_entropy:
+        check_labels(features, labels)
+        labels = labels.long()
+    elif len(labels) != len(features):
+        raise ValueError(f"labels must be as many as features, {len(features)}, got {len(labels)}")
     generator = as_generator(random_state)
     # The fused kernel does one pass over weights, gradients and moments instead of a dozen.
     fused = features.device.type in ("cpu", "cuda")
@@ -85,7 +95,9 @@ def fit(
             rows = order[start : start + batch_size]
             optimizer.param_groups[0]["lr"] = learning_rate(step / steps, lr=lr, schedule=schedule)
             optimizer.zero_grad()
-            torch.autograd.backward(loss(classifier(features[rows]), labels[rows.to(labels.device)]))
+            with without_autocast(features):
+                value = loss(classifier(features[rows]), labels[rows.to(labels.device)])
+            torch.autograd.backward(value)
             optimizer.step()
             step += 1
         if progress is not None:
@@ -117,7 +129,7 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
 
     Raises:
         TypeError: labels that are no integers.
-        ValueError: no example, labels of another shape than (N,), or a batch size below 1.
+        ValueError: no example, labels of another shape than (N,), a batch size below 1, or logits that are not finite.
 
     Example:
         >>> import torch
@@ -129,10 +141,13 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
     if not len(features):
         raise ValueError("features must hold at least one example, got 0")
     batch_size, right = check_positive("batch_size", batch_size), 0
-    with evaluating(classifier), torch.no_grad():
+    with evaluating(classifier), torch.no_grad(), without_autocast(features):
         for start in range(0, len(features), batch_size):
             rows = slice(start, start + batch_size)
-            right += int((classifier(features[rows]).argmax(1) == labels[rows]).sum())
+            logits = classifier(features[rows])
+            if not bool(logits.isfinite().all()):
+                raise ValueError("classifier must give finite logits, got NaN or infinity; did the training diverge?")
+            right += int((logits.argmax(1) == labels[rows]).sum())
     return right / len(labels)
 
 
@@ -140,11 +155,12 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone.
 
-    Gradients are on within, so that a probe can be trained in a validation hook, too, which turns them off.
+    Gradients are on within, so that a probe can be trained in a validation hook, too, which turns them off. Autocast is
+    off.
     """
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     devices = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices):
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices), uncast(device):
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed all devices, also those in use
         if devices:
             with torch.cuda.device(device):

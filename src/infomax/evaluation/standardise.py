@@ -29,13 +29,16 @@ class Standardise(nn.Module):
     def __init__(self, features: Tensor) -> None:
         super().__init__()
         features = check_rows("features", features)
-        variance, mean = torch.var_mean(features, dim=0, correction=0)
-        if not bool(torch.isfinite(variance).all()):  # squares above 1e38; a scale of 1 / inf would erase the feature
-            variance, mean = torch.var_mean(features.double(), dim=0, correction=0)
-        deviation, mean = variance.sqrt().to(features.dtype), mean.to(features.dtype)
-        varies = deviation > 1e-6 * mean.abs()
+        low, high = features.aminmax(dim=0)
+        mean = features.double().mean(0).to(features.dtype)
+        centred = features - mean
+        largest = torch.where(high > low, centred.abs().amax(0), 1.0)  # its squares neither overflow nor vanish
+        deviation = (centred / largest).square().mean(0).sqrt() * largest
+        # What varies by rounding alone is constant; and one over the smallest numbers is infinite.
+        varies = (high > low) & (deviation > 2 * torch.finfo(features.dtype).eps * mean.abs())
+        scale = 1 / torch.where(varies, deviation, 1.0)
         self.register_buffer("mean", mean)
-        self.register_buffer("scale", torch.where(varies, 1 / deviation.clamp_min(1e-30), 0.0))
+        self.register_buffer("scale", torch.where(varies & scale.isfinite(), scale, 0.0))
 
     def forward(self, features: Tensor) -> Tensor:
         """Standardised features, (N, D)."""

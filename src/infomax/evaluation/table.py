@@ -96,19 +96,20 @@ class ProbeTable:
 
         Raises:
             KeyError: the table holds no such measurement.
-            ValueError: the table holds several encoders, and none is named.
+            ValueError: the table holds several encoders, and none is named; or layers of one name and several widths.
         """
         encoders = dict.fromkeys(row.encoder for row in self.rows)
         if encoder is None and len(encoders) > 1:
             raise ValueError(f"encoder must be one of {', '.join(encoders)}, got None")
         found = [
-            row.accuracy
-            for row in self.rows
-            if (row.probe, row.layer) == (probe, layer) and encoder in (None, row.encoder)
+            row for row in self.rows if (row.probe, row.layer) == (probe, layer) and encoder in (None, row.encoder)
         ]
         if not found:
             raise KeyError(f"no probe {probe!r} of layer {layer!r} in this table")
-        return math.fsum(found) / len(found)
+        widths = sorted({row.width for row in found})
+        if len(widths) > 1:
+            raise ValueError(f"layer {layer!r} must have one width, got {', '.join(map(str, widths))}; read `rows`")
+        return math.fsum(row.accuracy for row in found) / len(found)
 
     def to_markdown(self) -> str:
         """The printed table as a Markdown table.

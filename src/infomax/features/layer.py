@@ -68,7 +68,7 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
     if match["module"] not in names:
         close = difflib.get_close_matches(match["module"], names, n=5, cutoff=0.5)
         children = [name for name in names if name and "." not in name]
-        hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"it has {', '.join(children)}"
+        hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"it has {', '.join(children) or 'none'}"
         raise ValueError(
             f"a layer must be a submodule of the encoder, and {type(encoder).__name__} has no submodule "
             f"{match['module']!r}; {hint}"
@@ -98,8 +98,10 @@ def _pick(output: Any, index: Any, layer: Layer) -> Any:
     try:
         if isinstance(index, str) and not isinstance(output, (Tensor, Mapping)):  # a named tuple, a dataclass
             return getattr(output, index)
+        if isinstance(output, Mapping) and isinstance(index, int) and index not in output:
+            index = str(index)  # torchvision's feature pyramids have keys such as "0"
         return output[index]
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{layer.title} asks for [{index}], which {_describe(output)} does not have") from error
 
 

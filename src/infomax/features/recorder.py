@@ -204,8 +204,8 @@ def _versions(output: Any) -> tuple[int, ...]:
 
 
 def _uncounted(output: Any) -> list[Tensor]:
-    """Tensors of inference mode, which count no writes."""
-    return [tensor for tensor in _tensors(output) if tensor.is_inference()]
+    """Tensors of inference mode, which count no writes; those of the meta device hold nothing."""
+    return [tensor for tensor in _tensors(output) if tensor.is_inference() and not tensor.is_meta]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

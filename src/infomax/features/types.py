@@ -10,7 +10,7 @@ __all__ = ["FeatureShapes", "Features"]
 
 
 class Features(NamedTuple):
-    """The two views of one batch that Deep InfoMax compares.
+    """The local and the global features of one batch, which Deep InfoMax compares.
 
     It is a plain named tuple, so ``local, global_ = encoder(images)`` works.
 

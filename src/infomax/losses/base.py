@@ -132,7 +132,7 @@ class InformationLoss(nn.Module, ABC):
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> PairScores:
-        """Return the critic's scores: put them into ``estimator`` for loss *and* information at the price of one.
+        """Return the critic's scores, from which ``estimator`` computes both the loss and the information.
 
         Example:
             >>> import torch

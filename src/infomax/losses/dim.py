@@ -94,9 +94,9 @@ class DIMLoss(nn.Module):
         alpha: weight of :class:`GlobalDIMLoss`.
         beta: weight of :class:`LocalDIMLoss`.
         gamma: weight of :class:`~infomax.PriorMatchingLoss`. It scales both players of that game.
-        estimator: a short name or a callable, of which each information term gets its own; or a module. One that holds
-            state, such as :class:`~infomax.MINE`, serves one term alone.
-        critic: likewise; a module serves one term alone.
+        estimator: a short name, a callable or a module. Each information term makes its own from a name or a callable.
+            A module that holds state, such as :class:`~infomax.MINE`, can serve only one term.
+        critic: likewise. A module can serve only one term.
         units: width of critics given by name.
         prior: ``"uniform"``, ``"normal"``, or a module such as :class:`~infomax.PriorMatchingLoss` with options of its
             own: it is called with the global features and a ``generator``.

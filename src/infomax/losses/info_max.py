@@ -40,7 +40,7 @@ class InfoMaxLoss(InformationLoss):
         symmetric: average over both directions: each y among all x, and each x among all y. It changes estimators that
             normalise per global, such as InfoNCE. The others see the same pairs either way, and those that need a
             density of y given x (CLUB, leave-one-out) have one direction.
-        same_side: take the other examples' vectors of the own side as negatives as well. x and y must have one width.
+        same_side: also take the other examples' vectors on the same side as negatives. x and y must have one width.
         in_batch: as in :class:`~infomax.LocalDIMLoss`.
         sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
         gather: as in :class:`~infomax.LocalDIMLoss`.

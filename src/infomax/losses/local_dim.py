@@ -24,9 +24,9 @@ class LocalDIMLoss(InformationLoss):
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X_\mathrm{loc}; Y \big)
 
-    A critic scores all pairs of a local with a global feature; those of the same example are joint pairs, those of
-    different examples marginal ones; an estimator turns the scores into the loss. Critic and encoder are trained by
-    the same backward pass: give the optimizer the parameters of both.
+    A critic scores all pairs of a local and a global feature. Pairs of the same example are joint, and pairs of
+    different examples are marginal. An estimator turns the scores into the loss. One backward pass trains critic and
+    encoder, so give the optimizer the parameters of both.
 
     Args:
         local_dim: channels c of the local features.
@@ -38,8 +38,8 @@ class LocalDIMLoss(InformationLoss):
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
             from both dimensions, such as ``partial(DotCritic, units=256)``.
         units: width of a critic given by name; its own default when None (dot 2048, concat 512, others 256).
-        in_batch: take the other examples' locations as negatives. With False, only the ``negatives`` of the
-            call are.
+        in_batch: take the other examples' locations as negatives. With False, only the ``negatives=`` of the
+            call are negatives.
         sample_locations: draw this many locations of each example per call, before the projection, which then does
             less work; all of them when None.
         sample_negatives: score each global against the locations of this many other examples; of all when None.
@@ -54,8 +54,8 @@ class LocalDIMLoss(InformationLoss):
     Shapes:
         - local: (N, c, \*spatial), any number of spatial axes, N at least 2
         - global\_: (N, d), or (N, d, \*spatial) for several globals per example
-        - mask: (N, \*spatial), bool, True at a real location. Locations that are False have no influence. An
-          example without a real location has none either: its globals are left out
+        - mask: (N, \*spatial), bool, True at a real location. Locations where it is False have no influence.
+          An example without a real location has no influence either: its globals are left out
         - local: (K, c) with ``batch``, (K,) integers in any order, the example of each row: a ragged batch, equal to a
           padded one with a mask
         - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may

@@ -56,15 +56,18 @@ def measure_given(
     ends = whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low
     away = max(*ends, normal_quantile(options.confidence) * error)
     raw = whole.nats - part.nats
-    nats = max(0.0, raw)
     side = as_side("x", x)
+    most = min((entropy for entropy in (side.entropy, y.entropy) if entropy is not None), default=math.inf)
     doubts = tuple(dict.fromkeys((*whole.doubts, *part.doubts)))
+    if raw - away > most:
+        doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, and labels hold at most {most:.2f}")
     if raw < -away:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, which no information can be")
+    nats = min(max(0.0, raw), most)
     return replace(
         whole,
         nats=nats,
-        low=max(0.0, raw - away),
+        low=min(max(0.0, raw - away), most),
         high=nats + max(away, -raw),  # a difference below 0 is off by as much at least, in either direction
         bound=max(0.0, whole.bound - part.bound),
         bound_low=max(0.0, whole.bound_low - part.bound_high),

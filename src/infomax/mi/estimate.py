@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from numpy.typing import ArrayLike
 
+from infomax._precision import uncast_everywhere
 from infomax._random import RandomState, as_generator
 from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
@@ -43,29 +44,32 @@ def estimate_mi(
     .. math:: \hat I = B' + w \, (N - B')_+, \qquad B' = B + w' H, \qquad
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
-    B is the bound of critics. Each row is scored once, by a critic that other rows trained and still others chose. A
-    critic begins as the log density ratio of the best of a few closed forms, networks learn what is missing, and the
-    validation rows set the weights of the mixture and bound it. H is what B loses because a critic has not seen the
-    rows that it scores: it reads higher on the rows that taught it. N is the estimate of nearest neighbours corrected
-    by these critics, which finds what they miss. The weights w and w' are 0 where chance explains as much. See the page
-    *Measuring mutual information*.
+    B is the bound that the critics give. Each row is scored once, by a critic that was trained on other rows and chosen
+    on yet other rows. A critic starts as the log density ratio of the best of a few closed forms. Networks learn what
+    the closed form misses. The validation rows set the weights of the mixture and limit its scores. H is the amount
+    that B loses because a critic has not seen the rows that it scores: a critic scores higher on the rows that trained
+    it. N is the estimate of nearest neighbours, corrected by these critics. It finds what the critics miss. The weights
+    w and w' are 0 where the difference may be chance. See the page *Measuring mutual information*.
 
     Args:
         x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y
             None. Strings, booleans and categorical columns are labels. Integers beyond 2^53 stay apart as labels; as
             numbers they are refused where two of them are one float64.
         y: (n,) or (n, dy), likewise.
-        given: (n,) or (n, dz), z: what x tells of y beyond z, I(X; Y | Z), by the chain rule; twice the time.
-        groups: (n,), names of groups of rows that depend on each other, such as those of one subject or image: they
-            share a fold, a block of the standard error and a block of a permutation. Without groups, equal rows do.
+        given: (n,) or (n, dz), a third variable z. The result is then I(X; Y | Z), what x tells about y beyond z, by
+            the chain rule. It takes twice the time.
+        groups: (n,), the name of each row's group. Rows of a group may depend on each other, such as those of one
+            subject or image. They share a fold, a block of the standard error and a block of a permutation. When None,
+            equal rows form a group, unless many rows have the same value.
         discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``. ``"auto"`` takes strings, booleans,
-            categorical and one-hot columns for labels, and a single column of at most 20 integers.
+            categorical and one-hot columns for labels. It takes a single column of at most 20 different integers,
+            with 20 rows or more per integer on average, for both labels and numbers.
         permutations: pairings at random for a p-value of independence; none when None.
-        estimator: what is read on the test rows, by short name or module, as everywhere in the library. ``"nwj"`` is
-            unbiased for the critic at hand, ``"dv"`` a little higher, ``"infonce"`` steadier and at most the log
-            of a twentieth of the rows, or log 100.
-            Its optimal critic must be a linear function of the log density ratio.
-        objective: what the networks minimise, likewise.
+        estimator: the bound that is read on the test rows, by short name or module, as everywhere in the library.
+            ``"nwj"`` is unbiased for the given critic. ``"dv"`` is a little higher. ``"infonce"`` varies less, and
+            cannot exceed the smaller of log(n / 20) and log 100. The optimal critic of the estimator must be a linear
+            function of the log density ratio.
+        objective: the estimator whose loss the networks minimise. The same rule holds.
         preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts
             and scales it, whatever its unit. Neither changes the information.
         start: what the networks add to: ``"copula"``, the best of a few closed forms, or ``"none"``.
@@ -92,8 +96,8 @@ def estimate_mi(
     Numerics:
         Ranks make heavy tails harmless; with ``"standardise"`` they are not. A fold's critic is bounded from both sides
         before its test rows are seen: T becomes log((1 - eps) e^min(T - z, c) + eps), with c = log(m / 10) for m
-        marginal validation pairs and eps = 1 / n. So no bound overflows, and strong dependence reads as what n rows can
-        certify, flagged. The best estimate never exceeds the larger of log n and the bound.
+        marginal validation pairs and eps = 1 / n. So no bound overflows. For strong dependence the result is
+        what n rows can certify, and it is flagged. The best estimate never exceeds the larger of log n and the bound.
 
     Source:
         Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;
@@ -115,7 +119,13 @@ def estimate_mi(
             "permutations must be None with given: rows paired at random lose what z tells of both sides; look at the "
             "interval"
         )
-    with Bar(progress) as bar, torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+    with (
+        Bar(progress) as bar,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.device("cpu"),
+        uncast_everywhere(),
+    ):
         of_x, of_y = columns_of(x, y, discrete=discrete)
         of_z = [] if given is None else columns_of_given(given, of_x)
         side_x, side_y = as_pairs(of_x, of_y)

@@ -38,7 +38,7 @@ class MIEstimate(float):
             large samples, ``"none"`` if it is no bound.
         estimator: name of the estimator that reads the bound.
         method: how ``nats`` was found.
-        doubts: what speaks against the estimate, a line for each reason; empty for most.
+        doubts: the reasons to doubt the estimate, one line each; usually empty.
         rows: n.
         dims: coordinates of x and of y that vary.
         entropies: of x and of y in nats, where a side is nothing but labels; else None.
@@ -104,7 +104,7 @@ class MIEstimate(float):
 
     @property
     def normalised(self) -> float:
-        r"""The share of what there is to tell, :math:`I / \min(H(X), H(Y))`, in [0, 1], where a side is labels.
+        r"""The information as a share of its maximum, :math:`I / \min(H(X), H(Y))`, in [0, 1], where a side is labels.
 
         Raises:
             ValueError: neither side is nothing but labels: no number bounds the information of continuous variables.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infomax._precision import uncast_everywhere
 from infomax.mi.input.columns import Column, as_columns
 from infomax.mi.input.inputs import Values
 from infomax.mi.input.sides import Encoder
@@ -36,6 +37,7 @@ class Scorer:
     network: StackedCritic
     mixtures: list[Mixture]
 
+    @uncast_everywhere()
     def __call__(self, x: Values | list[Column], y: Values, given: Values | None = None) -> Tensor:
         """(n,), the mean over folds of the log density ratio of each row, nats.
 

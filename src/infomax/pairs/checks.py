@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_differentiable, check_floating, check_integers, check_same_device, shape_of
+from infomax._checks import (
+    check_differentiable,
+    check_floating,
+    check_holds_values,
+    check_integers,
+    check_same_device,
+    shape_of,
+)
 from infomax._precision import may_differ
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "check_mask_shape",
     "check_negatives",
     "check_present",
+    "check_some_present",
 ]
 
 
@@ -90,6 +98,7 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
             f"batch must have the shape (K,) of rows local (K, c), got {shape_of(batch)} for local {shape_of(local)}"
         )
     check_same_device(local=local, batch=batch)
+    check_holds_values(batch=batch)
     if len(batch) and (int(batch.min()) < 0 or int(batch.max()) >= examples):
         raise ValueError(
             f"batch must hold examples from 0 to {examples - 1}, one for each row of global_, got {int(batch.min())} "
@@ -135,6 +144,7 @@ def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sam
         beside = "" if negatives is None else f", or one per example and then one per given negative, ({sizes[1]},)"
         raise ValueError(f"group must have one integer per example, ({sizes[0]},){beside}, got {shape_of(group)}")
     check_same_device(global_=global_, group=group)
+    check_holds_values(group=group)
     if sample_negatives is not None:
         raise ValueError("sample_negatives must be None with group=, which decides which examples are negatives")
 
@@ -170,6 +180,15 @@ def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[
         raise ValueError(
             f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
         )
+
+
+def check_some_present(present: Tensor, message: str) -> None:
+    """Raise ``message`` unless a bool tensor holds a True."""
+    check_holds_values(mask=present)
+    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
+        torch._assert_async(present.any())  # noqa: SLF001 (torch._check takes Python numbers)
+    elif not present.any():
+        raise ValueError(message)
 
 
 def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:

@@ -38,6 +38,8 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
     """
     check_features(x, y, at_least=1, names=("x", "y"))
     check_floating("negatives", negatives)
+    if x.ndim != 2 or y.ndim != 2:
+        raise ValueError(f"x and y must be vectors (N, c) and (N, d), got {shape_of(x)} and {shape_of(y)}")
     fits = negatives.ndim == 3 and negatives.shape[0] == len(y) and negatives.shape[2] == x.shape[1]
     if not fits or negatives.shape[1] == 0:
         raise ValueError(

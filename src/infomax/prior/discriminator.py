@@ -46,6 +46,12 @@ class PriorDiscriminator(nn.Sequential):
             slope: return the gradient of each row's score with respect to the row, (K, dim), in place of the score. It
                 is computed without autograd, so it has itself a gradient for the weights, compiled or not.
         """
+        if not all(isinstance(layer, nn.ReLU if index % 2 else _Layer) for index, layer in enumerate(self)):
+            raise TypeError(
+                "discriminator must keep its layers, linear ones with ReLU between, got "
+                f"{', '.join(type(layer).__name__ for layer in self)}; to use others, assign an nn.Sequential of them "
+                "to loss_fn.discriminator"
+            )
         *hidden, last = [layer for layer in self if isinstance(layer, _Layer)]
         active: list[Tensor] = []
         for layer in hidden:

@@ -27,21 +27,23 @@ class NoisePrior(nn.Module):
     r"""Normalise a representation and add noise, so that an InfoMax objective shapes its distribution.
 
     .. math::
-        \tilde y = \frac{y - \mathbb{E}\, y}{\sqrt{\mathrm{Var}\, y}} + \sigma \varepsilon, \quad
+        \tilde y = \frac{y - \mathbb{E}\, y}{\sqrt{\mathrm{Var}\, y + 10^{-5}}} + \sigma \varepsilon, \quad
         \varepsilon \sim \mathcal{N}(0, I)
         \qquad \text{or} \qquad
         \tilde y = \mathrm{sigmoid}(y) + \varepsilon, \quad \varepsilon \sim \mathcal{U}[-\sigma, \sigma]^d
 
-    What passes through the noise is at most :meth:`ceiling`, and of all representations of unit variance the standard
-    normal one passes most; of all in the unit cube the uniform one does, in the limit of little noise. So the objective
-    stays what it is, maximal information about the noisy global, and needs no discriminator. A larger noise presses
-    harder and leaves less information. Put it between the encoder and the loss; in evaluation mode it adds no noise.
+    At most :meth:`ceiling` nats pass through the noise. Among all representations of unit variance, the standard normal
+    one passes the most. Among all representations in the unit cube, the uniform one passes the most, in the limit of
+    little noise. So maximising the information about the noisy global also shapes its distribution, without a
+    discriminator. More noise shapes more strongly and lets less information through. Put this module between the
+    encoder and the loss. In evaluation mode it adds no noise.
 
     Args:
         dim: channels d of the representation.
         prior: ``"normal"``, standard, or ``"uniform"`` on [0, 1]^d.
-        noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None for 0.5
-            and 0.05. Uniform noise must be small: under a larger one separate clusters say more than the uniform prior.
+        noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None means
+            0.5 and 0.05. Uniform noise must be small. With more of it, separate clusters carry more information than
+            the uniform prior does.
         gather: take mean and variance over the rows of all processes, for the normal prior. A process may have none.
         process_group: which processes those are; the default group when None.
         device: where the running statistics are.
@@ -55,7 +57,8 @@ class NoisePrior(nn.Module):
         ValueError: an option is out of range, y has another shape or device, or holds a single sample in training mode.
 
     Numerics:
-        Noise is drawn in float32 at least. A unit that is constant stays 0. Half precision y are normalised with
+        Noise is drawn in float32 at least. A unit that is constant stays 0, and one
+        whose standard deviation is far below 0.01 stays below unit variance. Half precision y are normalised with
         float32 statistics.
 
     Source:
@@ -115,7 +118,7 @@ class NoisePrior(nn.Module):
         return shaped + (self.noise * noise).to(shaped.dtype)
 
     def ceiling(self) -> float:
-        r"""Return the nats that can pass: no objective of the noisy representation can tell of more.
+        r"""Return the nats that can pass the noise: the largest information that a noisy representation can have.
 
         .. math::
             I(X; \tilde y) \le \tfrac{d}{2} \log\Big(1 + \frac{1}{\sigma^2}\Big)

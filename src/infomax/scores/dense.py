@@ -206,11 +206,11 @@ class TableScores(PairScores):
         return TableScores(self.table + constant, self.pairing)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        pairing = self.pairing
-        table = self.table
-        keep = pairing.query_group[:, None] != pairing.key_group[None, :]
+        pairing, rows = self.pairing, self.pairing.marginal_rows
+        table = self.table if rows is None else self.table[:, rows]
+        keep = pairing.query_group[:, None] != pairing.marginal_group()[None, :]
         marginal = reduce_table(table, keep, reduction, clip, soft_clip)
-        return Reduced(table[pairing.joint_query, pairing.joint_key], marginal)
+        return Reduced(self.joint(), marginal)
 
     def joint(self) -> Tensor:
         return self.table[self.pairing.joint_query, self.pairing.joint_key]

@@ -42,8 +42,8 @@ def cached_backward(
     ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
     any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
     last chunk alone, and not even there under ``no_sync()`` or after ``set_requires_gradient_sync(False)``. FSDP2
-    gathers weights for every chunk, so each process needs as many chunks as the others, or they
-    wait for each other without end; DistributedDataParallel does not mind.
+    gathers weights for every chunk. So all processes need the same number of chunks, or they wait for each other
+    without end. DistributedDataParallel does not need this.
 
     Args:
         features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
@@ -97,7 +97,9 @@ def cached_backward(
                 f"{type(module).__name__} at {name!r}: its statistics would be those of a chunk, not of the batch; use "
                 "group or layer norm, or .eval() it"
             )
-    chunks = _cut(inputs, chunk_size)
+    if not torch.is_grad_enabled():
+        raise RuntimeError("cached_backward needs gradients, got torch.no_grad() or inference mode around it")
+    chunks, behind = _cut(inputs, chunk_size)
     kept, states = [], []
     learns: set[Any] = set()
     by_name = False
@@ -111,6 +113,13 @@ def cached_backward(
         learns |= {name for name, value in named.items() if value.requires_grad}
         kept.append({name: value.detach() for name, value in named.items()})
         del output, named  # and with them the graph of the first chunk
+    for name, first in kept[0].items():
+        shapes = sorted({tuple(part[name].shape[1:]) for part in kept})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"features must give each chunk the same shape after the first axis, got {shape_of(first)} and others: "
+                f"{', '.join(map(str, shapes))}; pad all inputs to one length before they are cut"
+            )
     torch.clear_autocast_cache()  # torch 2.6 would go on with the weights as they were cast here, without gradient
     leaves = {name: torch.cat([part[name] for part in kept]).requires_grad_(name in learns) for name in kept[0]}
     result = loss_fn(**leaves, **loss_options) if by_name else loss_fn(*leaves.values(), **loss_options)
@@ -134,10 +143,15 @@ def cached_backward(
                 outputs, grads = zip(*parts, strict=True)
                 torch.autograd.backward(outputs, grads)
         start = stop
+    reached = [(value, leaf.grad) for value, leaf in behind if leaf.grad is not None]
+    if reached:  # the graph behind the inputs, once for all chunks
+        outputs, grads = zip(*reached, strict=True)
+        torch.autograd.backward(outputs, grads)
     return loss.detach()
 
 
-def _cut(inputs: Any, size: int) -> list[Any]:
+def _cut(inputs: Any, size: int) -> tuple[list[Any], list[tuple[Tensor, Tensor]]]:
+    """The chunks; and each input with a graph behind it, beside the leaf that stands for it in the chunks."""
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
     for value in tensors:
         check_differentiable({"inputs": value}, learns=True)
@@ -150,15 +164,18 @@ def _cut(inputs: Any, size: int) -> list[Any]:
     if length == 0:
         raise ValueError("inputs must hold at least one example, got none")
 
+    behind = [(value, value.detach().requires_grad_()) for value in tensors if value.grad_fn is not None]
+    leaves = {id(value): leaf for value, leaf in behind}
+
     def part(value: Any, start: int) -> Any:
-        return value[start : start + size] if isinstance(value, Tensor) else value
+        return leaves.get(id(value), value)[start : start + size] if isinstance(value, Tensor) else value
 
     starts = range(0, length, size)
     if isinstance(inputs, Tensor):
-        return [part(inputs, start) for start in starts]
+        return [part(inputs, start) for start in starts], behind
     if isinstance(inputs, Mapping):
-        return [{name: part(value, start) for name, value in inputs.items()} for start in starts]
-    return [tuple(part(value, start) for value in inputs) for start in starts]
+        return [{name: part(value, start) for name, value in inputs.items()} for start in starts], behind
+    return [tuple(part(value, start) for value in inputs) for start in starts], behind
 
 
 def _named(values: Any) -> Iterator[tuple[Any, Any]]:

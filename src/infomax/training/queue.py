@@ -18,6 +18,9 @@ class FeatureQueue(nn.Module):
     are, the further they are from what the encoder gives now. Fill the queue with features of a slowly moving copy of
     the encoder, such as `torch.optim.swa_utils.AveragedModel` keeps, or keep it short.
 
+    Keep the queue outside of a module that `DistributedDataParallel` wraps, or pass ``broadcast_buffers=False``. The
+    rows are buffers, and each forward pass would replace them with those of the first process.
+
     Args:
         dim: channels of a row.
         size: how many rows it holds.
@@ -60,6 +63,11 @@ class FeatureQueue(nn.Module):
         device = None if device is None else check_device(device)
         self.register_buffer("rows", torch.zeros(self.size, self.dim, device=device, dtype=dtype))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64, device="cpu"))
+
+    def reset_parameters(self) -> None:
+        """Empty the queue, as after ``to_empty``, which leaves arbitrary numbers."""
+        self.rows.zero_()
+        self.pushed.zero_()
 
     def __len__(self) -> int:
         """How many rows there are."""

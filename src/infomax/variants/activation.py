@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infomax._checks import check_floating, check_same_device, shape_of
 from infomax._precision import widened
-from infomax.pairs.checks import check_mask_dtype, check_mask_shape
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape, check_some_present
 
 __all__ = ["activation_penalty"]
 
@@ -58,10 +58,8 @@ def activation_penalty(features: Tensor, mask: Tensor | None = None) -> Tensor:
     check_mask_dtype(mask)
     check_same_device(features=features, mask=mask)
     check_mask_shape("features", features, mask, (features.shape[0], *features.shape[2:]))
-    count = mask.sum()
-    if not count:
-        raise ValueError("mask must leave at least one real location, got none")
-    return _squares(torch.where(mask.unsqueeze(1), features, 0.0)).sum() / count
+    check_some_present(mask, "mask must leave at least one real location, got none")
+    return _squares(torch.where(mask.unsqueeze(1), features, 0.0)).sum() / mask.sum()
 
 
 def _squares(features: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from infomax._checks import (
 from infomax._precision import check_device, check_dtype, check_fits_module, widened
 from infomax._random import drawing_from
 from infomax.ops.settings import workspace
-from infomax.pairs.checks import check_mask_dtype, check_mask_shape
+from infomax.pairs.checks import check_mask_dtype, check_mask_shape, check_some_present
 from infomax.pairs.rows import rows_of
 
 __all__ = ["CoordinateLoss", "CoordinateTerms"]
@@ -96,8 +96,6 @@ class CoordinateLoss(nn.Module):
         >>> loss, accuracy = where.terms(local, global_)
     """
 
-    coordinates: Tensor
-
     def __init__(
         self,
         local_dim: int,
@@ -127,9 +125,6 @@ class CoordinateLoss(nn.Module):
         )
         self.from_global = nn.Linear(global_dim, self.units, bias=False, device=device, dtype=dtype)
         self.classifier = nn.Linear(self.units, sum(self.classes), device=device, dtype=dtype)
-        axes = [torch.arange(axis, device=device) for axis in self.size]
-        places = torch.cartesian_prod(*axes).view(-1, len(self.size))
-        self.register_buffer("coordinates", places, persistent=False)
 
     def forward(
         self,
@@ -167,15 +162,18 @@ class CoordinateLoss(nn.Module):
         else:
             present = mask.reshape(n, p)
             rows = torch.where(present[:, :, None], rows, 0.0)
-        hidden, target = self.from_local(rows), self.coordinates.expand(n, -1, -1)
+        hidden, places = self.from_local(rows), _places(self.size, rows.device)
+        target = places.expand(n, -1, -1)
         if self.from_partner is not None:
             partner = _partners(present, generator)
             present = present & (present.sum(1, keepdim=True) > 1)
             hidden = hidden + self.from_partner(rows).gather(1, partner[:, :, None].expand_as(hidden))
-            steps = self.coordinates[partner] - target
+            steps = places[partner] - target
             target = steps + torch.tensor(self.size, device=steps.device) - 1
-        if mask is not None and not present.any():
-            raise ValueError(f"mask must leave {'a pair of locations' if self.relative else 'a location'}, got none")
+        if mask is not None:
+            what = "a pair of locations" if self.relative else "a location"
+            check_some_present(present, f"mask must leave {what}, got none")
+            globals_ = torch.where(present.any(1)[:, None, None], globals_, 0.0)  # those of absent examples
         return self._scored(hidden, self.from_global(globals_), target, present)
 
     def _scored(self, hidden: Tensor, asked: Tensor, target: Tensor, present: Tensor) -> CoordinateTerms:
@@ -244,6 +242,12 @@ class CoordinateLoss(nn.Module):
         """The options, for `repr`."""
         relative = ", relative=True" if self.relative else ""
         return f"{self.local_dim}, {self.size}, {self.global_dim}{relative}, units={self.units}"
+
+
+def _places(size: Sequence[int], device: torch.device) -> Tensor:
+    """The coordinates of every location, (P, axes)."""
+    axes = [torch.arange(axis, device=device) for axis in size]
+    return torch.cartesian_prod(*axes).view(-1, len(size))
 
 
 def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:

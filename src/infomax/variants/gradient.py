@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._checks import check_floating, check_generator, check_number
+from infomax._checks import check_floating, check_generator, check_holds_values, check_number
 from infomax._precision import widened
 from infomax._random import drawing_from
 from infomax.critics import Critic
@@ -75,6 +75,7 @@ def gradient_penalty(
             f"critic must score each pair by itself, got {type(critic).__name__} with batch norm, which mixes pairs; "
             "use a BilinearCritic, a CosineCritic or a ConcatCritic"
         )
+    check_holds_values(local=local)
     rows = pair_rows(local.detach(), global_.detach(), mask)
     critic.check(local, global_)
     pairing = rows.pairing

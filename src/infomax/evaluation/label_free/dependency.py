@@ -41,10 +41,10 @@ def neural_dependency(
     .. math:: D_{KL}\Big( p(y) \,\Big\|\, \textstyle\prod_k p(y_k) \Big) \ge
               \mathbb{E}_{p(y)}[T] - \log \mathbb{E}_{\prod_k p(y_k)}[e^T]
 
-    The quantity is also called the total correlation of the units. A small network T learns to tell rows from rows
-    whose every unit was shuffled over the batch by itself, on one part of the training features; another tenth of
-    them decides when it has learnt enough; the estimate is made on the test features alone, because what a critic
-    reaches on the rows it was trained on says nothing.
+    The quantity is also called the total correlation of the units. A small network T learns to tell the
+    rows from shuffled rows, in which each unit was shuffled over the batch by itself. It learns from nine tenths of the
+    training features, and the last tenth decides when it has learnt enough. The estimate uses the test features alone,
+    because the value on the rows that trained a critic says nothing.
 
     Args:
         train_features: (N, D), to train the critic on.
@@ -89,7 +89,7 @@ def neural_dependency(
     train, test = standardise(train), standardise(test)
     fitted, held = parts(len(train), 0.1, generator)
     with seeded(generator, device):
-        critic = _critic(train.shape[1], hidden).to(device)
+        critic = _critic(train.shape[1], hidden).to(device, train.dtype)
 
         def nats(rows: Tensor) -> float:
             return float(F.dv_estimate(_scores(critic, rows, shuffles)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from infomax.scores import PairScores
 
 __all__ = ["HeldOut", "parts", "train_critic"]
 
-_CHECKS = 30  # validations on the way
+_CHECKS = 30  # validations on the way, at most
 _PATIENCE = 10  # of them without a better one end the training
 
 
@@ -26,10 +27,10 @@ class HeldOut(NamedTuple):
     """A Donsker-Varadhan estimate on data that the critic has not seen.
 
     Args:
-        nats: the estimate on the test examples. With expectations it is a lower bound for any critic; a mean of e^T
-            over a sample misses what is rare, so that with many nats the estimate is rather too high.
-        limit: log of the number of test examples, in nats. No sample of that size can show much more than this: an
-            estimate above the limit is no bound any more, and says only that there is about so much or more.
+        nats: the estimate on the test examples. With exact expectations it would be a lower bound for any
+            critic. A sample mean of e^T misses rare values, so with many nats the estimate tends to be too high.
+        limit: log of the number of test examples, in nats. A sample of that size cannot show much more than this. An
+            estimate above the limit is not a bound. It only says that there is about this much information or more.
         validation: the estimate, at the weights that were kept, on the examples they were chosen by, in nats.
         epochs: passes over the training part until those weights.
 
@@ -73,7 +74,8 @@ def train_critic(
     `infomax.mi` is another loop: it trains a stack of small critics at once, one per fold and start, on rows that are
     held in memory, and restores each at its own best step. Neither can stand in for the other.
 
-    It is validated before the first step and 30 times on the way; ten times without a better one end the training.
+    It is validated before the first step and up to 30 times on the way. Ten times without a better one end the
+    training, and so does a validation that is not finite, after a better one than that of the start.
 
     Args:
         critic: what is trained, in place.
@@ -91,7 +93,8 @@ def train_critic(
         The best validation in nats, and after how many passes it was reached.
 
     Raises:
-        ValueError: an option out of range.
+        ValueError: an option out of range, or a validation that is not finite before any is better than that of the
+            start.
     """
     batch_size = check_positive("batch_size", batch_size)
     if batch_size < 2:
@@ -103,7 +106,7 @@ def train_critic(
     estimator = MINE().to(next(critic.parameters()).device)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=lr, weight_decay=weight_decay)
     best, best_step, kept = _validated(critic, validate), 0, _weights(critic)
-    between = max(1, steps // _CHECKS)
+    between = -(-steps // _CHECKS)
     for step, batch in enumerate(itertools.islice(_batches(rows, batch_size, generator), steps), start=1):
         optimizer.param_groups[0]["lr"] = learning_rate((step - 1) / steps, lr=lr, schedule="cosine")
         optimizer.zero_grad()
@@ -112,7 +115,11 @@ def train_critic(
         if step % between and step < steps:
             continue
         reached = _validated(critic, validate)
-        if reached > best:  # never true of NaN
+        if not math.isfinite(reached):
+            if best_step:
+                break
+            raise ValueError(f"the critic gives {reached} nats after {step} steps; did its training diverge? lower lr")
+        if reached > best:
             best, best_step, kept = reached, step, _weights(critic)
         if progress is not None:
             progress("critic", step, steps)

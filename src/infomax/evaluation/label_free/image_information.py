@@ -86,8 +86,8 @@ def image_information(
 
     .. math:: I(X; Y) \ge \mathbb{E}_{p(x, y)}[T] - \log \mathbb{E}_{p(x) p(y)}[e^T]
 
-    The critic that an encoder was trained with measures what it was made to like; this one starts anew, so that
-    encoders of any origin compare. It learns from one part of the training pairs, another tenth of them decides when
+    The critic of the training favours the encoder that it was trained with. This critic starts anew, so encoders of any
+    origin can be compared. It learns from one part of the training pairs, another tenth of them decides when
     it has learnt enough, and the estimate is made on the test pairs alone, over all M (M - 1) marginal pairs of
     them. A continuous `y` that is a function of the image holds infinitely many nats; what comes out is how many the
     critic can find with so many examples, and it grows with them: compare encoders on the same images.
@@ -112,7 +112,8 @@ def image_information(
 
     Raises:
         TypeError: dtypes that do not fit, uint8 images without a ``transform``.
-        ValueError: shapes that do not fit, fewer than 4 pairs, features that are not finite, an option out of range.
+        ValueError: shapes that do not fit, fewer than 4 pairs, images or features that are not finite, an option out of
+            range, a training that diverges.
 
     Numerics:
         Works in float32. The table of marginal scores is never held: memory does not grow with M squared.
@@ -138,28 +139,35 @@ def image_information(
     device = train.device
     fitted, held = parts(len(train), 0.1, generator)
 
-    def read(images: Tensor) -> Tensor:
+    def read(name: str, images: Tensor) -> Tensor:
         images = images.to(device)
-        return (transform(images) if transform else images).float()
+        images = (transform(images) if transform else images).float()
+        if not bool(images.isfinite().all()):
+            raise ValueError(f"{name} must be finite, got NaN or infinity{' after transform' if transform else ''}")
+        return images
 
-    shape = tuple(read(train_images[:2]).shape[1:])
-    if len(shape) != 3 or min(shape[1:]) < 4:
-        raise ValueError(
-            f"train_images must have shape (N, C, H, W) with sides of at least 4 pixels, got "
-            f"{shape_of(train_images)}"
-            + (" before and (N, " + ", ".join(map(str, shape)) + ") after transform" if transform else "")
-        )
-
-    def nats(images: Tensor, features: Tensor) -> float:
-        seen = torch.cat([critic.image(read(part)).global_ for part in torch.split(images, _IMAGES)])
+    def nats(name: str, images: Tensor, features: Tensor) -> float:
+        seen = torch.cat([critic.image(read(name, part)).global_ for part in torch.split(images, _IMAGES)])
         return float(F.dv_estimate(F.dot_scores(seen, critic.features(features), scale=critic.scale)))
 
     with seeded(generator, device):
-        critic = ImageCritic(shape, train[fitted.to(device)], units=units).to(device)
+        shape = tuple(read("train_images", train_images[:2]).shape[1:])
+        if len(shape) != 3 or min(shape[1:]) < 4:
+            raise ValueError(
+                f"train_images must have shape (N, C, H, W) with sides of at least 4 pixels, got "
+                f"{shape_of(train_images)}"
+                + (" before and (N, " + ", ".join(map(str, shape)) + ") after transform" if transform else "")
+            )
+        of_test = tuple(read("test_images", test_images[:2]).shape[1:])
+        if of_test != shape:
+            raise ValueError(f"test_images must have the shape of train_images, {shape} per image, got {of_test}")
+        critic = ImageCritic(shape, train[fitted.to(device)], units=units).to(device, train.dtype)
         validation, epoch = train_critic(
             critic,
-            lambda rows: critic(read(train_images[rows.to(train_images.device)]), train[rows.to(device)]),
-            lambda: nats(train_images[held.to(train_images.device)], train[held.to(device)]),
+            lambda rows: critic(
+                read("train_images", train_images[rows.to(train_images.device)]), train[rows.to(device)]
+            ),
+            lambda: nats("train_images", train_images[held.to(train_images.device)], train[held.to(device)]),
             fitted,
             epochs=epochs,
             lr=lr,
@@ -168,5 +176,5 @@ def image_information(
             generator=generator,
             progress=progress,
         )
-    with evaluating(critic), torch.no_grad():
-        return HeldOut(nats(test_images, test), math.log(len(test)), validation, epoch)
+        with evaluating(critic), torch.no_grad():
+            return HeldOut(nats("test_images", test_images, test), math.log(len(test)), validation, epoch)

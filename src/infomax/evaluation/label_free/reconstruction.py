@@ -141,13 +141,20 @@ def reconstruction(
             )
         return scaled
 
-    shape = tuple(read(train_images[:1]).shape[1:])
-    if len(shape) != 3:
-        raise ValueError(f"train_images must have shape (N, C, H, W), got images of shape {shape_of(shape)}")
-    scales_of(shape[1:])
     with seeded(generator, device):
+        shape, of_test = (tuple(read(images[:1]).shape[1:]) for images in (train_images, test_images))
+        if len(shape) != 3:
+            raise ValueError(f"train_images must have shape (N, C, H, W), got images of shape {shape_of(shape)}")
+        if of_test != shape:
+            raise ValueError(f"test_images must have the shape of train_images, {shape} per image, got {of_test}")
+        scales_of(shape[1:])
         network = Decoder(train.shape[1], shape) if decoder is None else decoder
-        whole = nn.Sequential(Standardise(train), network).to(device)
+        whole = nn.Sequential(Standardise(train), network).to(device, train.dtype)
+        with evaluating(whole), torch.no_grad():
+            made = whole(train[:2])
+        if tuple(made.shape[1:]) != shape:
+            expected = f"(N, {', '.join(map(str, shape))})"
+            raise ValueError(f"decoder must return images of shape {expected}, got {shape_of(made)}")
         fit(
             whole,
             train,
@@ -159,14 +166,14 @@ def reconstruction(
             random_state=generator,
             progress=progress,
         )
-    similarities, errors, kept = [], [], []
-    with evaluating(whole), torch.no_grad():
-        for start in range(0, len(test_images), _ROWS):
-            rows = slice(start, start + _ROWS)
-            images, made = read(test_images[rows]), whole(test[rows])
-            similarities.append(ms_ssim(made, images))
-            errors.append((made - images).square().flatten(1).mean(1))
-            if start < keep:
-                kept.append(made[: keep - start].cpu())
+        similarities, errors, kept = [], [], []
+        with evaluating(whole), torch.no_grad():
+            for start in range(0, len(test_images), _ROWS):
+                rows = slice(start, start + _ROWS)
+                images, made = read(test_images[rows]), whole(test[rows])
+                similarities.append(ms_ssim(made, images))
+                errors.append((made - images).square().flatten(1).mean(1))
+                if start < keep:
+                    kept.append(made[: keep - start].cpu())
     similarity, error = torch.cat(similarities).mean(), torch.cat(errors).mean()
     return Reconstruction(float(similarity), float(error), scales_of(shape[1:]), torch.cat(kept), whole.eval())

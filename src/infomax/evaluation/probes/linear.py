@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from infomax._checks import check_positive
 from infomax._random import RandomState
 from infomax.evaluation.checks import check_labelled
 from infomax.evaluation.extract import Progress
@@ -24,6 +25,10 @@ class LinearProbe(nn.Sequential):
         features: (N, D), the training set, for the standardisation.
         classes: number of classes.
 
+    Raises:
+        TypeError: features that are not floating point.
+        ValueError: features of another shape or not finite, or no classes.
+
     Example:
         >>> import torch
         >>> from infomax.evaluation import LinearProbe
@@ -33,9 +38,9 @@ class LinearProbe(nn.Sequential):
     """
 
     def __init__(self, features: Tensor, classes: int) -> None:
-        super().__init__(
-            OrderedDict[str, nn.Module](standardise=Standardise(features), output=nn.Linear(features.shape[1], classes))
-        )
+        classes, standardise = check_positive("classes", classes), Standardise(features)
+        output = nn.Linear(features.shape[1], classes, device=features.device, dtype=standardise.mean.dtype)
+        super().__init__(OrderedDict[str, nn.Module](standardise=standardise, output=output))
 
 
 def linear_probe(

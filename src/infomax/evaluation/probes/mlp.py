@@ -30,7 +30,7 @@ class MLPProbe(nn.Sequential):
         (N, D) to logits (N, classes).
 
     Raises:
-        ValueError: hidden is not positive, or dropout not between 0 and 1.
+        ValueError: a size is not positive, or dropout not between 0 and 1.
 
     Example:
         >>> import torch
@@ -40,6 +40,7 @@ class MLPProbe(nn.Sequential):
     """
 
     def __init__(self, width: int, classes: int, *, hidden: int = 200, dropout: float = 0.1) -> None:
+        width, classes = check_positive("width", width), check_positive("classes", classes)
         hidden, dropout = check_positive("hidden", hidden), check_number("dropout", dropout, at_least=0)
         if dropout > 1:
             raise ValueError(f"dropout must be a share from 0 to 1, got {dropout}")

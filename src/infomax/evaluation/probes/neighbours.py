@@ -155,9 +155,12 @@ def knn_probe(
     """
     train, test, classes = check_labelled(train_features, train_labels, test_features, test_labels)
     indices = nearest_neighbours(test.features, train.features, k=k, metric=metric, progress=progress).indices
-    votes = torch.zeros(len(indices), classes, device=indices.device)
-    votes.scatter_add_(1, train.labels[indices], torch.ones_like(indices, dtype=votes.dtype))
-    return float((votes.argmax(1) == test.labels).double().mean())
+    right, rows = 0, max(1, _WORKSPACE // (4 * classes))
+    for found, labels in zip(torch.split(indices, rows), torch.split(test.labels, rows), strict=True):
+        votes = torch.zeros(len(found), classes, device=found.device)
+        votes.scatter_add_(1, train.labels[found], torch.ones_like(found, dtype=votes.dtype))
+        right += int((votes.argmax(1) == labels).sum())
+    return right / len(indices)
 
 
 def _directions(rows: Tensor) -> Tensor:

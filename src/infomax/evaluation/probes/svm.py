@@ -33,7 +33,7 @@ def svm_probe(
 ) -> float:
     r"""Accuracy of a linear support vector machine on frozen, standardised features: the paper's linear measure.
 
-    .. math:: \min_w \tfrac12 \|w\|^2 + \frac{C}{D} \sum_i \max(0, 1 - t_i \langle w, x_i \rangle)^2
+    .. math:: \min_{w, b} \tfrac12 (\|w\|^2 + b^2) + \frac{C}{D} \sum_i \max(0, 1 - t_i (\langle w, x_i \rangle + b))^2
 
     One such machine a class, against all others, with :math:`t_i = \pm 1`; the highest score wins. A standardised
     row has a squared norm of about D, so C is divided by the width D and means the same at every layer. Where C is
@@ -81,7 +81,7 @@ def svm_probe(
     check_positive("choose_on", choose_on)
     generator = as_generator(random_state)
     machine = require("sklearn.svm", package="scikit-learn", by="svm_probe", extra="evaluation").LinearSVC
-    standardise = Standardise(train.features.double())
+    standardise = Standardise(train.features).double()
     train = Labelled(standardise(train.features.double()).cpu(), train.labels.cpu())
     test = Labelled(standardise(test.features.double()).cpu(), test.labels.cpu())
     fits = 1 if len(choices) == 1 else 1 + len(choices)
@@ -104,7 +104,8 @@ def svm_probe(
 
 
 def _choices(C: float | Iterable[float]) -> list[float]:
-    choices = sorted(check_number("C", c, above=0) for c in (C if isinstance(C, Iterable) else [C]))
+    several = isinstance(C, Iterable) and getattr(C, "ndim", 1) > 0  # an array or a tensor may hold a single number
+    choices = sorted(check_number("C", c, above=0) for c in (C if several else [C]))  # type: ignore[union-attr]
     if not choices:
         raise ValueError("C must be a positive number or several to choose from, got none")
     return choices

@@ -29,6 +29,6 @@ def trained_accuracy(
     generator = as_generator(random_state)
     device = train.features.device
     with seeded(generator, device):
-        probe = build().to(device)
+        probe = build().to(device, train.features.dtype)
         fit(probe, train.features, train.labels, random_state=generator, **options)
     return accuracy(probe, test.features, test.labels)

@@ -11,7 +11,7 @@ from torch.nn import functional as nnf
 
 from infomax.mi.closed_forms.marginals import Marginals
 from infomax.mi.closed_forms.rows import StartRows
-from infomax.mi.input.sides import row_codes
+from infomax.mi.input.sides import which_of
 
 __all__ = ["LabelHead", "fit_head"]
 
@@ -47,7 +47,7 @@ class LabelHead:
         told = (
             torch.log_softmax(_functions(self.marginals.scores(values), self.waves) @ self.weights, 1) - self.log_shares
         )
-        named = _is_level(labels, self.levels).to(told.dtype)
+        named = which_of(labels, self.levels).to(told.dtype)
         zero, none = told.new_zeros(len(told)), told.new_zeros(len(told), 0, dtype=torch.int64)
         sides = [StartRows(zero, zero, part, none) for part in (2 * told, named)]
         return (sides[0], sides[1]) if self.of_y else (sides[1], sides[0])
@@ -74,7 +74,7 @@ def fit_head(
     phases = 2 * math.pi * torch.rand(_WAVES, generator=generator, dtype=torch.float64)
     waves = slopes.to(values.device), phases.to(values.device)
     shares = codes.bincount(minlength=len(levels)).double() / len(codes)
-    known = _is_level(labels[validation], levels)
+    known = which_of(labels[validation], levels)
     of_train, of_validation = (_functions(scores[rows], waves) for rows in (train, validation))
     best_loss = math.inf
     best = weights = of_train.new_zeros(of_train.shape[1], len(levels))
@@ -84,13 +84,6 @@ def fit_head(
         if loss < best_loss:
             best, best_loss = weights, loss
     return LabelHead(marginals, waves, best, levels, shares.log(), of_y)
-
-
-def _is_level(labels: Tensor, levels: Tensor) -> Tensor:
-    """(n, L), which of the levels each row is, if any: by a number for each distinct row, as rows may be long."""
-    codes = row_codes(torch.cat([levels, labels]))
-    same: Tensor = codes[len(levels) :, None] == codes[: len(levels)]
-    return same
 
 
 def _functions(scores: Tensor, waves: tuple[Tensor, Tensor]) -> Tensor:

@@ -174,9 +174,11 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     if kind in "fiu" or (kind == "O" and are_numbers(array)):
         (column,) = _of_matrix(name, torch.from_numpy(as_numbers(name, array)))
         return column._replace(exact=large_integers(array))
+    if kind == "b":  # numbered alike in every batch
+        return _of_matrix(name, torch.from_numpy(np.ascontiguousarray(array)))[0]
     if kind == "O":
         array = _as_text(name, array)
-    elif kind not in "bUST":
+    elif kind not in "UST":
         raise TypeError(f"{name} must hold real numbers or labels, got an array of {array.dtype}")
     codes, names = _numbered(array)
     return Column(codes, labels=True, names=names, called=name)
@@ -192,7 +194,19 @@ def _as_text(name: str, array: np.ndarray) -> np.ndarray:
         )
     if not all(issubclass(one, str | bool | np.bool_ | int) for one in types):
         raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
+    if len({str(value) for value in array.tolist()}) < len({_told(value) for value in array.tolist()}):
+        raise TypeError(
+            f"{name} must hold labels that are told apart when they are printed, got objects of type {listed} of "
+            "which some print alike; give them one type"
+        )
     return array.astype(str)
+
+
+def _told(value: object) -> tuple[str, str]:
+    """A label with its kind: numpy's booleans and integers are as Python's."""
+    kinds = {np.bool_: "bool", np.str_: "str"}
+    kind = "int" if isinstance(value, np.integer) else kinds.get(type(value), type(value).__name__)
+    return kind, str(value)
 
 
 def _numbered(array: np.ndarray) -> tuple[Tensor, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column, integers_of
 
-__all__ = ["Side", "are_few", "as_side", "row_codes"]
+__all__ = ["Side", "are_few", "as_side", "row_codes", "which_of"]
 
 _MOST_LEVELS = 20  # of a column of integers that is taken for labels unasked
 _ROWS_A_LEVEL = 20
@@ -26,7 +26,7 @@ class Encoder(NamedTuple):
     levels: tuple[tuple[int, Tensor], ...]
     """Columns of labels, with the labels that get a 0/1 column each."""
     rows: Tensor | None
-    """(L, d), distinct rows that get a 0/1 column each."""
+    """(L, d), distinct rows that get a 0/1 column each; of two rows the second one does."""
     names: tuple[tuple[str, ...] | None, ...]
     """Of the labels of each column, where they are no numbers."""
     titles: tuple[object, ...] = ()
@@ -47,7 +47,13 @@ class Encoder(NamedTuple):
         parts = [given[:, list(self.kept)]]
         parts += [(given[:, column, None] == levels).double() for column, levels in self.levels]
         if self.rows is not None:
-            parts.append((given[:, None] == self.rows).all(2).double())
+            same = which_of(given, self.rows)
+            unknown = int((~same.any(1)).sum())
+            if unknown and not self.kept:
+                raise ValueError(
+                    f"{name} must hold labels of the estimate, got {unknown} rows of others; leave these rows out"
+                )
+            parts.append((same[:, 1:] if len(self.rows) == 2 else same).double())
         return torch.cat(parts, 1)
 
 
@@ -109,9 +115,8 @@ def as_side(name: str, columns: list[Column]) -> Side:
     discrete = integers or len(labelled) == len(varying) or _is_one_hot(given)
     codes = row_codes(given) if discrete else None
     if codes is not None and int(codes.max()) < _MOST_TOGETHER:
-        distinct = torch.unique(given, dim=0)
         shown: tuple[tuple[int, Tensor], ...] = ()
-        rows_shown = distinct[1:] if len(distinct) == 2 else distinct
+        rows_shown = torch.unique(given, dim=0)
     else:
         shown, rows_shown = tuple((i, _levels(columns[i].called or name, columns[i].values)) for i in labelled), None
     kept = varying if integers else [i for i in varying if i not in labelled and (codes is None or rows_shown is None)]
@@ -125,6 +130,16 @@ def row_codes(values: Tensor) -> Tensor:
     """(n,), a number for each distinct row."""
     codes: Tensor = torch.unique(values, dim=0, return_inverse=True)[1]
     return codes
+
+
+def which_of(values: Tensor, rows: Tensor) -> Tensor:
+    """(n, L), which of distinct rows (L, d) each of the values (n, d) is, if any.
+
+    By a number for each distinct row: a table of values, rows and columns could be large.
+    """
+    codes = row_codes(torch.cat([rows, values]))
+    same: Tensor = codes[len(rows) :, None] == codes[: len(rows)]
+    return same
 
 
 def _levels(name: str, values: Tensor) -> Tensor:
