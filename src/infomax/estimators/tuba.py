@@ -216,7 +216,7 @@ class TUBA(Estimator):
         self.alpha = check_alpha(alpha)
         self.baseline = Baseline(baseline, alpha=self.alpha, rate=rate)
         if alpha > 0:
-            self.bias = "down, at most about log((1 + K) / alpha)"
+            self.bias = "down, at most 1 + log((1 + K) / alpha)"
             self.variance = "between InfoNCE's and NWJ's"
         if 0 < alpha < 1:
             self.bound = "asymptotic"
