@@ -24,7 +24,7 @@ def sized_tasks() -> dict[str, list[Task]]:
 
 
 def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Draw the mean error against the rows, a panel for each group, a line for each information."""
+    """Draw the absolute error (mean over samples) against the rows, a panel per group, a line per information."""
     plt = pyplot()
     if plt is None:
         return
@@ -48,7 +48,7 @@ def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
         ax.set_title(group, fontsize="small")
         ax.set_xlabel("rows")
         ax.grid(linewidth=0.3)
-    axes[0][0].set_ylabel("mean error, nats")
+    axes[0][0].set_ylabel("absolute error, nats")
     axes[0][-1].legend(fontsize="small")
     figure.savefig(file, dpi=110)
     plt.close(figure)
