@@ -148,6 +148,21 @@ def test_an_encoder_on_crops(trainer, globals_):
     assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
 
 
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_noise_shapes_what_the_objective_sees_and_not_what_is_kept(trainer, prior):
+    built = trainer(prior=prior, prior_noise=0.1, views=2, symmetric=True)
+    torch.manual_seed(0)
+    seen = []
+    built.model.objective.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    step = built.train_step(torch.arange(8))
+    assert step.loss.isfinite()
+    assert len(seen) == 2
+    assert torch.equal(step.features.global_, seen[0])
+    assert seen[0].std().item() == pytest.approx(1.0 if prior == "normal" else 0.0, abs=0.3)
+    assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
+    assert not any("noise" in name for name in built.encoder.state_dict())
+
+
 def test_cpc_reads_an_encoder_by_the_mean_of_its_crops(trainer):
     from dim_training import outcome
 
@@ -174,6 +189,7 @@ def test_labels_train_the_mean_of_many_globals(trainer):
         ({"activation_penalty": -1.0}, "--activation-penalty"),
         ({"prior_penalty": -1.0}, "--prior-penalty"),
         ({"prior_measure": "wasserstein", "gamma": 1.0}, "--prior-measure wasserstein"),
+        ({"prior_noise": 0.5, "gamma": 0.1}, "--prior-noise: expected no --gamma"),
         ({"globals": "many"}, "--encoder/--globals"),
         ({"objective": "nat", "globals": "many"}, "--objective nat"),
         ({"objective": "vae", "encoder": "resnet32-crops"}, "--encoder"),

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from infomax import CoordinateLoss, CosineCritic, DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss, encoders
 from infomax.encoders import StagedEncoder
 from infomax.features import Features
+from infomax.prior import NoisePrior
 from infomax.variants import activation_penalty
 
 from .errors import BadInput
@@ -102,6 +103,9 @@ class DeepInfoMax(nn.Module):
             sample_negatives=options.negatives or None,
             gather=gather,
         )
+        self.noise = nn.Identity()
+        if options.prior_noise:
+            self.noise = NoisePrior(encoder.global_dim, options.prior, noise=options.prior_noise, gather=gather)
         self.tasks = nn.ModuleDict()
         self.weights = {"coordinates": options.coordinates, "relative_coordinates": options.relative_coordinates}
         for name, weight in self.weights.items():
@@ -136,7 +140,8 @@ class DeepInfoMax(nn.Module):
             one = read(self.encoder, batch.images, "y" if whole else "conv" if self.coarse is not None else "local")
             two = read(self.encoder, batch.other)
         pairs = [(one, two), (two, one)] if self.symmetric else [(one, two)]
-        outs = [self.objective(here["local"], there["y"]) for here, there in pairs]
+        globals_ = [self.noise(there["y"]) for _, there in pairs]
+        outs = [self.objective(here["local"], y) for (here, _), y in zip(pairs, globals_, strict=True)]
         sides = {name: task(one["local"], two["y"]) for name, task in self.tasks.items()}
         if self.coarse is not None:
             coarse = [self.coarse(here["conv"], there[self.conv_global]) for here, there in pairs]
@@ -154,7 +159,7 @@ class DeepInfoMax(nn.Module):
             **sides,
         }
         parts = {name: part.detach() for name, part in parts.items() if part is not None}
-        return Step(loss, parts, Features(one["local"].detach(), two["y"].detach()))
+        return Step(loss, parts, Features(one["local"].detach(), globals_[0].detach()))
 
     def information(self, features: Features) -> dict[str, float]:
         """MI in nats between locals (maps, if there is no local term) and globals of one batch."""

@@ -93,6 +93,9 @@ class Options:
         "gan", "objective", "how far from it the discriminator measures", choices=PRIOR_MEASURES
     )
     prior_penalty: float = option(0.0, "objective", "weight of the discriminator's gradient penalty")
+    prior_noise: float = option(
+        0.0, "objective", "noise on y that shapes it as --prior says, without a discriminator: 0.5 normal, 0.05 uniform"
+    )
     coordinates: float = option(0.0, "objective", "weight of predicting a location's row and column")
     relative_coordinates: float = option(0.0, "objective", "weight of predicting the way from one location to another")
     between_views: float = option(0.0, "objective", "--views 2: weight of the information between the two views")
