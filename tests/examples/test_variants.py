@@ -148,6 +148,15 @@ def test_an_encoder_on_crops(trainer, globals_):
     assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
 
 
+def test_an_anchor_reaches_both_maps(trainer, parts):
+    built = trainer(anchor=0.5, beta_conv=1.0)
+    estimators = [term.estimator for term in (built.model.objective.local_term, built.model.coarse)]
+    assert [estimator.anchor for estimator in estimators] == [0.5, 0.5]
+    assert built.train_step(torch.arange(8)).loss.isfinite()
+    with pytest.raises(parts.errors.BadInput, match="--anchor: expected --estimator infonce; got jsd"):
+        trainer(anchor=0.5, estimator="jsd")
+
+
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_noise_shapes_what_the_objective_sees_and_not_what_is_kept(trainer, prior):
     built = trainer(prior=prior, prior_noise=0.1, views=2, symmetric=True)

@@ -2,14 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from infomax import CoordinateLoss, CosineCritic, DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss, encoders
+from infomax import (
+    CoordinateLoss,
+    CosineCritic,
+    DIMLoss,
+    InfoMaxLoss,
+    InfoNCE,
+    LocalDIMLoss,
+    PriorMatchingLoss,
+    encoders,
+)
 from infomax.encoders import StagedEncoder
+from infomax.estimators import EstimatorLike
 from infomax.features import Features
 from infomax.prior import NoisePrior
 from infomax.variants import activation_penalty
@@ -95,7 +106,7 @@ class DeepInfoMax(nn.Module):
             alpha=options.alpha,
             beta=options.beta,
             gamma=options.gamma,
-            estimator=options.estimator,
+            estimator=_estimator(options),
             critic=options.critic,
             units=None if options.critic == "bilinear" else options.units,
             prior=_prior(options, encoder.global_dim) if options.gamma else options.prior,
@@ -187,7 +198,7 @@ def _coarse(encoder: StagedEncoder, options: Options, gather: bool) -> LocalDIML
     return LocalDIMLoss(
         widths["conv"],
         widths[options.conv_global],
-        estimator=options.estimator,
+        estimator=_estimator(options),
         critic=options.critic,
         units=None if options.critic == "bilinear" else options.units,
         sample_locations=options.locations or None,
@@ -201,6 +212,10 @@ def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxL
     width = _widths(encoder)[options.between_layer]
     critic = CosineCritic(width, width, units=options.units, temperature=options.between_temperature)
     return InfoMaxLoss(width, width, critic=critic, sample_negatives=options.negatives or None, gather=gather)
+
+
+def _estimator(options: Options) -> EstimatorLike:
+    return partial(InfoNCE, anchor=options.anchor) if options.anchor else options.estimator
 
 
 def _prior(options: Options, dim: int) -> PriorMatchingLoss:

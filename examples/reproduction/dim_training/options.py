@@ -103,6 +103,9 @@ class Options:
     between_temperature: float = option(0.1, "objective", "temperature of the cosine critic of --between-views")
     activation_penalty: float = option(0.0, "objective", "weight of the mean squared length of y")
     estimator: str = option("infonce", "objective", "bound that is maximised", choices=ESTIMATORS)
+    anchor: float = option(
+        0.0, "objective", "--estimator infonce: weight of a class for no joint local; 0: no such class"
+    )
     critic: str = option("dot", "objective", "what scores a (local, global) pair", choices=CRITICS)
     units: int = option(256, "objective", "units of the space in which the critic compares")
     scale: float = option(0.0, "objective", "factor of the scores of a dot or bilinear critic; 0: its own default")

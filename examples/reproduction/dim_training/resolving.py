@@ -79,6 +79,7 @@ def check(options: Options) -> None:
             "a gradient penalty, as in --prior-penalty 10",
             options.prior_penalty,
         ),
+        (options.estimator == "infonce" or not options.anchor, "--anchor", "--estimator infonce", options.estimator),
         (not (options.prior_noise and options.gamma), "--prior-noise", "no --gamma: one of the two", options.gamma),
         (
             options.globals == "one" or options.objective in ("dim", "supervised"),
