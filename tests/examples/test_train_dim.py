@@ -170,3 +170,20 @@ def test_a_length_of_0_leaves_the_other_length_as_it_is(parts):
     nothing = resolve({"epochs": 0.0, "minutes": 0.0})
     assert (nothing.epochs, nothing.minutes) == (0.0, 0.0)
     assert parts.report.name_of(vars(nothing)) == "not trained"
+
+
+@pytest.mark.parametrize("size", [0, 28])
+def test_validation_images_are_left_out_of_the_training(parts, size):
+    """Also where they are resized, and for every seed the same ones."""
+    whole, cut, other = (
+        parts.data.load(parts.resolving.resolve({"data": "digits", "size": size, "validation": count, "seed": seed}))
+        for count, seed in ((0, 0), (100, 0), (100, 1))
+    )
+    assert torch.equal(cut.test.pixels, other.test.pixels)
+    assert len(cut.test.labels) == 100
+    assert len(cut.train.labels) == len(cut.labelled.labels) == len(whole.train.labels) - 100
+    for images in (cut.train, cut.labelled):
+        together = torch.cat([images.pixels, cut.test.pixels]).flatten(1)
+        assert torch.equal(together.sort(0).values, whole.train.pixels.flatten(1).sort(0).values)
+    with pytest.raises(parts.errors.BadInput, match="--validation: expected at most 1398, of 1400 labelled images"):
+        parts.data.load(parts.resolving.resolve({"data": "digits", "validation": 1399}))

@@ -46,9 +46,11 @@ class Images(NamedTuple):
 
 
 def load(options: Options) -> Images:
-    """The data set that ``options`` name, resized and cut to ``--train-images`` / ``--test-images``."""
+    """The data set that ``options`` name, split by ``--validation``, resized, cut to the numbers asked for."""
     readers = {"folder": _folder, "digits": _digits, "fashion-mnist": _fashion_mnist, "stl10": _stl10}
     images = readers.get(options.data, _cifar)(options)
+    if options.validation:
+        images = _validating(images, options.validation)
     if options.size and options.data != "folder":
         images = images._replace(
             train=_resized(images.train, options.size),
@@ -62,6 +64,19 @@ def load(options: Options) -> Images:
         labelled=train if same else _some(images.labelled, options.train_images, options.seed),
         test=_some(images.test, options.test_images, options.seed),
     )
+
+
+def _validating(images: Images, count: int) -> Images:
+    """Labelled images in the place of the test images, and left out of the others; the same ones for every seed."""
+    most = len(images.labelled.labels) - 2
+    if count > most:
+        raise BadInput(f"--validation: expected at most {most}, of {most + 2} labelled images; got {count}")
+    order = torch.randperm(most + 2, generator=torch.Generator().manual_seed(0))
+    kept, held = (
+        ImageSet(images.labelled.pixels[rows], images.labelled.labels[rows]) for rows in (order[count:], order[:count])
+    )
+    train = kept if images.labelled is images.train else images.train
+    return images._replace(train=train, labelled=kept, test=held)
 
 
 def _folder(options: Options) -> Images:

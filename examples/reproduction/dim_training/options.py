@@ -57,6 +57,11 @@ class Options:
     crop: int = option(0, "data", "train on random crops of this many pixels, test on the centre; 0: whole images")
     train_images: int = option(0, "data", "use only this many training images; 0: all")
     test_images: int = option(0, "data", "use only this many test images; 0: all")
+    validation: int = option(
+        0,
+        "data",
+        "measure on this many training images, left out of the training, to choose settings by; 0: test images",
+    )
     cache: str = option("runs/cache", "data", "where decoded image folders are kept; empty: nowhere", free=True)
     skip_bad: bool = option(False, "data", "--data folder: leave out images that cannot be decoded")
     value_range: str = option(

@@ -123,10 +123,11 @@ def _summary(results: dict[str, Any]) -> list[Block]:
 
 def _probe_note(results: dict[str, Any]) -> str:
     probe = results["probe"]
+    left_out = " training images that were left out" if results["options"].get("validation") else ""
     return (
         f"Test accuracy in % of a probe with one hidden layer of 200 units on the frozen encoder, trained on "
         f"{probe['train_images']:,} labelled images for {probe['epochs']} epochs and tested on "
-        f"{probe['test_images']:,}; one seed. ± is the standard error of a share of so many test images."
+        f"{probe['test_images']:,}{left_out}; one seed. ± is the standard error of a share of so many test images."
     )
 
 
