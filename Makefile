@@ -15,7 +15,7 @@ wheel_ready := $(WHEEL_VENV)/.installed
 pip := -m pip --disable-pip-version-check --no-input install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs gallery wheel oldest newest release bench format clean
+.PHONY: help demo test slow check lint types docs gallery wheel oldest newest release bench format clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -27,6 +27,9 @@ demo: $(ready)  ## train a small encoder without labels and show what it learnt 
 test: $(ready)  ## the test suite, README and docs examples included
 	$(bin)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
+slow: $(ready)  ## what takes longer: fuzzing, kills, every kernel compiled, benchmarks in small
+	$(bin)/python -m pytest -n $(WORKERS) -m "slow and not cuda" $(PYTEST_ARGS)
+
 check: lint types test docs wheel  ## all that must hold before a commit lands
 
 lint: $(ready)  ## formatting and lint
@@ -37,7 +40,9 @@ types: $(ready)  ## mypy --strict on src
 	$(bin)/mypy
 
 docs: $(ready)  ## the site, in docs/_build/html; warnings are errors; GALLERY=smoke takes a few steps of each example
-	$(bin)/python -m sphinx -W -n --keep-going -q -b html -D gallery_run=$(GALLERY) docs docs/_build/html
+	@# What a failed build has kept would hide its warnings from the next one.
+	$(bin)/python -m sphinx -W -n --keep-going -q -b html -D gallery_run=$(GALLERY) docs docs/_build/html \
+		|| { rm -rf docs/_build/html/.doctrees; exit 1; }
 	@echo "docs/_build/html/index.html"
 
 gallery: $(ready)  ## the site with every example run in full (12 minutes on 2 cores)
@@ -59,7 +64,7 @@ oldest:  ## the test suite with the oldest supported versions of everything
 
 newest:  ## the test suite with the newest versions that the package index has
 	$(PYTHON) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install -q --upgrade --editable '.[examples,test]'
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install -q --upgrade --upgrade-strategy eager --editable '.[examples,test]'
 	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 release: $(ready)  ## build and check what is published; prints the sums of the files
@@ -86,7 +91,7 @@ clean:  ## remove what the other targets made, environments included
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(ready): pyproject.toml constraints.txt
+$(ready): pyproject.toml constraints.txt src/infomax/__init__.py
 	$(PYTHON) -m venv $(VENV)
 	$(bin)/python $(pip) --editable '.[dev]'
 	@touch $@

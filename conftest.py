@@ -36,7 +36,11 @@ def _leave_torch_as_found() -> Iterator[None]:
     """Give back torch's global settings, so that no test depends on the one before it."""
     dtype, grad, anomaly = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_anomaly_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     yield
+    torch.set_float32_matmul_precision(precision)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     torch.set_flush_denormal(False)  # a training example turns it on; it cannot be asked
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(grad)

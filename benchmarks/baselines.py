@@ -40,13 +40,22 @@ def written_out_bytes(examples: int, locations: int) -> int:
     return 4 * 4 * (examples * locations) ** 2
 
 
-def bare_products(query: Tensor, key: Tensor, count: int) -> Callable[[], object]:
-    """The three or four matrix products of forward and backward, and nothing else."""
+def bare_products(query: Tensor, key: Tensor, scores: int, gradients: int = 2) -> Callable[[], object]:
+    """Matrix products of forward and backward, and nothing else.
+
+    Args:
+        query: (M, d).
+        key: (K, d).
+        scores: how often the table of scores is made, (M, K).
+        gradients: 2 of both sides, 1 of the keys, or 0.
+    """
     grad = torch.randn(query.shape[0], key.shape[0], dtype=query.dtype, device=query.device)
 
     def run() -> tuple[Tensor, ...]:
-        scores = [torch.mm(query, key.T) for _ in range(count - 2)]
-        return (*scores, torch.mm(grad, key), torch.mm(grad.T, query))
+        tables = [torch.mm(query, key.T) for _ in range(scores)]
+        of_key = [torch.mm(grad.T, query)] if gradients else []
+        of_query = [torch.mm(grad, key)] if gradients == 2 else []
+        return (*tables, *of_query, *of_key)
 
     return run
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.harness import DEVICE, RESULTS, write
 from benchmarks.memory import peak_bytes
 from infomax import LocalDIMLoss, tap
 from infomax.training import cached_backward
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["add_options", "run"]
 
@@ -89,6 +90,8 @@ def _train(step: Step, batch: int, steps: int, locations: int | None = None) -> 
     features = tap(encoder, local="0", global_="1")
     loss_fn = LocalDIMLoss(64, 64, units=64, sample_locations=locations, device=DEVICE)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
+    from sklearn.datasets import load_digits  # here, so that the other benchmarks need neither
+
     digits = torch.tensor(load_digits().images / 16.0, dtype=torch.float32).unsqueeze(1)
 
     def images(number: int) -> Tensor:
@@ -107,6 +110,8 @@ def _train(step: Step, batch: int, steps: int, locations: int | None = None) -> 
 
 
 def _draw(runs: dict[str, dict[str, Any]], names: list[str]) -> Figure:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axis, chosen, title in ((left, names[:3], "A batch larger than memory"), (right, names[3:], "Precision")):

@@ -3,7 +3,8 @@
 #
 #     benchmarks/gpu.sh [--data DIR] [--out DIR] [--wheels DIR] [--steps LIST] [--dry-run]
 #
-# Each step has a time limit, writes its results at once, and is followed by the next whether it succeeded or not.
+# Each step has a time limit, writes its results at once, and is followed by the next whether it succeeded or not. The
+# exit code is 1 where one failed.
 #   --data DIR    where CIFAR-10 is, as torchvision keeps it or as cifar10-train.zip and cifar10-test.zip (default: data)
 #   --out DIR     where results go (default: runs/gpu)
 #   --wheels DIR  wheels to install first, without a network: einops pytest numpy, and the peers (inf-cl, memeff)
@@ -33,7 +34,7 @@ data=$(realpath -m "$data") out=$(realpath "$out")
 [ -z "$wheels" ] || wheels=$(realpath "$wheels")
 cd "$root"
 export PYTHONPATH="$root/src:$root${PYTHONPATH:+:$PYTHONPATH}"
-started=$(date +%s)
+started=$(date +%s) failed=0
 
 # step NAME SECONDS COMMAND...: run it under the limit, keep what it says, go on.
 step() {
@@ -44,6 +45,7 @@ step() {
     timeout --kill-after=5 "$limit" "$@" > "$out/$name.txt" 2>&1
     code=$?
     echo "$name,$code,$(($(date +%s) - begun)),$*" >> "$out/steps.csv"
+    [ "$code" -eq 0 ] || failed=$((failed + 1))
     tail -n 4 "$out/$name.txt"
     echo "== $name: exit $code after $(($(date +%s) - begun)) s"
 }
@@ -81,6 +83,7 @@ if ! wanted tests; then
     :
 elif ! has pytest; then
     echo 'tests: skipped, pytest is not installed' | tee "$out/tests.txt"
+    failed=$((failed + 1))
 elif [ -n "$dry" ]; then
     step tests 600 "$python" -m pytest -q -p no:cacheprovider -m cuda --collect-only tests/ops/test_triton_cuda.py
 else
@@ -126,3 +129,4 @@ else
 fi
 echo "results: $out"
 cat "$out/steps.csv"
+exit $((failed > 0))

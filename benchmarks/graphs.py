@@ -69,8 +69,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _timed(step: Callable[[], object]) -> float:
+    wait = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     step()
+    wait()
     return time.perf_counter() - start
 
 

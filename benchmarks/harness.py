@@ -98,17 +98,23 @@ def _once(run: Run) -> float:
     return time.perf_counter() - start
 
 
+def queue(run: Run, times: int) -> Run:
+    """Several calls between two waits for the device, as one; what they return is dropped at once."""
+
+    def several() -> None:
+        for _ in range(times):
+            run()
+
+    return several
+
+
 def conditions() -> str:
     """One line: device, threads, versions, commit, and how quiet the machine was."""
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else _processor()
     root = Path(__file__).parents[1]
     git = ["git", "-C", str(root)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "--", "src", "benchmarks/*.py"], capture_output=True, text=True, check=False
-    )
-    name = commit.stdout.strip() or "unknown"
-    dirty = " with changes" if changed.stdout.strip() else ""
+    name = _output([*git, "rev-parse", "--short", "HEAD"]) or "unknown"
+    dirty = " with changes" if _output([*git, "status", "--porcelain", "--", "src", "benchmarks/*.py"]) else ""
     others = "load of other processes not recorded"
     if _disturbances:
         others = f"other processes had at most {max(_disturbances):.0%} of the processors in a round"
@@ -116,6 +122,14 @@ def conditions() -> str:
         f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, commit {name}{dirty}, "
         f"{time.strftime('%Y-%m-%d')}, {others}"
     )
+
+
+def _output(command: list[str]) -> str:
+    """What a command prints; nothing where there is no such command."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _processor() -> str:

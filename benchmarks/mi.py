@@ -61,6 +61,12 @@ def run(options: argparse.Namespace) -> None:
             ]
             if not missing:
                 continue
+            others = {str(row["samples"]) for row in rows if row["task"] == case.name} - {case.drawn_by}
+            if others:
+                raise SystemExit(
+                    f"{file} holds samples of {case.name} by {', '.join(others)}, and these would be by "
+                    f"{case.drawn_by}: move the file"
+                )
             x, y = case.sample(case.rows, seed)
             for method in missing:
                 terms = Terms(options.seconds, seed, steps)
@@ -136,7 +142,8 @@ def _of_bmi(ours: list[Case]) -> list[Case]:
     return [
         Case(case.name, float(theirs[case.name].mutual_information), case.rows, _sampler(theirs[case.name]), case.group,
              "benchmark-mi")
-        for case in ours if case.name in theirs
+        if case.name in theirs else case
+        for case in ours
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def report(suite: Suite, rows: Sequence[Row], skipped: Mapping[str, str]) -> str
     if not rows:
         return "\n".join(head) + "\n"
     methods = _in_order(rows, "method")
+    methods = [*(name for name in suite.methods if name in methods), *(m for m in methods if m not in suite.methods)]
     tables = [table([_summary(suite, {"method": method}, _of(rows, method=method)) for method in methods])]
     groups = _in_order(rows, "group")
     if len(groups) > 1:
@@ -80,11 +81,13 @@ def _summary(suite: Suite, names: dict[str, object], rows: Sequence[Row]) -> dic
 
 
 def _by_case(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, object]]:
-    """Each case's means over samples, and of the first method its interval, bound and flags."""
+    """Each case's means over samples, and of the first method with an interval that, its bound and its flags."""
+    with_ends = [name for name in methods if any(row["low"] is not None for row in _of(rows, method=name))]
+    shown = (with_ends or list(methods))[0]
     lines = []
     for task, size in dict.fromkeys((str(row["task"]), str(row["rows"])) for row in rows):
         of_case = [row for row in rows if str(row["task"]) == task and str(row["rows"]) == size]
-        first = [row for row in _of(of_case, method=methods[0]) if row["nats"] is not None]
+        first = [row for row in _of(of_case, method=shown) if row["nats"] is not None]
         told = [row for row in first if row["flagged"] is not None]
         seeds = {str(row["seed"]) for row in of_case}  # a file's are text
         line: dict[str, object] = {"task": task, "rows": size, "samples": len(seeds), "truth": of_case[0]["truth"]}

@@ -28,6 +28,8 @@ def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     plt = pyplot()
     if plt is None:
         return
+    method = next(iter(dict.fromkeys(row["method"] for row in rows)))
+    rows = [row for row in rows if row["method"] == method]
     groups = list(dict.fromkeys(row["group"] for row in rows))
     figure, axes = plt.subplots(
         1, len(groups), figsize=(2.6 * len(groups), 3), sharey=True, layout="constrained", squeeze=False
@@ -48,7 +50,7 @@ def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
         ax.set_title(group, fontsize="small")
         ax.set_xlabel("rows")
         ax.grid(linewidth=0.3)
-    axes[0][0].set_ylabel("absolute error, nats")
+    axes[0][0].set_ylabel("absolute error, nats (0.001 or more)")
     axes[0][-1].legend(fontsize="small")
     figure.savefig(file, dpi=110)
     plt.close(figure)

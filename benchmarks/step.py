@@ -48,7 +48,10 @@ def run(options: argparse.Namespace) -> None:
             candidates["written out"] = _step(encoder, written_out, images)
         candidates["encoder alone"] = _step(encoder, _Sum(), images)
         timings = measure(candidates, rounds, warm_up=1)
+        parameters = [*encoder.parameters(), *ours.parameters()]
         for name, candidate in candidates.items():
+            for parameter in parameters:
+                parameter.grad = None  # of the candidate before
             rows.append({
                 "N": batch,
                 "loss": name,

@@ -52,7 +52,7 @@ def _case(examples: int, dim: int, products: int, rounds: int) -> list[dict]:
         return (nnf.cross_entropy(logits, own) + nnf.cross_entropy(logits.T, own)) / 2
 
     candidates: dict[str, Run] = {
-        f"{products} bare products": bare_products(x.detach(), y.detach(), products),
+        f"{products} bare products": bare_products(x.detach(), y.detach(), products - 2),
         "both directions": lambda: step(both(x, y)),
         "one direction": lambda: step(one_way(x, y)),
         "two tables": lambda: step((one_way(x, y) + one_way(y, x)) / 2),

@@ -77,9 +77,7 @@ def train(plan: Plan) -> dict[str, Reading]:
             looks.append(trained.read(fresh[:LOOKS]))
     at_end = trained.read(fresh)
     looks.append(at_end)
-    at_training = (
-        None if sample is None else trained.read(zip(*(side.split(plan.batch) for side in sample), strict=True))
-    )
+    at_training = None if sample is None else trained.read(whole_batches(sample, plan.batch))
     return {
         name: Reading(
             mean=float(values.mean()),
@@ -90,6 +88,12 @@ def train(plan: Plan) -> dict[str, Reading]:
         )
         for name, values in at_end.items()
     }
+
+
+def whole_batches(pairs: Pairs, size: int) -> Iterator[Pairs]:
+    """Cut pairs into batches; what is left over would have fewer negatives."""
+    parts = (side[: len(side) // size * size].split(size) for side in pairs)
+    return zip(*parts, strict=True)
 
 
 def fresh_batch(nats: float, rows: int, generator: torch.Generator) -> Pairs:

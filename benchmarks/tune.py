@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 
 from benchmarks.baselines import bare_products
-from benchmarks.harness import DEVICE, Run, add_rounds, measure, write
+from benchmarks.harness import DEVICE, Run, add_rounds, measure, queue, write
 
 __all__ = ["add_options", "run"]
 
@@ -31,8 +31,8 @@ NARROW = {torch.bfloat16: (64, 128, 256), torch.float32: (64, 128)}
 WIDE = (*NARROW[torch.bfloat16], 512, 2048)
 QUEUED = 10
 """Launches between two waits for the device: the host is ahead of it, as in a training."""
-PRODUCTS = {"reduce": 1, "weigh": 1, "grad_key": 2, "grad_query": 2}
-"""Matrix products that each kernel does."""
+PRODUCTS = {"reduce": (1, 0), "weigh": (1, 0), "grad_key": (1, 1), "grad_query": (1, 1)}
+"""Matrix products that each kernel does: of scores, and of gradients."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def run(options: argparse.Namespace) -> None:
         here = [trial for trial in every if (trial.kernel, trial.dtype, trial.dim) == (kernel, dtype, dim)]
         runs = {str(trial.tiles): trial.prepared() for trial in here if not failures[trial]}
         query, key = (torch.randn(n, dim, device=DEVICE, dtype=dtype) for n in (QUERIES, KEYS))
-        bare = bare_products(query, key, PRODUCTS[kernel])
-        timings = measure({"bare": lambda bare=bare: [bare() for _ in range(QUEUED)], **runs}, options.rounds)
+        bare = bare_products(query, key, *PRODUCTS[kernel])
+        timings = measure({"bare": queue(bare, QUEUED), **runs}, options.rounds)
         for trial in here:
             timing = timings.get(str(trial.tiles))
             rows.append({
@@ -116,9 +116,14 @@ def run(options: argparse.Namespace) -> None:
                 "over bare products": timing.over(timings["bare"]) if timing else None,
                 "note": failures[trial],
             })  # fmt: skip
+        keep(rows, whole=not options.smoke and len(every) == len(list(trials())))
+
+
+def keep(rows: list[dict], *, whole: bool) -> None:
+    """Write what there is; the file is that of a run over the whole space."""
     rows.sort(key=lambda row: (row["kernel"], row["dtype"], row["d"], row["ms"] or float("inf")))
     title = f"Kernels of the Triton backend by tiles: {QUERIES} queries, {KEYS} keys, without groups; best first"
-    write("tune", title, rows, keep=not options.smoke)
+    write("tune", title, rows, keep=whole)
 
 
 def failure(trial: Trial) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.baselines import bare_products
-from benchmarks.harness import DEVICE, RESULTS, Run, add_rounds, measure, pyplot, write
+from benchmarks.harness import DEVICE, RESULTS, Run, add_rounds, measure, pyplot, queue, write
 from benchmarks.memory import peak_bytes
 from infomax.ops import pairwise_with_joint, use_backend, use_workspace
 
@@ -91,8 +91,8 @@ def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict
         return bounded
 
     candidates = {
-        "3 bare products": bare_products(query.detach(), key.detach(), 3),
-        "4 bare products": bare_products(query.detach(), key.detach(), 4),
+        "3 bare products": bare_products(query.detach(), key.detach(), 1),
+        "4 bare products": bare_products(query.detach(), key.detach(), 2),
         "chosen": ours(None),
     }
     if DEVICE == "cuda":
@@ -107,7 +107,7 @@ def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict
         except Exception as error:  # noqa: BLE001 (what cannot run is a result, and the others go on)
             failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             del candidates[name]
-    queued = {name: lambda run=run: [run() for _ in range(QUEUED)] for name, run in candidates.items()}
+    queued = {name: queue(run, QUEUED) for name, run in candidates.items()}
     timings = measure(queued, rounds, warm_up=1)
     where = {"N": examples, "P": LOCATIONS, "d": dim, "dtype": str(dtype).removeprefix("torch.")}
     rows: list[dict] = []

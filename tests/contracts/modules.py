@@ -21,14 +21,16 @@ def unchanged(module: nn.Module) -> Iterator[None]:
     """Raise if a parameter, a buffer, a gradient or a mode of ``module`` changes inside."""
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     modes = {name: (m.training, getattr(m, "track_running_stats", None)) for name, m in module.named_modules()}
-    gradients = {name: p.grad for name, p in module.named_parameters()}
+    gradients = {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
     yield
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name]), f"{name} has changed"
     for name, m in module.named_modules():
         assert modes[name] == (m.training, getattr(m, "track_running_stats", None)), f"mode of {name} has changed"
     for name, p in module.named_parameters():
-        assert p.grad is gradients[name], f"gradient of {name} has changed"
+        kept = gradients[name]
+        same = p.grad is None if kept is None else p.grad is not None and torch.equal(p.grad, kept)
+        assert same, f"gradient of {name} has changed"
 
 
 def check_measures_without_trace(loss: Any, local: Tensor, global_: Tensor) -> None:

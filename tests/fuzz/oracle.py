@@ -93,8 +93,13 @@ def is_ours(error: BaseException, names: Iterable[str], also: tuple[type[Excepti
         type(error) in (*OURS, *also)
         and Path(last.filename).resolve().is_relative_to(_SOURCE)
         and line.lstrip().startswith("raise ")
-        and any(re.search(rf"(?<![a-z]){re.escape(name)}", str(error)) for name in names)
+        and any(re.search(_as_word(name), str(error)) for name in names)
     )
+
+
+def _as_word(name: str) -> str:
+    """The pattern of a name: a longer one may be the start of a word, such as that of several; a letter is a word."""
+    return rf"(?<![a-z]){re.escape(name)}" + ("(?![a-zA-Z])" if len(name) == 1 else "")
 
 
 def place_of(error: BaseException) -> str:

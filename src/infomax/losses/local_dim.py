@@ -37,7 +37,8 @@ class LocalDIMLoss(InformationLoss):
         critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a module: a
             :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
             from both dimensions, such as ``partial(DotCritic, units=256)``.
-        units: width of a critic given by name; its own default when None (dot 2048, concat 512, cosine 256; bilinear has none).
+        units: width of a critic given by name; its own default when None (dot 2048, concat 512, cosine 256;
+            bilinear has none).
         in_batch: take the other examples' locations as negatives. With False, only the ``negatives=`` of the
             call are negatives.
         sample_locations: draw this many locations of each example per call, before the projection, which then does
