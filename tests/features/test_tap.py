@@ -368,3 +368,27 @@ class TestFeatureShapes:
     def test_of_a_module_that_returns_something_else(self, encoder: Small, images: Tensor) -> None:
         with pytest.raises(TypeError, match="must return local and global features, got Tensor; use tap"):
             feature_shapes(encoder, images)
+
+
+def test_a_write_to_another_output_of_the_layer_is_none_to_this_one() -> None:
+    class Both(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return 2 * x, 3 * x
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = Both()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first, second = self.both(x)
+            second += 1
+            return first
+
+    x = torch.ones(2, 3, 4)
+    net = Net()
+    assert torch.equal(tap(net, local="both[0]", global_="both[0][:, :2]", local_layout="NCP")(x).local, 2 * x)
+    with pytest.raises(RuntimeError, match="was overwritten"):
+        tap(net, local="both[1]", global_="both[0]", local_layout="NCP")(x)
+    with pytest.raises(RuntimeError, match="was overwritten"):
+        tap(net, local="both[1][:, :2]", global_="both[0]", local_layout="NCP")(x)

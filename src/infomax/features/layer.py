@@ -94,6 +94,15 @@ def select(output: Any, layer: Layer) -> tuple[Tensor, tuple[int, ...]]:
     return output, tuple(output.shape) if whole is None else whole
 
 
+def source_of(output: Any, layer: Layer) -> Any:
+    """What a layer names before any slices: as a rule a tensor that its submodule returned."""
+    for index in layer.indices:
+        if isinstance(output, Tensor):
+            break
+        output = _pick(output, index, layer)
+    return output
+
+
 def _pick(output: Any, index: Any, layer: Layer) -> Any:
     try:
         if isinstance(index, str) and not isinstance(output, (Tensor, Mapping)):  # a named tuple, a dataclass

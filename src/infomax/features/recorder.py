@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.hooks import RemovableHandle
 
-from infomax.features.layer import Layer, find_layer, select
+from infomax.features.layer import Layer, find_layer, select, source_of
 
 __all__ = ["Reading", "Recorder"]
 
@@ -100,7 +100,7 @@ class Recorder:
                 f"{layer.title} ran inside torch.utils.checkpoint with use_reentrant=True, which gives it an output "
                 "without gradient, so that nothing before it would learn; pass use_reentrant=False to checkpoint"
             )
-        if call.overwritten():
+        if call.overwritten(source_of(call.output, layer)):
             raise RuntimeError(
                 f"the output of {layer.title} was overwritten by a later layer, such as ReLU(inplace=True); "
                 "tap that layer, or make it work out of place"
@@ -117,15 +117,17 @@ class _Call:
     def __init__(self, output: Any) -> None:
         self.output = output
         self.traced = torch.compiler.is_compiling()
-        self.versions = () if self.traced else _versions(output)
-        self.copies = () if self.traced else tuple((value, value.clone()) for value in _uncounted(output))
+        self.versions = {} if self.traced else _versions(output)
+        self.copies = {} if self.traced else {id(value): value.clone() for value in _uncounted(output)}
         self.reentrant = not self.traced and not torch.is_grad_enabled() and _in_reentrant_checkpoint()
 
-    def overwritten(self) -> bool:
-        """Whether a tensor that the submodule returned was written to afterwards; a write of equal values is none."""
+    def overwritten(self, tensor: Tensor) -> bool:
+        """Whether one of the tensors returned was written to afterwards; under inference mode, with other values."""
         if self.traced or torch.compiler.is_compiling():
             return False
-        return self.versions != _versions(self.output) or any(not _same(*pair) for pair in self.copies)
+        if id(tensor) in self.copies:
+            return not _same(tensor, self.copies[id(tensor)])
+        return id(tensor) in self.versions and self.versions[id(tensor)] != tensor._version  # noqa: SLF001 (as below)
 
 
 class _Run:
@@ -198,9 +200,9 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(getattr(output, field.name))
 
 
-def _versions(output: Any) -> tuple[int, ...]:
+def _versions(output: Any) -> dict[int, int]:
     counted = (tensor for tensor in _tensors(output) if not tensor.is_inference())
-    return tuple(tensor._version for tensor in counted)  # noqa: SLF001 (the only counter of writes there is)
+    return {id(tensor): tensor._version for tensor in counted}  # noqa: SLF001 (the only counter of writes there is)
 
 
 def _uncounted(output: Any) -> list[Tensor]:
