@@ -130,7 +130,7 @@ def test_the_formula_check_refuses_another_network() -> None:
 
 class TestNames:
     def test_known_names_build(self) -> None:
-        assert list(encoders.names()) == [*NAMES, "residual32", "resnet32-crops", "alexnet64-crops"]
+        assert list(encoders.names()) == [*NAMES, "wide32", "resnet32-crops", "alexnet64-crops"]
 
     def test_options_reach_the_encoder(self) -> None:
         encoder = encoders.build("conv32", input_channels=2, global_dim=7)

@@ -84,7 +84,7 @@ class Options:
     encoder: str = option(
         "auto",
         "objective",
-        "conv28, conv32, conv64, alexnet64, residual32, resnet32-crops or alexnet64-crops; auto: by image size",
+        "conv28, conv32, conv64, alexnet64, wide32, resnet32-crops or alexnet64-crops; auto: by image size",
     )
     globals: str = option("one", "objective", "global features of an encoder on crops", choices=("one", "many"))
     dim: int = option(64, "objective", "units of the global feature y")

@@ -6,12 +6,11 @@ from infomax.encoders.folded import alexnet64_crops, resnet32_crops
 from infomax.encoders.layers import Conv
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.registry import build, names
-from infomax.encoders.residual import BasicBlock, Bottleneck
-from infomax.encoders.residual32 import residual32
+from infomax.encoders.residual import Bottleneck
 from infomax.encoders.staged import StagedEncoder
+from infomax.encoders.wide import wide32
 
 __all__ = [
-    "BasicBlock",
     "Bottleneck",
     "Conv",
     "ConvEncoder",
@@ -24,6 +23,6 @@ __all__ = [
     "conv32",
     "conv64",
     "names",
-    "residual32",
     "resnet32_crops",
+    "wide32",
 ]

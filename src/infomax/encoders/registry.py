@@ -7,8 +7,8 @@ from collections.abc import Callable
 from infomax._checks import check_choice
 from infomax.encoders.folded import GLOBALS, alexnet64_crops, resnet32_crops
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
-from infomax.encoders.residual32 import residual32
 from infomax.encoders.staged import StagedEncoder
+from infomax.encoders.wide import wide32
 
 __all__ = ["build", "names"]
 
@@ -17,7 +17,7 @@ _BUILDERS: dict[str, Callable[..., StagedEncoder]] = {
     "conv32": conv32,
     "conv64": conv64,
     "alexnet64": alexnet64,
-    "residual32": residual32,
+    "wide32": wide32,
 }
 _ON_CROPS: dict[str, Callable[..., StagedEncoder]] = {
     "resnet32-crops": resnet32_crops,
@@ -30,7 +30,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('conv28', 'conv32', 'conv64', 'alexnet64', 'residual32', 'resnet32-crops', 'alexnet64-crops')
+        ('conv28', 'conv32', 'conv64', 'alexnet64', 'wide32', 'resnet32-crops', 'alexnet64-crops')
     """
     return (*_BUILDERS, *_ON_CROPS)
 
@@ -38,7 +38,7 @@ def names() -> tuple[str, ...]:
 def build(
     name: str, *, input_channels: int | None = None, global_dim: int = 64, globals_: str = "one"
 ) -> StagedEncoder:
-    """Build an encoder by its short name: one of the paper's, or ``residual32``, which is ours.
+    """Build an encoder by its short name: one of the paper's, or ``wide32``, which is ours.
 
     Args:
         name: one of `names`.

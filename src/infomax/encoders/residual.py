@@ -1,4 +1,4 @@
-"""Residual blocks: two 3x3 convolutions, or a bottleneck."""
+"""Bottleneck residual blocks."""
 
 from __future__ import annotations
 
@@ -11,40 +11,7 @@ from torch import Tensor, nn
 
 from infomax._checks import check_positive
 
-__all__ = ["BasicBlock", "Bottleneck", "Residual", "residual_layers"]
-
-
-class BasicBlock(nn.Module):
-    r"""Two 3x3 convolutions beside an identity shortcut; the shape stays.
-
-    .. math:: \mathrm{relu}\big( f(x) + x \big)
-
-    Both convolutions are followed by batch norm, the first also by ReLU.
-
-    Args:
-        channels: channels that come in and go out.
-
-    Raises:
-        ValueError: channels below 1.
-
-    Source:
-        He et al. 2016, figure 5 (left).
-
-    Example:
-        >>> tuple(BasicBlock(16)(torch.rand(2, 16, 8, 8)).shape)
-        (2, 16, 8, 8)
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        channels = check_positive("channels", channels)
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()),
-            *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.layers(x) + x)
+__all__ = ["Bottleneck", "Residual", "residual_layers"]
 
 
 class Residual(NamedTuple):
