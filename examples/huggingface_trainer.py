@@ -15,6 +15,7 @@ on raw pixels, on the untrained encoder and on the trained one. The same Trainer
 on those labels alone.
 
 One full run, seed 0: raw pixels 85.6 %, untrained encoder 41.4 %, labels alone 61.2 %, trained encoder 87.0 %.
+Another draw of the labels, or another scaling of the features, changes raw pixels and trained encoder by two points.
 
 A figure is written to runs/huggingface_trainer/.
 """
@@ -30,7 +31,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 from transformers import (
@@ -161,9 +162,8 @@ def few(label: Tensor, seed: int) -> Tensor:
 
 def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
-    scale = FunctionTransformer(StandardScaler().fit(vectors[:TRAIN].numpy()).transform)  # which takes no labels
-    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
-    machine = GridSearchCV(linear, {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]})
+    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
+    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
     machine.fit(vectors[rows].numpy(), label[rows].numpy())
     return 100 * machine.score(vectors[TRAIN:].numpy(), label[TRAIN:].numpy())
 

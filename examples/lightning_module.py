@@ -12,7 +12,7 @@ The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns
 compares the map of one layer, computed from one view of an image, with the last vector, computed from another view. The
 number is the test accuracy of a linear classifier on the frozen vectors. It sees ten labels per digit.
 
-One full run, seed 0: raw pixels 86.6 %, principal components 83.0 %, untrained encoder 82.9 %, trained encoder 94.5 %.
+One full run, seed 0: raw pixels 87.8 %, principal components 87.6 %, untrained encoder 83.0 %, trained encoder 94.8 %.
 
 A figure is written to runs/lightning_module/.
 """

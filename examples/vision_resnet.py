@@ -13,8 +13,8 @@ from one random view of the image, and the global feature is the pooled output o
 learns from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is
 also trained on the 100 labels alone.
 
-One full run, seed 0: raw pixels 68.1 %, untrained encoder 47.2 %, labels alone 67.0 %, trained encoder 69.3 %. After
-so short a training the encoder is one point above raw pixels, which is about what another draw of labels changes.
+One full run, seed 0: raw pixels 70.0 %, untrained encoder 56.3 %, labels alone 69.2 %, trained encoder 67.7 %. After
+so short a training the encoder is far above the untrained one, and not yet as good as raw pixels.
 
 A figure is written to runs/vision_resnet/.
 """

@@ -15,6 +15,7 @@ labelled images, on raw pixels, on the untrained encoder and on the trained one.
 50 labels alone.
 
 One full run, seed 0: raw pixels 85.6 %, untrained encoder 23.4 %, labels alone 74.6 %, trained encoder 87.0 %.
+Another draw of the labels, or another scaling of the features, changes raw pixels and trained encoder by two points.
 
 A figure is written to runs/vision_vit/.
 """
@@ -31,7 +32,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
@@ -60,7 +61,7 @@ def main() -> None:
     draws = [few(label, seed) for seed in range(5)]
 
     def score(vectors: Tensor, test_vectors: Tensor) -> list[float]:
-        return [classify(vectors, label, rows, test_vectors, test_label) for rows in draws]
+        return [classify(vectors[rows], label[rows], test_vectors, test_label) for rows in draws]
 
     encoder = build()
     accuracies = {"raw pixels": score(images.flatten(1), test_images.flatten(1))}
@@ -166,12 +167,11 @@ def few(label: Tensor, seed: int) -> Tensor:
     return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
 
 
-def classify(vectors: Tensor, label: Tensor, rows: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
+def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
-    scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # which takes no labels
-    linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
-    machine = GridSearchCV(linear, {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]})
-    return 100 * machine.fit(vectors[rows].numpy(), label[rows].numpy()).score(test_vectors.numpy(), test_label.numpy())
+    linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
+    machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
+    return 100 * machine.fit(vectors.numpy(), label.numpy()).score(test_vectors.numpy(), test_label.numpy())
 
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
