@@ -87,10 +87,21 @@ def collect(runs: list[Path]) -> list[dict[str, Any]]:
         probes = results["probes"].get("trained", {})
         rows.append({"encoder": name, "run": run, "probes": probes, "minutes": training["seconds"] / 60, **measured})
     names = [row["encoder"] for row in rows]
-    for row in rows:
-        if names.count(row["encoder"]) > 1:
-            row["encoder"] = f"{row['encoder']} ({row['run']})"
+    for name in {name for name in names if names.count(name) > 1}:
+        alike = [row for row in rows if row["encoder"] == name]
+        for row, place in zip(alike, told_apart([row["run"] for row in alike]), strict=True):
+            row["encoder"] = f"{name} ({place})"
     return rows
+
+
+def told_apart(runs: list[Path]) -> list[str]:
+    """The ends of paths, as long as it takes for no two to be the same."""
+    parts = [run.resolve().parts for run in runs]
+    for length in range(1, max(map(len, parts)) + 1):
+        ends = ["/".join(part[-length:]) for part in parts]
+        if len(set(ends)) == len(ends):
+            break
+    return ends
 
 
 def smoke(folder: Path) -> int:

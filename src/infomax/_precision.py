@@ -117,13 +117,14 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
     module.to(device=None if device is None else check_device(device), dtype=dtype)
 
 
-def check_fits_module(module: nn.Module, **features: Tensor) -> None:
+def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features: Tensor) -> None:
     """Raise unless the features have the dtype and the device of a module's parameters, or autocast casts them.
 
     A module without parameters, or with parameters of several dtypes or devices, takes care of this itself.
 
     Args:
         module: what the features go into.
+        called: how a user names it, or what holds it, for the messages.
         **features: tensors by the name of the argument.
 
     Raises:
@@ -137,7 +138,7 @@ def check_fits_module(module: nn.Module, **features: Tensor) -> None:
         if len(devices) == 1 and tensor.device not in devices:
             raise ValueError(
                 f"{name} must be on the device of the parameters, {parameters[0].device}, got {tensor.device}; move "
-                f"the features with .to(device), or the {type(module).__name__} with .to({str(tensor.device)!r})"
+                f"the features with .to(device), or the parameters with {called}.to({str(tensor.device)!r})"
             )
     dtypes = {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
     if len(dtypes) != 1:
@@ -149,5 +150,5 @@ def check_fits_module(module: nn.Module, **features: Tensor) -> None:
             convert = ".float()" if dtype == torch.float32 else f".to({dtype})"
             raise TypeError(
                 f"{name} must have the dtype of the parameters, {dtype}, got {tensor.dtype}; convert the features with "
-                f"{convert}, or the {type(module).__name__} with .to({tensor.dtype}), or call under torch.autocast"
+                f"{convert}, or the parameters with {called}.to({tensor.dtype}), or call under torch.autocast"
             )

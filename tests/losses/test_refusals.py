@@ -53,7 +53,7 @@ class WithTorchsNorm(BilinearCritic):
             GOOD[1],
             None,
             TypeError,
-            r"local must have the dtype .*float32, got torch.float16.*LocalDIMLoss with .to",
+            r"local must have the dtype .*float32, got torch.float16.*loss_fn.to",
         ),
         (GOOD[0], GOOD[1].double(), None, TypeError, r"global_ must have .*float64.*\.float\(\).*under torch.autocast"),
         (GOOD[0], torch.zeros(4, 7), None, ValueError, "global_ must have 4 channels.*got 7"),

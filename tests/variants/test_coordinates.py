@@ -115,7 +115,7 @@ class TestFormula:
     def test_dtypes(self, relative: bool) -> None:
         loss = built((2, 3), relative).float()
         assert loss(torch.randn(4, 3, 2, 3), torch.randn(4, 2)).dtype == torch.float32
-        with pytest.raises(TypeError, match=r"local must have the dtype of the parameters.*CoordinateLoss with \.to"):
+        with pytest.raises(TypeError, match=r"local must have the dtype of the parameters.*loss_fn\.to"):
             loss(torch.randn(4, 3, 2, 3).half(), torch.randn(4, 2).half())
         with torch.autocast("cpu", dtype=torch.bfloat16):
             terms = loss.terms(torch.randn(4, 3, 2, 3).bfloat16(), torch.randn(4, 2).bfloat16())

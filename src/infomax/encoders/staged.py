@@ -107,7 +107,7 @@ class StagedEncoder(nn.Module):
                 f"images must have shape (N, {', '.join(map(str, shape))}), got {shape_of(images)}; resize or "
                 "crop them, or build an encoder for that size and number of channels"
             )
-        check_fits_module(self, images=images)
+        check_fits_module(self, "encoder", images=images)
         if images.shape[0] == 0:
             raise ValueError("images must hold at least one example, got 0")
         if images.shape[0] == 1 and any(isinstance(part, _BatchNorm) and part.training for part in self.modules()):

@@ -175,7 +175,7 @@ def _of_array(name: str, array: np.ndarray) -> Column:
         (column,) = _of_matrix(name, torch.from_numpy(as_numbers(name, array)))
         return column._replace(exact=large_integers(array))
     if kind == "b":  # numbered alike in every batch
-        return _of_matrix(name, torch.from_numpy(np.ascontiguousarray(array)))[0]
+        return _of_matrix(name, torch.from_numpy(array.copy()))[0]  # it may be read-only
     if kind == "O":
         array = _as_text(name, array)
     elif kind not in "UST":
