@@ -38,6 +38,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from infomax import LocalDIMLoss, tap
@@ -180,6 +181,7 @@ def embed(encoder: Encoder, ids: Tensor) -> np.ndarray:
     return extract_features(encoder, {"ids": ids}, {"text": "head"}).features["text"].numpy()
 
 
+@threadpool_limits.wrap(limits=1)  # on several threads, problems as small as these take many times as long
 def classify(vectors: np.ndarray, label: np.ndarray, test: int) -> list[float]:
     """Accuracies in % on the first texts; a few others train the classifier, and choose scaling and penalty."""
     scale = FunctionTransformer(StandardScaler().fit(vectors[test:]).transform)  # which takes no labels

@@ -33,6 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
@@ -181,6 +182,7 @@ def few(label: Tensor, seed: int) -> Tensor:
     return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
 
 
+@threadpool_limits.wrap(limits=1)  # on several threads, problems as small as these take many times as long
 def classify(vectors: Tensor, label: Tensor, rows: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
     """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
     scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # which takes no labels

@@ -34,6 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -163,6 +164,7 @@ def embed(encoder: Encoder, volumes: Tensor) -> Tensor:
     return extract_features(encoder, volumes, {"vector": "head"}, batch_size=100).features["vector"]
 
 
+@threadpool_limits.wrap(limits=1)  # on several threads, problems as small as these take many times as long
 def classify(vectors: Tensor, test_vectors: Tensor, label: Tensor, test_label: Tensor) -> list[float]:
     """Test accuracies in % of linear classifiers; a few labelled volumes train each, and choose scaling and penalty."""
     scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # which takes no labels
