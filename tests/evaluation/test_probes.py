@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.memory import peak_bytes
 from infomax.evaluation import LinearProbe, MLPProbe, Standardise, accuracy, fit, knn_probe, linear_probe, mlp_probe
 from infomax.evaluation.fit import learning_rate
 
@@ -355,3 +356,8 @@ def test_many_classes_vote_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = knn_probe(*train, *test)
     monkeypatch.setattr("infomax.evaluation.probes.neighbours._WORKSPACE", 200)
     assert knn_probe(*train, *test) == expected
+
+
+def test_standardising_a_wide_layer_copies_none_of_it_whole() -> None:
+    features = torch.randn(1000, 2000)
+    assert peak_bytes(lambda: Standardise(features)) < features.nbytes / 2

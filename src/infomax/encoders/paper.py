@@ -5,7 +5,7 @@ from __future__ import annotations
 from infomax.encoders.conv import ConvEncoder
 from infomax.encoders.layers import Conv
 
-__all__ = ["alexnet64", "conv28", "conv32", "conv64"]
+__all__ = ["alexnet64", "conv28", "conv32", "conv64", "three_halvings"]
 
 
 def conv28(*, input_channels: int = 1, global_dim: int = 64) -> ConvEncoder:
@@ -67,9 +67,14 @@ def conv32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
         >>> tuple(local.shape), tuple(global_.shape)
         ((2, 128, 8, 8), (2, 64))
     """
+    return three_halvings(64, input_channels, global_dim)
+
+
+def three_halvings(channels: int, input_channels: int, global_dim: int) -> ConvEncoder:
+    """Three 4x4 convolutions of stride 2, each twice as wide as the one before, and a hidden layer of 1024."""
     return ConvEncoder(
-        local=[Conv(64, 4, 2, 1), Conv(128, 4, 2, 1)],
-        conv=[Conv(256, 4, 2, 1)],
+        local=[Conv(channels, 4, 2, 1), Conv(2 * channels, 4, 2, 1)],
+        conv=[Conv(4 * channels, 4, 2, 1)],
         fc=[1024],
         input_size=32,
         input_channels=input_channels,

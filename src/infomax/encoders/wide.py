@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infomax.encoders.conv import ConvEncoder
-from infomax.encoders.layers import Conv
+from infomax.encoders.paper import three_halvings
 
 __all__ = ["wide32"]
 
@@ -34,11 +34,4 @@ def wide32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
         >>> tuple(local.shape), tuple(global_.shape)
         ((2, 256, 8, 8), (2, 64))
     """
-    return ConvEncoder(
-        local=[Conv(128, 4, 2, 1), Conv(256, 4, 2, 1)],
-        conv=[Conv(512, 4, 2, 1)],
-        fc=[1024],
-        input_size=32,
-        input_channels=input_channels,
-        global_dim=global_dim,
-    )
+    return three_halvings(128, input_channels, global_dim)

@@ -101,17 +101,15 @@ def extract_features(
         raise TypeError(f"transform must be a function of a batch of images, got {type(transform).__name__}")
     if isinstance(data, Tensor):
         check_values(data=data)
-    if not isinstance(encoder, nn.Module):
-        raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
-    if device is None:
-        device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-    device = check_device(device)
     reader = taps(encoder, layers)
     kept: dict[str, list[Tensor]] = {}
     kept_labels: list[Tensor] = []
-    total = _number_of_batches(data, batch_size)
     done = 0
     try:
+        if device is None:
+            device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
+        device = check_device(device)
+        total = _number_of_batches(data, batch_size)
         with evaluating(encoder), unwritten(encoder), torch.no_grad():
             for inputs, labels in _batches(data, batch_size, label_key):
                 check_batch(inputs, labels, transformed=transform is not None)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column
 from infomax.mi.input.inputs import Values
-from infomax.mi.input.sides import Side, as_side
+from infomax.mi.input.sides import Side, as_side, most_nats
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
@@ -57,7 +57,7 @@ def measure_given(
     away = max(*ends, normal_quantile(options.confidence) * error)
     raw = whole.nats - part.nats
     side = as_side("x", x)
-    most = min((entropy for entropy in (side.entropy, y.entropy) if entropy is not None), default=math.inf)
+    most = most_nats(side, y)
     doubts = tuple(dict.fromkeys((*whole.doubts, *part.doubts)))
     if raw - away > most:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, and labels hold at most {most:.2f}")

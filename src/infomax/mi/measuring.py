@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.fitting import fit
-from infomax.mi.input.sides import Side
+from infomax.mi.input.sides import Side, most_nats
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
 from infomax.mi.reading.best import best_estimate
@@ -58,7 +57,7 @@ def measure(
         generator,
         groups,
     )
-    most = min((side.entropy for side in (x, y) if side.entropy is not None), default=math.inf)
+    most = most_nats(x, y)
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)

@@ -104,8 +104,9 @@ def svm_probe(
 
 
 def _choices(C: float | Iterable[float]) -> list[float]:
-    several = isinstance(C, Iterable) and getattr(C, "ndim", 1) > 0  # an array or a tensor may hold a single number
-    choices = sorted(check_number("C", c, above=0) for c in (C if several else [C]))  # type: ignore[union-attr]
+    # An array or a tensor may hold a single number.
+    values = C if isinstance(C, Iterable) and getattr(C, "ndim", 1) > 0 else [C]
+    choices = sorted(check_number("C", c, above=0) for c in values)
     if not choices:
         raise ValueError("C must be a positive number or several to choose from, got none")
     return choices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column, integers_of
 
-__all__ = ["Side", "are_few", "as_side", "row_codes", "which_of"]
+__all__ = ["Side", "are_few", "as_side", "most_nats", "row_codes", "which_of"]
 
 _MOST_LEVELS = 20  # of a column of integers that is taken for labels unasked
 _ROWS_A_LEVEL = 20
@@ -130,6 +131,11 @@ def row_codes(values: Tensor) -> Tensor:
     """(n,), a number for each distinct row."""
     codes: Tensor = torch.unique(values, dim=0, return_inverse=True)[1]
     return codes
+
+
+def most_nats(x: Side, y: Side) -> float:
+    """What the information of two sides cannot pass: the smaller entropy of those that are labels, nats."""
+    return min((entropy for entropy in (x.entropy, y.entropy) if entropy is not None), default=math.inf)
 
 
 def which_of(values: Tensor, rows: Tensor) -> Tensor:
