@@ -13,7 +13,7 @@ from one random view of the image, and the global feature is the pooled output o
 learns from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is
 also trained on the 100 labels alone.
 
-One full run, seed 0: raw pixels 70.0 %, untrained encoder 56.3 %, labels alone 69.2 %, trained encoder 67.7 %. After
+One full run, seed 0: raw pixels 70.0 %, untrained encoder 56.3 %, labels alone 69.9 %, trained encoder 68.6 %. After
 so short a training the encoder is far above the untrained one, and not yet as good as raw pixels.
 
 A figure is written to runs/vision_resnet/.
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/vision_resnet"), help="where the figure goes")
     parser.add_argument("--smoke", action="store_true", help="few images and steps, to see that it runs")
     options = parser.parse_args()
-    tests, epochs = 2000, 150
+    tests, epochs = 2000, 80
     if options.smoke:
         options.steps, options.images, tests, epochs = 2, 400, 100, 1
     torch.manual_seed(options.seed)
@@ -136,11 +136,12 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[
     loss_fn = LocalDIMLoss.from_features(features, images[:1], units=256)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
-    encoder.train()
+    encoder.train().to(memory_format=torch.channels_last)  # a step takes a tenth less
     nats = []
     for step in range(steps):
         batch = images[torch.randperm(len(images))[:size]]
-        (local, global_), (other_local, other) = features(view(batch)), features(view(batch))
+        both = features(torch.cat([view(batch), view(batch)]))
+        (local, other_local), (global_, other) = (part.chunk(2) for part in both)
         scores = loss_fn.scores(local, other)
         loss = (loss_fn.estimator(scores) + loss_fn(other_local, global_)) / 2
         optimizer.zero_grad()

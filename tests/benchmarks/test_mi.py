@@ -230,3 +230,28 @@ def test_a_method_is_asked_again_only_where_it_gets_more_time(
     before = file.read_bytes()
     mi.run(options(*few, "infomax", "--steps", "2"))
     assert file.read_bytes() == before
+
+
+def test_the_interval_shown_is_that_of_a_method_that_has_one() -> None:
+    """It was that of whichever method the file began with: none, where a peer had been asked first."""
+    rows = [
+        {**ROW, "suite": "small", "task": "t", "group": "g", "seed": 0, "method": method, "bound": 1.0, "seconds": 1.0,
+         "samples": "ours", "conditions": "here", "low": low, "high": low, "flagged": None if low is None else False}
+        for method, low in (("KSG, k = 3", None), ("infomax", 4.0))
+    ]  # fmt: skip
+    (line,) = mi_report._by_case(rows, ["KSG, k = 3", "infomax"])
+    assert (line["low"], line["flagged"]) == (4.0, "0 of 1")
+    text = mi_report.report(mi_suites.SUITES["small"], rows, {})
+    assert text.index("infomax ") < text.index("KSG, k = 3 "), "in the order of the suite"
+
+
+def test_samples_of_two_samplers_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mi, "RESULTS", tmp_path)
+    monkeypatch.setitem(mi_methods.METHODS, "quick", lambda *_: mi_methods.Answer(nats=1.0, seconds=0.1))
+    few = ("--suite", "gaussian", "--seeds", "1", "--size", "50", "--methods")
+    mi.run(options(*few, "quick"))
+    (file,) = tmp_path.glob("*.csv")
+    file.write_text(file.read_text().replace("infomax.mi.tasks", "another"))
+    mi.run(options(*few, "quick"))  # nothing is missing
+    with pytest.raises(SystemExit, match=r"by another, and these would be by infomax\.mi\.tasks: move the file"):
+        mi.run(options(*few, "KSG, k = 3"))

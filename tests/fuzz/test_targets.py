@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fuzz import NAMES
+from fuzz import NAMES, oracle
 from fuzz.corpus import FOUND, Record, stored
 from fuzz.laws import check_laws
 from fuzz.oracle import Finding, Refused, attempt, check_gradients
@@ -111,6 +112,13 @@ class TestTheOracleRefuses:
             attempt(lambda x: functional.dense_scores(x), torch.ones(1, 1))
         with pytest.raises(Refused):
             attempt(functional.dense_scores, torch.ones(1, 1))
+
+    def test_a_letter_within_a_word_names_no_argument(self) -> None:
+        """`y` was found in "you", and `k` in "key"."""
+        for name, message in (("y", "you must give more"), ("k", "the key is missing"), ("C", "expected a CPU")):
+            assert not re.search(oracle._as_word(name), message)
+        assert re.search(oracle._as_word("y"), "x and y must be vectors")
+        assert re.search(oracle._as_word("feature"), "features must be finite")
 
     def test_a_hang(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("fuzz.oracle.SECONDS", 0.1)
