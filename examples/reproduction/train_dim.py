@@ -19,6 +19,7 @@ from typing import Any
 
 from dim_training import checkpoint, continuing, resolving
 from dim_training.command_line import Parser
+from dim_training.effects import refuse_idle
 from dim_training.errors import BadInput, unusable
 from dim_training.lock import locked
 from dim_training.options import Options
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         with contextlib.ExitStack() as stack:
-            options, state = team.from_first(lambda: start({**SMOKE, **given} if smoke else given, resume, stack))
+            options, state = team.from_first(lambda: start(given, smoke, resume, stack))
             out = options.out
             shrink = "batch" not in given and not resume
             conduct(options, team, state, shrink=shrink)
@@ -90,9 +91,14 @@ def parser(arguments: list[str] | None) -> Parser:
     return made
 
 
-def start(given: dict[str, Any], resume: bool, stack: contextlib.ExitStack) -> tuple[Options, dict[str, Any] | None]:
+def start(
+    given: dict[str, Any], smoke: bool, resume: bool, stack: contextlib.ExitStack
+) -> tuple[Options, dict[str, Any] | None]:
     """Lock the run folder; return the options of a new run, or options and checkpoint of the one to continue."""
+    asked, given = given, {**SMOKE, **given} if smoke else given
     options = resolving.resolve(given)
+    if not resume:
+        refuse_idle(asked, options)
     if options.supervised_baseline and "TORCHELASTIC_RUN_ID" in os.environ:
         raise BadInput("--supervised-baseline: expected no torchrun; train that run by --objective supervised")
     folder = RunFolder(options.out)

@@ -98,6 +98,32 @@ def test_what_fails_late_is_refused_at_once(train_dim, given, said):
         resolve({"data": "digits", **given})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--objective", "vae", "--critic", "concat"], "--critic: expected --objective dim"),
+        (["--objective", "supervised", "--views", "1"], "--views: expected --objective dim"),
+        (["--prior-measure", "dv"], "--prior-measure: expected a prior term, as in --gamma 0.1"),
+        (["--critic", "concat", "--scale", "2"], "--scale: expected --critic dot or bilinear"),
+        (["--critic", "bilinear", "--units", "64"], "--units: expected another critic than bilinear"),
+        (["--test-root", "more.zip"], "--test-root: expected --data folder"),
+    ],
+)
+def test_an_option_without_effect_is_refused(train_dim, tmp_path, one_line, arguments, said):
+    """They were taken, and the run was reported as one with them."""
+    assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
+    assert f"{said}; without, it has no effect: leave it out" in one_line()
+
+
+def test_an_option_is_not_refused_where_its_value_is_in_force_anyway(train_dim):
+    from dim_training.effects import refuse_idle
+    from dim_training.resolving import resolve
+
+    given = {"objective": "vae", "views": 2, "gamma": 0.0, "critic": "dot"}
+    refuse_idle(given, resolve(given))
+    refuse_idle({"prior": "normal", "prior_noise": 0.5}, resolve({"prior": "normal", "prior_noise": 0.5}))
+
+
 def test_a_supervised_baseline_of_few_images_has_their_batch(train_dim, tmp_path):
     """It asked for the default batch, which the run itself had shrunk, and failed after the training."""
     few = ["--smoke", "--train-images", "40", "--no-untrained", "--threads", "1", "--out", str(tmp_path / "run")]
