@@ -1,4 +1,4 @@
-"""Deep InfoMax and its relatives: learn and measure representations by mutual information.
+"""Deep InfoMax and related methods: learn and measure representations by mutual information.
 
 The names below are the main public ones. Subpackages such as `infomax.encoders` and `infomax.evaluation` load when they
 are first used.

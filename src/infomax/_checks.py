@@ -1,6 +1,6 @@
-"""Checks of what users pass in: one place, one style of message.
+"""Checks of arguments that users pass, all in one place and with one style of message.
 
-Every message says which argument, what was expected, what came, and, where it is not obvious, what to do.
+Every message names the argument, what was expected, what was given and, where that is not obvious, what to do.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
     "shape_of",
 ]
 
-_SMALLEST = 2.0**-126  # a positive float32 with all its digits
+_SMALLEST = 2.0**-126  # the smallest normal float32
 
 LARGEST = 2**31 - 1
-"""Of an integer option: no size, count or number of steps comes near, and products of two stay within 64 bits."""
+"""Largest magnitude of an integer option: far above any real size or count, and the product of two fits in 64 bits."""
 
 
 def shape_of(shape: Tensor | Sequence[object]) -> str:
-    """The shape of a tensor, or a shape, as Python writes a tuple, for messages."""
+    """Format a shape, or the shape of a tensor, as Python writes a tuple, for messages."""
     sizes = shape.shape if isinstance(shape, Tensor) else shape
     return "(" + ", ".join(str(size) for size in sizes) + ("," if len(sizes) == 1 else "") + ")"
 
@@ -49,7 +49,7 @@ def check_floating(name: str, value: object) -> Tensor:
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if not value.dtype.is_floating_point:
         raise TypeError(f"{name} must have a real floating dtype, got {value.dtype}; convert it with .float()")
-    if value.dtype.itemsize < 2:  # float8: a format of storage, which torch computes hardly anything in
+    if value.dtype.itemsize < 2:  # float8 is a storage format: torch supports hardly any computation in it
         raise TypeError(
             f"{name} must have a floating dtype of at least 16 bits, got {value.dtype}; convert it with .bfloat16()"
         )
@@ -58,7 +58,7 @@ def check_floating(name: str, value: object) -> Tensor:
 
 
 def check_dense(name: str, value: Tensor, kind: str = "a dense tensor") -> None:
-    """Raise ``TypeError`` if a tensor is sparse, nested or of another layout that torch computes little in."""
+    """Raise ``TypeError`` if a tensor is sparse, nested or of another layout in which torch supports few operations."""
     if value.is_nested:
         raise TypeError(
             f"{name} must be {kind}, got a nested tensor; convert it with .to_padded_tensor(0.0), with a mask"
@@ -68,11 +68,11 @@ def check_dense(name: str, value: Tensor, kind: str = "a dense tensor") -> None:
 
 
 def check_differentiable(tensors: Mapping[str, Tensor], *, learns: bool = False) -> None:
-    """Raise ``ValueError`` if a tensor of inference mode comes where gradients are recorded: autograd cannot keep it.
+    """Raise ``ValueError`` if gradients are recorded and a tensor was made in inference mode: autograd cannot save it.
 
     Args:
-        tensors: by the name of the argument.
-        learns: whether what the tensors go into has parameters that learn.
+        tensors: the tensors, each under the name of its argument.
+        learns: whether the module that receives the tensors has parameters that require gradients.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return
@@ -87,14 +87,14 @@ def check_differentiable(tensors: Mapping[str, Tensor], *, learns: bool = False)
 
 
 def check_holds_values(**tensors: Tensor | None) -> None:
-    """Raise ``ValueError`` if a tensor given is on the meta device: what reads values cannot go by its shape."""
+    """Raise ``ValueError`` if a tensor is on the meta device: such a tensor has a shape but no values to read."""
     for name, tensor in tensors.items():
         if tensor is not None and tensor.is_meta:
             raise ValueError(f"{name} must hold values, got a tensor on the meta device")
 
 
 def check_same_device(**tensors: Tensor | None) -> None:
-    """Raise ``ValueError`` unless all tensors given lie on one device."""
+    """Raise ``ValueError`` unless all tensors are on one device; None is ignored."""
     devices = {name: tensor.device for name, tensor in tensors.items() if tensor is not None}
     if len(set(devices.values())) > 1:
         listed = ", ".join(f"{name} on {device}" for name, device in devices.items())
@@ -102,7 +102,10 @@ def check_same_device(**tensors: Tensor | None) -> None:
 
 
 def check_integer(name: str, value: object, *, at_least: int | None = None) -> int:
-    """Return ``value`` as an int if it is an integer, numpy's included, from ``at_least`` to 2^31 - 1, else raise."""
+    """Return ``value`` as an int, or raise unless it is an integer of at least ``at_least``.
+
+    NumPy integers are accepted, bools are not. The magnitude must be at most 2^31 - 1.
+    """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     number = int(value)
@@ -114,11 +117,16 @@ def check_integer(name: str, value: object, *, at_least: int | None = None) -> i
 
 
 def check_integers(name: str, value: object) -> Tensor:
-    """Return ``value`` if it is a dense tensor of integers, else raise ``TypeError``."""
+    """Return ``value`` if it is a dense tensor of integers.
+
+    Raises:
+        TypeError: the value is not such a tensor.
+        ValueError: the tensor was made in inference mode, and gradients are recorded.
+    """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor of integers, got {type(value).__name__}")
     other = value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.is_quantized
-    if other or value.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch computes hardly anything in these
+    if other or value.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch supports few operations on these
         raise TypeError(f"{name} must be a tensor of integers, got {value.dtype}; convert it with .long()")
     check_dense(name, value, "a dense tensor of integers")
     check_differentiable({name: value}, learns=True)
@@ -126,7 +134,7 @@ def check_integers(name: str, value: object) -> Tensor:
 
 
 def check_positive(name: str, value: object) -> int:
-    """Return ``value`` as an int if it is an integer of at least one, else raise."""
+    """Return ``value`` as an int if it is an integer of at least 1, else raise."""
     return check_integer(name, value, at_least=1)
 
 
@@ -139,8 +147,8 @@ def check_sizes(name: str, values: object, *, at_least: int = 1) -> tuple[int, .
         at_least: the smallest number of sizes.
 
     Raises:
-        TypeError: no sequence, or one of something else than integers.
-        ValueError: a size below 1, or too few of them.
+        TypeError: ``values`` is not a sequence of integers.
+        ValueError: a size is below 1, or there are too few sizes.
     """
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         raise TypeError(f"{name} must be a sequence of sizes such as (8, 8), got {type(values).__name__}")
@@ -150,20 +158,21 @@ def check_sizes(name: str, values: object, *, at_least: int = 1) -> tuple[int, .
 
 
 def check_number(name: str, value: object, *, above: float | None = None, at_least: float | None = None) -> float:
-    """Return ``value`` as a Python number if it is a finite real one, numpy's included, within the bounds, else raise.
+    """Return ``value`` as a Python number, or raise unless it is a finite real number within the bounds.
 
     Args:
         name: the argument, for the message.
-        value: what the user gave.
-        above: the value must be larger than this; where this is 0, it must not become 0 in float32.
+        value: what the user gave; NumPy numbers are accepted, bools and tensors are not.
+        above: the value must be larger than this; where this is 0, the value must be at least 2^-126, the smallest
+            normal float32.
         at_least: the value must not be smaller than this.
 
     Returns:
-        A float, or an int for an integer that a float holds exactly.
+        An int for an integer below 2^53 in magnitude, which a float represents exactly; otherwise a float.
 
     Raises:
-        TypeError: it is no real number.
-        ValueError: it is NaN, infinite, too large for a float, or out of bounds.
+        TypeError: the value is not a real number.
+        ValueError: the value is NaN, infinite, too large for a float, or out of bounds.
     """
     if isinstance(value, Tensor):
         raise TypeError(f"{name} must be a number, got a torch.Tensor; pass tensor.item()")
@@ -184,7 +193,7 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return ``value`` as a bool if it is True or False, numpy's included, else raise ``TypeError``."""
+    """Return ``value`` as a bool if it is a Python or NumPy bool, else raise ``TypeError``."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return bool(value)
@@ -200,7 +209,7 @@ def check_generator(generator: object) -> None:
 
 
 def _shown(value: object) -> str:
-    """A number for a message; of one with very many digits, how many bits it has."""
+    """Format a number for a message; an integer of more than 128 bits is described by its number of bits."""
     if isinstance(value, Integral) and int(value).bit_length() > 128:
         return f"an integer of {int(value).bit_length()} bits"
     return str(value)

@@ -1,4 +1,4 @@
-"""Optional packages: imported by the functions that need them, and by nothing else."""
+"""Optional packages, imported only inside the functions that need them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["require"]
 
 
 def require(module: str, *, package: str, by: str, extra: str) -> ModuleType:
-    """Import a module of an optional package, or say how to get it.
+    """Import a module of an optional package, or raise an error that says how to install the package.
 
     Args:
         module: the module to import.
-        package: the name that the package is installed by.
-        by: the function that needs it.
-        extra: the extra of infomax that holds the package.
+        package: the name under which the package is installed.
+        by: the function that needs the package.
+        extra: the extra of infomax that installs the package.
 
     Raises:
         ImportError: the package is not installed.

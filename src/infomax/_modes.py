@@ -1,4 +1,4 @@
-"""Running a module without leaving a trace in it."""
+"""Running a module without changing its mode, its buffers or the random state."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ __all__ = ["evaluating", "feature_pair", "undisturbed", "unwritten"]
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode; on the way out each submodule returns to the mode it was in.
+    """Put a module in evaluation mode; on exit each submodule returns to the mode it was in.
 
-    ``module.train()`` afterwards would not do: it also switches on layers that were frozen on purpose.
+    Calling ``module.train()`` afterwards is not enough: it would also put layers that the user keeps in evaluation mode
+    into training mode.
 
     Example:
         >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3).eval())
@@ -39,9 +40,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; random state of torch and buffers of the module are put back on the way out.
+    """Run in evaluation mode without gradients; restore torch's random state and the module's buffers on exit.
 
-    Some modules draw numbers or write to their buffers in evaluation mode as well.
+    Both are restored because some modules draw random numbers or write to their buffers in evaluation mode too.
 
     Example:
         >>> draws = nn.Sequential()
@@ -60,7 +61,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def unwritten(module: nn.Module) -> Iterator[None]:
-    """Put back the buffers of a module on the way out, whatever it wrote to them.
+    """Restore the buffers of a module on exit.
 
     Example:
         >>> average = nn.BatchNorm1d(2)
@@ -81,15 +82,15 @@ def unwritten(module: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for owner, name, buffer, values in buffers:
                 setattr(owner, name, buffer)
-                buffer.data.copy_(values)  # .data: a graph that has saved the buffer still goes backward
+                buffer.data.copy_(values)  # .data: a graph that has saved the buffer can still run its backward pass
 
 
 def feature_pair(features: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Run a module once, undisturbed, and return its local and global features.
+    """Run a module once, inside `undisturbed`, and return its local and global features.
 
     Raises:
-        TypeError: it is no module, or does not return two tensors.
-        ValueError: features without channels.
+        TypeError: ``features`` is not a module, or does not return two tensors.
+        ValueError: a returned tensor has no channel axis.
     """
     if not isinstance(features, nn.Module):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The one rule for precision, scores, sums and losses in float32 at least; and the dtype and device of parameters."""
+"""The precision rule (scores, sums and losses in float32 at least), and the dtype and device of parameters."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def widened(values: Tensor) -> Tensor:
-    """Return the values in their accumulation dtype; a float32 or float64 tensor is returned as it is."""
+    """Return the values in their accumulation dtype; a float32 or float64 tensor is returned unchanged."""
     return values.to(accumulation_dtype(values.dtype))
 
 
 def autocasting(device: str) -> bool:
-    """Say whether autocast is on for a type of device; tensors of shapes only have none."""
-    # Not `torch.amp.is_autocast_available`, which torch 2.6 cannot trace.
+    """Return whether autocast is on for a type of device; the meta device has no autocast."""
+    # `torch.amp.is_autocast_available` is avoided because torch 2.6 cannot trace it.
     return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def may_differ(*tensors: Tensor) -> bool:
-    """Say whether features may have different dtypes: autocast casts them alike, but for float64."""
+    """Return whether features may have different dtypes: under autocast, which casts all dtypes except float64."""
     return autocasting(tensors[0].device.type) and all(tensor.dtype != torch.float64 for tensor in tensors)
 
 
 def cast_for_product(values: Tensor) -> Tensor:
-    """Cast as autocast casts the inputs of a matrix product: to its dtype, but for float64; not at all where it is off.
+    """Cast as autocast casts the inputs of a matrix product: to its dtype, except float64; not where autocast is off.
 
-    Here rather than by `torch.library.register_autocast`, which fixes a dtype once: autocast's may be changed.
+    `torch.library.register_autocast` is not used because it fixes the dtype once, while the dtype of autocast may
+    change.
     """
     device = values.device.type
     if not autocasting(device) or values.dtype == torch.float64:
@@ -59,22 +60,22 @@ def cast_for_product(values: Tensor) -> Tensor:
 
 
 def without_autocast(values: Tensor) -> AbstractContextManager[object]:
-    """A context in which autocast casts nothing on the device of the values."""
+    """Return a context that disables autocast on the device of the values."""
     return uncast(values.device)
 
 
 def uncast(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which autocast casts nothing on a device.
+    """Return a context that disables autocast on a device.
 
-    Whatever trains for several steps needs it: autocast keeps each parameter as it was cast first until the user's
-    context ends, so all steps after the first would read the first weights.
+    Code that trains for several steps needs this context. Autocast caches the cast copy of each parameter until the
+    user's autocast context ends, so every step after the first would read the weights of the first step.
     """
     return torch.autocast(device.type, enabled=False) if autocasting(device.type) else nullcontext()
 
 
 @contextmanager
 def uncast_everywhere() -> Iterator[None]:
-    """A context in which autocast casts nothing, for what computes on whatever device its inputs are on."""
+    """Disable autocast on all types of device, for code whose inputs may be on any device."""
     with ExitStack() as stack:
         for kind in ("cpu", "cuda", "mps", "xpu"):
             stack.enter_context(uncast(torch.device(kind)))
@@ -82,7 +83,7 @@ def uncast_everywhere() -> Iterator[None]:
 
 
 def check_dtype(dtype: object, name: str = "dtype") -> None:
-    """Raise ``TypeError`` unless ``dtype`` is one that parameters may have, or None.
+    """Raise ``TypeError`` unless ``dtype`` is a real floating dtype of at least 16 bits, or None.
 
     Args:
         dtype: what the user gave.
@@ -94,7 +95,7 @@ def check_dtype(dtype: object, name: str = "dtype") -> None:
 
 
 def check_device(device: torch.device | str) -> torch.device:
-    """Return the device, or raise ``ValueError`` where there is none of that name."""
+    """Return the device, or raise ``ValueError`` if torch knows no device of that name."""
     try:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
@@ -102,34 +103,35 @@ def check_device(device: torch.device | str) -> torch.device:
 
 
 def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
-    """Move a module's parameters to a device and a dtype, as the ``device=`` and ``dtype=`` of its constructor ask.
+    """Move a module to the ``device=`` and ``dtype=`` that were passed to its constructor.
 
     Args:
-        module: whose parameters are moved.
-        device: where to; nowhere else when None.
-        dtype: which; the one that they have when None.
+        module: the module to move, in place.
+        device: the new device; unchanged when None.
+        dtype: the new dtype of the floating-point parameters; unchanged when None.
 
     Raises:
-        TypeError: the dtype is not real floating.
-        ValueError: the device is none.
+        TypeError: the dtype is not a real floating dtype of at least 16 bits.
+        ValueError: torch knows no device of that name.
     """
     check_dtype(dtype)
     module.to(device=None if device is None else check_device(device), dtype=dtype)
 
 
 def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features: Tensor) -> None:
-    """Raise unless the features have the dtype and the device of a module's parameters, or autocast casts them.
+    """Raise unless the features have the device and the dtype of a module's parameters, or autocast casts them.
 
-    A module without parameters, or with parameters of several dtypes or devices, takes care of this itself.
+    A module without parameters is not checked. Where parameters have several dtypes, dtypes are not checked; where they
+    are on several devices, devices are not.
 
     Args:
-        module: what the features go into.
-        called: how a user names it, or what holds it, for the messages.
-        **features: tensors by the name of the argument.
+        module: the module that receives the features.
+        called: the name of the module, or of the object that holds it, in the messages.
+        **features: tensors, each under the name of its argument.
 
     Raises:
-        TypeError: another dtype.
-        ValueError: another device; or features of inference mode, which parameters that learn cannot learn from.
+        TypeError: the features have another dtype.
+        ValueError: the features are on another device, or were made in inference mode while gradients are recorded.
     """
     parameters = list(module.parameters())
     check_differentiable(features, learns=any(parameter.requires_grad for parameter in parameters))

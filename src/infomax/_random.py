@@ -1,7 +1,7 @@
-"""The one convention for randomness.
+"""The convention for randomness.
 
 ``generator=`` is for draws inside a loss or an op: a `torch.Generator`, or None for torch's global one, as in torch.
-``random_state=`` is for whole procedures, such as a probe or an estimate: an integer repeats the procedure.
+``random_state=`` is for whole procedures, such as a probe or an estimate: the same integer gives the same result.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from torch import Tensor
 __all__ = ["RandomState", "as_generator", "drawing_from", "random_state", "replayed"]
 
 RandomState: TypeAlias = "int | np.integer | np.random.Generator | torch.Generator | None"
-"""What ``random_state=`` takes."""
+"""The types that ``random_state=`` accepts."""
 
 
 def as_generator(random_state: RandomState, name: str = "random_state") -> torch.Generator:
-    """Return a CPU generator that a whole procedure draws from.
+    """Return a CPU generator for all draws of a whole procedure.
 
     Args:
-        random_state: an integer (numpy's included) seeds a new generator; a `torch.Generator` on the CPU is used as it
-            is; a `numpy.random.Generator` gives the seed; so does torch's global generator when None.
+        random_state: a `torch.Generator` on the CPU is returned itself; otherwise a new generator is seeded, by an
+            integer (a NumPy integer included), by a draw from a `numpy.random.Generator`, or, when None, by a draw from
+            torch's global generator.
         name: the argument, for the message.
 
     Raises:
-        TypeError: it is none of these.
-        ValueError: the generator lies on another device, or the integer is negative or above 2^64 - 1.
+        TypeError: ``random_state`` has none of these types.
+        ValueError: the generator is on another device, or the integer is negative or above 2^64 - 1.
 
     Example:
         >>> torch.equal(torch.rand(2, generator=as_generator(3)), torch.rand(2, generator=as_generator(3)))
@@ -64,22 +65,28 @@ class _Drawing(TypedDict, total=False):
 
 
 def drawing_from(generator: torch.Generator | None) -> _Drawing:
-    """The keyword of a draw: ``torch.rand(n, **drawing_from(generator))``.
+    """Return the keyword argument of a draw, or none: ``torch.rand(n, **drawing_from(generator))``.
 
-    A draw of a size that varies cannot be compiled with ``generator=None``, only without the keyword.
+    `torch.compile` cannot compile a draw of dynamic size with ``generator=None``; it can without the keyword.
     """
     return {} if generator is None else {"generator": generator}
 
 
 def random_state(tensors: Iterable[object]) -> tuple[Tensor, dict[int, Tensor]]:
-    """The state of the global generators that layers on these tensors draw from, for :func:`replayed`."""
+    """Return the states of the global generators for the CPU and for the CUDA devices of the tensors.
+
+    :func:`replayed` takes these states.
+    """
     devices = {value.get_device() for value in tensors if isinstance(value, Tensor) and value.is_cuda}
     return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
 
 
 @contextmanager
 def replayed(state: tuple[Tensor, dict[int, Tensor]]) -> Iterator[None]:
-    """Draw the numbers of a first pass once more, and leave the generators as they are."""
+    """Set the global generators to a state from :func:`random_state`, and restore them on exit.
+
+    A second pass inside the context draws the same numbers as the first pass.
+    """
     on_cpu, on_devices = state
     with torch.random.fork_rng(devices=list(on_devices)):
         torch.set_rng_state(on_cpu)

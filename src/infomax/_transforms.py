@@ -10,7 +10,10 @@ __all__ = ["transformed"]
 
 
 def transformed(*tensors: Tensor) -> bool:
-    """Whether a transform of `torch.func` is active, or a tensor carries a tangent of forward-mode differentiation."""
+    """Return whether a `torch.func` transform is active or a tensor carries a tangent of forward-mode differentiation.
+
+    Always False while `torch.compile` traces.
+    """
     if torch.compiler.is_compiling():
         return False
     if torch._C._are_functorch_transforms_active():  # noqa: SLF001 (there is no public name)

@@ -1,4 +1,4 @@
-"""The mathematics: pure functions of scores, a loss and an estimate in nats for each estimator."""
+"""Pure functions of scores: the loss of each estimator and, where one exists, its estimate in nats."""
 
 from infomax.estimators.donsker_varadhan import dv_estimate, dv_loss
 from infomax.estimators.fdivergence import fdivergence_estimate, fdivergence_loss

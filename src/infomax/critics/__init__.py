@@ -1,4 +1,4 @@
-"""Critics: what scores a pair of local and global features."""
+"""Critics: modules that score pairs of local and global features."""
 
 from infomax.critics.base import Critic, PairwiseCritic
 from infomax.critics.baseline import GlobalBaseline

@@ -1,4 +1,4 @@
-"""What every critic offers, and the critic made of any module of yours."""
+"""The base class of all critics, and a critic that wraps any module."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Critic", "PairwiseCritic"]
 
 
 class Critic(nn.Module, ABC):
-    r"""Scores pairs of local and global features.
+    r"""The base class of critics, which score pairs of local and global features.
 
-    Call it with features to get :class:`~infomax.scores.PairScores`. Subclass it with :meth:`score_rows` to add your
-    own; :class:`~infomax.PairwiseCritic` makes one of any module that scores aligned rows.
+    Calling a critic with features returns :class:`~infomax.scores.PairScores`. To add a critic, subclass this class and
+    implement :meth:`score_rows`. :class:`~infomax.PairwiseCritic` wraps any module that scores aligned rows.
 
     Args:
         local_dim: channels c of the local features.
@@ -40,9 +40,9 @@ class Critic(nn.Module, ABC):
     """
 
     is_density: bool = False
-    """Whether the scores are log densities of a global given a local, which bounds from above need."""
+    """Whether the scores are log densities of a global given a local, as upper bounds need."""
     checks_dtype: bool = True
-    """Whether features must have the dtype and device of the parameters; a module of yours may convert them itself."""
+    """Whether features must have the dtype and device of the parameters. False if the module converts them itself."""
 
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__()
@@ -58,20 +58,20 @@ class Critic(nn.Module, ABC):
             mask: bool, (N, \*spatial), True at a real location.
 
         Raises:
-            TypeError: a dtype does not fit.
-            ValueError: a shape, a batch size or a device does not fit.
+            TypeError: a dtype does not match.
+            ValueError: a shape, a batch size or a device does not match.
         """
         rows = pair_rows(local, global_, mask)
         self.check(local, global_)
         return self.score_rows(rows.local, rows.global_, rows.pairing)
 
     def check(self, local: Tensor, global_: Tensor, names: tuple[str, str] = ("local", "global_")) -> None:
-        """Raise unless features, or rows of them, have the channels, the dtype and the device of this critic.
+        """Raise unless the features, or rows of them, have the channels, the dtype and the device of this critic.
 
         Args:
             local: local features.
             global_: global features.
-            names: of both, for messages.
+            names: names of the two arguments in error messages.
         """
         for name, features, side in ((names[0], local, "local_dim"), (names[1], global_, "global_dim")):
             dim = getattr(self, side)
@@ -91,8 +91,8 @@ class Critic(nn.Module, ABC):
         Args:
             local: local rows.
             global_: global rows.
-            pairing: which rows belong together; hand it on to :class:`~infomax.scores.StreamedScores`, of projected
-                rows, or to :class:`~infomax.scores.DenseScores`.
+            pairing: which rows form joint and marginal pairs. Pass it on to :class:`~infomax.scores.StreamedScores`
+                together with the projected rows, or to :class:`~infomax.scores.DenseScores`.
         """
 
     def extra_repr(self) -> str:
@@ -100,19 +100,22 @@ class Critic(nn.Module, ABC):
 
 
 class PairwiseCritic(Critic):
-    r"""Any module that scores aligned rows, as a critic.
+    r"""A critic that wraps any module that scores aligned rows.
 
-    Every pair is scored by itself: ``module(local, global_)`` of rows (B, c) and (B, d) gives (B,) or (B, 1). Pairs are
-    evaluated in tiles, and again in the backward pass, so memory is bounded; it must not hold batch norm.
+    The module scores every pair by itself: ``module(local, global_)`` takes rows (B, c) and (B, d) and returns (B,) or
+    (B, 1). Pairs are evaluated in tiles, and evaluated again in the backward pass, so memory is bounded. The module
+    must not contain batch norm.
 
     Args:
-        module: the module.
+        module: scores aligned rows.
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        floats_per_pair: numbers that the module keeps for one pair in a forward pass; it sets the size of a tile.
+        floats_per_pair: how many numbers the module stores for one pair in a forward pass, which sets the tile size.
+            When None, four times the sum of both channel counts.
 
     Raises:
-        ValueError: the module holds batch norm.
+        TypeError: ``module`` is not a `torch.nn.Module`, or cannot be called with two arguments.
+        ValueError: the module contains batch norm.
 
     Example:
         >>> import torch
@@ -143,7 +146,7 @@ class PairwiseCritic(Critic):
                 )
         _check_signature(module)
         self.module = module
-        # Inputs of both sides, and a hidden layer or two of about their size.
+        # Room for the inputs of both sides and a few hidden layers of about their size.
         if floats_per_pair is None:
             floats_per_pair = 4 * (self.local_dim + self.global_dim)
         self.floats_per_pair = check_positive("floats_per_pair", floats_per_pair)
@@ -176,7 +179,7 @@ class PairwiseCritic(Critic):
 
 
 def _check_signature(module: nn.Module) -> None:
-    """Raise ``TypeError`` if the module cannot be called with rows of either side."""
+    """Raise ``TypeError`` if the module cannot be called with two arguments, the rows of both sides."""
     try:
         inspect.signature(module.forward).bind(None, None)
     except TypeError as error:

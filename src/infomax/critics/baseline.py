@@ -1,4 +1,4 @@
-"""A number for each global: the baseline of TUBA as a network."""
+"""The baseline of TUBA as a network, which returns one number for each global."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["GlobalBaseline"]
 
 
 class GlobalBaseline(nn.Module):
-    r"""Log a(y): a network on each global, for :func:`~infomax.functional.tuba_loss`.
+    r"""A network that computes log a(y) for each global, the baseline of :func:`~infomax.functional.tuba_loss`.
 
     Args:
         global_dim: channels d of the global features.
         units: width of the hidden layer.
 
     Shapes:
-        (N, d) or (N, d, \*spatial) to (M,), one number per global, in the order of the global rows.
+        (N, d) or (N, d, \*spatial) to (M,): one number per global, in the order of the global rows.
 
     Raises:
-        TypeError: the features are not real floating.
-        ValueError: they have other channels.
+        TypeError: the features are not real floating, or their dtype is not that of the parameters.
+        ValueError: the features do not have ``global_dim`` channels, or are on another device than the parameters.
 
     Source:
         Poole et al. 2019, section 2.2.

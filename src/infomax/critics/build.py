@@ -1,4 +1,4 @@
-"""The one place where a critic's short name is looked up."""
+"""The one place that looks up a critic by its short name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infomax.critics.lipschitz import LipschitzCritic
 __all__ = ["CriticLike", "build_critic", "check_critic"]
 
 CriticLike: TypeAlias = "str | nn.Module | Callable[[int, int], nn.Module]"
-"""What ``critic=`` takes: a short name, a module, or a factory that is called with local_dim and global_dim."""
+"""The values of ``critic=``: a short name, a module, or a factory that is called with local_dim and global_dim."""
 
 _WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic | GaussianCritic | LipschitzCritic]] = {
     "dot": DotCritic,
@@ -29,20 +29,21 @@ _WITH_UNITS: dict[str, type[DotCritic | ConcatCritic | CosineCritic | GaussianCr
 
 
 def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int | None = None) -> Critic:
-    """Return a critic from its short name, the module given, or what a factory makes.
+    """Return the critic that a short name, a module or a factory stands for.
 
     Args:
         critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a
-            :class:`Critic`, or any module that scores aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`; or a
-            callable that makes one from ``local_dim`` and ``global_dim``, such as ``partial(DotCritic, units=256)``.
+            :class:`Critic`; any module that scores aligned rows (B, c) and (B, d), see :class:`PairwiseCritic`; or a
+            callable that takes ``local_dim`` and ``global_dim`` and returns a critic or such a module, for example
+            ``partial(DotCritic, units=256)``.
         local_dim: channels of the local features.
         global_dim: channels of the global features.
-        units: width of a critic given by name; its own default when None.
+        units: width of a critic given by its short name; the default of that critic when None.
 
     Raises:
-        TypeError: it is none of these.
-        ValueError: the name is unknown, a :class:`Critic` has other dimensions, or ``units`` is given where it has no
-            meaning.
+        TypeError: ``critic`` is none of these.
+        ValueError: the name is unknown, a :class:`Critic` has other dimensions, or ``units`` is given for a critic
+            that does not take it.
 
     Example:
         >>> from functools import partial
@@ -71,15 +72,15 @@ def build_critic(critic: CriticLike, local_dim: int, global_dim: int, units: int
 
 
 def check_critic(critic: CriticLike, units: int | None = None) -> None:
-    """Raise where :func:`build_critic` would refuse both whatever the dimensions; nothing is built or called.
+    """Raise the errors of :func:`build_critic` that do not depend on the dimensions, without building anything.
 
     Args:
         critic: a short name, a module, or a factory.
-        units: width of a critic given by name.
+        units: width of a critic given by its short name.
 
     Raises:
-        TypeError: the critic is none of these.
-        ValueError: the name is unknown, or ``units`` is given where it has no meaning.
+        TypeError: ``critic`` is none of these.
+        ValueError: the name is unknown, or ``units`` is given for a critic that does not take it.
     """
     if not isinstance(critic, str):
         if not isinstance(critic, nn.Module) and not callable(critic):

@@ -1,4 +1,4 @@
-"""Concat-and-convolve: a network on each pair."""
+"""Concat-and-convolve: a network that scores each pair."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ __all__ = ["ConcatCritic"]
 
 
 class ConcatCritic(Critic):
-    r"""A three-layer network on the concatenation of local and global.
+    r"""A three-layer network on the concatenation of a local and a global feature.
 
     .. math:: T(x, y) = w_3^\top \mathrm{relu}\big(W_2 \, \mathrm{relu}(W_1 [x; y])\big)
 
-    The paper's concat-and-convolve: tiling the global over the map and convolving by 1x1 is this network at each
-    location. The first layer is linear, so each side goes through its half of :math:`W_1` once; only what follows is
-    evaluated for every pair, in tiles, and again in the backward pass. A pair costs ``units``\ :sup:`2` multiplications
-    where an inner product costs ``units``: ask the loss for fewer negatives or locations when it takes too long.
+    This is the paper's concat-and-convolve: to tile the global over the map and apply 1x1 convolutions is to apply this
+    network at each location. The first layer is linear, so each half of :math:`W_1`, one per side, is applied once per
+    row. The other layers are evaluated for every pair, in tiles, and evaluated again in the backward pass. A pair costs
+    ``units``\ :sup:`2` multiplications, where an inner product costs ``units``. If training takes too long, let the
+    loss sample fewer negatives or locations.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        units: width of both hidden layers; the paper's 512.
-        device: where the parameters are.
-        dtype: of the parameters.
+        units: width of both hidden layers; 512 in the paper.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
         local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to dense scores.
@@ -59,7 +60,7 @@ class ConcatCritic(Critic):
         self.local_layer = nn.Linear(local_dim, units)
         self.global_layer = nn.Linear(global_dim, units, bias=False)
         self.rest = nn.Sequential(nn.ReLU(), nn.Linear(units, units), nn.ReLU(inplace=True), nn.Linear(units, 1))
-        # The sum of the two halves, its relu, and the second layer's output.
+        # Stored for each pair: the sum of the two halves, its ReLU, and the output of the second layer.
         self.floats_per_pair = 3 * units
         place(self, device, dtype)
 

@@ -20,23 +20,25 @@ __all__ = ["BilinearCritic", "CosineCritic", "DotCritic"]
 
 
 class DotCritic(Critic):
-    r"""Encode-and-dot: project each side, score by the inner product.
+    r"""Encode-and-dot: the inner product of a projection of each side.
 
     .. math:: T(x, y) = s \, \langle \phi(x), \psi(y) \rangle
 
-    The critic of the paper's best results.
+    This is the critic of the paper's best results.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
-        units: channels of the common space; the paper's 2048, less is cheaper. Time grows with units times
-            (units + 2 c + N): with 2048 and the paper's encoder the critic takes about nine tenths of a step on a CPU,
-            since every location goes through a units x units layer. 256 costs a small part of that.
+        units: channels of the common space; 2048 in the paper. Fewer units are faster: the time grows with
+            units (units + 2 c + N), because every location passes through a units x units layer. With 2048 units and
+            the paper's encoder, the critic takes about nine tenths of a training step on a CPU; with 256 units it takes
+            a small part of that.
         scale: factor s of every score; ``units ** -0.5`` when None, so that scores start near 1 and no estimator
-            overflows, whatever the units. The paper's is 1. ``"learned"`` starts from the default and trains it.
+            overflows, whatever the number of units. The paper uses 1. ``"learned"`` trains the factor from that
+            default.
         layer_norm: end each projection with a layer norm, as the authors' code does.
-        device: where the parameters are.
-        dtype: of the parameters.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
         local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to streamed scores.
@@ -86,18 +88,18 @@ class DotCritic(Critic):
 
 
 class BilinearCritic(Critic):
-    r"""A matrix between the two sides.
+    r"""A bilinear form of the two sides.
 
     .. math:: T(x, y) = s \, x^\top W y
 
-    As in CPC and Deep Graph Infomax: the cheapest trained critic.
+    CPC and Deep Graph Infomax use this critic. It is the cheapest trained critic.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         scale: factor s of every score.
-        device: where the parameters are.
-        dtype: of the parameters.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Source:
         van den Oord et al. 2018 (CPC), eq. 3; Veličković et al. 2019 (DGI), eq. 5.
@@ -133,29 +135,31 @@ class BilinearCritic(Critic):
 
 
 class CosineCritic(Critic):
-    r"""The cosine of two linear projections over a temperature.
+    r"""The cosine similarity of two linear projections, divided by a temperature.
 
     .. math:: T(x, y) = \frac{1}{\tau} \, \frac{\langle A x, B y \rangle}{\|A x\| \, \|B y\|}
 
-    Scores lie within 1 / tau of 0. With tau above 0.012 no estimator overflows in float32.
+    Without a bias, scores lie between -1 / tau and 1 / tau. With tau above 0.012, no estimator then overflows in
+    float32.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: channels of the common space; None compares the features themselves, without projections.
-        temperature: tau; ``"learned"`` starts at 0.07 and is trained with the projections, 0.01 at least.
-        bias: start of a learned number that is added to every score, as the logistic loss needs; none when None. SigLIP
-            starts at -10.
-        device: where the parameters are.
-        dtype: of the parameters.
+        temperature: tau. ``"learned"`` starts at 0.07, is trained with the projections and stays at 0.01 or above.
+        bias: initial value of a trained number that is added to every score, as the logistic loss needs; no number is
+            added when None. SigLIP starts at -10.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Raises:
         TypeError: the temperature is neither a number nor ``"learned"``.
-        ValueError: the temperature is not positive and finite, or features of two widths come without projections.
+        ValueError: the temperature is not positive and finite, or ``units`` is None and the two sides differ in
+            channels.
 
     Numerics:
-        Rows shorter than 1e-6 (1e-3 in float16) are divided by that instead of their length, so that a row of zeros
-        scores 0, and its gradient is finite.
+        Rows shorter than 1e-6 (1e-3 in float16) are divided by that number instead of their length, so that the cosine
+        of a row of zeros is 0 and its gradient is finite.
 
     Source:
         Chen et al. 2020 (SimCLR), eq. 1, for the score; Radford et al. 2021 (CLIP), section 2.5, for the learned
@@ -201,7 +205,7 @@ class CosineCritic(Critic):
         query, key = unit_length(self.global_projection(global_)), unit_length(self.local_projection(local))
         if self.learned_scale is not None:
             query = self.learned_scale(query)
-        if self.bias is not None:  # one more feature: the bias beside the queries, ones beside the keys
+        if self.bias is not None:  # appended as one more feature: the bias for the queries, 1 for the keys
             query = torch.cat([query, (self.bias / self.scale).to(query.dtype).expand(len(query), 1)], 1)
             key = nn.functional.pad(key, (0, 1), value=1.0)
         return StreamedScores(query, key, pairing, self.scale)
@@ -212,7 +216,7 @@ class CosineCritic(Critic):
 
 
 def _fixed_scale(name: str, value: float | str) -> float | None:
-    """The number given, or None for ``"learned"``."""
+    """Return the given number, or None for ``"learned"``."""
     if isinstance(value, str):
         check_choice(name, value, ("learned",))
         return None

@@ -1,4 +1,4 @@
-"""A conditional density as critic: a Gaussian whose mean and variances a network gives."""
+"""A conditional density as a critic: a Gaussian whose mean and variances come from a network."""
 
 from __future__ import annotations
 
@@ -22,32 +22,34 @@ class GaussianCritic(Critic):
     .. math:: T(x, y) = \log q(y \mid x) = -\frac{1}{2} \sum_d \Big[ \frac{(y_d - \mu_d(x))^2}{\sigma_d^2(x)}
               + \log \sigma_d^2(x) + \log 2 \pi \Big]
 
-    Written out, the square makes T an inner product of (y, y^2, 1) with what depends on x, so the scores are streamed
-    as those of a :class:`~infomax.DotCritic`. It is the critic of :class:`~infomax.CLUB` and
-    :class:`~infomax.LeaveOneOut`, whose scores must be log densities. Other estimators take it like any other critic.
+    With the square expanded, T is the inner product of (y, y^2, 1) with a vector that depends on x alone, so the scores
+    are streamed like those of a :class:`~infomax.DotCritic`. Use it with :class:`~infomax.CLUB` and
+    :class:`~infomax.LeaveOneOut`, which need log densities as scores. Other estimators take it like any other critic.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: width of both hidden layers.
-        spread: log variances stay within [-spread, spread], smoothly; globals should be of the order of 1.
-        device: where the parameters are.
-        dtype: of the parameters.
+        spread: bound of the log variances, which a scaled tanh keeps within [-spread, spread]. The values of the
+            globals should be of order 1.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Raises:
-        TypeError: spread is no number.
+        TypeError: spread is not a number.
         ValueError: spread is not positive.
 
     Shapes:
         local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to streamed scores, in nats.
 
     Numerics:
-        Globals and means are taken relative to the bias of the mean before the square is written out, and the inner
-        products stay in float32 at least, under autocast too. What is left of the cancellation is about 4e-7 times the
-        sum of (y - bias)^2 / variance: 3e-3 nats for 16 channels whose variance is a thousandth of the globals' own.
+        Before the square is expanded, the bias of the layer that gives the mean is subtracted from both globals and
+        means. The inner products are computed in float32 at least, under autocast too. The remaining cancellation error
+        is about 4e-7 times the sum of (y - bias)^2 / variance: 3e-3 nats for 16 channels whose conditional variance is
+        a thousandth of the variance of the globals.
 
     Source:
-        Cheng et al. 2020 (CLUB), section 5, for the network; the streamed form is ours.
+        Cheng et al. 2020 (CLUB), section 5, for the network. The streamed form is specific to this library.
 
     Example:
         >>> import torch
@@ -78,14 +80,18 @@ class GaussianCritic(Critic):
         place(self, device, dtype)
 
     def conditional(self, local: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of a global given each local row: (K, c) to (K, d) and (K, d), float32 at least."""
+        """Return the mean and the log variance of a global given each local row, (K, d) each, in float32 at least.
+
+        Args:
+            local: local rows, (K, c).
+        """
         hidden = self.hidden(local)
         mean, raw = widened(self.mean(hidden)), widened(self.log_variance(hidden))
         return mean, self.spread * torch.tanh(raw / self.spread)
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> StreamedScores:
         mean, log_variance = self.conditional(local)
-        centre = widened(self.mean.bias).detach()  # the same on every process, unlike a batch's mean
+        centre = widened(self.mean.bias).detach()  # unlike the mean of a batch, the same on every process
         y, mean = widened(global_) - centre, mean - centre
         precision = (-log_variance).exp()
         constant = -0.5 * (mean.square() * precision + log_variance + math.log(2 * math.pi)).sum(-1, keepdim=True)

@@ -14,30 +14,31 @@ from infomax.scores import StreamedScores
 __all__ = ["LipschitzCritic", "LipschitzLinear", "spectral_norm_bound"]
 
 
-_MOST = 64  # Gram iterations: 2^-65 of a logarithm is far below any rounding
+_MOST = 64  # Gram iterations: the error of the bound's logarithm, log(min(m, n)) / 2^66, is then below any rounding
 
 
 def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
-    r"""A bound from above on the largest singular value of a matrix, by Gram iteration.
+    r"""Return an upper bound on the largest singular value of a matrix, by Gram iteration.
 
     .. math:: \sigma \le \big\| (W^\top W)^{2^t} \big\|_F^{1 / 2^{t + 1}}
 
-    Unlike power iteration, which approaches from below, it is never too small, keeps no state and has an exact
-    gradient.
+    Power iteration approaches the singular value from below. This bound is never too small, needs no state between
+    calls and has an exact gradient.
 
     Args:
         weight: (m, n).
-        iterations: t; the bound is at most min(m, n)^(1 / 2^(t + 2)) too large, 4 % at 256 units and 5 iterations.
+        iterations: t. The bound is too large by a factor of at most min(m, n)^(1 / 2^(t + 2)), which is 1.04 for 256
+            units and 5 iterations.
 
     Returns:
         Scalar, float32 (float64 for a float64 weight).
 
     Raises:
-        TypeError: weight is no tensor of floats, or iterations no integer.
-        ValueError: weight is no matrix or empty, iterations below 0 or above 64.
+        TypeError: weight is not a floating tensor, or iterations is not an integer.
+        ValueError: weight is not a matrix or is empty, or iterations is below 0 or above 64.
 
     Numerics:
-        Every square is divided by its norm, whose logarithm is kept: no overflow.
+        Every squared matrix is divided by its norm, and the logarithm of the norm is kept, so nothing overflows.
 
     Source:
         Delattre et al. 2023, "Efficient bound of Lipschitz constant for convolutional layers by Gram iteration", for
@@ -56,7 +57,7 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
         raise ValueError(f"iterations must be at most {_MOST}, got {iterations}; 10 bring the bound within 0.2 %")
     with without_autocast(weight):
         wide = widened(weight)
-        # A factor that is taken out and put back: neither the bound nor its gradient knows of it.
+        # Divide by a constant and multiply it back at the end: this changes neither the bound nor its gradient.
         factor = wide.detach().abs().max().clamp_min(torch.finfo(wide.dtype).tiny)
         wide = wide / factor
         gram = wide.mT @ wide if wide.shape[0] >= wide.shape[1] else wide @ wide.mT
@@ -72,11 +73,11 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
 
 
 class LipschitzLinear(nn.Module):
-    """A linear layer that brings no two rows further apart: its weight is divided by a bound of its spectral norm.
+    """A 1-Lipschitz linear layer: its weight is divided by an upper bound on its spectral norm.
 
     Args:
-        in_features: channels of a row.
-        out_features: channels of the result.
+        in_features: channels of an input row.
+        out_features: channels of an output row.
 
     Example:
         >>> import torch
@@ -93,7 +94,7 @@ class LipschitzLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def forward(self, rows: Tensor) -> Tensor:
-        norm = spectral_norm_bound(self.weight).clamp_min(1e-12)  # a weight of zeros stays one
+        norm = spectral_norm_bound(self.weight).clamp_min(1e-12)  # a weight of zeros stays zero
         return nn.functional.linear(rows, self.weight / norm.to(self.weight), self.bias)
 
     def extra_repr(self) -> str:
@@ -101,36 +102,36 @@ class LipschitzLinear(nn.Module):
 
 
 class LipschitzCritic(Critic):
-    r"""Encode-and-dot whose score changes by no more than the features do.
+    r"""Encode-and-dot whose score is 1-Lipschitz in the features of each side.
 
     .. math:: T(x, y) = \frac{1}{r} \, \langle \phi(x), \psi(y) \rangle, \qquad
               |T(x, y) - T(x', y')| \le \|x - x'\| + \|y - y'\|
 
-    Both projections are 1-Lipschitz networks whose outputs are brought into a ball of radius r, which makes the product
-    1-Lipschitz in either side. Scores lie within r of 0, whatever an encoder does to the scale of its features.
+    Both projections are 1-Lipschitz networks, and their outputs are projected onto a ball of radius r. This makes the
+    score 1-Lipschitz in either side. Scores lie in [-r, r], even if an encoder increases the scale of its features.
 
     Args:
         local_dim: channels c of the local features.
         global_dim: channels d of the global features.
         units: width of both layers of each projection.
-        radius: r; of the order of the features' distances.
-        device: where the parameters are.
-        dtype: of the parameters.
+        radius: r; choose it of the order of the distances between features.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Raises:
-        TypeError: radius is no number.
+        TypeError: radius is not a number.
         ValueError: radius is not positive.
 
     Shapes:
-        local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to streamed scores, in the unit of the features'
-        distance.
+        local (N, c, \*spatial), global (N, d) or (N, d, \*spatial), to streamed scores, in the unit of a distance
+        between features.
 
     Numerics:
-        Lipschitz to rounding of the dtype that the layers compute in.
+        The Lipschitz bound holds up to rounding in the dtype in which the layers compute.
 
     Source:
-        The constraint of Ozair et al. 2019, section 4; they enforce it approximately, by a gradient penalty. The
-        network is ours.
+        The constraint is that of Ozair et al. 2019, section 4, who enforce it approximately by a gradient penalty. The
+        network is specific to this library.
 
     Example:
         >>> import torch
@@ -162,7 +163,7 @@ class LipschitzCritic(Critic):
         return StreamedScores(self._into_ball(query), self._into_ball(key), pairing, 1 / self.radius)
 
     def _into_ball(self, rows: Tensor) -> Tensor:
-        """The nearest row of norm at most the radius: a projection onto a convex set brings nothing further apart."""
+        """Return the nearest rows of norm at most the radius; a projection onto a convex set is 1-Lipschitz."""
         norm: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
         return rows / (norm / self.radius).clamp_min(1.0)
 

@@ -1,4 +1,4 @@
-"""Batch norm over rows, whose statistics may be those of the rows of all processes; and rows of unit length."""
+"""Batch norm over rows, optionally with the statistics of the rows of all processes; and rows of unit length."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from infomax.pairs.processes import Processes
 
 __all__ = ["BatchNorm", "check_rows_of_all", "unit_length"]
 
-_SMALLEST_NORM = {torch.float16: 1e-3}  # its inverse must leave room below 65504 for the gradient
+_SMALLEST_NORM = {torch.float16: 1e-3}  # the gradient is multiplied by the inverse, and must stay below 65504
 
 
 def unit_length(rows: Tensor) -> Tensor:
-    """Rows (K, u) divided by their length; shorter ones than 1e-6 (float16: 1e-3) by that, so that 0 stays 0."""
+    """Divide rows (K, u) by their length, or by 1e-6 (float16: 1e-3) if they are shorter, so that 0 stays 0."""
     return nnf.normalize(widened(rows), dim=-1, eps=_SMALLEST_NORM.get(rows.dtype, 1e-6)).to(rows.dtype)
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` on rows; with ``processes`` its statistics are those of all processes' rows.
+    """A `torch.nn.BatchNorm1d` on rows that, with ``processes`` set, uses the statistics of the rows of all processes.
 
-    `torch.nn.SyncBatchNorm` does the same on accelerators alone.
+    `torch.nn.SyncBatchNorm` does the same, but only on accelerators.
 
     Args:
-        features: channels of a row; options of `torch.nn.BatchNorm1d` follow it.
+        num_features: channels of a row. The options of `torch.nn.BatchNorm1d` are accepted as well.
 
     Shapes:
-        (K, features) to (K, features).
+        (K, num_features) to (K, num_features).
 
     Example:
         >>> import torch
@@ -57,8 +57,8 @@ class BatchNorm(nn.BatchNorm1d):
         everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
-        # Read from the device only where it may be so: a process with two rows of its own knows. In a call of a loss an
-        # error waits until all that others may have failed with is known.
+        # `total == 1` reads from the device, so it is evaluated only where this process has fewer than two rows. Within
+        # the call of a loss, the error is raised later, when the errors of all processes are known.
         if len(rows) < 2 and not torch.compiler.is_compiling() and total == 1:
             if not self.processes.calling:
                 raise ValueError(_too_few(" over all processes"))
@@ -74,7 +74,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _record(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
-        """Record the statistics, unless too few rows have any: all processes raise an error then."""
+        """Update the running statistics, unless there is at most one row in all: then every process raises an error."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         enough = total > 1
@@ -86,7 +86,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def check_rows_of_all(processes: Processes) -> None:
-    """Raise ``ValueError`` if a batch norm has met a single row of all processes since the call began, on all."""
+    """Raise ``ValueError``, on every process, if a batch norm in the current call had one row over all processes."""
     if processes.single_row:
         raise ValueError(_too_few(" over all processes"))
 
@@ -99,7 +99,7 @@ def _too_few(where: str = "") -> str:
 
 
 def _check_two(rows: Tensor) -> None:
-    if torch.compiler.is_compiling():  # a mask may decide; checked when the graph runs, and torch 2.6 takes no message
+    if torch.compiler.is_compiling():  # checked at run time, as a mask may set the size; torch 2.6 takes no message
         torch._check(len(rows) > 1)  # noqa: SLF001
     elif len(rows) == 1:
         raise ValueError(_too_few())

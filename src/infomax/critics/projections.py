@@ -1,4 +1,4 @@
-"""The paper's projection of one side of a pair to the space where scores are inner products."""
+"""The paper's projection of one side of a pair into the space in which scores are inner products."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["Projection"]
 
 
 class Projection(nn.Module):
-    r"""A residual block on rows: two layers beside a shortcut that starts as a noisy copy.
+    r"""A residual block on rows: two layers, plus a linear shortcut that starts near the identity.
 
     .. math:: \mathrm{LN}\big( W_2 \, \mathrm{relu}(\mathrm{BN}(W_1 v)) + W_s v \big)
 
-    A location of a map is a row, so the block is the paper's 1x1 convolutions and its linear layers in one: a layer
-    costs one matrix product over all locations.
+    A location of a map is a row, so this block serves both for the paper's 1x1 convolutions on maps and for its linear
+    layers on vectors. Each layer is one matrix product over all locations.
 
     Args:
-        in_features: channels of a row.
-        units: channels of the result.
-        layer_norm: end with a layer norm over the units.
+        in_features: channels of an input row.
+        units: channels of an output row.
+        layer_norm: whether the block ends with a layer norm over the units.
 
     Shapes:
         (K, in_features) to (K, units).
 
     Source:
-        Hjelm et al. 2019, appendix A.3.2 (encode-and-dot); the authors' code for the layer norm and the shortcut's
-        start, uniform in (-0.01, 0.01) with ones on the diagonal.
+        Hjelm et al. 2019, appendix A.3.2 (encode-and-dot). The layer norm and the initial weight of the shortcut,
+        uniform in (-0.01, 0.01) with ones on the diagonal, follow the authors' code.
 
     Example:
         >>> import torch
@@ -42,10 +42,10 @@ class Projection(nn.Module):
         super().__init__()
         in_features = check_positive("in_features", in_features)
         units = check_positive("units", units)
-        self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm brings the bias
+        self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm has a bias
         self.norm = BatchNorm(units)
         self.output = nn.Linear(units, units)
-        self.shortcut = nn.Linear(in_features, units, bias=False)  # the output layer brings the bias
+        self.shortcut = nn.Linear(in_features, units, bias=False)  # the output layer has a bias
         self.layer_norm = nn.LayerNorm(units) if layer_norm else nn.Identity()
         with torch.no_grad():
             self.shortcut.weight.uniform_(-0.01, 0.01)

@@ -1,4 +1,4 @@
-"""A learned factor of all scores: the inverse of a temperature."""
+"""A trained factor of all scores, the inverse of a temperature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LearnedScale"]
 
 
 class _Bounded(torch.autograd.Function):
-    """The smaller of a number and its bound. Beyond the bound, the gradient that leads back still passes."""
+    """The minimum of a number and a bound. Beyond the bound, a gradient passes if descent lowers the number."""
 
     generate_vmap_rule = True
 
@@ -41,14 +41,15 @@ class _Bounded(torch.autograd.Function):
 
 
 class LearnedScale(nn.Module):
-    """Multiplies rows by a positive number that is trained with the critic.
+    """A layer that multiplies rows by a positive number, which is trained with the critic.
 
-    The number is kept as its logarithm. It never exceeds 100, as in CLIP, so that training stays stable. At the
-    bound, a gradient that makes it smaller still passes.
+    The parameter is the logarithm of the number. The number never exceeds ``largest``, 100 by default as in CLIP, so
+    that training stays stable. Where the parameter lies beyond the bound, only a gradient whose descent step lowers
+    it passes.
 
     Args:
-        start: the number at first.
-        largest: its bound.
+        start: initial value of the number.
+        largest: upper bound of the number.
 
     Source:
         Radford et al. 2021 (CLIP), section 2.5.

@@ -1,4 +1,4 @@
-"""The paper's encoders, one of ours, and the classes they are built with."""
+"""The encoders of the Deep InfoMax paper, one encoder of this library, and the classes that they are built from."""
 
 from infomax.encoders.conv import ConvEncoder
 from infomax.encoders.crops import StridedCrops

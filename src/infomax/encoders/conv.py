@@ -1,4 +1,4 @@
-"""A plain convolutional encoder, cut where Deep InfoMax takes its features."""
+"""A plain convolutional encoder, divided into stages at the layers from which Deep InfoMax takes its features."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ __all__ = ["ConvEncoder"]
 
 
 class ConvEncoder(StagedEncoder):
-    r"""Convolutions, then fully connected layers, then a linear output `y`.
+    r"""An encoder of convolutions, fully connected layers and a linear output `y`.
 
     .. math:: y = W\,\mathrm{fc}(\mathrm{conv}(\mathrm{local}(x))) + b
 
-    Four named submodules say where features may be read, by `infomax.features.tap` or the evaluation:
-    ``local`` (the local map), ``conv`` (the last convolution), ``fc`` (the last hidden layer) and ``y``.
-    Every layer but `y` ends in batch norm and ReLU; a layer before a batch norm has no bias, which would be
-    cancelled. Take the paper's encoders (`conv28`, `conv32`, `conv64`, `alexnet64`) where they fit, and this
-    class for other image sizes.
+    `infomax.features.tap` and the evaluation can read features from four named submodules: ``local`` (the local map),
+    ``conv`` (the last convolution), ``fc`` (the last hidden layer) and ``y``. Every layer except `y` has batch norm and
+    ReLU after it and no bias, since the batch norm would cancel a bias. Use the paper's encoders (`conv28`, `conv32`,
+    `conv64`, `alexnet64`) where they fit the images, and this class for other image sizes.
 
     Args:
         local: layers up to the local map, at least one.
-        conv: layers from the local map to the last convolution; empty when the local map is the last one, and
-            then ``conv`` is the identity.
+        conv: layers from the local map to the last convolution; empty when the last convolution gives the local map,
+            and then the submodule ``conv`` is the identity.
         fc: widths of the hidden fully connected layers, at least one.
         input_size: height and width of the images, pixels; one number for a square.
         input_channels: channels of the images.
@@ -41,19 +40,19 @@ class ConvEncoder(StagedEncoder):
         input_channels: channels of the images.
 
     Returns:
-        `Features`: ``local`` (N, c, h, w) and ``global_`` (N, d), in the dtype of the weights (or of
-        autocast). The local map is channels_last when the images or the weights are. No unit.
+        `Features`: ``local`` (N, c, h, w) and ``global_`` (N, d), in the dtype of the weights (or of autocast). The
+        local map is channels_last when the images or the weights are. No unit.
 
     Raises:
-        ValueError: layers that do not fit the image; images of another rank, size or device; one image while
-            training (batch norm needs two).
-        TypeError: images that are not floating point, or not of the dtype of the parameters, without autocast.
+        ValueError: the layers do not fit the image size; the images have another rank, size or device; there is no
+            image, or only one in training mode (batch norm needs two).
+        TypeError: the images are not floating point, or, without autocast, not of the dtype of the parameters.
 
     Numerics:
-        As its layers. Safe under autocast; `torch.compile(fullgraph=True)` finds one graph.
+        Those of the layers. Safe under autocast; compiles to one graph with `torch.compile(fullgraph=True)`.
 
     Source:
-        Hjelm et al., ICLR 2019, appendix on architectures. Weights start as PyTorch's defaults.
+        Hjelm et al., ICLR 2019, appendix on architectures. Weights start from PyTorch's default initialisation.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Encoding an image crop by crop, so that no location of the map sees more than its crop."""
+"""Encoding an image crop by crop, so that each location of the feature map sees only its own crop."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ __all__ = ["StridedCrops"]
 
 
 class StridedCrops(nn.Module):
-    r"""Cut images into overlapping crops, encode each alone, and lay the vectors out as a map.
+    r"""A feature map of overlapping crops, each encoded separately.
 
     .. math:: x_{ij} = E\big( \mathrm{image}[i s : i s + k, \; j s : j s + k] \big)
 
-    The convolutions of an ordinary encoder let a location see most of the image, and pad it with zeros that tell where
-    it lies. Here two locations share what their crops share and no more. All crops are one batch of the encoder, so
-    that it runs once; its batch norms average over crops.
+    In an ordinary convolutional encoder, a location sees most of the image, and the zero padding reveals its position.
+    Here two locations share only the pixels that their crops share. The encoder runs once, on all crops as one batch,
+    so its batch norms average over crops.
 
     Args:
-        encoder: crops (K, C, \*crop) to vectors, (K, c) or (K, c, 1, ...).
+        encoder: a module from crops (K, C, \*crop) to vectors, (K, c) or (K, c, 1, ...).
         crop_size: side k of a crop, pixels.
-        stride: pixels s from one crop to the next; half a crop when None.
+        stride: distance s between neighbouring crops, pixels; half a crop when None.
 
     Shapes:
-        (N, C, \*spatial), any number of spatial axes, to (N, c, \*grid), channels last in memory: a view of what the
-        encoder returns.
+        (N, C, \*spatial), any number of spatial axes, to (N, c, \*grid). The result is a view of the encoder's output,
+        with channels last in memory.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: images without a spatial axis, or that the crops do not cover to the last pixel; an encoder that
-            returns anything but one vector a crop.
+        TypeError: the images are not floating point.
+        ValueError: the images have no spatial axis, or the crops do not cover them up to the last pixel; the encoder
+            does not return one vector per crop.
 
     Source:
-        van den Oord et al. 2018 (CPC), section 3.3, for the crops; Hjelm et al. 2019, section 4.2, comparison with
-        CPC. Beside the crops, memory is that of the encoder on N times as many images as there are crops.
+        van den Oord et al. 2018 (CPC), section 3.3, for the crops; Hjelm et al. 2019, section 4.2, comparison with CPC.
+        Memory holds a copy of all crops, and the activations of the encoder for N times the number of crops per image.
 
     Example:
         >>> crops = StridedCrops(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16)), crop_size=8)
@@ -55,7 +55,7 @@ class StridedCrops(nn.Module):
         self.stride = max(1, self.crop_size // 2) if stride is None else check_positive("stride", stride)
 
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Number of crops along each axis of an image of this spatial size.
+        """Return the number of crops along each axis of an image of this spatial size.
 
         Example:
             >>> StridedCrops(nn.Flatten(), crop_size=16).grid((64, 64))

@@ -15,7 +15,7 @@ from infomax.encoders.staged import StagedEncoder
 __all__ = ["GLOBALS", "alexnet64_crops", "resnet32_crops"]
 
 GLOBALS = ("one", "many")
-"""How many global features an encoder gives."""
+"""Values of ``globals_``: one global feature per image, or a map of several."""
 
 _RESNET19 = (Residual(64), Residual(64), Residual(128, 2), Residual(128), Residual(256, 2), Residual(256))
 _ALEXNET = (Conv(96, pool=(3, 2)), Conv(192, pool=(3, 2)), Conv(384), Conv(384), Conv(192, pool=(3, 2)))
@@ -24,13 +24,14 @@ _ALEXNET = (Conv(96, pool=(3, 2)), Conv(192, pool=(3, 2)), Conv(384), Conv(384),
 def resnet32_crops(*, input_channels: int = 3, global_dim: int = 64, globals_: str = "one") -> StagedEncoder:
     r"""The paper's strided-crop encoder for 32x32 images (CIFAR): a ResNet-19 on crops of 8x8.
 
-    The image is cut into 7x7 crops, 4 pixels apart. Each goes through a 3x3 convolution of stride 2 (64 channels) and
-    six bottleneck blocks (64, 64, 128 of stride 2, 128, 256 of stride 2, 256, each expanding four times) down to one
-    vector. The local map, (1024, 7, 7), is the grid of these vectors, and ``conv`` the same map.
+    The image is cut into a 7x7 grid of crops, 4 pixels apart. A 3x3 convolution of stride 2 (64 channels) and six
+    bottleneck blocks (widths 64, 64, 128, 128, 256, 256, each with four times as many output channels; the third and
+    fifth of stride 2) reduce each crop to one vector. The local map, (1024, 7, 7), is the grid of these vectors;
+    ``conv`` is the same map.
 
-    With one global, ``fc`` is a hidden layer of 1024 on the flattened grid and `y` linear. With many, ``fc`` is a 3x3
-    convolution of the grid, (1024, 5, 5), and `y` a 1x1 convolution of that, (d, 5, 5): 25 globals, each of which has
-    seen 3x3 crops, a quarter of the image.
+    With one global, ``fc`` is a hidden layer of 1024 on the flattened grid and `y` is linear. With many, ``fc`` is a
+    3x3 convolution of the grid, (1024, 5, 5), and `y` is a 1x1 convolution of ``fc``, (d, 5, 5): 25 globals, each of
+    which sees 3x3 crops, a quarter of the image.
 
     Args:
         input_channels: channels C of the images (N, C, 32, 32).
@@ -41,11 +42,11 @@ def resnet32_crops(*, input_channels: int = 3, global_dim: int = 64, globals_: s
         A `StagedEncoder`.
 
     Raises:
-        ValueError: a size below 1, or another word than one and many.
+        ValueError: a size is below 1, or ``globals_`` is another word.
 
     Source:
         Hjelm et al., ICLR 2019, section 4.2 and appendix on architectures. The authors' code has this network and one
-        of 34 layers. Of their networks with several globals only the AlexNet is public, which this one follows.
+        of 34 layers. The only network with several globals in that code is the AlexNet; ``globals_="many"`` follows it.
 
     Example:
         >>> encoder = resnet32_crops(globals_="many")
@@ -67,12 +68,12 @@ def resnet32_crops(*, input_channels: int = 3, global_dim: int = 64, globals_: s
 def alexnet64_crops(*, input_channels: int = 3, global_dim: int = 64, globals_: str = "one") -> StagedEncoder:
     r"""The paper's strided-crop encoder for 64x64 images (STL-10): an AlexNet on crops of 16x16.
 
-    The image is cut into 7x7 crops, 8 pixels apart. Each goes through the five convolutions of `alexnet64` down to one
-    vector. The local map, (192, 7, 7), is the grid of these vectors, and ``conv`` the same map.
+    The image is cut into a 7x7 grid of crops, 8 pixels apart. The five convolutions of `alexnet64` reduce each crop to
+    one vector. The local map, (192, 7, 7), is the grid of these vectors; ``conv`` is the same map.
 
-    With one global, ``fc`` is a 3x3 convolution of stride 2 on the grid (384 channels, 3x3 locations) and a hidden
-    layer of 4096, `y` linear. With many, ``fc`` is a 3x3 convolution of the grid, (192, 5, 5), and `y` a 1x1
-    convolution of that, (d, 5, 5): 25 globals, each of which has seen 3x3 crops, a quarter of the image.
+    With one global, ``fc`` is a 3x3 convolution of stride 2 on the grid (384 channels, 3x3 locations) followed by a
+    hidden layer of 4096, and `y` is linear. With many, ``fc`` is a 3x3 convolution of the grid, (192, 5, 5), and `y` is
+    a 1x1 convolution of ``fc``, (d, 5, 5): 25 globals, each of which sees 3x3 crops, a quarter of the image.
 
     Args:
         input_channels: channels C of the images (N, C, 64, 64).
@@ -83,13 +84,13 @@ def alexnet64_crops(*, input_channels: int = 3, global_dim: int = 64, globals_: 
         A `StagedEncoder`.
 
     Raises:
-        ValueError: a size below 1, or another word than one and many.
+        ValueError: a size is below 1, or ``globals_`` is another word.
 
     Source:
         Hjelm et al., ICLR 2019, section 4.2 and appendix on architectures. The authors' code has dropout of 0.1 in
-        ``fc`` and starts the weights of the one-global network normal with deviation 0.02; here there is no dropout
-        and PyTorch's start. Their several globals are 192 wide, rectified and normalised; here `y` is linear, as in
-        every other encoder.
+        ``fc`` and initialises the weights of the one-global network from a normal distribution of standard deviation
+        0.02; here there is no dropout, and the initialisation is PyTorch's default. Their several globals are 192 wide,
+        rectified and normalised; here `y` is linear, as in every other encoder.
 
     Example:
         >>> encoder = alexnet64_crops(globals_="many", global_dim=192)
@@ -114,7 +115,7 @@ def _check(input_channels: int, global_dim: int, globals_: str) -> None:
 
 
 def _several(width: int, global_dim: int) -> tuple[nn.Module, nn.Module]:
-    """Two convolutions that make a map of globals of the 7x7 grid."""
+    """Return the stages ``fc`` and `y` of an encoder with many globals: two convolutions of the 7x7 grid."""
     fc, _ = convolutions([Conv(width, 3, 1, 0)], width, (7, 7))
     return fc, nn.Conv2d(width, global_dim, 1)
 

@@ -1,4 +1,4 @@
-"""What encoders are stacked from: named blocks of a layer, batch norm and ReLU."""
+"""The layers that encoders are built from: named blocks of a linear or convolutional layer, batch norm and ReLU."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Conv", "check_layers", "convolutions", "fully_connected", "shrink"]
 
 
 class Conv(NamedTuple):
-    """One convolutional layer: convolution, batch norm, ReLU and perhaps max pooling.
+    """One convolutional layer: convolution, batch norm, ReLU and optional max pooling.
 
     Args:
         channels: output channels.
         kernel: side of the square kernel, pixels.
         stride: stride, pixels.
         padding: zero padding on each side, pixels.
-        pool: ``(kernel, stride)`` of a max pooling after the ReLU, or None.
+        pool: ``(kernel, stride)`` of a max pooling after the ReLU; no pooling when None.
 
     Example:
         >>> Conv(64, kernel=4, stride=2, padding=1)
@@ -36,15 +36,15 @@ class Conv(NamedTuple):
 
 
 def check_layers(name: str, layers: object) -> tuple[Conv, ...]:
-    """Return layers whose options are Python integers of the right size, or raise.
+    """Return the layers with their options checked and converted to Python integers, or raise.
 
     Args:
         name: the argument, for the message.
         layers: what the user gave.
 
     Raises:
-        TypeError: no sequence of :class:`Conv`, or an option that is no integer.
-        ValueError: an option out of range.
+        TypeError: ``layers`` is not a sequence of :class:`Conv`, or an option is not an integer.
+        ValueError: an option is out of range.
     """
     if not isinstance(layers, Sequence) or not all(isinstance(layer, Conv) for layer in layers):
         raise TypeError(f"{name} must be a sequence of Conv, got {layers!r}")
@@ -65,7 +65,7 @@ def check_layers(name: str, layers: object) -> tuple[Conv, ...]:
 def convolutions(
     layers: Sequence[Conv], channels: int, size: tuple[int, int], first: int = 1
 ) -> tuple[nn.Module, tuple[int, int]]:
-    """Named layers ``conv{first}``, ...; and the spatial size that comes out."""
+    """Return layers named ``conv{first}``, ... in sequence, and the spatial size of their output."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     for number, layer in enumerate(layers, start=first):
         block: OrderedDict[str, nn.Module] = OrderedDict()
@@ -85,13 +85,13 @@ def convolutions(
 
 
 def shrink(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """The spatial size after a convolution or a pooling."""
+    """Return the spatial size after a convolution or a pooling."""
     height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
     return height, width
 
 
 def fully_connected(widths: Sequence[int], flat: int) -> nn.Sequential:
-    """``flatten``, then named layers ``fc1``, ..."""
+    """Return ``flatten`` followed by layers named ``fc1``, ..."""
     stages: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     for number, width in enumerate(widths, start=1):
         stages[f"fc{number}"] = nn.Sequential(

@@ -1,4 +1,4 @@
-"""The paper's encoders, each a table of layers."""
+"""The encoders of the Deep InfoMax paper, each defined by a list of layers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["alexnet64", "conv28", "conv32", "conv64", "three_halvings"]
 
 
 def conv28(*, input_channels: int = 1, global_dim: int = 64) -> ConvEncoder:
-    """The paper's encoder for 28x28 images (MNIST, Fashion-MNIST); grey by default.
+    """Build the paper's encoder for 28x28 images (MNIST, Fashion-MNIST), by default with one channel.
 
-    Two 5x5 convolutions of stride 2 (64, 128 channels), one hidden layer of 1024, `y`. The local map,
-    (128, 7, 7), is the last convolution, so ``conv`` is the same map as ``local``.
+    The layers are two 5x5 convolutions of stride 2 (64, 128 channels), one hidden layer of 1024, and `y`. The local
+    map, (128, 7, 7), is the output of the last convolution, so ``conv`` is the same map as ``local``.
 
     Args:
         input_channels: channels C of the images (N, C, 28, 28).
@@ -42,10 +42,10 @@ def conv28(*, input_channels: int = 1, global_dim: int = 64) -> ConvEncoder:
 
 
 def conv32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
-    """The paper's encoder for 32x32 images (CIFAR).
+    """Build the paper's encoder for 32x32 images (CIFAR).
 
-    Three 4x4 convolutions of stride 2 (64, 128, 256 channels), one hidden layer of 1024, `y`. The local
-    map is the second convolution, (128, 8, 8); ``conv`` is (256, 4, 4).
+    The layers are three 4x4 convolutions of stride 2 (64, 128, 256 channels), one hidden layer of 1024, and `y`. The
+    local map is the output of the second convolution, (128, 8, 8); ``conv`` is (256, 4, 4).
 
     Args:
         input_channels: channels C of the images (N, C, 32, 32).
@@ -71,7 +71,7 @@ def conv32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
 
 
 def three_halvings(channels: int, input_channels: int, global_dim: int) -> ConvEncoder:
-    """Three 4x4 convolutions of stride 2, each twice as wide as the one before, and a hidden layer of 1024."""
+    """Build an encoder of three 4x4 convolutions of stride 2, which double the channels, and a hidden layer of 1024."""
     return ConvEncoder(
         local=[Conv(channels, 4, 2, 1), Conv(2 * channels, 4, 2, 1)],
         conv=[Conv(4 * channels, 4, 2, 1)],
@@ -83,10 +83,10 @@ def three_halvings(channels: int, input_channels: int, global_dim: int) -> ConvE
 
 
 def conv64(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
-    """The paper's small encoder for 64x64 images (CelebA, Tiny ImageNet).
+    """Build the paper's small encoder for 64x64 images (CelebA, Tiny ImageNet).
 
-    Four 4x4 convolutions of stride 2 (64, 128, 256, 512 channels), one hidden layer of 1024, `y`. The
-    local map is the third convolution, (256, 8, 8); ``conv`` is (512, 4, 4).
+    The layers are four 4x4 convolutions of stride 2 (64, 128, 256, 512 channels), one hidden layer of 1024, and `y`.
+    The local map is the output of the third convolution, (256, 8, 8); ``conv`` is (512, 4, 4).
 
     Args:
         input_channels: channels C of the images (N, C, 64, 64).
@@ -117,11 +117,11 @@ def conv64(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
 
 
 def alexnet64(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
-    """The paper's AlexNet-like encoder for 64x64 images (STL-10, Tiny ImageNet).
+    """Build the paper's AlexNet-like encoder for 64x64 images (STL-10, Tiny ImageNet).
 
-    Five 3x3 convolutions (96, 192, 384, 384, 192 channels), max pooling 3/2 after the first, second and
-    fifth, two hidden layers of 4096, `y`. The local map is the third convolution, (384, 15, 15); ``conv`` is
-    the fifth after its pooling, (192, 7, 7); ``fc`` is the second hidden layer.
+    The layers are five 3x3 convolutions (96, 192, 384, 384, 192 channels), with 3x3 max pooling of stride 2 after the
+    first, second and fifth, two hidden layers of 4096, and `y`. The local map is the output of the third convolution,
+    (384, 15, 15); ``conv`` is that of the fifth after pooling, (192, 7, 7); ``fc`` is the second hidden layer.
 
     Args:
         input_channels: channels C of the images (N, C, 64, 64).

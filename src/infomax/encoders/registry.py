@@ -1,4 +1,4 @@
-"""Short names of encoders, looked up here and nowhere else."""
+"""Short names of encoders; this is the only module that looks them up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ON_CROPS: dict[str, Callable[..., StagedEncoder]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Short names that `build` knows.
+    """Return the short names that `build` accepts.
 
     Example:
         >>> names()
@@ -38,19 +38,20 @@ def names() -> tuple[str, ...]:
 def build(
     name: str, *, input_channels: int | None = None, global_dim: int = 64, globals_: str = "one"
 ) -> StagedEncoder:
-    """Build an encoder by its short name: one of the paper's, or ``wide32``, which is ours.
+    """Build an encoder by its short name: one of the paper's, or ``wide32``, which is this library's own.
 
     Args:
         name: one of `names`.
         input_channels: channels of the images; by default 1 for ``conv28`` and 3 for the others.
         global_dim: width d of each global feature.
-        globals_: ``"one"``, or ``"many"`` of an encoder on crops.
+        globals_: ``"one"`` global feature per image, or ``"many"``, which only the encoders on crops offer.
 
     Returns:
         The encoder, an `nn.Module` that maps images to `Features`.
 
     Raises:
-        ValueError: an unknown name, a size below 1, or several globals of an encoder that has one.
+        ValueError: the name is unknown, a size is below 1, or ``globals_="many"`` is passed for an encoder not on
+            crops.
 
     Example:
         >>> build("conv32", global_dim=16).global_dim

@@ -15,11 +15,11 @@ __all__ = ["Bottleneck", "Residual", "residual_layers"]
 
 
 class Residual(NamedTuple):
-    """One bottleneck block.
+    """The options of one bottleneck block.
 
     Args:
-        width: channels inside; four times as many come out.
-        stride: stride of its 3x3 convolution, pixels.
+        width: channels inside the block; the output has four times as many.
+        stride: stride of the 3x3 convolution, pixels.
 
     Example:
         >>> Residual(64)
@@ -31,16 +31,16 @@ class Residual(NamedTuple):
 
 
 class Bottleneck(nn.Module):
-    r"""1x1, 3x3, 1x1 convolutions beside a shortcut.
+    r"""A residual block of 1x1, 3x3 and 1x1 convolutions f with a shortcut s.
 
     .. math:: \mathrm{relu}\big( f(x) + s(x) \big)
 
-    Every convolution is followed by batch norm, all but the last by ReLU. The shortcut s is the identity, or a 1x1
-    convolution with batch norm where shapes differ.
+    Every convolution of f is followed by batch norm, and all except the last also by ReLU. The shortcut is the
+    identity, or a 1x1 convolution with batch norm where input and output shapes differ.
 
     Args:
-        channels: channels that come in.
-        width: channels inside; ``4 * width`` come out.
+        channels: input channels.
+        width: channels inside the block; the output has ``4 * width``.
         stride: stride of the 3x3 convolution, pixels.
 
     Raises:
@@ -75,7 +75,7 @@ class Bottleneck(nn.Module):
 
 
 def residual_layers(blocks: Sequence[Residual], channels: int) -> OrderedDict[str, nn.Module]:
-    """Named blocks ``block1``, ..., for a `Sequential`."""
+    """Return bottleneck blocks named ``block1``, ..., for an `nn.Sequential`."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, block in enumerate(blocks, start=1):
         layers[f"block{number}"] = Bottleneck(channels, block.width, block.stride)

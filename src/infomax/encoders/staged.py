@@ -1,4 +1,4 @@
-"""An encoder of images in four named stages, where features may be read."""
+"""An encoder of images in four named stages, from which features can be read."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["StagedEncoder", "image_size"]
 
 
 class StagedEncoder(nn.Module):
-    r"""Four stages, one after the other, each a submodule of that name.
+    r"""An encoder of four stages in sequence: the submodules ``local``, ``conv``, ``fc`` and ``y``.
 
     .. math:: y = \mathrm{y}(\mathrm{fc}(\mathrm{conv}(\mathrm{local}(x))))
 
     `infomax.features.tap` and the evaluation read ``local`` (the local map), ``conv`` (the last map), ``fc`` (the last
-    hidden layer) and ``y`` by name. The paper's encoders are of this class; build others from modules of your own.
+    hidden layer) and ``y`` by name. The paper's encoders are instances of this class; other encoders can be built from
+    any modules.
 
     Args:
-        local: images (N, C, H, W) to the local map.
-        conv: local map to the last map.
-        fc: last map to the last hidden layer.
-        y: last hidden layer to the global features, (N, d) or (N, d, \*spatial).
+        local: module from images (N, C, H, W) to the local map.
+        conv: module from the local map to the last map.
+        fc: module from the last map to the last hidden layer.
+        y: module from the last hidden layer to the global features, (N, d) or (N, d, \*spatial).
         input_size: height and width of the images, pixels; one number for a square.
         input_channels: channels of the images.
         local_dim: channels of the local map.
@@ -44,14 +45,16 @@ class StagedEncoder(nn.Module):
         `Features`: ``local`` (N, c, h, w) and ``global_`` (N, d) or (N, d, \*spatial). No unit.
 
     Raises:
-        ValueError: images of another rank, size or device; one image while training (batch norm needs two).
-        TypeError: images that are not floating point, or not of the dtype of the parameters, without autocast.
+        ValueError: the images have another rank, size or device; there is no image, or only one while a batch norm is
+            in training mode (it needs two).
+        TypeError: the images are not floating point, or, without autocast, not of the dtype of the parameters.
 
     Numerics:
-        As its layers.
+        Those of the stages.
 
     Source:
-        Hjelm et al., ICLR 2019, figure 1, for the two places; the layers probed are those of its tables.
+        Hjelm et al., ICLR 2019, figure 1, for the local and the global features; ``conv``, ``fc`` and ``y`` are the
+        layers probed in its tables.
 
     Example:
         >>> encoder = StagedEncoder(
@@ -87,13 +90,13 @@ class StagedEncoder(nn.Module):
         self.y = y
 
     def forward(self, images: Tensor) -> Features:
-        """Local map (N, c, h, w) and global features of images (N, C, H, W)."""
+        """Return the local map (N, c, h, w) and the global features of images (N, C, H, W)."""
         self._check(images)
         local = self.local(images)
         return Features(local, self.y(self.fc(self.conv(local))))
 
     def extra_repr(self) -> str:
-        """Sizes, for `repr`."""
+        """Return the sizes, for `repr`."""
         return (
             f"input_size={self.input_size}, input_channels={self.input_channels}, "
             f"local_dim={self.local_dim}, local_size={self.local_size}, global_dim={self.global_dim}"
@@ -118,11 +121,11 @@ class StagedEncoder(nn.Module):
 
 
 def image_size(input_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width, of one number for a square or of both.
+    """Return height and width, given both or one number for a square.
 
     Raises:
-        TypeError: no integers.
-        ValueError: another number of sides, or one below 1.
+        TypeError: a side is not an integer.
+        ValueError: there are not two sides, or one is below 1.
     """
     sides = check_sizes("input_size", [input_size] * 2 if isinstance(input_size, Integral) else input_size)
     if len(sides) != 2:

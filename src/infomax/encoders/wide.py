@@ -1,4 +1,4 @@
-"""An encoder of this library: the paper's for 32 pixels, twice as wide."""
+"""An encoder of this library's own: the paper's encoder for 32x32 images, twice as wide."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ __all__ = ["wide32"]
 
 
 def wide32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
-    """`conv32` with twice the channels, for 32x32 images.
+    """Build `conv32` with twice the channels, for 32x32 images.
 
-    Three 4x4 convolutions of stride 2 (128, 256, 512 channels), one hidden layer of 1024, `y`. The local map is the
-    second convolution, (256, 8, 8); ``conv`` is (512, 4, 4). An image takes 3.5 times as many products as in `conv32`.
+    The layers are three 4x4 convolutions of stride 2 (128, 256, 512 channels), one hidden layer of 1024, and `y`. The
+    local map is the output of the second convolution, (256, 8, 8); ``conv`` is (512, 4, 4). Encoding an image takes 3.5
+    times as many multiplications as with `conv32`.
 
     Args:
         input_channels: channels C of the images (N, C, 32, 32).
@@ -25,7 +26,7 @@ def wide32(*, input_channels: int = 3, global_dim: int = 64) -> ConvEncoder:
         ValueError: a size below 1.
 
     Source:
-        Ours. The layers are those of Hjelm et al., ICLR 2019, appendix on architectures, CIFAR.
+        This library. The layers follow Hjelm et al., ICLR 2019, appendix on architectures, CIFAR.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""Estimators: a family per file, its pure functions of scores and its module.
+"""Estimators: one family per file, with its pure functions of scores and its module.
 
-Each turns the scores of joint and marginal pairs into a loss to minimise, and, apart from it, into an amount of
-information in nats. :mod:`infomax.functional` shows all the functions.
+Each estimator turns the scores of joint and marginal pairs into a loss to minimise and, separately, into an estimate of
+the information in nats. :mod:`infomax.functional` lists all the functions.
 """
 
 from infomax.estimators.base import Bound, Estimator, OptimalCritic

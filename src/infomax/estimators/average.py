@@ -1,4 +1,4 @@
-"""A moving average of a positive number, kept as its logarithm."""
+"""A moving average of a positive number, stored as its logarithm."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["LogAverage"]
 
 
 class LogAverage(nn.Module):
-    """The logarithm of a moving average, in float32 at least, whatever the module around it is cast to.
+    """The logarithm of a moving average, kept in float32 at least, even if the parent module is cast to fewer bits.
 
     Args:
         rate: weight of the newest value, in (0, 1].
 
     Raises:
-        TypeError: rate is no number.
+        TypeError: rate is not a number.
         ValueError: rate is not in (0, 1].
     """
 
     value: Tensor
-    """log of the average so far; -inf: nothing seen yet, and the newest value then counts whole."""
+    """Log of the average so far; -inf before the first value, which then becomes the average."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -35,9 +35,12 @@ class LogAverage(nn.Module):
 
     @torch.no_grad()
     def forward(self, log_newest: Tensor) -> Tensor:
-        """Return the log of the average with one more value in it, of which the log is given; nothing changes.
+        """Return the log of the average including one more value, without storing it.
 
-        A value that is not finite is left out, as an optimizer's step is skipped after an overflow.
+        A value that is not finite is ignored, just as an optimizer step is skipped after an overflow.
+
+        Args:
+            log_newest: log of the new value, a scalar.
         """
         check_same_device(scores=log_newest, average=self.value)
         log_newest = log_newest.to(self.value.dtype)

@@ -1,4 +1,4 @@
-"""What every estimator offers."""
+"""The base class of all estimators."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from infomax.scores import PairScores
 __all__ = ["Bound", "Estimator", "OptimalCritic"]
 
 Bound = Literal["lower", "asymptotic", "upper", "none"]
-"""Which side of the mutual information an estimate lies on, in expectation over batches of any size.
+"""Whether the expected estimate, over batches of any size, bounds the mutual information.
 
-``"lower"``: at most the mutual information, for any critic. ``"asymptotic"``: the same in the limit of large batches
-alone; in a small batch the estimate may be too high. ``"upper"``: at least the mutual information, for the critic that
-the docstring names. ``"none"``: neither.
+``"lower"``: it is at most the mutual information, for any critic. ``"asymptotic"``: it is so only in the limit of large
+batches; in small batches it may be too high. ``"upper"``: it is at least the mutual information, for the critic named
+in the docstring of the estimator. ``"none"``: it bounds nothing.
 """
 
 
@@ -36,14 +36,14 @@ class OptimalCritic(NamedTuple):
     slope: float
     """s."""
     offset: float
-    """o; where a constant changes nothing, 0."""
+    """o; 0 where a constant added to all scores changes nothing."""
 
 
 class Estimator(nn.Module, ABC):
-    """A loss to minimise, and an estimate in nats, of scores.
+    """The base class of estimators, which turn scores into a loss to minimise and an estimate in nats.
 
-    Subclass it with :meth:`forward` and :meth:`estimate` to add your own: everything in the library takes it by
-    ``estimator=``.
+    To add an estimator, subclass this class and implement :meth:`forward` and :meth:`estimate`. Every loss in the
+    library accepts it as ``estimator=``.
 
     Example:
         >>> import torch
@@ -60,24 +60,24 @@ class Estimator(nn.Module, ABC):
     """
 
     bound: Bound = "lower"
-    """Which side of the mutual information the estimate lies on."""
+    """Whether the estimate bounds the mutual information, and from which side."""
     bias: str = ""
-    """How the expected estimate differs from the truth even with the best critic, in a line."""
+    """The bias of the estimate with the best critic, in one line."""
     variance: str = ""
-    """How much the estimate varies from batch to batch, in a line."""
+    """The variance of the estimate from batch to batch, in one line."""
     optimum: OptimalCritic | None = OptimalCritic(1.0, 0.0)
-    """How the optimal critic relates to the log density ratio; None where it is no linear function of that."""
+    """The optimal critic as a linear function of the log density ratio; None if it is no such function."""
     directional: bool = True
-    """Whether it matters which side of a pair is the global one; False where all joint and all marginal scores enter as
-    two plain sets."""
+    """Whether the result depends on which side of a pair is the global one. False if only the set of joint scores and
+    the set of marginal scores matter."""
     needs_density: bool = False
     """Whether scores must be log densities of a global given a local, as :class:`~infomax.GaussianCritic`'s are."""
     needs_lipschitz: bool = False
     """Whether scores must come from a Lipschitz critic, as :class:`~infomax.LipschitzCritic`'s do."""
     fits_density: bool = False
-    """Whether the loss fits the density of a global given a local: a global that learned from it would collapse."""
+    """Whether the loss fits the density of a global given a local, so that trainable globals would collapse."""
     needs_two_critics: bool = False
-    """Whether a call takes the scores of a second critic, which a loss with one critic does not have."""
+    """Whether a call needs the scores of a second critic, which losses with one critic cannot provide."""
 
     @abstractmethod
     def forward(self, scores: PairScores) -> Tensor:
@@ -85,7 +85,7 @@ class Estimator(nn.Module, ABC):
 
     @abstractmethod
     def estimate(self, scores: PairScores) -> Tensor:
-        """Return the estimate in nats, a scalar with its gradient."""
+        """Return the estimate in nats, a scalar with a gradient."""
 
     def mutual_information(self, scores: PairScores) -> Tensor:
         """Return the estimate in nats, a scalar without gradient."""
@@ -93,10 +93,10 @@ class Estimator(nn.Module, ABC):
             return self.estimate(scores).detach()
 
     def per_global(self, scores: PairScores) -> Tensor:
-        """Return the loss of each global, (M,); their mean is the loss where all globals have as many pairs.
+        """Return the loss of each global, (M,). Its mean is the loss if all globals have the same number of pairs.
 
         Raises:
-            ValueError: the loss is no mean over globals.
+            ValueError: the loss is not a mean over globals.
         """
         del scores
         raise ValueError(
@@ -105,7 +105,7 @@ class Estimator(nn.Module, ABC):
         )
 
     def ceiling(self, negatives: float) -> float:
-        """Return the nats that the estimate cannot pass with so many marginal pairs per global; infinite for most.
+        """Return the largest possible estimate in nats for K marginal pairs per global; infinite for most estimators.
 
         Args:
             negatives: K.
@@ -114,13 +114,13 @@ class Estimator(nn.Module, ABC):
         return math.inf
 
     def optimal_scores(self, log_ratio: PairScores) -> PairScores:
-        """Turn scores that are log density ratios into those of the optimal critic.
+        """Turn scores that are log density ratios into the scores of the optimal critic.
 
         Args:
-            log_ratio: scores log r, up to a constant where a constant changes nothing.
+            log_ratio: the scores log r; up to a constant if the estimator does not depend on one.
 
         Raises:
-            ValueError: the optimal critic is no linear function of the log density ratio.
+            ValueError: the optimal critic is not a linear function of the log density ratio.
         """
         if self.optimum is None:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The baseline of TUBA: an average over batches, or a parameter."""
+"""The baseline of TUBA: a moving average over batches, or a parameter."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ __all__ = ["Baseline", "check_alpha", "improved_log_baseline", "log_weights", "m
 
 
 def means_with_joint(scores: PairScores) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Joint scores (J,), log of the mean of e^T over K pairs (M,) and with the joint one (J,), and the K (M,)."""
+    """Return joint scores, log means of e^T and counts.
+
+    Returns:
+        The joint scores, (J,); the log of the mean of e^T over the K marginal pairs of each global, (M,); the log of
+        the mean over these and one joint pair, for each joint pair, (J,); and K, (M,).
+    """
     joint, marginal = scores.reduce("logsumexp")
     count = scores.count().to(marginal.dtype)
     with_joint = torch.logaddexp(joint, scores.per_joint(marginal)) - scores.per_joint(count.log1p())
-    # A global without marginal pairs has no mean, and no weight in the one over globals.
+    # A global without marginal pairs has no mean: 0 takes its place, and K = 0 is its weight in means over globals.
     mean = torch.where(count > 0, marginal, 0.0) - count.clamp_min(1).log()
     return joint, mean, with_joint, count
 
 
 def log_weights(alpha: float) -> tuple[float, float]:
-    """Logs of alpha and of 1 - alpha."""
+    """Return the logs of alpha and of 1 - alpha."""
     check_alpha(alpha)
     return math.log(alpha) if alpha > 0 else -math.inf, math.log1p(-alpha) if alpha < 1 else -math.inf
 
@@ -41,20 +46,21 @@ def check_alpha(alpha: object) -> float:
 
 @torch.no_grad()
 def improved_log_baseline(scores: PairScores, log_baseline: Tensor, *, alpha: float) -> Tensor:
-    r"""Log of a baseline at which the interpolated bound of a batch is higher, or the same where none is.
+    r"""Return the log of a baseline with a higher interpolated bound on this batch; log a itself if a is the best.
 
     .. math:: \log a + \log \mathbb{E}_y\Big[ \frac{m_K \, a}{(\alpha m_K + (1 - \alpha) a)^2} \Big]
               - \log \mathbb{E}_\mathrm{joint}\Big[ \frac{a}{\alpha m_{1 + K} + (1 - \alpha) a} \Big]
 
-    The two expectations are the terms of the bound's derivative by log a, so they are equal where it is highest. With
-    alpha = 0 this is the log of the mean of e^T, whatever a. A common shift of all scores and of log a changes no
-    bound: at such a baseline the scores are not pushed up or down either. The mean of e^T does not grant that where
-    alpha is above 0; an average of it and the scores then chase each other without end.
+    The two expectations are the two terms of the bound's derivative by log a, so they are equal where the bound is
+    highest. With alpha = 0 the result is the log of the mean of e^T, for any a. Adding one constant to all scores and
+    to log a does not change the bound. So with the best a, the gradient shifts the scores neither up nor down as a
+    whole. With alpha above 0 and the mean of e^T as a, the gradient does shift them: the scores and the moving average
+    of that mean then drift together without end.
 
     Args:
         scores: joint and marginal scores.
         log_baseline: log a, a scalar.
-        alpha: in [0, 1).
+        alpha: weight of the batch's own mean, in [0, 1).
     """
     log_alpha, log_rest = log_weights(alpha)
     _, mean, mean_with_joint, count = means_with_joint(scores)
@@ -66,18 +72,18 @@ def improved_log_baseline(scores: PairScores, log_baseline: Tensor, *, alpha: fl
 
 
 class Baseline(nn.Module):
-    """One number for log a: a moving average of the best for each batch, or a parameter.
+    """One number for log a: a moving average of the best baseline of each batch, or a parameter.
 
-    The best is the mean of e^T where alpha is 0. Above 0 it is lower, as globals with a large mean of their own hardly
-    read a; each batch then brings the average nearer to it by a step.
+    With alpha = 0 the best baseline is the mean of e^T. With alpha above 0 it is lower, because the terms of globals
+    with a large mean of their own hardly depend on a; each batch then moves the average one step towards it.
 
     Args:
         kind: ``"average"`` or ``"learned"``.
-        alpha: of the bound.
+        alpha: weight of the batch's own mean in the bound.
         rate: weight of the newest batch in the average, in (0, 1].
 
     Raises:
-        TypeError: rate is no number.
+        TypeError: rate is not a number.
         ValueError: the kind is unknown, or rate is not in (0, 1].
     """
 
@@ -90,20 +96,20 @@ class Baseline(nn.Module):
         self.log_value = nn.Parameter(torch.zeros(())) if kind == "learned" else None
 
     def read(self) -> Tensor:
-        """Log a as it stands, which no batch to be measured has entered; 0 before the first batch."""
+        """Return the current log a without adding a batch to the average; 0 before the first batch."""
         if self.log_value is not None:
             return self.log_value
         average = self.average.value
         return average.where(average != -torch.inf, 0.0)
 
     def forward(self, scores: PairScores) -> Tensor:
-        """Log a for the loss of a batch. An average takes the batch in first, in training mode."""
+        """Return log a for the loss of a batch. In training mode, an average includes the batch first."""
         if self.kind == "learned" or not self.training:
             return self.read()
-        marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
+        marginal = scores.reduce("logsumexp").marginal  # with a graph, so that the loss reuses it
         with torch.no_grad():
             newest = log_mean_exp_marginal(scores, marginal)
-            if 0 < self.alpha < 1:  # with 1 the bound does not read it
+            if 0 < self.alpha < 1:  # with alpha = 1 the bound does not depend on a
                 known = self.average.value
                 known = known.where(known != -torch.inf, newest.to(known.dtype))
                 newest = improved_log_baseline(scores, known, alpha=self.alpha)

@@ -1,4 +1,4 @@
-"""The one place where an estimator's short name is looked up."""
+"""The one place that looks up an estimator by its short name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from infomax.estimators.wasserstein import Wasserstein
 __all__ = ["EstimatorLike", "build_estimator", "check_estimator", "names"]
 
 EstimatorLike: TypeAlias = "str | nn.Module | Callable[[], nn.Module]"
-"""What ``estimator=`` takes: a short name, a module, or a factory."""
+"""The values of ``estimator=``: a short name, a module, or a factory."""
 
 _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "infonce": InfoNCE,
@@ -43,17 +43,17 @@ _ESTIMATORS: dict[str, Callable[[], Estimator]] = {
 
 
 def build_estimator(estimator: EstimatorLike, name: str = "estimator") -> Estimator:
-    """Return an estimator from its short name, the module given, or what a factory makes.
+    """Return the estimator that a short name, a module or a factory stands for.
 
     Args:
         estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
             ``"alpha_tuba"`` (alpha 0.5), ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
             ``"rkl"``, ``"hellinger"``, ``"chi2"``, ``"gan"``), a module with ``forward(scores)`` and
-            ``mutual_information(scores)``, or a callable without arguments that returns such a module.
-        name: the argument, for messages.
+            ``mutual_information(scores)``, or a callable that takes no arguments and returns such a module.
+        name: name of the argument in error messages.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: ``estimator`` is none of these.
         ValueError: the name is unknown.
 
     Example:
@@ -83,14 +83,14 @@ def build_estimator(estimator: EstimatorLike, name: str = "estimator") -> Estima
 
 
 def check_estimator(estimator: EstimatorLike, name: str = "estimator") -> None:
-    """Raise where :func:`build_estimator` would refuse it; nothing is built or called.
+    """Raise the errors of :func:`build_estimator` that show without building or calling anything.
 
     Args:
         estimator: a short name, a module, or a factory.
-        name: the argument, for messages.
+        name: name of the argument in error messages.
 
     Raises:
-        TypeError: it is none of these, or a module without ``mutual_information``.
+        TypeError: ``estimator`` is none of these, or is a module without ``mutual_information``.
         ValueError: the name is unknown.
     """
     if isinstance(estimator, str):
@@ -110,5 +110,5 @@ def _no_estimator(name: str, kind: str) -> TypeError:
 
 
 def names() -> tuple[str, ...]:
-    """Short names of all estimators."""
+    """Return the short names of all estimators."""
     return (*_ESTIMATORS, *FDIVERGENCES)

@@ -12,13 +12,13 @@ __all__ = ["DonskerVaradhan", "dv_estimate", "dv_loss"]
 
 
 def dv_loss(scores: PairScores) -> Tensor:
-    r"""Minus the Donsker-Varadhan bound.
+    r"""Return minus the Donsker-Varadhan bound.
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \log \mathbb{E}_\mathrm{marginal}[e^T] \Big)
 
-    This is the tightest of the lower bounds for a given critic. In small batches the estimate is biased upwards,
-    because the logarithm of a batch mean is too low on average. The variance grows with e^I. Prefer this bound where
-    the information is small and there are many pairs.
+    For a given critic, this is the tightest of the lower bounds. In small batches the estimate is biased upwards,
+    because the logarithm of a batch mean is too low on average. The variance grows with e^I. Prefer this bound if the
+    information is small and there are many pairs.
 
     Args:
         scores: joint and marginal scores.
@@ -42,16 +42,16 @@ def dv_loss(scores: PairScores) -> Tensor:
 
 
 def dv_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats by Donsker-Varadhan, a lower bound in the limit of large batches.
+    r"""Estimate the mutual information in nats by Donsker-Varadhan, a lower bound in the limit of large batches.
 
     .. math:: \hat I = \mathbb{E}_\mathrm{joint}[T] - \log \mathbb{E}_\mathrm{marginal}[e^T]
 
-    For any critic it is at most the mutual information where both means are taken over all pairs there are. The
-    logarithm of a mean over a batch is too low on average, which makes the estimate too high: with the exact critic of
-    two Gaussians of 0.830 nats, 8 examples read 0.860 on average.
+    With both means taken over the true distributions, it is at most the mutual information, for any critic. The
+    logarithm of a mean over a batch is too low on average, which makes the estimate too high. For example, with the
+    exact critic of two Gaussians of 0.830 nats, the estimate from 8 examples is 0.860 on average.
 
-    It also reads the information of a critic that another objective has trained to the log density ratio, up to a
-    constant, as Jensen-Shannon does.
+    The estimate is also useful for a critic that another objective, such as Jensen-Shannon, has trained to be the log
+    density ratio up to a constant.
 
     Args:
         scores: joint and marginal scores.
@@ -65,7 +65,7 @@ def dv_estimate(scores: PairScores) -> Tensor:
     Example:
         >>> import torch
         >>> from infomax import functional as F
-        >>> f"{F.dv_estimate(F.dense_scores(torch.full((4, 4), 7.0))):.3f}"  # a constant critic knows nothing
+        >>> f"{F.dv_estimate(F.dense_scores(torch.full((4, 4), 7.0))):.3f}"  # a constant critic gives 0
         '0.000'
     """
     joint, marginal = scores.reduce("logsumexp")

@@ -26,7 +26,7 @@ _OPTIMA = {
 
 
 def fdivergence_loss(scores: PairScores, measure: str, *, reduction: str = "mean") -> Tensor:
-    r"""Minus the variational lower bound of an f-divergence of the joint from the product of marginals.
+    r"""Return minus the variational lower bound on the f-divergence of the joint from the product of marginals.
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[g(T)] - \mathbb{E}_\mathrm{marginal}[f^*(g(T))] \Big)
 
@@ -40,29 +40,29 @@ def fdivergence_loss(scores: PairScores, measure: str, *, reduction: str = "mean
     ``gan``        :math:`\mathbb{E}_J[\mathrm{sp}(-T)] + \mathbb{E}_M[\mathrm{sp}(T)]`  log r
     =============  ====================================================================  ==============
 
-    with r the density ratio p(x, y) / p(x) p(y), J the joint and M the marginal pairs. Each is 0 at best for
-    independent variables (``gan``: 2 log 2). Only ``kl`` bounds the mutual information itself.
+    Here r is the density ratio p(x, y) / p(x) p(y), J stands for joint pairs, and M for marginal pairs. For independent
+    variables the lowest expected loss is 0 (``gan``: 2 log 2). Only ``kl`` bounds the mutual information itself.
 
     Args:
         scores: joint and marginal scores.
         measure: one of the names above.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
-        Scalar, or (M,), float32 (float64 for float64 scores); minus the bound of the divergence.
+        Scalar, or (M,), float32 (float64 for float64 scores); minus the bound on the divergence.
 
     Raises:
         ValueError: the measure is unknown.
 
     Numerics:
-        ``kl``, ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88:
-        bring them into an interval with :class:`~infomax.scores.ClippedScores`. ``chi2`` is polynomial, ``gan`` finite
-        everywhere.
+        ``kl``, ``rkl`` and ``hellinger`` contain a bare exponential, which overflows float32 at scores of magnitude 88
+        or more. To prevent that, clip the scores with :class:`~infomax.scores.ClippedScores`. ``chi2`` is a polynomial
+        of the scores. ``gan`` is finite for every finite score.
 
     Source:
-        Nowozin et al. 2016 (f-GAN), tables 1, 2 and 6. The ``X2`` measure of the Deep InfoMax authors' code is another
-        expression, and not a bound.
+        Nowozin et al. 2016 (f-GAN), tables 1, 2 and 6. The ``X2`` measure in the code of the Deep InfoMax authors is a
+        different expression and not a bound.
 
     Example:
         >>> import torch
@@ -78,12 +78,13 @@ def fdivergence_loss(scores: PairScores, measure: str, *, reduction: str = "mean
 
 
 def fdivergence_estimate(scores: PairScores, measure: str) -> Tensor:
-    r"""Information in nats, read off a critic trained by an f-divergence.
+    r"""Estimate the information in nats with a critic that was trained by an f-divergence.
 
-    ``kl`` is its own bound (:func:`nwj_estimate`). ``rkl``, ``hellinger`` and ``gan`` turn the critic into the log
-    density ratio that it has at the optimum (T, 2 T, T), and put that into Donsker-Varadhan, a lower bound in the limit
-    of large batches for any critic. ``chi2`` gives :math:`\log(1 + \max(\hat\chi^2, 0))`, the *order-2 Rényi*
-    information: at the optimum an upper bound on Shannon's, and no bound before it.
+    ``kl`` uses its own bound (:func:`nwj_estimate`). ``rkl``, ``hellinger`` and ``gan`` turn the scores into the log
+    density ratio that they express at the optimum (T, 2 T and T). They insert it into Donsker-Varadhan, which is a
+    lower bound in the limit of large batches for any critic. ``chi2`` returns
+    :math:`\log(1 + \max(\hat\chi^2, 0))`, the *order-2 Rényi* information. With the optimal critic, that is an upper
+    bound on Shannon's information; with any other critic it bounds nothing.
 
     Args:
         scores: joint and marginal scores.
@@ -135,7 +136,7 @@ class FDivergence(Estimator):
         check_choice("measure", measure, FDIVERGENCES)
         self.measure = measure
         self.optimum = _OPTIMA[measure]
-        # As what reads them: Donsker-Varadhan.
+        # Those of Donsker-Varadhan, which gives the estimate of most measures.
         self.bound: Bound = "asymptotic"
         self.bias, self.variance = "up in small batches", "high: grows as e^I"
         if measure == "kl":

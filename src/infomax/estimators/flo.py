@@ -1,4 +1,4 @@
-"""FLO: a bound with a second function of each joint pair (Guo et al. 2022)."""
+"""FLO: a bound that needs a second function of each joint pair (Guo et al. 2022)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ __all__ = ["FLO", "flo_estimate", "flo_loss"]
 
 
 def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
-    r"""Minus the contrastive Fenchel-Legendre bound.
+    r"""Return minus the contrastive Fenchel-Legendre bound (FLO).
 
     .. math:: \mathbb{E}_\mathrm{joint}\Big[ u(x, y) + e^{-u(x, y)} \, \mathbb{E}_{x^-}\big[e^{T(x^-, y) - T(x, y)}\big]
               \Big] - 1
 
-    This is a lower bound on the mutual information for any critic T and any function u of a pair. It is unbiased in any
-    batch, and tight for every T that is right up to a constant for each global. The best u is log E[e^T] - T, which is
-    minus the information of that one pair. So u must be a network of its own, trained by the same loss. If u were
-    computed from the mean of e^T over the same batch, the bound would become
+    This is a lower bound on the mutual information for any critic T and any function u of a pair. Its estimate is
+    unbiased for every batch size. It is tight if T is the log density ratio up to a constant for each global, and u is
+    log E[e^T] - T, minus the pointwise mutual information of the pair. So u must be a network of its own, trained by
+    the same loss. If u were computed from the mean of e^T over the same batch, the bound would become
     :func:`~infomax.functional.leave_one_out_estimate` of the critic, which is biased upwards.
 
     Args:
         scores: joint and marginal scores.
-        u: its value at each joint pair, (J,), in the order of the joint scores; or the scores of a second critic on the
-            same features, whose joint ones are taken.
+        u: the value of u at each joint pair, (J,), in the order of the joint scores; or the scores of a second critic
+            on the same features, of which the joint scores are used.
 
     Returns:
         Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
 
     Raises:
         TypeError: ``u`` is neither a floating tensor nor scores.
-        ValueError: ``u`` has not one value for each joint pair.
+        ValueError: ``u`` does not have one value for each joint pair.
 
     Numerics:
-        Holds a bare exponential of log E[e^T] - T - u. This exponent is 0 at the optimum. The exponential overflows
-        float32 where u is 88 below its optimum.
+        Contains a bare exponential of log E[e^T] - T - u. The exponent is 0 at the optimum. The exponential overflows
+        float32 if u is 88 below its optimum.
 
     Source:
         Guo et al. 2022, "Tight mutual information estimation with contrastive Fenchel-Legendre optimization".
@@ -53,7 +53,7 @@ def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
 
 
 def flo_estimate(scores: PairScores, u: Tensor | PairScores) -> Tensor:
-    r"""Mutual information in nats by FLO, a lower bound: minus :func:`flo_loss`.
+    r"""Estimate the mutual information in nats by FLO, a lower bound: minus :func:`flo_loss`.
 
     Args:
         scores: joint and marginal scores.
@@ -94,11 +94,11 @@ def _at_joint_pairs(u: Tensor | PairScores, joint: Tensor) -> Tensor:
 class FLO(Estimator):
     """Contrastive Fenchel-Legendre: :func:`~infomax.functional.flo_loss`.
 
-    It needs a second function of the joint pairs beside the scores, which a loss with one critic does not have. Call it
-    with the scores of two critics, and train both.
+    Besides the scores, FLO needs a second function of the joint pairs, which losses with one critic cannot provide.
+    Call it with the scores of two critics, and train both.
 
     Raises:
-        TypeError: in a call, ``u`` is missing.
+        TypeError: ``u`` is missing in a call.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""InfoNCE (van den Oord et al. 2018), with the negatives of a global shared by its locations."""
+"""InfoNCE (van den Oord et al. 2018); all joint pairs of a global share the negatives of that global."""
 
 from __future__ import annotations
 
@@ -17,42 +17,45 @@ __all__ = ["InfoNCE", "infonce_estimate", "infonce_loss", "plug_in_estimate"]
 
 
 def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: str = "mean") -> Tensor:
-    r"""Cross-entropy of picking the joint pair among that global's marginal ones.
+    r"""Return the cross-entropy of telling each joint pair from the marginal pairs of its global.
 
     .. math:: \frac{1}{J} \sum_{(y, x)} \Big[ \log\Big(e^{T(x, y)} + \sum_{x^-} e^{T(x^-, y)}\Big) - T(x, y) \Big]
 
-    where :math:`x^-` runs over the locals of all other examples. It is ``softplus(L_y - T)`` with L the log-sum-exp of
-    the marginal scores, so no (N P) x (N P) table of logits exists. Prefer it where there are many negatives: its
-    estimate cannot exceed log(1 + K).
+    where :math:`x^-` runs over the locals of all other examples. Each term is ``softplus(L_y - T)``, with L_y the
+    log-sum-exp of the marginal scores, so no (N P) x (N P) table of logits is needed. Prefer InfoNCE if there are many
+    negatives: its estimate cannot exceed log(1 + K).
 
     With an ``anchor`` a there is one more class, "none of them is joint", whose score is the constant
-    :math:`c = \log a (1 + K)`. It is the right answer where a global meets marginal locals only:
+    :math:`c = \log a (1 + K)`. This class is the right answer in a second term, in which each global meets marginal
+    locals only:
 
     .. math:: \frac{1}{J} \sum_{(y, x)} \Big[ \log\Big(e^c + e^{T(x, y)} + \sum_{x^-} e^{T(x^-, y)}\Big) - T(x, y) \Big]
         + \frac{a}{J} \sum_{(y, x)} \log\Big(1 + \frac{1 + K}{K} \sum_{x^-} e^{T(x^-, y) - c}\Big)
 
-    InfoNCE leaves a constant per global open. The anchor fixes it, so that the best critic is the log density ratio
-    itself, and :func:`plug_in_estimate` reads the information off it. The anchor does not improve representations.
+    InfoNCE determines the scores only up to a constant per global. The anchor fixes this constant, so that the best
+    critic is the log density ratio itself and :func:`plug_in_estimate` can read the information from its scores. The
+    anchor does not improve representations.
 
     Args:
-        scores: joint scores (J,) and reductions over the K marginal pairs of each of M globals.
-        anchor: a, the weight of the cases without a joint local, relative to the cases with one. None leaves this class
-            out. 1 is a good choice. The limit of a small anchor is InfoNCE itself.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        scores: joint scores (J,), and reductions over the K marginal pairs of each of the M globals.
+        anchor: a, the weight of the second term; None leaves out this term and the extra class. 1 is a good choice. In
+            the limit of a small anchor, the loss is InfoNCE itself.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
-        Scalar, or (M,), float32 (float64 for float64 scores); nats, as any cross-entropy.
+        Scalar, or (M,), float32 (float64 for float64 scores); nats, as for any cross-entropy.
 
     Numerics:
         Finite for every finite score. Without an anchor, a constant added to all scores of one global changes nothing.
         A global without marginal pairs contributes 0.
 
     Source:
-        Hjelm et al. 2019 (Deep InfoMax), eq. 5; van den Oord et al. 2018 (CPC), eq. 4. The authors' code masks a
-        global's own example with a score of -10; here it is left out exactly. The anchor: Ryu et al. 2025 (Contrastive
-        Predictive Coding Done Right). There, all candidates are drawn anew where none is joint; here the K marginal
-        ones, the factor (1 + K) / K stands in for the one that is missing, and the optimum is exact up to O(1 / K^2).
+        Hjelm et al. 2019 (Deep InfoMax), eq. 5; van den Oord et al. 2018 (CPC), eq. 4. The authors' code masks the
+        example of the global itself with a score of -10; here that example is left out exactly. For the anchor, Ryu et
+        al. 2025 (Contrastive Predictive Coding Done Right). They draw 1 + K new candidates for the second term. Here
+        the K marginal pairs serve again, the factor (1 + K) / K accounts for the missing candidate, and the optimum is
+        exact up to O(1 / K^2).
 
     Example:
         >>> import torch
@@ -73,14 +76,14 @@ def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: 
 
 
 def infonce_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats by InfoNCE, a lower bound.
+    r"""Estimate the mutual information in nats by InfoNCE, a lower bound.
 
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} \log(1 + K_y) - \mathcal{L}_\mathrm{InfoNCE}
 
-    with :math:`K_y` the marginal pairs of a global, (N - 1) P when nothing is masked. A low-variance lower bound that
-    never exceeds log(1 + K): near that ceiling it says "at least this much". The proof assumes that the
-    negatives of a global are independent. If the P locations of an example are alike and N is small, the estimate can
-    exceed the truth.
+    with :math:`K_y` the number of marginal pairs of a global, (N - 1) P when nothing is masked. This lower bound has a
+    low variance and never exceeds log(1 + K); near that ceiling the information may be much larger than the estimate.
+    The proof assumes that the negatives of a global are independent. If the P locations of an example are alike and N
+    is small, the estimate can exceed the truth.
 
     Args:
         scores: joint and marginal scores.
@@ -103,12 +106,12 @@ def infonce_estimate(scores: PairScores) -> Tensor:
 
 
 def plug_in_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats by a critic that has learned the log density ratio itself: the mean joint score.
+    r"""Estimate the mutual information in nats as the mean joint score of a critic that is the log density ratio.
 
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} T(x, y)
 
-    This is no bound. It is as good as the critic: a constant error of the scores is an error of the estimate. Its
-    variance is low. Use it for a critic that InfoNCE trained with an ``anchor``.
+    This is not a bound. It is only as good as the critic: a constant error of all scores is the same error of the
+    estimate. Its variance is low. Use it for a critic that was trained by InfoNCE with an ``anchor``.
 
     Args:
         scores: joint scores.
@@ -129,12 +132,12 @@ def plug_in_estimate(scores: PairScores) -> Tensor:
 
 
 class InfoNCE(Estimator):
-    """Tell the joint pair from a global's marginal pairs: :func:`~infomax.functional.infonce_loss`.
+    """InfoNCE, which tells the joint pair from the marginal pairs: :func:`~infomax.functional.infonce_loss`.
 
     Args:
-        anchor: weight of one more class, "none of them is joint", which fixes the scores' constants; None for no such
-            class. With one, scores become log density ratios, :func:`~infomax.functional.plug_in_estimate` reads them,
-            and the estimate is no bound.
+        anchor: weight of the term with one more class, "none of them is joint", which fixes the constants of the
+            scores; None leaves it out. With an anchor, scores become log density ratios, the estimate is
+            :func:`~infomax.functional.plug_in_estimate`, and it is not a bound.
 
     Raises:
         ValueError: the anchor is not positive and finite.

@@ -1,4 +1,4 @@
-"""Telling joint from marginal pairs: the Jensen-Shannon objective, and the logistic loss summed over all pairs."""
+"""Binary classification of joint and marginal pairs: the Jensen-Shannon objective, and the logistic loss."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ __all__ = ["JensenShannon", "Logistic", "jsd_loss", "logistic_loss"]
 
 
 def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Binary cross-entropy of telling joint pairs from marginal ones, each kind weighted alike.
+    r"""Return the binary cross-entropy of telling joint from marginal pairs, with equal weight for both kinds.
 
     .. math:: \mathbb{E}_\mathrm{joint}[\mathrm{sp}(-T)] + \mathbb{E}_\mathrm{marginal}[\mathrm{sp}(T)],
               \qquad \mathrm{sp}(t) = \log(1 + e^t)
 
-    Its negative plus 2 log 2 is a lower bound on twice the Jensen-Shannon divergence of the joint from the product of
-    marginals, not on the mutual information. At the optimum T is the log density ratio, so read the information with
-    :func:`~infomax.functional.dv_estimate` of the same scores. Prefer it where there are few negatives.
+    2 log 2 minus this loss is a lower bound on twice the Jensen-Shannon divergence of the joint from the product of
+    marginals, not on the mutual information. At the optimum T is the log density ratio, so use
+    :func:`~infomax.functional.dv_estimate` of the same scores to estimate the information. Prefer this loss if there
+    are few negatives.
 
     Args:
         scores: joint and marginal scores.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
-        Scalar, or (M,), float32 (float64 for float64 scores); no unit. 2 log 2 for a constant critic of 0.
+        Scalar, or (M,), float32 (float64 for float64 scores); no unit. It is 2 log 2 if all scores are 0.
 
     Numerics:
-        Finite for every finite score; linear in them far from 0.
+        Finite for every finite score, and linear in scores far from 0.
 
     Source:
-        Hjelm et al. 2019, eq. 4. The authors' ``GAN`` measure; their ``JSD`` is this shifted by -2 log 2.
+        Hjelm et al. 2019, eq. 4. In the authors' code this is the ``GAN`` measure, and the ``JSD`` measure is this loss
+        minus 2 log 2.
 
     Example:
         >>> import torch
@@ -50,24 +52,25 @@ def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Binary cross-entropy of joint against marginal pairs: the sum over all pairs, divided by the joint pairs.
+    r"""Return the binary cross-entropy summed over all joint and marginal pairs, per joint pair.
 
     .. math:: \frac{1}{J} \Big( \sum_\mathrm{joint} \mathrm{sp}(-T) + \sum_\mathrm{marginal} \mathrm{sp}(T) \Big),
               \qquad \mathrm{sp}(t) = \log(1 + e^t)
 
-    Every pair has the same weight, so that with K marginal pairs per joint one the best critic is the log density ratio
-    minus log K: give the critic a bias. :func:`jsd_loss` weighs each kind of pairs alike instead.
+    Every pair has the same weight. So with K marginal pairs per joint pair, the best critic is the log density ratio
+    minus log K, and the critic should have a bias. In :func:`jsd_loss`, joint pairs and marginal pairs have equal total
+    weight instead.
 
     Args:
         scores: joint and marginal scores.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
         Scalar, or (M,), float32 (float64 for float64 scores); no unit.
 
     Numerics:
-        Finite for every finite score; linear in them far from 0.
+        Finite for every finite score, and linear in scores far from 0.
 
     Source:
         Zhai et al. 2023 (SigLIP), eq. 1, for one joint pair per global.
@@ -86,15 +89,15 @@ def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 class JensenShannon(Estimator):
-    """Tell joint from marginal pairs: :func:`~infomax.functional.jsd_loss`.
+    """The Jensen-Shannon objective: :func:`~infomax.functional.jsd_loss`.
 
-    Its loss is no amount of information. At its optimum the critic is the log density ratio, at which Donsker-Varadhan
-    and NWJ are tight too. The estimate puts the same scores into one of the two.
+    The loss is not an amount of information. At its optimum the critic is the log density ratio, for which
+    Donsker-Varadhan and NWJ are tight, too. So the estimate applies one of these two to the same scores.
 
     Args:
-        read: what the estimate is: ``"dv"``, :func:`~infomax.functional.dv_estimate`, tighter, and a lower bound only
-            in the limit of large batches; or ``"nwj"``, a lower bound in any batch: the critic plus 1 in NWJ, which is
-            :func:`~infomax.functional.tuba_estimate` with a baseline of 1.
+        read: the estimate to use. ``"dv"`` is :func:`~infomax.functional.dv_estimate`, which is tighter but a lower
+            bound only in the limit of large batches. ``"nwj"`` is NWJ of the scores plus 1, a lower bound for any batch
+            size: :func:`~infomax.functional.tuba_estimate` with a baseline of 1.
 
     Raises:
         ValueError: ``read`` is neither of the two.
@@ -134,10 +137,10 @@ class JensenShannon(Estimator):
 
 
 class Logistic(Estimator):
-    """Binary cross-entropy over all pairs: :func:`~infomax.functional.logistic_loss`.
+    """The binary cross-entropy over all pairs: :func:`~infomax.functional.logistic_loss`.
 
-    With a cosine critic whose temperature and bias are learned, this is the loss of SigLIP. The estimate puts the same
-    scores into Donsker-Varadhan, to which the critic's constant does not matter.
+    With a cosine critic whose temperature and bias are learned, this is the loss of SigLIP. The estimate is
+    Donsker-Varadhan of the same scores, which does not depend on a constant added to all of them.
 
     Example:
         >>> import torch

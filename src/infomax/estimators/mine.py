@@ -1,4 +1,4 @@
-"""Donsker-Varadhan with the gradient of MINE, corrected by a moving average (Belghazi et al. 2018)."""
+"""Donsker-Varadhan with the gradient of MINE, whose bias a moving average reduces (Belghazi et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from infomax.scores import PairScores
 
 __all__ = ["MINE", "mine_loss"]
 
-_LARGEST_LOG_WEIGHT = 44.0  # 1e19, whose square a float32 holds
+_LARGEST_LOG_WEIGHT = 44.0  # e^44 is 1e19, whose square fits in float32
 
 
 def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
-    r"""Minus the Donsker-Varadhan bound, with a gradient whose denominator is a moving average.
+    r"""Return minus the Donsker-Varadhan bound, with a moving average as the denominator of its gradient.
 
     .. math:: -\mathbb{E}_\mathrm{joint}[T] + \log \mathbb{E}_\mathrm{marginal}[e^T], \qquad
               \text{gradient } -\mathbb{E}_\mathrm{joint}[\nabla T]
               + \frac{\mathbb{E}_\mathrm{marginal}[e^T \nabla T]}{\bar{E}}
 
-    The value is that of :func:`~infomax.functional.dv_loss`. Dividing the gradient by an average :math:`\bar{E}` of
-    :math:`\mathbb{E}[e^T]` over many batches instead of one removes most of its bias in small batches.
+    The value is that of :func:`~infomax.functional.dv_loss`. In the gradient, the denominator :math:`\bar{E}` is an
+    average of :math:`\mathbb{E}[e^T]` over many batches instead of one, which removes most of the gradient's bias in
+    small batches.
 
     Args:
         scores: joint and marginal scores.
@@ -35,11 +36,11 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
 
     Raises:
         TypeError: log_average is not a floating tensor.
-        ValueError: it is no scalar.
+        ValueError: log_average is not a scalar.
 
     Numerics:
-        The weight :math:`\mathbb{E}[e^T] / \bar{E}` is formed from its logarithm, and is at most 1e19: finite for every
-        finite score, however far the mean has jumped from its average.
+        The weight :math:`\mathbb{E}[e^T] / \bar{E}` is computed from its logarithm and is at most 1e19, so it is finite
+        for every finite score, even if the mean jumps far above its average.
 
     Source:
         Belghazi et al. 2018 (MINE), section 3.2, eq. 12.
@@ -58,7 +59,7 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
     log_mean = log_mean_exp_marginal(scores, marginal)
     check_same_device(scores=log_mean, log_average=log_average)
     weight = (log_mean - log_average.to(log_mean.dtype)).clamp_max(_LARGEST_LOG_WEIGHT)
-    # The clamp bounds the gradient's weight; it must not switch the gradient off.
+    # The clamp bounds the weight of the gradient; the detached form keeps the gradient itself from becoming zero.
     weight = (weight.detach() + (log_mean - log_mean.detach())).exp()
     return log_mean.detach() + (weight - weight.detach()) - joint.mean()
 
@@ -66,14 +67,14 @@ def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
 class MINE(Estimator):
     """Donsker-Varadhan with a bias-corrected gradient: :func:`~infomax.functional.mine_loss`.
 
-    The moving average of the mean of e^T lives in a buffer, as its logarithm, in float32 at least. Each call in
-    training mode updates it.
+    A buffer holds the logarithm of the moving average of the mean of e^T, in float32 at least. Each call in training
+    mode updates it.
 
     Args:
         rate: weight of the newest batch in the moving average, in (0, 1].
 
     Raises:
-        TypeError: rate is no number.
+        TypeError: rate is not a number.
         ValueError: rate is not in (0, 1].
 
     Example:
@@ -93,7 +94,7 @@ class MINE(Estimator):
         self.average = LogAverage(rate)
 
     def forward(self, scores: PairScores) -> Tensor:
-        marginal = scores.reduce("logsumexp").marginal  # with a graph: the loss reads the same
+        marginal = scores.reduce("logsumexp").marginal  # with a graph, so that the loss reuses it
         average: Tensor = self.average(log_mean_exp_marginal(scores, marginal).detach())
         if self.training:
             self.average.value.copy_(average)

@@ -12,24 +12,25 @@ __all__ = ["NWJ", "nwj_estimate", "nwj_loss"]
 
 
 def nwj_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Minus the Nguyen-Wainwright-Jordan bound, which is the f-divergence form of the KL divergence.
+    r"""Return minus the Nguyen-Wainwright-Jordan bound, the f-divergence form of the KL divergence.
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[e^{T - 1}] \Big)
 
-    A lower bound on the mutual information, unbiased in any batch, looser than Donsker-Varadhan for the same critic,
-    and of high variance where the information is large. At the optimum T is 1 plus the log density ratio.
+    NWJ is a lower bound on the mutual information, and its estimate is unbiased for every batch size. For the same
+    critic it is looser than Donsker-Varadhan. Its variance is high if the information is large. At the optimum T is 1
+    plus the log density ratio.
 
     Args:
         scores: joint and marginal scores.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
         Scalar, or (M,), float32 (float64 for float64 scores); minus the estimate in nats.
 
     Numerics:
-        Holds a bare exponential: scores above about 88 overflow float32. Bring them into an interval with
-        :class:`~infomax.scores.ClippedScores` or :class:`~infomax.ScoreRegularised` where that may happen.
+        Contains a bare exponential: scores above about 88 overflow float32. If scores may become so large, clip them
+        with :class:`~infomax.scores.ClippedScores` or :class:`~infomax.ScoreRegularised`.
 
     Source:
         Nguyen, Wainwright & Jordan 2010; Nowozin et al. 2016, table 2 (KL).
@@ -37,7 +38,7 @@ def nwj_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     Example:
         >>> import torch
         >>> from infomax import functional as F
-        >>> F.nwj_loss(F.dense_scores(torch.ones(4, 4)))  # a constant critic of 1 is at the bound 0
+        >>> F.nwj_loss(F.dense_scores(torch.ones(4, 4)))  # a constant critic of 1 gives 0
         tensor(0.)
     """
     joint, marginal = scores.reduce("logsumexp")
@@ -46,7 +47,7 @@ def nwj_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 def nwj_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats by Nguyen, Wainwright & Jordan, a lower bound.
+    r"""Estimate the mutual information in nats by Nguyen, Wainwright & Jordan, a lower bound.
 
     .. math:: \hat I = \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[e^{T - 1}]
 

@@ -1,4 +1,4 @@
-"""Clipping and a penalty on large scores, around any estimator."""
+"""A wrapper that adds clipping and a penalty on large scores to any estimator."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["ScoreRegularised", "mean_square"]
 
 
 def mean_square(scores: PairScores) -> Tensor:
-    r"""Mean of the squared scores of all pairs, joint and marginal.
+    r"""Return the mean squared score of all pairs, joint and marginal.
 
     .. math:: \frac{1}{J + \sum_y K_y} \Big( \sum_\mathrm{joint} T^2 + \sum_\mathrm{marginal} T^2 \Big)
 
-    Added to a loss with a small weight, it keeps scores from growing without limit.
+    Added to a loss with a small weight, this penalty keeps scores from growing without limit.
 
     Args:
         scores: joint and marginal scores.
 
     Returns:
-        Scalar, float32 (float64 for float64 scores); the square of the scores' unit.
+        Scalar, float32 (float64 for float64 scores); in the squared unit of the scores.
 
     Numerics:
         Overflows float32 at scores of 1e19.
@@ -45,32 +45,33 @@ def mean_square(scores: PairScores) -> Tensor:
 
 
 class ScoreRegularised(Estimator):
-    r"""Any estimator on clipped scores, with a penalty on their squares before clipping.
+    r"""Any estimator applied to clipped scores, plus a penalty on the squares of the scores before clipping.
 
     .. math:: \mathcal{L}\big(c \tanh(T / c)\big) + \lambda \, \mathbb{E}_\mathrm{all\ pairs}\big[T^2\big]
 
-    Use it where scores grow without limit, as may happen in half precision or with long schedules. The estimate is that
-    of the clipped scores. A lower bound holds for any scores, so it stays one. An upper bound needs the scores of a
-    density, so clipping makes it bound nothing.
+    Use it if scores grow without limit, as may happen in half precision or with long schedules. The estimate is
+    computed from the clipped scores. A lower bound stays one, because it holds for any scores. An upper bound needs the
+    scores of a density, so with clipped scores it bounds nothing.
 
     Args:
         estimator: a short name, or a module.
-        weight: lambda; 0 leaves the penalty out.
-        clip: c; None leaves the scores as they are.
-        soft: bend every score, as above. False cuts scores off at c and -c, and does not bend those within.
+        weight: lambda; 0 leaves out the penalty.
+        clip: c; None does not clip.
+        soft: whether to apply the tanh above to every score. If False, scores beyond c or -c are set to that bound, and
+            all others stay as they are.
 
     Raises:
-        TypeError: the estimator is neither a name nor a module; weight or clip is no number.
-        ValueError: the name is unknown, weight is negative, or clip is not positive and finite;
-            in a call, ``soft`` and the scores are clipped already.
+        TypeError: the estimator is neither a name nor a module, or weight or clip is not a number.
+        ValueError: the name is unknown, weight is negative, or clip is not positive and finite; in a call, ``soft`` is
+            True and the scores are already clipped.
 
     Numerics:
-        Far beyond the bound, a score has only the gradient of the penalty, which brings it back. With ``soft=False``
-        this holds anywhere beyond the bound.
+        A score far beyond the bound has no gradient but that of the penalty, which pulls the score back. With
+        ``soft=False`` this holds for every score beyond the bound.
 
     Source:
-        Bachman, Hjelm & Buchwalter 2019 (AMDIM): 4e-2 (5e-2 in their code) and c tanh(T / c) with c = 20
-        (10 in later code).
+        Bachman, Hjelm & Buchwalter 2019 (AMDIM): weight 4e-2 (5e-2 in their code), and c tanh(T / c) with c = 20 (10 in
+        later code).
 
     Example:
         >>> import torch
@@ -117,7 +118,7 @@ class ScoreRegularised(Estimator):
         inner = getattr(self.estimator, "ceiling", lambda _: math.inf)(negatives)
         if self.clip is None:
             return inner
-        # Scores in [-c, c] tell joint from marginal pairs by 2 c at most, in units of the optimal critic's slope.
+        # Scores in [-c, c] differ by at most 2 c, so the log density ratios that they express by 2 c / slope.
         slope = 1.0 if self.optimum is None else self.optimum.slope
         return min(inner, 2 * self.clip / slope)
 

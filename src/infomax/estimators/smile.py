@@ -1,4 +1,4 @@
-"""SMILE: trained by Jensen-Shannon, read through a clipped Donsker-Varadhan (Song & Ermon 2020)."""
+"""SMILE: trained by Jensen-Shannon, with a clipped Donsker-Varadhan as the estimate (Song & Ermon 2020)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ __all__ = ["SMILE", "smile_estimate"]
 
 
 def smile_estimate(scores: PairScores, *, clip: float | None = 5.0) -> Tensor:
-    r"""Donsker-Varadhan with the marginal scores clipped: less variance, some bias, no longer a bound.
+    r"""Estimate the mutual information in nats by Donsker-Varadhan with clipped marginal scores.
 
     .. math:: \hat I = \mathbb{E}_\mathrm{joint}[T] - \log \mathbb{E}_\mathrm{marginal}[e^{\mathrm{clip}(T, -c, c)}]
 
+    Clipping lowers the variance and adds some bias. The estimate is no longer a bound.
+
     Args:
-        scores: joint and marginal scores of a critic near the log density ratio (train it with
-            :func:`~infomax.functional.jsd_loss`).
-        clip: c; None is Donsker-Varadhan itself.
+        scores: joint and marginal scores of a critic close to the log density ratio; train it with
+            :func:`~infomax.functional.jsd_loss`.
+        clip: c; None gives Donsker-Varadhan itself.
 
     Returns:
         Scalar in nats.
@@ -40,13 +42,13 @@ def smile_estimate(scores: PairScores, *, clip: float | None = 5.0) -> Tensor:
 
 
 class SMILE(Estimator):
-    """Trained by Jensen-Shannon, read through a clipped Donsker-Varadhan: :func:`~infomax.functional.smile_estimate`.
+    """The Jensen-Shannon loss, with a clipped Donsker-Varadhan estimate: :func:`~infomax.functional.smile_estimate`.
 
     Args:
-        clip: bound of the marginal scores' magnitude in the estimate; None reads Donsker-Varadhan itself.
+        clip: bound on the magnitude of marginal scores in the estimate; None gives Donsker-Varadhan itself.
 
     Raises:
-        TypeError: clip is no number.
+        TypeError: clip is not a number.
         ValueError: clip is not positive and finite.
 
     Example:

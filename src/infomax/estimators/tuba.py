@@ -1,4 +1,4 @@
-"""TUBA, whose partition function is a number of its own, and its interpolation with InfoNCE (Poole et al. 2019)."""
+"""TUBA, a bound with a separate baseline, and its interpolation with InfoNCE (Poole et al. 2019)."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ __all__ = ["TUBA", "alpha_tuba_estimate", "alpha_tuba_loss", "tuba_estimate", "t
 
 
 def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
-    r"""Minus the tractable unnormalised Barber-Agakov bound (TUBA).
+    r"""Return minus the tractable unnormalised Barber-Agakov bound (TUBA).
 
     .. math:: -\Big( 1 + \mathbb{E}_\mathrm{joint}[T - \log a(y)]
               - \mathbb{E}_\mathrm{marginal}\big[e^T / a(y)\big] \Big)
 
-    A lower bound on the mutual information for any critic and any positive baseline a that does not come from the same
-    batch, unbiased in any batch; tightest where a(y) is the mean of e^T over the marginal pairs of y. With log a = 1 it
-    is :func:`~infomax.functional.nwj_loss`. Prefer TUBA to NWJ where there is a good guess of the partition function.
+    TUBA is a lower bound on the mutual information for any critic and any positive baseline a that is not computed from
+    the same batch. Its estimate is then unbiased for every batch size. It is tightest if a(y) is the expectation of e^T
+    over the marginal pairs of y. With log a = 1 it is :func:`~infomax.functional.nwj_loss`. Prefer TUBA to NWJ if there
+    is a good guess of that expectation.
 
     Args:
         scores: joint and marginal scores.
-        log_baseline: log a, one number, or one for each global, (M,), in the order of the global rows. A tensor with a
-            gradient is trained by the same loss.
+        log_baseline: log a: one number, or one per global, (M,), in the order of the global rows. The same loss trains
+            a tensor that requires a gradient.
 
     Returns:
         Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
 
     Raises:
         TypeError: ``log_baseline`` is neither a number nor a floating tensor.
-        ValueError: ``log_baseline`` has neither one value nor M.
+        ValueError: ``log_baseline`` has neither one value nor M values.
 
     Numerics:
-        Holds a bare exponential, of T - log a: it overflows float32 where scores exceed their baseline by about 88.
+        Contains a bare exponential of T - log a, which overflows float32 if scores exceed log a by about 88.
 
     Source:
         Poole et al. 2019, "On variational bounds of mutual information", eq. 8; Barber & Agakov 2003.
@@ -54,7 +55,7 @@ def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tens
 
 
 def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
-    r"""Mutual information in nats by TUBA, a lower bound.
+    r"""Estimate the mutual information in nats by TUBA, a lower bound.
 
     .. math:: \hat I = 1 + \mathbb{E}_\mathrm{joint}[T - \log a(y)] - \mathbb{E}_\mathrm{marginal}\big[e^T / a(y)\big]
 
@@ -75,7 +76,7 @@ def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> 
     Example:
         >>> import torch
         >>> from infomax import functional as F
-        >>> F.tuba_estimate(F.dense_scores(3.0 * torch.eye(4)), log_baseline=1.0)  # as NWJ
+        >>> F.tuba_estimate(F.dense_scores(3.0 * torch.eye(4)), log_baseline=1.0)  # equal to NWJ
         tensor(2.6321)
     """
     joint, marginal = scores.reduce("logsumexp")
@@ -85,14 +86,14 @@ def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> 
 
 
 def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
-    r"""Minus the bound between TUBA (alpha = 0) and InfoNCE (alpha = 1).
+    r"""Return minus the bound that interpolates between TUBA (alpha = 0) and InfoNCE (alpha = 1).
 
     .. math:: -\Big( 1 + \mathbb{E}_\mathrm{joint}\Big[ T - \log\big(\alpha \, m_{1 + K} + (1 - \alpha) \, a(y)\big)
               \Big] - \mathbb{E}_y\Big[ \frac{m_K}{\alpha \, m_K + (1 - \alpha) \, a(y)} \Big] \Big)
 
-    where :math:`m_K` is the mean of e^T over the K marginal pairs of a global, and :math:`m_{1 + K}` over those and the
-    joint pair. It trades the bias of InfoNCE for the variance of TUBA: the estimate cannot exceed
-    1 + log((1 + K) / alpha), so that a smaller alpha can show more nats, with more variance.
+    where :math:`m_K` is the mean of e^T over the K marginal pairs of a global, and :math:`m_{1 + K}` the mean over
+    these and the joint pair. Alpha trades the bias of InfoNCE for the variance of TUBA: the estimate cannot exceed
+    1 + log((1 + K) / alpha), so a smaller alpha allows a larger estimate, with more variance.
 
     Args:
         scores: joint and marginal scores.
@@ -103,18 +104,18 @@ def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: flo
         Scalar, float32 (float64 for float64 scores); minus the estimate in nats.
 
     Raises:
-        TypeError: as :func:`tuba_loss`, or alpha is no number.
+        TypeError: as :func:`tuba_loss`, or alpha is not a number.
         ValueError: as :func:`tuba_loss`, or alpha is not in [0, 1].
 
     Numerics:
-        Finite for every finite score where alpha is not 0: the ratio of the last term is formed from logarithms and
+        With alpha above 0, finite for every finite score: the ratio in the last term is computed from logarithms and
         never exceeds 1 / alpha.
 
     Source:
-        Poole et al. 2019, section 2.4. Theory takes 1 + K samples for the last mean too, where a batch holds K that are
-        independent of y; InfoNCE and TUBA are met exactly, and in between the expected value is at most about
-        alpha (1 - alpha) Var[e^T] / E[e^T]^2 / K^2 too large. The authors' code leaves out one sample of the joint mean
-        instead, each in turn, which needs the table of scores.
+        Poole et al. 2019, section 2.4. In the paper the last mean is over 1 + K samples as well, but a batch has only K
+        that are independent of y. TUBA and InfoNCE are still exact. In between, the expected value is too large by at
+        most about alpha (1 - alpha) Var[e^T] / E[e^T]^2 / K^2. The authors' code instead leaves out each sample of the
+        joint mean in turn, which needs the whole table of scores.
 
     Example:
         >>> import torch
@@ -127,9 +128,9 @@ def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: flo
 
 
 def alpha_tuba_estimate(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
-    r"""Mutual information in nats by the interpolated bound: minus :func:`alpha_tuba_loss`.
+    r"""Estimate the mutual information in nats by the interpolated bound: minus :func:`alpha_tuba_loss`.
 
-    It is a lower bound at alpha = 0 and alpha = 1, and in between a lower bound in the limit of large batches.
+    The estimate is a lower bound at alpha = 0 and alpha = 1. In between, it is one in the limit of large batches.
 
     Args:
         scores: joint and marginal scores.
@@ -161,7 +162,7 @@ def alpha_tuba_estimate(scores: PairScores, *, alpha: float = 0.5, log_baseline:
 
 
 def _per_global(log_baseline: float | Tensor, like: Tensor) -> Tensor:
-    """One value a global, (M,)."""
+    """Return one value of log a per global, (M,)."""
     if not isinstance(log_baseline, Tensor):
         return torch.full_like(like, check_number("log_baseline", log_baseline))
     values = check_floating("log_baseline", log_baseline).to(like.dtype)
@@ -177,24 +178,25 @@ def _per_global(log_baseline: float | Tensor, like: Tensor) -> Tensor:
 
 
 class TUBA(Estimator):
-    """A bound whose partition function is a number of its own: :func:`~infomax.functional.tuba_loss`.
+    """TUBA, a bound with a separate baseline for the mean of e^T: :func:`~infomax.functional.tuba_loss`.
 
-    With alpha above 0 it is partly the mean of the batch: :func:`~infomax.functional.alpha_tuba_loss`. With alpha = 0
-    and an average as baseline the *gradient* is that of :class:`~infomax.MINE`. The estimate differs: it stays below
-    the truth in small batches, too, because its average comes from earlier batches.
+    With alpha above 0, the baseline is combined with the mean of the batch:
+    :func:`~infomax.functional.alpha_tuba_loss`. With alpha = 0 and an average as the baseline, the *gradient* is that
+    of :class:`~infomax.MINE`. The estimate differs from that of MINE: its average comes from earlier batches, so it is
+    a lower bound in small batches, too.
 
     Args:
         alpha: 0 is TUBA, 1 is :class:`~infomax.InfoNCE`.
-        baseline: ``"average"``, a moving average over batches of the baseline with the highest bound, which for TUBA is
-            the mean of e^T; or ``"learned"``, a parameter. Either is log a = 0 before the first batch.
+        baseline: ``"average"``, a moving average over batches of the best baseline, which for TUBA is the mean of e^T;
+            or ``"learned"``, a parameter. Before the first batch, both give log a = 0.
         rate: weight of the newest batch in the average, in (0, 1].
 
     Raises:
-        TypeError: alpha or rate is no number.
-        ValueError: baseline is unknown; alpha is not in [0, 1], or rate not in (0, 1].
+        TypeError: alpha or rate is not a number.
+        ValueError: baseline is unknown, alpha is not in [0, 1], or rate is not in (0, 1].
 
     Numerics:
-        In training mode the average includes a batch before the loss of that batch is computed. So the loss is finite
+        In training mode the average includes a batch before the loss of that batch is computed, so the loss is finite
         for every finite score. With a learned or given baseline the loss can overflow: see
         :func:`~infomax.functional.tuba_loss`.
 
@@ -204,7 +206,7 @@ class TUBA(Estimator):
         >>> scores = F.dense_scores(3.0 * torch.eye(4))
         >>> TUBA().mutual_information(scores)
         tensor(3.)
-        >>> TUBA().mutual_information(scores, log_baseline=torch.ones(4))  # one for each global: here NWJ's
+        >>> TUBA().mutual_information(scores, log_baseline=torch.ones(4))  # one per global; 1 gives NWJ
         tensor(2.6321)
     """
 

@@ -1,4 +1,4 @@
-"""Bounds from above, of scores that are a conditional log density: CLUB and leave-one-out."""
+"""Upper bounds for scores that are conditional log densities: CLUB and leave-one-out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ __all__ = ["CLUB", "LeaveOneOut", "club_estimate", "leave_one_out_estimate", "li
 
 
 def likelihood_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Minus the mean conditional log density of the joint pairs: maximum likelihood.
+    r"""Return minus the mean conditional log density of the joint pairs, the loss of maximum likelihood.
 
     .. math:: -\mathbb{E}_\mathrm{joint}[T], \qquad T(x, y) = \log q(y \mid x)
 
-    It fits the density of :class:`~infomax.CLUB` and :class:`~infomax.LeaveOneOut`. Features with a gradient learn to
-    be predictable as well, and they may collapse to a point to achieve that.
+    This loss fits the density of :class:`~infomax.CLUB` and :class:`~infomax.LeaveOneOut`. It also trains features that
+    require a gradient to be predictable, and they may collapse to a point to achieve that.
 
     Args:
-        scores: conditional log densities, as :class:`~infomax.GaussianCritic` makes them.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many joint pairs.
+        scores: conditional log densities, for example from :class:`~infomax.GaussianCritic`.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            joint pairs, the mean of these values is the scalar.
 
     Returns:
-        Scalar, or (M,), in nats, float32 (float64 for float64 scores); at best the entropy of a global given a local.
+        Scalar, or (M,), in nats, float32 (float64 for float64 scores). Its lowest expected value is the entropy of a
+        global given a local.
 
     Numerics:
         Linear in the scores.
@@ -43,27 +44,29 @@ def likelihood_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 def club_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats from above, by the contrastive log-ratio upper bound (CLUB).
+    r"""Estimate the mutual information in nats by the contrastive log-ratio upper bound (CLUB).
 
     .. math:: \hat I = \mathbb{E}_\mathrm{joint}[\log q(y \mid x)] - \mathbb{E}_\mathrm{marginal}[\log q(y \mid x)]
 
-    An upper bound if q is the true conditional density, or nearer to the joint distribution than to the product of
-    marginals (Cheng et al., theorem 3.2); otherwise it bounds nothing. With the true density it exceeds the
-    information by the reverse divergence, KL of the product from the joint, which does not shrink with the batch.
-    Prefer it for *making information small*: it has no exponential, and a gradient for the features.
+    CLUB is an upper bound if q is the true conditional density, or closer to the joint distribution than to the product
+    of marginals (Cheng et al., theorem 3.2). Otherwise it bounds nothing. With the true density it exceeds the
+    information by the reverse KL divergence, that of the product of marginals from the joint, which does not shrink
+    with the batch size. Prefer it for *minimising information*: it has no exponential, and the features have a
+    gradient.
 
     Args:
         scores: conditional log densities of each global given each local.
 
     Returns:
-        Scalar in nats. It keeps its gradient, as a term to minimise.
+        Scalar in nats, with a gradient, so that it can be minimised.
 
     Numerics:
-        Linear in the scores. Whatever depends on the global alone cancels.
+        Linear in the scores. A term of the scores that depends on the global alone cancels if all globals have the same
+        number of joint pairs and of marginal pairs.
 
     Source:
-        Cheng et al. 2020, "CLUB: a contrastive log-ratio upper bound of mutual information", eq. 6 and 9 (vCLUB); here
-        the marginal pairs leave the joint ones out.
+        Cheng et al. 2020, "CLUB: a contrastive log-ratio upper bound of mutual information", eq. 6 and 9 (vCLUB). Here
+        the marginal pairs do not include the joint pairs.
 
     Example:
         >>> import torch
@@ -76,24 +79,25 @@ def club_estimate(scores: PairScores) -> Tensor:
 
 
 def leave_one_out_estimate(scores: PairScores) -> Tensor:
-    r"""Mutual information in nats from above, with the other locals of the batch as the marginal density of a global.
+    r"""Estimate the mutual information in nats by the leave-one-out upper bound.
 
     .. math:: \hat I = \frac{1}{J} \sum_{(y, x)} \Big[ \log q(y \mid x)
               - \log \frac{1}{K_y} \sum_{x^-} q(y \mid x^-) \Big]
 
-    It is an upper bound if q is the true conditional density, because the mean of K densities is the marginal one only
-    on average, and its logarithm is too small. The excess vanishes with K, so prefer it to CLUB for the number itself.
-    With any other q it bounds nothing. With a log density *ratio* as scores it is InfoNCE without the joint pair among
-    its candidates.
+    The mean of the conditional densities given the other locals estimates the marginal density of a global. This mean
+    of K densities is right on average, so its logarithm is too small on average. The result is therefore an upper bound
+    if q is the true conditional density; with any other q it bounds nothing. The excess vanishes as K grows, so prefer
+    this bound to CLUB to estimate the information. With log density *ratios* as scores, it is InfoNCE with the joint
+    pair left out of the candidates.
 
     Args:
         scores: conditional log densities of each global given each local.
 
     Returns:
-        Scalar in nats. It keeps its gradient, as a term to minimise.
+        Scalar in nats, with a gradient, so that it can be minimised.
 
     Numerics:
-        Finite for every finite score. Whatever depends on the global alone cancels.
+        Finite for every finite score. A term of the scores that depends on the global alone cancels.
 
     Source:
         Poole et al. 2019, section 2.5 (the leave-one-out bound).
@@ -110,12 +114,12 @@ def leave_one_out_estimate(scores: PairScores) -> Tensor:
 
 
 class CLUB(Estimator):
-    """A bound from above by a conditional density: :func:`~infomax.functional.club_estimate`.
+    """An upper bound from a conditional density: :func:`~infomax.functional.club_estimate`.
 
-    The loss fits the density by maximum likelihood (:func:`~infomax.functional.likelihood_loss`): give it features
-    without a gradient. A loss such as :class:`~infomax.LocalDIMLoss` refuses globals that have one, because an encoder
-    makes them easy to predict by making them constant. To make the information of features *small*, minimise
-    :meth:`estimate` by them and this loss by the density, in turn.
+    The loss fits the density by maximum likelihood (:func:`~infomax.functional.likelihood_loss`), so pass features
+    without a gradient. Losses such as :class:`~infomax.LocalDIMLoss` reject globals with a gradient, because an encoder
+    could make them easy to predict by making them constant. To *minimise* the information between features, alternate
+    two steps: train the density with this loss, and train the features to minimise :meth:`estimate`.
 
     Example:
         >>> import torch
@@ -123,7 +127,7 @@ class CLUB(Estimator):
         >>> density = GaussianCritic(16, 8, units=32)
         >>> local, global_ = torch.randn(4, 16, requires_grad=True), torch.randn(4, 8)
         >>> CLUB()(density(local.detach(), global_)).backward()  # trains the density
-        >>> CLUB().estimate(density(local, global_)).backward()  # lowers the information, by the features
+        >>> CLUB().estimate(density(local, global_)).backward()  # lowers the information through the features
     """
 
     bound = "upper"
@@ -145,9 +149,9 @@ class CLUB(Estimator):
 
 
 class LeaveOneOut(Estimator):
-    """A bound from above by a conditional density: :func:`~infomax.functional.leave_one_out_estimate`.
+    """An upper bound from a conditional density: :func:`~infomax.functional.leave_one_out_estimate`.
 
-    Fitted and used as :class:`CLUB`.
+    It is fitted and used like :class:`CLUB`.
 
     Example:
         >>> import torch

@@ -13,22 +13,22 @@ __all__ = ["Wasserstein", "wasserstein_dependency", "wasserstein_loss"]
 
 
 def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
-    r"""Minus the Wasserstein dependency measure: minus :func:`wasserstein_dependency`.
+    r"""Return minus the Wasserstein dependency measure: minus :func:`wasserstein_dependency`.
 
     .. math:: -\Big( \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T] \Big)
 
-    It is no bound of the mutual information. It has no exponential and no ceiling of log K, and it rewards what is far
-    apart rather than what is rare. So prefer it where the information is large. The critic must be Lipschitz, by
-    construction (:class:`~infomax.LipschitzCritic`) or by :func:`~infomax.variants.gradient_penalty`. The scores of any
-    other critic grow without limit.
+    This measure is not a bound on the mutual information. It contains no exponential and has no ceiling of log K, and
+    it depends on the distances between features rather than on density ratios. So prefer it if the information is
+    large. The critic must be Lipschitz, by construction (:class:`~infomax.LipschitzCritic`) or through
+    :func:`~infomax.variants.gradient_penalty`. The scores of any other critic grow without limit.
 
     Args:
         scores: joint and marginal scores of a Lipschitz critic.
-        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,), whose mean is the scalar where all
-            globals have as many pairs.
+        reduction: ``"mean"``, a scalar; or ``"none"``, a value per global, (M,). If all globals have the same number of
+            pairs, the mean of these values is the scalar.
 
     Returns:
-        Scalar, or (M,), float32 (float64 for float64 scores); in the unit of the features' distance.
+        Scalar, or (M,), float32 (float64 for float64 scores); in the unit of a distance between features.
 
     Numerics:
         Linear in the scores.
@@ -47,18 +47,18 @@ def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
 
 
 def wasserstein_dependency(scores: PairScores) -> Tensor:
-    r"""How far the joint distribution is from the product of marginals, by a critic; from below.
+    r"""Return a lower bound on the distance of the joint distribution from the product of marginals.
 
     .. math:: \mathbb{E}_\mathrm{joint}[T] - \mathbb{E}_\mathrm{marginal}[T]
 
-    With a 1-Lipschitz critic this is a lower bound on the Wasserstein-1 distance of the two, by the
-    Kantorovich-Rubinstein duality. The best such critic attains it.
+    With a 1-Lipschitz critic this is a lower bound on the Wasserstein-1 distance of the two distributions, by
+    Kantorovich-Rubinstein duality. The best 1-Lipschitz critic attains the distance.
 
     Args:
         scores: joint and marginal scores of a 1-Lipschitz critic.
 
     Returns:
-        Scalar in the unit of the features' distance, *not* in nats.
+        Scalar in the unit of a distance between features, *not* in nats.
 
     Source:
         As :func:`wasserstein_loss`.
@@ -76,9 +76,9 @@ def wasserstein_dependency(scores: PairScores) -> Tensor:
 class Wasserstein(Estimator):
     """The Wasserstein dependency measure, for a Lipschitz critic: :func:`~infomax.functional.wasserstein_loss`.
 
-    Its value is minus the loss, in the unit of the features' distance. The *estimate in nats* puts the same critic into
-    Donsker-Varadhan: a loose lower bound in the limit of large batches, because a Lipschitz critic is not trained to
-    be a log density ratio.
+    The measure is minus the loss, in the unit of a distance between features. The *estimate in nats* is
+    Donsker-Varadhan of the same scores, a lower bound in the limit of large batches. It is loose, because a Lipschitz
+    critic is not trained to be a log density ratio.
 
     Example:
         >>> import torch
@@ -90,7 +90,7 @@ class Wasserstein(Estimator):
     bound = "asymptotic"
     bias = "down: its critic is no log ratio"
     variance = "low where scores are within 1 or so"
-    optimum = None  # no density ratio, but a potential
+    optimum = None  # the critic is a Kantorovich potential, not a log density ratio
     needs_lipschitz = True
     directional = False
 

@@ -1,4 +1,4 @@
-"""What a trained representation is worth: probes on frozen features, and measures that need no labels."""
+"""Evaluating a trained representation: probes on frozen features, and measures that need no labels."""
 
 from infomax.evaluation.evaluate import Probe, evaluate
 from infomax.evaluation.extract import Data, Extracted, Progress, extract_features

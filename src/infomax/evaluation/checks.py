@@ -1,4 +1,4 @@
-"""The input checks of the evaluation: frozen features, labels, images, and pairs of feature sets to compare."""
+"""Input checks of the evaluation: frozen features, labels, images, and pairs of a training and a test set."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.d
         name: the argument, for the message.
         features: what the user gave.
         at_least: the smallest N.
-        dtype: the dtype to convert to; when None float64 for float64 features and float32 for all others.
+        dtype: the dtype to convert to; when None, float64 for float64 features and float32 for all others.
 
     Raises:
-        TypeError: they are no tensor of a real floating dtype.
-        ValueError: another shape, too few rows, no columns, or values that are not finite in that dtype.
+        TypeError: ``features`` is not a tensor of a real floating dtype.
+        ValueError: the shape is wrong, there are too few rows or no columns, or values are not finite in that dtype.
 
     Numerics:
-        Values are compared after the conversion, by their minimum and maximum, which nothing can overflow.
+        Finiteness is checked after the conversion, on the minimum and the maximum; a sum could overflow.
 
     Example:
         >>> check_rows("features", torch.full((2, 3), 6e4, dtype=torch.float16)).dtype
@@ -58,7 +58,7 @@ def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.d
         what = "one example" if at_least == 1 else f"{at_least} examples"
         raise ValueError(f"{name} must hold at least {what}, got {len(features) or 'none'}")
     check_values(**{name: features})
-    features = features.detach()  # nothing before them learns
+    features = features.detach()  # the encoder is frozen
     rows = widened(features) if dtype is None else features.to(dtype)
     if not _finite(rows):
         if rows is not features and _finite(features):
@@ -68,7 +68,7 @@ def check_rows(name: str, features: object, *, at_least: int = 1, dtype: torch.d
 
 
 def check_values(**tensors: Tensor) -> None:
-    """Raise ``ValueError`` unless tensors, given by the name of the argument, are dense and hold values."""
+    """Raise ``ValueError`` unless tensors, given under the names of their arguments, are dense and hold values."""
     for name, value in tensors.items():
         if value.is_meta or value.layout != torch.strided or value.ndim == 0:
             kind = "a tensor on the meta device" if value.is_meta else f"layout {value.layout}, {value.ndim} axes"
@@ -79,8 +79,8 @@ def check_frozen(train_features: Tensor, test_features: Tensor, *, at_least: int
     """Return a training and a test set of features in float32, or raise.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: other shapes, widths or devices, too few rows, values that are not finite.
+        TypeError: the features are not floating point.
+        ValueError: shapes are wrong, widths or devices differ, there are too few rows, or values are not finite.
     """
     train = check_rows("train_features", train_features, at_least=at_least, dtype=torch.float32)
     test = check_rows("test_features", test_features, at_least=at_least, dtype=torch.float32)
@@ -100,18 +100,18 @@ def check_labelled(
 
     Args:
         train_features: (N, D).
-        train_labels: (N,), any integers from 0 on.
+        train_labels: (N,), any integers of at least 0.
         test_features: (M, D).
-        test_labels: (M,). A class that the training set lacks counts, and is always missed.
-        dtype: of the features that are returned; see `check_rows`.
+        test_labels: (M,). A class that occurs only here is counted too, although no probe can learn it.
+        dtype: dtype of the returned features; see `check_rows`.
 
     Returns:
         Training set, test set, and number of classes. Class numbers keep the order of the labels.
 
     Raises:
-        TypeError: features that are not floating point, labels that are not integers.
-        ValueError: other shapes, devices or lengths, no examples or features, values that are not finite, negative
-            labels, one class only.
+        TypeError: the features are not floating point, or the labels are not integers.
+        ValueError: shapes, devices or lengths do not fit, there are no examples or features, values are not finite,
+            labels are negative, or the training set has only one class.
 
     Example:
         >>> features = torch.zeros(3, 2)
@@ -130,11 +130,11 @@ def check_labelled(
 
 
 def check_images(name: str, images: Tensor, features: Tensor, transform: Callable[[Tensor], Tensor] | None) -> None:
-    """Raise unless there is one image per row of features, in a dtype that an encoder takes.
+    """Raise unless there is one image per row of features, in a dtype that an encoder accepts.
 
     Raises:
-        TypeError: not a tensor, or uint8 images without a ``transform``.
-        ValueError: another number of images than of rows.
+        TypeError: the images are not a tensor, or, without a ``transform``, not floating point.
+        ValueError: the numbers of images and rows differ.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor of images, got {type(images).__name__}")
@@ -152,11 +152,12 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
 
 
 def check_batch(images: Any, labels: Any, *, transformed: bool) -> None:
-    """Raise unless these are images that an encoder takes, or a dict of tensors, with labels that fit or None.
+    """Raise unless a batch consists of images, or a dict of tensors, with one label per example or no labels.
 
     Raises:
-        TypeError: no tensors, uint8 images that no ``transform`` scales, or labels that are not integers.
-        ValueError: labels that are not one per example, tensors of a dict that differ in number.
+        TypeError: there are no tensors, the images are uint8 and no ``transform`` scales them, or the labels are not
+            integers.
+        ValueError: there is not one label per example, or the tensors of a dict differ in length.
     """
     if isinstance(images, Mapping):
         tensors = {key: value for key, value in images.items() if isinstance(value, Tensor) and value.ndim}
@@ -205,7 +206,7 @@ def _whole(labels: Tensor) -> bool:
 def _finite(values: Tensor) -> bool:
     if not values.numel():
         return True
-    least, greatest = torch.aminmax(values.detach())  # NaN passes through; no sum that could overflow
+    least, greatest = torch.aminmax(values.detach())  # propagates NaN, and cannot overflow as a sum could
     return bool(torch.isfinite(least) & torch.isfinite(greatest))
 
 

@@ -1,4 +1,4 @@
-"""One call from an encoder to the table of its probes."""
+"""Evaluating an encoder with several probes in one call."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["Probe", "evaluate"]
 
 
 class Probe(Protocol):
-    """What `evaluate` calls: features and labels in, the share of test examples classified correctly out.
+    """A function that `evaluate` calls with features and labels, and that returns the accuracy on the test set.
 
-    Features are (N, D), labels (N,) class numbers, of a training and of a test set.
+    Features are (N, D), and labels are class numbers (N,), both of a training set and of a test set.
 
     Example:
         >>> def majority(train_features, train_labels, test_features, test_labels, /, *, random_state, progress):
@@ -47,7 +47,7 @@ class Probe(Protocol):
         random_state: RandomState,
         progress: Progress | None,
     ) -> float:
-        """Accuracy on the test set, between 0 and 1."""
+        """Return the accuracy on the test set, between 0 and 1."""
         ...
 
 
@@ -68,42 +68,43 @@ def evaluate(
     transform: Callable[[Tensor], Tensor] | None = None,
     progress: Progress | None = None,
 ) -> ProbeTable:
-    """Probe a frozen encoder: how well do its layers tell the classes apart?
+    """Measure how accurately probes classify images from the layers of a frozen encoder.
 
-    The features of each layer are computed once. Every probe is then trained and tested on them. The encoder stays as
-    it was. A cell of the table depends on the seed, and not on the other layers and probes of the call.
+    The features of each layer are computed once, and every probe is trained and tested on them. The encoder is left
+    unchanged. Each accuracy depends on the seed, but not on the other layers and probes of the call.
 
     Args:
         encoder: any `nn.Module`.
         train: images and labels to train the probes on: a pair of tensors, or a `DataLoader`.
-        test: images and labels to test them on.
-        layers: names of layers as `infomax.features.tap` takes them (empty for the encoder's output), or a
-            mapping from names of your choice to them. The default fits `infomax.encoders`.
-        probes: ``"mlp"`` (the paper's 200 hidden units), ``"linear"``, ``"knn"``, ``"svm"`` (the paper's linear
-            one, by scikit-learn); or a mapping from names of your choice to probes, for instance
+        test: images and labels to test the probes on.
+        layers: names of layers as for `infomax.features.tap` (an empty name for the encoder's output), or a mapping
+            from names of your choice to such names. The default fits `infomax.encoders`.
+        probes: ``"mlp"`` (the paper's, with 200 hidden units), ``"linear"``, ``"knn"`` and ``"svm"`` (the paper's
+            linear SVM, with scikit-learn); or a mapping from names of your choice to probes, for instance
             ``{"mlp, 50 epochs": partial(mlp_probe, epochs=50)}``.
-        random_state: an integer decides the probes' weights, dropout and order of examples, and is the table's
-            ``seed``; a generator, or None for torch's global one, draws that integer.
-        name: what to call the encoder in the table.
+        random_state: an integer that seeds the probes' weights, dropout and order of examples, and that the table
+            reports as ``seed``; with a generator, or None for torch's global one, that integer is drawn.
+        name: the name of the encoder in the table.
         batch_size: images per call of the encoder, where the data are tensors.
-        device: where the images go and the probes work; the encoder's own device when None. The encoder is not moved.
-        transform: what to do with each batch of images first, as in `extract_features`.
-        progress: called with ``"train features"``, ``"conv mlp"``, ..., steps done and steps in all.
+        device: the device of the images and the probes; the encoder's own device when None. The encoder is not moved.
+        transform: a function applied to each batch of images first, as in `extract_features`.
+        progress: called with ``"train features"``, ``"conv mlp"``, ..., the steps done and the total number of steps.
 
     Returns:
-        `ProbeTable`; print it, or take its ``rows``.
+        `ProbeTable`; print it, or read its ``rows``.
 
     Raises:
-        TypeError: as `extract_features`.
-        ImportError: the probe ``"svm"`` without scikit-learn.
-        ValueError: an unknown probe or layer, no labels, one class only, features that are not finite.
+        TypeError: as in `extract_features`; or a probe is not callable.
+        ImportError: the probe ``"svm"`` is chosen without scikit-learn.
+        ValueError: a probe or layer is unknown, there are no labels, the training set has only one class, or features
+            are not finite.
 
     Numerics:
-        Features and probes are float32. The same seed gives the same table on one device and number of
+        Features and probes are float32. The same seed gives the same table on the same device with the same number of
         threads.
 
     Source:
-        Hjelm et al., ICLR 2019, section 4.1; the probes name theirs.
+        Hjelm et al., ICLR 2019, section 4.1; the documentation of each probe names its own source.
 
     Example:
         >>> from infomax import encoders
@@ -133,7 +134,7 @@ def evaluate(
     (train_features, train_labels), (test_features, test_labels) = sets
     rows = []
     for layer in list(train_features):
-        # Popped, so that the widest layer does not outlive its probes.
+        # Popping frees the features of a layer once its probes are done.
         ours, theirs = train_features.pop(layer).to(device), test_features.pop(layer).to(device)
         for title, probe in chosen.items():
             accuracy = probe(
@@ -162,7 +163,7 @@ def _choose(probes: Sequence[str] | Mapping[str, Probe]) -> dict[str, Probe]:
 
 
 def _seed(random_state: RandomState) -> int:
-    generator = as_generator(random_state)  # which checks it
+    generator = as_generator(random_state)  # also checks ``random_state``
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(torch.randint(2**62, (), generator=generator, device="cpu"))

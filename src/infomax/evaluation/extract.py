@@ -1,4 +1,4 @@
-"""Frozen features at named layers, computed once and kept."""
+"""Frozen features of named layers, computed once for a whole data set."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from infomax.features.tapping import taps
 __all__ = ["Data", "Extracted", "Progress", "extract_features"]
 
 Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Mapping[str, Tensor] | Iterable[Any]"
-"""Images; images and labels; a dict of what the encoder takes; or an iterable of such batches, as a `DataLoader`."""
+"""Images, a pair of images and labels, a dict of keyword arguments, or an iterable of such batches (a `DataLoader`)."""
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
-"""Called with what is being done, how many steps are done and how many there are (None: not known)."""
+"""A function called with a title, the number of steps done and the total number of steps (None: not known)."""
 
 
 class Extracted(NamedTuple):
     """Frozen features of a data set.
 
     Args:
-        features: by layer, each (N, D), float32, on the CPU.
-        labels: (N,), int64, on the CPU; None where the data have none.
+        features: the features of each layer by its name, each (N, D), float32, on the CPU.
+        labels: (N,), int64, on the CPU; None where the data have no labels.
 
     Example:
         >>> import torch
@@ -55,32 +55,32 @@ def extract_features(
     progress: Progress | None = None,
     label_key: str = "labels",
 ) -> Extracted:
-    """Run a frozen encoder over a data set and keep what named layers return.
+    """Run a frozen encoder over a data set and collect the outputs of named layers.
 
-    The encoder runs in evaluation mode without gradients, and is handed back untouched: weights, buffers such as
-    batch-norm statistics, training modes and hooks are as before.
+    The encoder runs in evaluation mode without gradients. Afterwards its weights, buffers (such as batch-norm
+    statistics), training modes and hooks are as before.
 
     Args:
         encoder: any `nn.Module`.
-        data: images (N, ...), or a pair of images and labels (N,), or a dict of tensors (N, ...) that are the
-            encoder's keyword arguments; or an iterable of such batches: a `DataLoader`.
-        layers: names of layers as `infomax.features.tap` takes them (empty for the encoder's output), or a
-            mapping from names of your choice to them.
+        data: images (N, ...), or a pair of images and labels (N,), or a dict of tensors (N, ...) that are the encoder's
+            keyword arguments; or an iterable of such batches, for instance a `DataLoader`.
+        layers: names of layers as for `infomax.features.tap` (an empty name for the encoder's output), or a mapping
+            from names of your choice to such names.
         batch_size: images per call, where ``data`` are tensors.
-        device: where the images go before the encoder sees them; the encoder's own device when None.
-        transform: what to do with each batch of images first, on that device: for images kept as uint8, the
-            scaling used in training.
-        progress: called after each batch with ``"features"``, batches done and batches in all.
-        label_key: where a dict holds the labels, if it does; the encoder does not get them.
+        device: the device to which inputs are moved before the encoder sees them; the encoder's own when None.
+        transform: a function applied to each batch of images (or dict of keyword arguments) on that device, before the
+            encoder; for uint8 images, the scaling used in training.
+        progress: called after each batch with ``"features"``, the batches done and the total number of batches.
+        label_key: the key of the labels in a dict, if it has labels; they are not passed to the encoder.
 
     Returns:
-        `Extracted`: features by layer, each flattened to (N, D), float32, on the CPU; and labels.
+        `Extracted`: features by layer, each flattened to (N, D), float32, on the CPU; and the labels.
 
     Raises:
-        TypeError: uint8 images without a ``transform``, batches that are not images, (images, labels) or a dict of
-            tensors, labels that are not integers, a layer whose output is complex.
-        ValueError: no data, images and labels that differ in number, labels in some batches only, a layer
-            that the encoder does not have, or one whose width differs from batch to batch.
+        TypeError: images are uint8 without a ``transform``, a batch is not images, (images, labels) or a dict of
+            tensors, labels are not integers, or the output of a layer is complex.
+        ValueError: there are no data, images and labels differ in number, only some batches have labels, the encoder
+            does not have a layer of that name, or the width of a layer differs from batch to batch.
 
     Example:
         >>> from infomax import encoders
@@ -90,7 +90,7 @@ def extract_features(
         >>> {layer: tuple(values.shape) for layer, values in features.items()}
         {'fc': (6, 1024), 'y': (6, 64)}
 
-        A dict of tensors holds keyword arguments, as those that Hugging Face encoders take:
+        A dict of tensors holds keyword arguments, such as those of Hugging Face encoders:
 
         >>> batch = {"images": images, "labels": labels}
         >>> extract_features(encoder, batch, ["y"]).labels
@@ -191,7 +191,7 @@ def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, 
 
 
 def _check_cut(data: Mapping[str, Any]) -> None:
-    """Raise where a row per example cannot be cut into batches, since it is no tensor."""
+    """Raise ``TypeError`` if a value with one row per example is not a tensor and so cannot be cut into batches."""
     for key, value in data.items():
         if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) and len(value) == _examples(data):
             raise TypeError(
@@ -201,7 +201,7 @@ def _check_cut(data: Mapping[str, Any]) -> None:
 
 
 def _apart(batch: Mapping[str, Any], label_key: str) -> tuple[dict[str, Any], Any]:
-    """What the encoder takes, and the labels if there are any."""
+    """Return the arguments of the encoder, and the labels or None."""
     return {key: value for key, value in batch.items() if key != label_key}, batch.get(label_key)
 
 

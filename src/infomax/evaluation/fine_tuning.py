@@ -1,4 +1,4 @@
-"""Semi-supervised: a copy of the encoder goes on learning, with the few labels there are."""
+"""Semi-supervised evaluation: fine-tuning a copy of the encoder on a few labelled images."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["FineTuned", "fine_tune"]
 
 
 class FineTuned(NamedTuple):
-    """What a few labels are worth to a pre-trained encoder.
+    """The result of `fine_tune`.
 
     Args:
-        accuracy: share of test examples classified correctly by the fine-tuned copy, between 0 and 1.
-        from_scratch: the same of the same network from random weights; None where it was not asked for.
-        classifier: the fine-tuned copy with its head, from images as the encoder takes them (so after
+        accuracy: share of test examples that the fine-tuned copy classifies correctly, between 0 and 1.
+        from_scratch: the same share for the same network trained from random weights; None if that was not requested.
+        classifier: the fine-tuned copy with its head, a module from images as the encoder takes them (that is, after
             ``transform``) to logits.
 
     Example:
@@ -66,44 +66,46 @@ def fine_tune(
 ) -> FineTuned:
     """Fine-tune a copy of an encoder, with a small head on one of its layers, on labelled images, and test it.
 
-    What is asked here is not what the frozen features hold, but how good a start they are where labels are few:
-    compare with ``from_scratch=True``, the same network from random weights, trained and tested in the same way.
-    The encoder that is given stays as it is, frozen or not.
+    Probes measure what frozen features contain; this function measures how good a starting point the encoder is when
+    labels are few. Compare with ``from_scratch=True``: the same network from random weights, trained and tested in the
+    same way. The given encoder is left unchanged.
 
     Args:
-        encoder: any `nn.Module`; a copy of it is trained, all of it up to ``layer``.
+        encoder: any `nn.Module`; in a copy of it, all parameters up to ``layer`` are trained, even if they are frozen.
         train: labelled images (N, ...) and their labels (N,).
-        test: images and labels to test on; they are read once, after all training.
-        layer: the layer that the head sits on, as `infomax.features.tap` takes it. The head is the 200-unit
-            `MLPProbe`.
-        from_scratch: also train the same network from random weights, each submodule started anew by its
-            ``reset_parameters``.
-        epochs: passes over the labelled images; when None 15, or as many as make 500 steps where they are few.
-        lr: learning rate of Adam at the start.
+        test: images and labels to test on. The images are read only after training; the labels also count towards the
+            number of classes.
+        layer: the layer whose output is the input of the head, named as for `infomax.features.tap`. The head is an
+            `MLPProbe` with 200 hidden units.
+        from_scratch: whether to train the same network from random weights as well, which the ``reset_parameters`` of
+            each submodule draws.
+        epochs: passes over the labelled images; when None, 15, or as many as make 500 steps if 15 passes make fewer.
+        lr: initial learning rate of Adam.
         batch_size: images per step.
-        weight_decay: of Adam.
+        weight_decay: weight decay of Adam.
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
-        transform: what to do with each batch of images first, as in `extract_features`.
-        augment: what to do with each batch that is trained on, after ``transform``.
-        random_state: an integer or a generator that decides weights, dropout and order.
-        device: where copy and images go; the encoder's own device when None.
-        progress: called after each pass with ``"fit"``, or ``"fit from scratch"``, passes done and passes in all.
+        transform: a function applied to each batch of images first, as in `extract_features`.
+        augment: a function applied to each training batch after ``transform``.
+        random_state: an integer or a generator that determines weights, dropout and the order of examples.
+        device: the device of the copy and the images; the encoder's own device when None.
+        progress: called after each pass with ``"fit"`` or ``"fit from scratch"``, the passes done and the total number
+            of passes.
 
     Returns:
-        `FineTuned`: the accuracy on the test images, that from scratch if asked for, and the classifier.
+        `FineTuned`: the accuracy on the test images, the accuracy from scratch if requested, and the classifier.
 
     Raises:
-        TypeError: dtypes that do not fit, uint8 images without a ``transform``, train or test that are no pair of
-            tensors.
-        ValueError: shapes that do not fit, a single class, a layer that the encoder does not have, an option out of
-            range, logits that are not finite; ``from_scratch`` and a submodule whose weights its ``reset_parameters``
-            does not make anew, or that has none.
+        TypeError: dtypes do not fit, images are uint8 without a ``transform``, or ``train`` or ``test`` is not a pair
+            of tensors.
+        ValueError: shapes do not fit, there is a single class, the encoder does not have the layer, an option is out of
+            range, or logits are not finite; with ``from_scratch``, a submodule has weights that no
+            ``reset_parameters`` of its own initialises.
 
     Numerics:
         Autocast around the call has no effect.
 
     Source:
-        Hjelm et al., ICLR 2019, semi-supervised learning on STL-10: a small network on the last convolution.
+        Hjelm et al., ICLR 2019, semi-supervised learning on STL-10 with a small network on the last convolution.
 
     Example:
         >>> from infomax import encoders
@@ -155,7 +157,7 @@ def fine_tune(
 
 
 class _Classifier(nn.Module):
-    """An encoder up to a layer, and a head on that layer's output."""
+    """The layers of an encoder up to a given layer, followed by a head."""
 
     head: nn.Module
 
@@ -173,7 +175,7 @@ class _Classifier(nn.Module):
 
 
 class _Reading(nn.Module):
-    """A classifier behind what is done with images first."""
+    """A classifier preceded by ``transform`` and, in training mode, by ``augment``."""
 
     def __init__(
         self,
@@ -215,7 +217,10 @@ def _check(name: str, data: object, transform: Callable[[Tensor], Tensor] | None
 
 
 def _reset(module: nn.Module) -> None:
-    """Start every submodule anew, or say which one cannot."""
+    """Initialise every submodule again; raise ``ValueError`` with the name of one for which that is impossible.
+
+    Weights are first set to NaN, which reveals the weights that ``reset_parameters`` does not initialise.
+    """
     for name, part in module.named_modules():
         weights = [weight for weight in part.parameters(recurse=False) if weight.is_floating_point()]
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Trains a small network on what is already computed: a classifier on features, as a rule."""
+"""Training of a small network, usually a classifier, on precomputed features."""
 
 from __future__ import annotations
 
@@ -41,20 +41,21 @@ def fit(
     Args:
         classifier: any module from (N, D) to logits (N, classes), on the device of the features.
         features: (N, D).
-        labels: (N,), class numbers from 0 on; with a ``loss`` of your own whatever it compares with, (N, ...).
-        loss: a scalar from what the module makes of a batch, and the labels of that batch.
-        epochs: passes over the features; when None 15, or as many as make 500 steps where the features are few.
-        lr: learning rate at the start.
-        batch_size: examples per step. A last batch of one is left out, since batch norm has no use for it.
-        weight_decay: of Adam.
-        schedule: ``"cosine"`` decays the rate to 0, ``"step"`` divides it by 10 after half and after three
-            quarters of the training, ``"constant"`` keeps it.
-        random_state: an integer or a generator that decides the order of examples.
-        progress: called after each epoch with ``"fit"``, epochs done and epochs in all.
+        labels: (N,), class numbers from 0 on; with a ``loss`` of your own, its targets, (N, ...).
+        loss: a function of the module's output for a batch and the labels of that batch, which returns a scalar.
+        epochs: passes over the features; when None, 15, or as many as make 500 steps if 15 passes make fewer.
+        lr: initial learning rate.
+        batch_size: examples per step. A last batch of one example is left out, since batch norm cannot train on it.
+        weight_decay: weight decay of Adam.
+        schedule: ``"cosine"`` decays the rate to 0, ``"step"`` divides it by 10 after half and after three quarters of
+            the training, ``"constant"`` keeps it.
+        random_state: an integer or a generator that determines the order of examples.
+        progress: called after each epoch with ``"fit"``, the epochs done and the total number of epochs.
 
     Raises:
-        TypeError: labels that are no integers, without a ``loss`` of your own.
-        ValueError: an option out of range, fewer than two examples, another number of labels than of examples.
+        TypeError: the labels are not integers, and the loss is the default.
+        ValueError: an option is out of range, there are fewer than two examples, or the numbers of labels and examples
+            differ.
 
     Numerics:
         Autocast around the call has no effect.
@@ -81,7 +82,7 @@ def fit(
     elif len(labels) != len(features):
         raise ValueError(f"labels must be as many as features, {len(features)}, got {len(labels)}")
     generator = as_generator(random_state)
-    # The fused kernel does one pass over weights, gradients and moments instead of a dozen.
+    # The fused kernel passes over weights, gradients and moments once instead of a dozen times.
     fused = features.device.type in ("cpu", "cuda")
     optimizer = torch.optim.Adam(classifier.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
     starts = range(0, len(features) - 1, batch_size)  # a last batch of one is left out
@@ -105,7 +106,7 @@ def fit(
 
 
 def learning_rate(done: float, *, lr: float, schedule: str) -> float:
-    """Learning rate when a share ``done`` of the training is over.
+    """Return the learning rate after a share ``done`` of the training.
 
     Example:
         >>> [learning_rate(done, lr=1.0, schedule="step") for done in (0.0, 0.5, 0.75)]
@@ -119,17 +120,18 @@ def learning_rate(done: float, *, lr: float, schedule: str) -> float:
 
 
 def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_size: int = 4096) -> float:
-    """Share of examples that a classifier gets right, in evaluation mode; between 0 and 1.
+    """Return the share of examples that a classifier, in evaluation mode, classifies correctly; between 0 and 1.
 
     Args:
         classifier: any module from (N, D) to logits (N, classes).
         features: (N, D).
         labels: (N,), class numbers.
-        batch_size: rows at a time.
+        batch_size: rows per call of the classifier.
 
     Raises:
-        TypeError: labels that are no integers.
-        ValueError: no example, labels of another shape than (N,), a batch size below 1, or logits that are not finite.
+        TypeError: the labels are not integers.
+        ValueError: there is no example, the labels do not have shape (N,), the batch size is below 1, or logits are not
+            finite.
 
     Example:
         >>> import torch
@@ -153,15 +155,15 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
 
 @contextmanager
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Draw what torch draws globally (weights, dropout) from a generator, and leave the global state alone.
+    """Seed torch's global generators, for weights and dropout, with a draw from a generator; restore them on exit.
 
-    Gradients are on within, so that a probe can be trained in a validation hook, too, which turns them off. Autocast is
-    off.
+    Gradients are on inside the context, so that a probe can be trained in a validation hook that turned them off.
+    Autocast is off.
     """
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     devices = [device] if device.type == "cuda" else []
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices), uncast(device):
-        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed all devices, also those in use
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would also seed all other devices
         if devices:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)

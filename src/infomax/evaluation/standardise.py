@@ -1,4 +1,4 @@
-"""Features shifted and scaled to mean 0 and variance 1."""
+"""Standardisation of features to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from infomax.evaluation.checks import check_rows
 
 __all__ = ["Standardise"]
 
-_COLUMNS = 64  # at a time: wide layers take gigabytes, and so would each copy of them
+_COLUMNS = 64  # columns at a time: a wide layer takes gigabytes, and so would each temporary copy of it
 
 
 class Standardise(nn.Module):
-    """Shift and scale every feature to mean 0 and variance 1 over a set; constant features become 0.
+    """A module that shifts and scales each feature to mean 0 and variance 1 over a set; constant features become 0.
 
     Args:
-        features: (N, D), the set. The scales are buffers: nothing is trained.
+        features: (N, D), the set. Means and scales are buffers and are not trained.
 
     Example:
         >>> features = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
@@ -37,18 +37,18 @@ class Standardise(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardised features, (N, D)."""
+        """Return the standardised features, (N, D)."""
         return (features - self.mean) * self.scale
 
 
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of each column and one over its deviation; 0 where it is constant."""
+    """Return the mean of each column and the reciprocal of its deviation, which is 0 for a constant column."""
     low, high = features.aminmax(dim=0)
     mean = features.double().mean(0).to(features.dtype)
     centred = features - mean
-    largest = torch.where(high > low, centred.abs().amax(0), 1.0)  # its squares neither overflow nor vanish
+    largest = torch.where(high > low, centred.abs().amax(0), 1.0)  # keeps the squares from overflow and underflow
     deviation = (centred / largest).square().mean(0).sqrt() * largest
-    # What varies by rounding alone is constant; and one over the smallest numbers is infinite.
+    # A column that varies only by rounding counts as constant; so does one whose reciprocal deviation is infinite.
     varies = (high > low) & (deviation > 2 * torch.finfo(features.dtype).eps * mean.abs())
     scale = 1 / torch.where(varies, deviation, 1.0)
     return mean, torch.where(varies & scale.isfinite(), scale, 0.0)

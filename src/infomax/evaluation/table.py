@@ -1,4 +1,4 @@
-"""Accuracies in a table that prints, sums over seeds and saves."""
+"""A table of accuracies that can be printed, averaged over seeds and saved."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["ProbeRow", "ProbeTable"]
 
 
 class ProbeRow(NamedTuple):
-    """One probe of one layer.
+    """The accuracy of one probe on one layer.
 
     Args:
-        encoder: what the encoder was called; empty where it was given no name.
+        encoder: the encoder's name; empty where none was given.
         probe: the probe's name.
         layer: the layer's name.
-        width: features D of that layer.
+        width: number D of features of that layer.
         accuracy: share of test examples classified correctly, between 0 and 1.
         seed: the seed of the probe.
 
@@ -40,14 +40,15 @@ class ProbeRow(NamedTuple):
 class ProbeTable:
     """Accuracies by encoder, probe and layer.
 
-    Printed, a line is an encoder and a probe, a column is a layer, and a cell the accuracy in percent: the
-    mean over seeds, and their standard deviation where there are several. Tables add up: ``before + after``.
+    In the printed table, each line is one encoder and probe, each column one layer, and each cell the accuracy in
+    percent: the mean over seeds, with the standard deviation where there are several. The sum of two tables,
+    ``before + after``, holds the rows of both.
 
     Args:
         rows: the measurements.
 
     Attributes:
-        rows: tuple of `ProbeRow`, plain data.
+        rows: the measurements, a tuple of `ProbeRow`.
 
     Example:
         >>> table = ProbeTable([ProbeRow("dim", "mlp", "fc", 1024, 0.7557, 0),
@@ -87,7 +88,7 @@ class ProbeTable:
     __repr__ = __str__
 
     def mean(self, probe: str, layer: str, encoder: str | None = None) -> float:
-        """Mean accuracy over seeds of one probe on one layer, between 0 and 1.
+        """Return the mean accuracy over seeds of one probe on one layer, between 0 and 1.
 
         Args:
             probe: the probe's name.
@@ -96,7 +97,8 @@ class ProbeTable:
 
         Raises:
             KeyError: the table holds no such measurement.
-            ValueError: the table holds several encoders, and none is named; or layers of one name and several widths.
+            ValueError: the table holds several encoders and none is named, or layers with this name have several
+                widths.
         """
         encoders = dict.fromkeys(row.encoder for row in self.rows)
         if encoder is None and len(encoders) > 1:
@@ -112,7 +114,7 @@ class ProbeTable:
         return math.fsum(row.accuracy for row in found) / len(found)
 
     def to_markdown(self) -> str:
-        """The printed table as a Markdown table.
+        """Return the printed table in Markdown.
 
         Example:
             >>> print(ProbeTable([ProbeRow("", "knn", "y", 64, 0.5, 0)]).to_markdown())
@@ -127,7 +129,7 @@ class ProbeTable:
         return "\n".join([body[0], rule, *body[1:]])
 
     def to_csv(self, path: str | PathLike[str]) -> None:
-        """Write the measurements, one a line, with a header; accuracies between 0 and 1.
+        """Write the measurements to a file, one per line after a header, with accuracies between 0 and 1.
 
         Args:
             path: the file; it is replaced if it exists.

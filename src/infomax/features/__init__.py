@@ -1,4 +1,4 @@
-"""Local and global features out of any encoder."""
+"""Local and global features from any encoder."""
 
 from infomax.features.tapping import Tap, Taps, feature_shapes, tap, taps
 from infomax.features.types import Features, FeatureShapes

@@ -1,4 +1,4 @@
-"""Which axis of an output holds the channels, as the modules that made it show."""
+"""Detection of the channel axis of an output, from the modules that computed the output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 __all__ = ["SPATIAL", "Witness", "may_be_last", "shown_layout"]
 
-_SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of an output
+_SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # modules with channels second, by the number of axes
     3: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
         nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d),
     4: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d,
@@ -23,13 +23,13 @@ _SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # by the number of axes of 
 _VALUE_BY_VALUE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 _SEQUENCE = (nn.MultiheadAttention, nn.RNNBase)
 SPATIAL = "PQRSTUVW"
-"""The letters of spatial axes in a layout, in order."""
+"""Letters of the spatial axes in a layout, in order."""
 
 
 def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
-    """The layout of an output of three axes or more as its own module shows it; None where it does not.
+    """Return the layout of an output of three axes or more that the type of its module implies, or None.
 
-    ``"N?C"`` means three axes with the channels last, where the module does not know which axis holds the examples.
+    ``"N?C"`` means three axes with the channels last, and that the module does not imply which axis holds the examples.
 
     Example:
         >>> shown_layout(nn.Conv1d(3, 8, 3), (2, 8, 5)), shown_layout(nn.Linear(4, 5), (2, 8, 5))
@@ -39,7 +39,7 @@ def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
     """
     axes = len(shape)
     spatial = SPATIAL[: axes - 2]
-    if isinstance(module, nn.Sequential):  # its last module, but for what works value by value
+    if isinstance(module, nn.Sequential):  # decided by its last module that is not elementwise
         telling = [m for m in module if isinstance(m, _SEQUENCE) or type(m).__module__ not in _VALUE_BY_VALUE]
         return shown_layout(telling[-1], shape) if telling else None
     if isinstance(module, (*_SECOND.get(axes, ()), nn.GroupNorm)):
@@ -58,20 +58,20 @@ def shown_layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
 
 
 def _last_axis(module: nn.Module) -> int | None:
-    """The channels of a module that keeps them in the last axis."""
+    """Return the number of channels of a module that keeps them in the last axis; None for other modules."""
     if isinstance(module, nn.Linear):
         return module.out_features
     if isinstance(module, nn.Embedding):
         return module.embedding_dim
     if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and len(module.normalized_shape) == 1:
-        # A subclass with a forward of its own may norm another axis, as timm's LayerNorm2d does.
+        # A subclass with a forward of its own may normalise another axis, as timm's LayerNorm2d does.
         own = nn.LayerNorm if isinstance(module, nn.LayerNorm) else nn.RMSNorm
         return module.normalized_shape[0] if type(module).forward is own.forward else None
     return None
 
 
 def may_be_last(encoder: nn.Module, size: int) -> bool:
-    """Whether a layer of the encoder keeps so many channels in the last axis.
+    """Return whether any layer of the encoder keeps this number of channels in the last axis.
 
     Example:
         >>> may_be_last(nn.Sequential(nn.Linear(4, 6), nn.GELU()), 6)
@@ -81,7 +81,7 @@ def may_be_last(encoder: nn.Module, size: int) -> bool:
 
 
 class Witness:
-    """Notes the modules of an encoder and the shapes of their outputs, in the order in which they finish.
+    """A record of the modules of an encoder and the shapes of their outputs, in the order in which they finish.
 
     Args:
         encoder: any module.
@@ -95,7 +95,7 @@ class Witness:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take notes inside a ``with``, by a hook on all modules that is gone afterwards."""
+        """Record modules inside a ``with`` block, with a global forward hook that is removed on exit."""
         handle = register_module_forward_hook(self._note)
         try:
             yield
@@ -103,19 +103,21 @@ class Witness:
             handle.remove()
 
     def layout(self, module: nn.Module, shape: tuple[int, ...], examples: int) -> str | None:
-        """The layout of a tensor that a module returned, of three axes or more; None where nothing shows it.
+        """Return the layout of a tensor of three axes or more that a module returned; None where it is unknown.
 
-        Of the modules that finished no later and returned a tensor of that shape, the last that shows its layout
-        decides. Where all axes after the first have one length, a transposition would not be seen. There, only the
-        module itself counts for three axes, and for more axes all that show a layout must agree.
+        The type of the module itself may imply the layout. Otherwise, earlier modules are considered that returned a
+        tensor of the same shape and imply a layout, and the last of them decides. Where all axes after the first have
+        the same length, the shape would not reveal a transposition after that earlier module. In this case, a tensor of
+        three axes has no known layout unless the module itself implies one, and for more axes all considered modules
+        must agree.
 
         Args:
             module: a module that ran once.
-            shape: of the tensor.
-            examples: N, by which examples and tokens are told apart.
+            shape: the shape of the tensor.
+            examples: number N of examples, which distinguishes the axis of examples from the axis of tokens.
 
         Raises:
-            ValueError: more than three axes of one length, and modules that disagree.
+            ValueError: there are more than three axes, all after the first have the same length, and modules disagree.
         """
         found = shown_layout(module, shape)
         if found is None:

@@ -1,4 +1,4 @@
-"""Layers by name, ``"layer2"``, and parts of what they return, ``"blocks.3[0][:, 1:]"``."""
+"""Layers by name, such as ``"layer2"``, and parts of their outputs, such as ``"blocks.3[0][:, 1:]"``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NUMBER = re.compile(r"[+-]?\d+")
 
 
 class Layer(NamedTuple):
-    """A submodule and which part of its output is meant.
+    """A submodule, and the selected part of its output.
 
     Args:
-        spec: as the user wrote it.
+        spec: the layer as the user wrote it.
         module: name of the submodule; empty for the encoder itself.
-        indices: what to index its output with, one after the other.
+        indices: indices, keys and slices to apply to the output, in order.
     """
 
     spec: str
@@ -33,25 +33,24 @@ class Layer(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The layer as an error message names it."""
+        """The name of the layer in error messages."""
         return f"layer {self.spec!r}" if self.spec else "the encoder's output"
 
 
 def find_layer(encoder: nn.Module, spec: str) -> Layer:
-    """Parse ``name``, ``name[index]``, ``name[key]`` or ``[key]``, and check that the encoder has the name.
+    """Parse ``name``, ``name[index]``, ``name[key]`` or ``[key]``, and check that the encoder has that submodule.
 
     Args:
         encoder: any module.
-        spec: name of a submodule as `named_modules` gives it, empty for the encoder itself; then any number
-            of brackets with a number, slices or a key, which pick from the tuple, dict, dataclass or
-            tensor that it returns.
+        spec: name of a submodule as in `named_modules`, empty for the encoder itself; then any number of brackets with
+            a number, slices or a key, which select from the tuple, dict, dataclass or tensor that is returned.
 
     Returns:
         The `Layer`.
 
     Raises:
-        TypeError: the name is not a string.
-        ValueError: no such submodule (close names are listed), or brackets that make no index.
+        TypeError: ``spec`` is not a string.
+        ValueError: there is no such submodule (the message lists close names), or the brackets hold no valid index.
 
     Example:
         >>> find_layer(nn.TransformerEncoderLayer(8, 2), "self_attn[0]").indices
@@ -78,11 +77,11 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
 
 
 def select(output: Any, layer: Layer) -> tuple[Tensor, tuple[int, ...]]:
-    """The tensor that a layer names, out of what its submodule returned, and the shape it had before any slices.
+    """Return the tensor that a layer selects from the output of its submodule, and its shape before tensor indexing.
 
     Raises:
-        ValueError: an index or key that is not there.
-        TypeError: what remains is not a tensor.
+        ValueError: the output does not have an index or key.
+        TypeError: the selected part is not a tensor.
     """
     whole: tuple[int, ...] | None = None
     for index in layer.indices:
@@ -95,7 +94,7 @@ def select(output: Any, layer: Layer) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def source_of(output: Any, layer: Layer) -> Any:
-    """What a layer names before any slices: as a rule a tensor that its submodule returned."""
+    """Return what a layer selects before it indexes into a tensor: usually a tensor that the submodule returned."""
     for index in layer.indices:
         if isinstance(output, Tensor):
             break

@@ -1,4 +1,4 @@
-"""Reads what submodules return while an encoder runs."""
+"""Recording of the outputs of submodules while an encoder runs."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ __all__ = ["Reading", "Recorder"]
 
 
 class Reading(NamedTuple):
-    """What a layer gave, and the shape of the tensor before its slices were taken."""
+    """The tensor that a layer selects, and its shape before tensor indexing."""
 
     value: Tensor
     whole: tuple[int, ...]
 
 
 class Recorder:
-    """Forward hooks on chosen submodules, silent except while `run` is at work.
+    """Forward hooks on chosen submodules, which record outputs only during `run`.
 
-    The hooks stay on the encoder so that `torch.compile` sees them. Each call of `run` has a record of its own, which
-    the hooks find by the thread they run in: threads may share a recorder, as may the replicas of `nn.DataParallel`.
-    The hooks go when the recorder does. Copies and pickles of a module that holds both the encoder and its recorder
-    work, and are independent of the original.
+    The hooks stay on the encoder so that `torch.compile` sees them. Each call of `run` has its own record, which the
+    hooks find through the thread that they run in, so threads may share a recorder, as may the replicas of
+    `nn.DataParallel`. The hooks are removed when the recorder is garbage-collected. A module that holds both the
+    encoder and its recorder can be copied and pickled, and the copy is independent of the original.
 
     Args:
         encoder: any module.
-        layers: what to call each output, and the layer it comes from (see `find_layer`).
+        layers: a name for each output, and the layer that it comes from (see `find_layer`).
 
     Raises:
-        ValueError: a layer that the encoder does not have.
+        TypeError: the encoder is not a module.
+        ValueError: the encoder does not have a layer.
     """
 
     def __init__(self, encoder: nn.Module, layers: Mapping[str, str]) -> None:
@@ -60,17 +61,17 @@ class Recorder:
         self._watch()
 
     def remove(self) -> None:
-        """Take the hooks off the encoder; the recorder is of no use afterwards."""
+        """Remove the hooks from the encoder; the recorder cannot be used afterwards."""
         _remove(self._handles)
 
     def run(self, encoder: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Reading]:
-        """Call the encoder and return the recorded outputs by key.
+        """Call the encoder and return the recorded outputs by name.
 
         Raises:
             RuntimeError: a layer did not run, ran several times, had its output overwritten, or lost its gradient in a
                 reentrant checkpoint.
-            ValueError: an index that is not in a layer's output.
-            TypeError: a layer whose output is not a tensor.
+            ValueError: the output of a layer does not have an index or key.
+            TypeError: the selected part of an output is not a tensor.
         """
         run = _Run(torch.is_grad_enabled() and _learns(encoder, args, kwargs))
         before, self._store.run = self._store.run, run
@@ -112,7 +113,7 @@ class Recorder:
 
 
 class _Call:
-    """What one call of a submodule returned, and how often those tensors had been written to."""
+    """The output of one call of a submodule, with the version counters of its tensors at that time."""
 
     def __init__(self, output: Any) -> None:
         self.output = output
@@ -122,7 +123,7 @@ class _Call:
         self.reentrant = not self.traced and not torch.is_grad_enabled() and _in_reentrant_checkpoint()
 
     def overwritten(self, tensor: Tensor) -> bool:
-        """Whether one of the tensors returned was written to afterwards; under inference mode, with other values."""
+        """Return whether a returned tensor was written to later; for inference tensors, whether its values changed."""
         if self.traced or torch.compiler.is_compiling():
             return False
         if id(tensor) in self.copies:
@@ -139,7 +140,7 @@ class _Run:
 
 
 class _Store:
-    """Where hooks find the record of the call they belong to: one per thread, and none between calls."""
+    """The record of the call in progress, one per thread, through which the hooks find it; None between calls."""
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
@@ -170,16 +171,17 @@ class _Hook:
 
 
 class _Plain(TorchFunctionMode):
-    """Changes nothing; while any mode is on, torch's transformers leave out their fused path."""
+    """A mode that changes no function; torch's transformers skip their fused path while any mode is active."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
 def _plain_transformers(encoder: nn.Module) -> AbstractContextManager[Any]:
-    """Keep `nn.TransformerEncoder` from its fused path of evaluation, whose layers return nested tensors or do not run.
+    """Return a context in which `nn.TransformerEncoder` does not take its fused path in evaluation mode.
 
-    The switch in `torch.backends.mha` is one for all threads. A mode belongs to its thread.
+    On the fused path, layers return nested tensors or do not run. A mode is used because it affects only its own
+    thread; the switch in `torch.backends.mha` affects all threads.
     """
     fused = not torch.compiler.is_compiling() and any(
         isinstance(module, (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention))
@@ -202,11 +204,11 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 def _versions(output: Any) -> dict[int, int]:
     counted = (tensor for tensor in _tensors(output) if not tensor.is_inference())
-    return {id(tensor): tensor._version for tensor in counted}  # noqa: SLF001 (the only counter of writes there is)
+    return {id(tensor): tensor._version for tensor in counted}  # noqa: SLF001 (there is no public counter of writes)
 
 
 def _uncounted(output: Any) -> list[Tensor]:
-    """Tensors of inference mode, which count no writes; those of the meta device hold nothing."""
+    """Return the tensors made in inference mode, which do not count writes; skip meta tensors, which hold no values."""
     return [tensor for tensor in _tensors(output) if tensor.is_inference() and not tensor.is_meta]
 
 
@@ -220,7 +222,7 @@ def _learns(encoder: nn.Module, args: Any, kwargs: Any) -> bool:
 
 
 def _in_reentrant_checkpoint() -> bool:
-    """Whether this runs inside the forward of torch's reentrant checkpoint, rather than in a plain ``no_grad``."""
+    """Return whether this code runs inside the forward of torch's reentrant checkpoint, not just in ``no_grad``."""
     inside = CheckpointFunction.forward.__code__
     frame = inspect.currentframe()
     while frame is not None and frame.f_code is not inside:

@@ -1,4 +1,4 @@
-"""Local and global features out of any encoder, by the names of its submodules."""
+"""Local and global features from any encoder, by the names of its submodules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Tap", "Taps", "feature_shapes", "tap", "taps"]
 
 
 class Tap(nn.Module):
-    """An encoder whose call returns its local and global features; see `tap`, which documents the options.
+    """An encoder whose call returns its local and global features; `tap` documents the options.
 
     Example:
         >>> import torch
@@ -41,7 +41,7 @@ class Tap(nn.Module):
         self._found = _Found()
 
     def forward(self, *args: Any, **kwargs: Any) -> Features:
-        """Run the encoder on whatever it takes; local (N, c, *spatial) and global (N, d) come back."""
+        """Run the encoder on its own arguments, and return local (N, c, *spatial) and global features (N, d)."""
         witness = Witness(self.encoder) if self._needs_witness() else None
         with nullcontext() if witness is None else witness.watching():
             outputs = self._recorder.run(self.encoder, *args, **kwargs)
@@ -72,12 +72,12 @@ class Tap(nn.Module):
         return self.local_layout is None and self._found.layout is None and not torch.compiler.is_compiling()
 
     def _layout_of(self, local: Tensor, whole: tuple[int, ...], examples: int, witness: Witness | None) -> str:
-        """The layout of the local features, which is looked for at the first call and kept."""
+        """Return the layout of the local features, which is determined at the first call and kept."""
         if self._found.layout is None:
             layer = self._recorder.layers["local"]
             module = self.encoder.get_submodule(layer.module)
             found = None
-            if len(whole) == local.ndim:  # slices keep the order of the axes, numbers do not
+            if len(whole) == local.ndim:  # only slices were taken, which keep all axes; a number would remove one
                 found = shown_layout(module, whole) if witness is None else witness.layout(module, whole, examples)
                 found = None if found == "N?C" else found
             unseen = witness is None and may_be_last(self.encoder, whole[-1])
@@ -94,25 +94,25 @@ class Tap(nn.Module):
         return self._found.layout
 
     def remove(self) -> None:
-        """Take the hooks off the encoder; the tap is of no use afterwards. Also done when it is collected."""
+        """Remove the hooks from the encoder, as garbage collection does; the tap cannot be used afterwards."""
         self._recorder.remove()
 
     def extra_repr(self) -> str:
-        """The layers, for `repr`."""
+        """Return the layers, for `repr`."""
         layers = self._recorder.layers
         layout = f", local_layout={self.local_layout!r}" if self.local_layout else ""
         return f"local={layers['local'].spec!r}, global_={layers['global_'].spec!r}{layout}"
 
 
 class _Found:
-    """The layout that was found, shared by the replicas of a tap."""
+    """The layout that the first call determined, shared by the replicas of a tap."""
 
     def __init__(self) -> None:
         self.layout: str | None = None
 
 
 class Taps(nn.Module):
-    """An encoder whose call returns the outputs of named layers; see `taps`, which documents the options.
+    """An encoder whose call returns the outputs of named layers; `taps` documents the options.
 
     Example:
         >>> import torch
@@ -129,60 +129,60 @@ class Taps(nn.Module):
         self._recorder = Recorder(encoder, layers)
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Run the encoder on whatever it takes; the layers' outputs come back by name."""
+        """Run the encoder on its own arguments, and return the outputs of the layers by name."""
         return {name: read.value for name, read in self._recorder.run(self.encoder, *args, **kwargs).items()}
 
     def remove(self) -> None:
-        """Take the hooks off the encoder; the taps are of no use afterwards. Also done when collected."""
+        """Remove the hooks from the encoder, as garbage collection does; the object cannot be used afterwards."""
         self._recorder.remove()
 
     def extra_repr(self) -> str:
-        """The layers, for `repr`."""
+        """Return the layers, for `repr`."""
         return ", ".join(f"{key}={layer.spec!r}" for key, layer in self._recorder.layers.items())
 
 
 def tap(encoder: nn.Module, local: str, global_: str | None = None, *, local_layout: str | None = None) -> Tap:
     """Make any encoder return its local and global features.
 
-    A layer is the name of a submodule, as in ``dict(encoder.named_modules())``. Where a submodule returns a
-    tuple, a dict, a dataclass or more tokens than wanted, brackets pick: ``"attention[0]"``, ``"[pooler_output]"`` (of
-    the encoder's own output), ``"ln[:, 0]"`` (the class token), ``"ln[:, 1:]"`` (all others).
+    A layer is the name of a submodule, as in ``dict(encoder.named_modules())``. Where a submodule returns a tuple, a
+    dict, a dataclass or more tokens than needed, brackets select a part: ``"attention[0]"``, ``"[pooler_output]"`` (of
+    the encoder's own output), ``"ln[:, 0]"`` (the class token), ``"ln[:, 1:]"`` (all other tokens).
 
     Args:
-        encoder: any `nn.Module`. It is not copied: training the tap trains it.
+        encoder: any `nn.Module`. It is not copied: training the tap trains the encoder.
         local: the layer whose output is the local map, (N, c, *spatial).
-        global_: the layer whose output is the global vector, (N, d), or (N, d, *spatial'); the encoder's own
-            output when None.
-        local_layout: the axes of the local layer's output, one letter per axis: ``"NPC"`` for tokens, ``"PNC"``
-            for tokens with the sequence first, ``"NHWC"`` for maps with channels last. ``N`` and ``C`` are the
-            examples and channels; any other letter is a spatial axis. ``"PC"``, without N, stands for the rows of all
-            examples, as in a batch of graphs: they come back as they are, for the loss's ``batch=``. The result is a
-            view, not a copy. When None, the axes are read as the modules show that made them (convolutions and batch
-            norm put channels second; Linear, LayerNorm, Embedding, attention and recurrent layers put them last),
-            which is found at the first call. Where none shows it, four axes and more are read as (N, c, *spatial),
-            and for three axes the call raises.
+        global_: the layer whose output is the global vector, (N, d), or (N, d, *spatial'); the encoder's own output
+            when None.
+        local_layout: the axes of the local layer's output, one letter per axis: ``"NPC"`` for tokens, ``"PNC"`` for
+            tokens with the sequence first, ``"NHWC"`` for maps with channels last. ``N`` and ``C`` are the examples and
+            channels; any other letter is a spatial axis. The tap permutes the axes without a copy. ``"PC"``, without N,
+            stands for the rows of all examples, as in a batch of graphs; they are returned unchanged, for the argument
+            ``batch=`` of the loss. When None, the first call determines the layout from the modules that computed the
+            output: convolutions and batch norm put channels second; Linear, LayerNorm, Embedding, attention and
+            recurrent layers put them last. If no module determines the layout, outputs of four or more axes are read as
+            (N, c, *spatial), and for three axes the call raises.
 
     Returns:
-        An `nn.Module` that takes what the encoder takes and returns `Features`, part of the graph. Its state
-        dict is the encoder's with every key behind ``encoder.``; ``features.encoder`` is the encoder itself.
+        An `nn.Module` that takes the arguments of the encoder and returns `Features`, with gradients. The keys of its
+        state dict are those of the encoder with the prefix ``encoder.``; ``features.encoder`` is the encoder itself.
 
     Raises:
-        ValueError: a submodule that the encoder does not have (close names are listed), a layout without N
-            and C; and when called: outputs that are no local map or no global vector, or nested tensors; an index that
-            is not there; axes whose order is not known.
-        TypeError: when called: a layer that returns no tensor.
-        RuntimeError: when called: a layer that did not run, ran several times in one forward, whose output was
-            overwritten in place, or that ran inside ``torch.utils.checkpoint`` with ``use_reentrant=True``, which
-            gives outputs without gradient.
+        ValueError: the encoder does not have a submodule (the message lists close names), or a layout lacks N or C;
+            when called, an output is not a local map or not a global vector, or is a nested tensor; an output does not
+            have an index; or the order of axes is not known.
+        TypeError: when called, a layer does not return a tensor.
+        RuntimeError: when called, a layer did not run or ran several times in one forward, its output was overwritten
+            in place, or it ran inside ``torch.utils.checkpoint`` with ``use_reentrant=True``, which returns outputs
+            without gradient.
 
     Numerics:
-        None of its own: outputs are the encoder's, in its dtype. Values and gradients are those of the
-        encoder. Works under `torch.compile(fullgraph=True)`, where in-place overwriting goes unnoticed, and
-        inside `DistributedDataParallel`, `fully_shard` and `nn.DataParallel` (wrap the tap, not the encoder). Threads
-        may share a tap. Layers after the taps get no gradient. Torch's transformers run without their fused path of
-        evaluation, which skips submodules and returns nested tensors, so padded tokens keep their place. Tensors of
-        `torch.inference_mode` do not count their writes, so there a copy of each tapped output is kept and compared at
-        the end: one more copy in memory, and on a GPU one synchronisation per layer.
+        Values, dtypes and gradients are those of the encoder. Works under `torch.compile(fullgraph=True)`, where
+        in-place overwriting is not detected, and inside `DistributedDataParallel`, `fully_shard` and `nn.DataParallel`
+        (wrap the tap, not the encoder). Threads may share a tap. Layers that the tapped outputs do not depend on get no
+        gradient. In evaluation mode, torch's transformers run without their fused path, which would skip submodules and
+        return nested tensors; so padded tokens keep their place. Tensors made in `torch.inference_mode` do not count
+        writes, so in that mode the tap keeps a copy of each tapped output and compares it at the end. This costs the
+        memory of the copies and, on a GPU, one synchronisation per layer.
 
     Example:
         >>> from torch import nn
@@ -202,14 +202,15 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
 
     Args:
         encoder: any `nn.Module`. It is not copied.
-        layers: names of layers as `tap` takes them, or a mapping from names of your choice to them.
+        layers: names of layers as for `tap`, or a mapping from names of your choice to such names.
 
     Returns:
-        An `nn.Module` that takes what the encoder takes and returns a dict of tensors, in the order of
+        An `nn.Module` that takes the arguments of the encoder and returns a dict of tensors, in the order of
         ``layers``.
 
     Raises:
-        ValueError: no layers, or one that the encoder does not have. What `tap` raises, when called.
+        TypeError: ``layers`` are not names.
+        ValueError: there are no layers, or the encoder does not have one. When called, the module raises as `tap` does.
 
     Example:
         >>> encoder = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -230,22 +231,22 @@ def taps(encoder: nn.Module, layers: Sequence[str] | Mapping[str, str]) -> Taps:
 
 
 def feature_shapes(features: nn.Module, *args: Any, **kwargs: Any) -> FeatureShapes:
-    """Measure what an encoder or a tap returns, so that an objective can be built for it.
+    """Run an encoder or a tap once, and return the sizes of its features, from which a loss can be built.
 
-    It runs once in evaluation mode without gradients. Training modes, buffers such as batch-norm statistics, and
-    torch's random state are as before. `LocalDIMLoss.from_features` goes one step further.
+    The module runs in evaluation mode without gradients. Training modes, buffers such as batch-norm statistics, and
+    torch's random state are as before. `LocalDIMLoss.from_features` builds the loss directly.
 
     Args:
         features: a module that returns local and global features: a `Tap`, or one of `infomax.encoders`.
-        *args: what to call it with: a batch of one image is enough.
-        **kwargs: the same.
+        *args: arguments of the call; a batch of one image is enough.
+        **kwargs: keyword arguments of the call.
 
     Returns:
-        `FeatureShapes`; pass it on with ``DIMLoss(**shapes._asdict())``.
+        `FeatureShapes`; pass the sizes on with ``DIMLoss(**shapes._asdict())``.
 
     Raises:
-        TypeError: ``features`` is no module, or does not return two tensors.
-        ValueError: features without channels.
+        TypeError: ``features`` is not a module, or does not return two tensors.
+        ValueError: a returned tensor has no channel axis.
 
     Example:
         >>> from infomax import encoders
@@ -275,7 +276,7 @@ def _check_layout(layout: str) -> str:
 
 
 def _of_rows(layout: str) -> bool:
-    """Whether a layout stands for the rows of a ragged batch."""
+    """Return whether a layout stands for the rows of a ragged batch."""
     return len(layout) == 2 and layout[1] == "C" and layout[0] not in "NC"
 
 

@@ -1,4 +1,4 @@
-"""What an encoder hands to an objective: local features and global features, and their sizes."""
+"""The local and global features that an encoder passes to a loss, and their sizes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["FeatureShapes", "Features"]
 
 
 class Features(NamedTuple):
-    """The local and the global features of one batch, which Deep InfoMax compares.
+    """The local and the global features of one batch.
 
-    It is a plain named tuple, so ``local, global_ = encoder(images)`` works.
+    This is a plain named tuple, so ``local, global_ = encoder(images)`` works.
 
     Args:
         local: local features, shape (N, c, *spatial): one vector per location.
@@ -34,7 +34,7 @@ class Features(NamedTuple):
 
 
 class FeatureShapes(NamedTuple):
-    """Sizes that an objective is built from; unpack it with ``**shapes._asdict()``.
+    """The sizes from which a loss is built; unpack them with ``**shapes._asdict()``.
 
     Args:
         local_dim: channels c of the local map.

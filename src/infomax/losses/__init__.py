@@ -1,4 +1,4 @@
-"""Objectives on features: a critic and an estimator put together."""
+"""Losses on features, which combine a critic and an estimator."""
 
 from infomax.losses.dim import DIMInformation, DIMLoss, DIMScores, DIMTerms
 from infomax.losses.global_dim import GlobalDIMLoss, MapEncoder

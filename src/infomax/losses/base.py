@@ -1,4 +1,4 @@
-"""What the losses on pairs of features share: a critic, an estimator, and the same calls."""
+"""The base class of the losses on pairs of features: a critic, an estimator and common methods."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ class InformationLoss(nn.Module, ABC):
     """Minus a bound on the information between local and global features, for the pairs that a subclass forms.
 
     Args:
-        local_dim: channels of the local rows that the critic sees.
+        local_dim: channels of the local rows that the critic scores.
         global_dim: channels of the global rows.
         estimator: a short name, a module or a factory.
-        critic: likewise.
+        critic: a short name, a module or a factory.
         units: width of a critic given by name.
         in_batch: whether the other examples are negatives.
-        sample_negatives: examples that each global is scored against; all when None.
-        gather: take negatives from other processes as well; ``"ring"`` from one of them at a time.
-        process_group: which processes; those of the default group when None.
+        sample_negatives: number of other examples that each global is scored against; all when None.
+        gather: whether to take negatives from other processes as well; ``"ring"`` takes them from one process at a
+            time.
+        process_group: the group of these processes; the default group when None.
         reduction: ``"mean"`` or ``"none"``.
     """
 
     global_name: str = "global_"
-    """What messages call the global features."""
+    """The name of the global features in messages."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class InformationLoss(nn.Module, ABC):
         generator: torch.Generator | None = None,
         at_least: int = 2,
     ) -> Rows:
-        """Check the features and form the rows that the critic scores; ``at_least`` is the smallest batch."""
+        """Check the features and form the rows that the critic scores; ``at_least`` is the smallest batch size."""
 
     def forward(
         self,
@@ -107,12 +108,12 @@ class InformationLoss(nn.Module, ABC):
         Args:
             local: local features.
             global_: global features.
-            mask: where the locations are real.
+            mask: bool, True at a real location.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
-                the given negatives have groups, too.
-            generator: where drawn locations and negatives come from; torch's global one when None.
+            group: an integer per example, (N,); examples of the same group are not negatives of each other. Of length
+                (N + L,) where the given negatives have groups too.
+            generator: the generator that draws locations and negatives; torch's global one when None.
         """
         given: dict[str, Any] = {"mask": mask, "batch": batch, "negatives": negatives, "group": group}
         given["generator"] = generator
@@ -165,13 +166,14 @@ class InformationLoss(nn.Module, ABC):
         Args:
             local: local features.
             global_: global features.
-            mask: where the locations are real.
+            mask: bool, True at a real location.
             batch: the example of each row of ragged local features, (K,), in any order.
             negatives: more marginal rows for every global, (L, c) or (L, c, \\*spatial).
-            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
-                the given negatives have groups, too.
-            generator: where drawn locations and negatives come from; a copy of torch's global one when None.
-            gather: measure the batch of all processes, each of which must call; this process's alone when False.
+            group: an integer per example, (N,); examples of the same group are not negatives of each other. Of length
+                (N + L,) where the given negatives have groups too.
+            generator: the generator that draws locations and negatives; a copy of torch's global one when None.
+            gather: whether to measure on the batch of all processes, each of which must make this call; on the batch of
+                this process alone when False.
         """
         check_negatives_options(in_batch=self.in_batch, sample_negatives=self.sample_negatives, gather=gather)
         with measuring(self, global_, gather=bool(gather)):
@@ -181,11 +183,11 @@ class InformationLoss(nn.Module, ABC):
             return _mean([self.estimator.mutual_information(scores) for scores in directions])
 
     def directions(self, rows: Rows) -> list[PairScores]:
-        """Score the rows; once, or once for either side as the global one."""
+        """Score the rows once, or, in a loss with two directions, once with each side as the globals."""
         return [self.score(rows)]
 
     def score(self, rows: Rows) -> PairScores:
-        """Score the rows once, each global among the locals."""
+        """Score the rows once, each global with the locals."""
         scores = self.critic.score_rows(rows.local, rows.global_, rows.pairing)
         if not isinstance(scores, PairScores):
             raise TypeError(
@@ -204,7 +206,7 @@ class InformationLoss(nn.Module, ABC):
         once: bool = False,
         **given: Any,
     ) -> tuple[Rows, list[PairScores]]:
-        """Pair and score; ``training`` where the loss follows, which may refuse to train the globals."""
+        """Form the rows and score them; ``training`` if the scores are for the loss, ``once`` for one direction."""
         given |= {"training": training, "once": once}
         if not (gather and self.processes.several):
             return self._score_alone(local, global_, **given)
@@ -217,11 +219,11 @@ class InformationLoss(nn.Module, ABC):
         processes = self.processes
         error, pairing, learns = None, None, ((False, False), (False, False))
         try:
-            # This process may have no example.
+            # This process may have no example as long as the processes together have enough.
             rows, directions = self._score_alone(local, global_, once=once, **given, at_least=0)
             pairing = directions[0].pairing
             learns = learning(directions[0]), learning(directions[-1])
-        except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
+        except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
             error = raised
             processes.absent(lambda: self._scored(self._no_rows(), once=once))
         parameter = next(self.parameters(), None)
@@ -257,7 +259,7 @@ class InformationLoss(nn.Module, ABC):
 
 
 def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:
-    """One value per global row, (M,), in the shape of the globals without their channels; 0 where none was scored."""
+    """Reshape values of the global rows, (M,), to the globals' shape without channels; 0 for examples left out."""
     shape = (global_.shape[0], *global_.shape[2:])
     if rows.kept is None:
         return values.view(shape)

@@ -1,4 +1,4 @@
-"""The whole Deep InfoMax objective: global, local, prior."""
+"""The complete Deep InfoMax objective: the global, the local and the prior term."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class DIMScores(NamedTuple):
 
 
 class DIMInformation(NamedTuple):
-    """Mutual information with the local features and with the whole map, nats; None for a term whose weight is 0.
+    """Estimates of the mutual information with the local features and with the whole map, in nats.
+
+    An estimate is None where the weight of its term is 0.
 
     Example:
         >>> import torch
@@ -79,43 +81,43 @@ class DIMInformation(NamedTuple):
 
 
 class DIMLoss(nn.Module):
-    r"""Deep InfoMax: the weighted sum of the global, the local and the prior-matching term.
+    r"""The Deep InfoMax objective: the weighted sum of the global, the local and the prior-matching term.
 
     .. math:: \mathcal{L} = \alpha \, \mathcal{L}_\mathrm{global} + \beta \, \mathcal{L}_\mathrm{local}
               + \gamma \, \mathcal{L}_\mathrm{prior}
 
-    The paper's DIM(G) is alpha = 1, beta = 0, gamma = 1; its DIM(L) alpha = 0, beta = 1, gamma = 0.1, the default.
-    Every term has its own critic.
+    The paper's DIM(G) has alpha = 1, beta = 0 and gamma = 1; its DIM(L) has alpha = 0, beta = 1 and gamma = 0.1, which
+    is the default. Each information term has its own critic.
 
     Args:
         local_dim: channels c of the map.
         global_dim: channels d of the global features.
-        local_size: spatial size of the map; needed by the global term only.
+        local_size: spatial size of the map; only the global term needs it.
         alpha: weight of :class:`GlobalDIMLoss`.
         beta: weight of :class:`LocalDIMLoss`.
-        gamma: weight of :class:`~infomax.PriorMatchingLoss`. It scales both players of that game.
-        estimator: a short name, a callable or a module. Each information term makes its own from a name or a callable.
-            A module that holds state, such as :class:`~infomax.MINE`, can serve only one term.
-        critic: likewise. A module can serve only one term.
+        gamma: weight of :class:`~infomax.PriorMatchingLoss`. It scales the losses of the encoder and the discriminator.
+        estimator: a short name, a callable or a module. Each information term builds its own estimator from a name or a
+            callable. A module that holds state, such as :class:`~infomax.MINE`, can serve only one term.
+        critic: a short name, a callable or a module. A module with state can serve only one term.
         units: width of critics given by name.
-        prior: ``"uniform"``, ``"normal"``, or a module such as :class:`~infomax.PriorMatchingLoss` with options of its
-            own: it is called with the global features and a ``generator``.
+        prior: ``"uniform"``, ``"normal"``, or a module, such as a :class:`~infomax.PriorMatchingLoss` with other
+            options, that is called with the global features and a ``generator``.
         in_batch: as in :class:`LocalDIMLoss`.
-        sample_locations: of the local term, as in :class:`LocalDIMLoss`.
+        sample_locations: as in :class:`LocalDIMLoss`, for the local term.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
         process_group: as in :class:`LocalDIMLoss`.
-        device: where the parameters are.
-        dtype: of the parameters.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
-        As :class:`LocalDIMLoss`, to :class:`DIMTerms` of scalars.
+        Inputs as in :class:`LocalDIMLoss`; the result is a :class:`DIMTerms` of scalars.
 
     Raises:
-        TypeError: as :class:`LocalDIMLoss`; or a critic module, or an estimator module with state, is given for two
-            terms; or a prior module takes no ``generator``.
-        ValueError: as :class:`LocalDIMLoss`; a weight is negative or all are 0; ``local_size`` is missing where alpha
-            is not 0. Options of a term without weight are checked as well.
+        TypeError: as in :class:`LocalDIMLoss`; or a critic or estimator module with state is given for two terms; or a
+            prior module takes no ``generator``.
+        ValueError: as in :class:`LocalDIMLoss`; or a weight is negative, or all are 0; or ``local_size`` is missing
+            where alpha is not 0. Options of a term with weight 0 are checked as well.
 
     Source:
         Hjelm et al. 2019, eq. 8.
@@ -161,7 +163,7 @@ class DIMLoss(nn.Module):
             check_not_shared("critic", critic)
             check_not_shared("estimator", estimator)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        # Those of a term without weight, too: a wrong option shows whatever the weights are.
+        # Options of a term with weight 0 are checked too, so that the weights cannot hide a wrong option.
         check_parts(critic, estimator, units)
         check_negatives_options(in_batch=in_batch, sample_negatives=sample_negatives, gather=gather)
         if gamma or prior is not None:
@@ -209,7 +211,7 @@ class DIMLoss(nn.Module):
 
     @classmethod
     def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> DIMLoss:
-        """Build the objective for a module that returns both features, as :meth:`LocalDIMLoss.from_features`.
+        """Build the objective for a module that returns both features, as :meth:`LocalDIMLoss.from_features` does.
 
         Example:
             >>> import torch
@@ -231,7 +233,7 @@ class DIMLoss(nn.Module):
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> DIMTerms:
-        """Return the objective and its terms. Arguments as :meth:`LocalDIMLoss.forward`."""
+        """Return the objective and its terms. The arguments are those of :meth:`LocalDIMLoss.forward`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         if mask is not None and local is not None and self.local_term is None and self.global_term is None:
             check_features(local, global_, mask, batch=batch, at_least=0)
@@ -258,8 +260,8 @@ class DIMLoss(nn.Module):
         if not (together and present.ndim and len(present) == 0):
             loss = prior(present, generator=generator)
             return loss
-        # This process has no example, and others have: a term of 0. The parameters still take part, through a call of
-        # the module, and so do the globals, so that gradients are exchanged as on the others.
+        # This process has no example, but others may have some: its term is 0. The module is still called, on zeros,
+        # and the globals stay in the graph, so that the backward pass exchanges the same gradients on all processes.
         instead = global_.new_zeros(2, *global_.shape[1:]) + global_.flatten()[:0].sum()
         loss = 0 * prior(instead, generator=generator)
         return loss
@@ -275,7 +277,7 @@ class DIMLoss(nn.Module):
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> DIMScores:
-        """Return the scores of both information terms, as :meth:`LocalDIMLoss.scores`."""
+        """Return the scores of both information terms, as :meth:`LocalDIMLoss.scores` does for one."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         return DIMScores(
             *(
@@ -296,7 +298,7 @@ class DIMLoss(nn.Module):
         generator: torch.Generator | None = None,
         gather: Gather = False,
     ) -> DIMInformation:
-        """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information`."""
+        """Return the estimates of both information terms, as :meth:`LocalDIMLoss.mutual_information` does for one."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
         return DIMInformation(
             *(

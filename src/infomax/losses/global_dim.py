@@ -25,21 +25,22 @@ _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class MapEncoder(nn.Module):
-    r"""A feature map as one vector: 3x3 convolutions with 64 and 32 channels, flattened.
+    r"""An encoder from a feature map to one vector: convolutions of size 3 with 64 and 32 channels, flattened.
 
     Args:
         local_dim: channels c of the map.
-        local_size: its spatial size; () for a vector, which passes through, at most three axes.
+        local_size: spatial size of the map, at most three axes; () for vectors, which are returned unchanged.
 
     Shapes:
         (N, c, \*local_size) to (N, ``output_dim``).
 
     Raises:
-        TypeError: a size is no integer.
-        ValueError: local_size has more than three axes, or a map has another shape.
+        TypeError: a size is not an integer.
+        ValueError: a size is below 1, ``local_size`` has more than three axes, or a map has another shape.
 
     Source:
-        Hjelm et al. 2019, appendix A.3.1 (global objective). Here the convolutions are padded, so that any size fits.
+        Hjelm et al. 2019, appendix A.3.1 (global objective). Here the convolutions are padded, so that maps of any size
+        can be encoded.
 
     Example:
         >>> import torch
@@ -89,34 +90,34 @@ class GlobalDIMLoss(InformationLoss):
     .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
 
     A :class:`MapEncoder` turns the map of every example into one vector, and the critic scores this vector with all
-    globals of the batch. Use it as :class:`LocalDIMLoss`.
+    globals of the batch. This loss is used in the same way as :class:`LocalDIMLoss`.
 
     Args:
         local_dim: channels c of the map.
         global_dim: channels d of the global features.
         local_size: spatial size of the map, at most three axes.
         estimator: as in :class:`LocalDIMLoss`.
-        critic: as in :class:`LocalDIMLoss`; a module gets local rows of ``map_encoder.output_dim`` channels.
+        critic: as in :class:`LocalDIMLoss`; the local rows have ``map_encoder.output_dim`` channels.
         units: as in :class:`LocalDIMLoss`.
         in_batch: as in :class:`LocalDIMLoss`.
         sample_negatives: as in :class:`LocalDIMLoss`.
         gather: as in :class:`LocalDIMLoss`.
         process_group: as in :class:`LocalDIMLoss`.
         reduction: as in :class:`LocalDIMLoss`.
-        device: where the parameters are.
-        dtype: of the parameters.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
         - local: (N, c, \*local_size), N at least 2
         - global\_: (N, d), or (N, d, \*spatial) for several globals per example
-        - mask: (N, \*local_size), bool; what is False is read as zero, like the padding of a convolution, and an
-          example without a real location is left out
-        - negatives: (L, c, \*local_size), more maps
-        - result: as :class:`LocalDIMLoss`
+        - mask: (N, \*local_size), bool, True at a real location. The other locations are set to zero, like the padding
+          of a convolution, and an example without a real location is left out
+        - negatives: (L, c, \*local_size), more maps that are marginal for every global
+        - result: as in :class:`LocalDIMLoss`
 
     Raises:
-        TypeError: as :class:`LocalDIMLoss`.
-        ValueError: as :class:`LocalDIMLoss`, or the map has another size than ``local_size``.
+        TypeError: as in :class:`LocalDIMLoss`.
+        ValueError: as in :class:`LocalDIMLoss`; or the spatial size of the map is not ``local_size``.
 
     Source:
         Hjelm et al. 2019, eq. 1 and section 3.1.
@@ -163,7 +164,7 @@ class GlobalDIMLoss(InformationLoss):
 
     @classmethod
     def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> GlobalDIMLoss:
-        """Build the loss for a module that returns local and global features, as :meth:`LocalDIMLoss.from_features`.
+        """Build the loss for a module that returns both features, as :meth:`LocalDIMLoss.from_features` does.
 
         Example:
             >>> import torch

@@ -26,41 +26,43 @@ class InfoMaxLoss(InformationLoss):
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X; Y \big)
 
-    With the right options it is the loss of CLIP
+    With the right options, this is the loss of CLIP
     (``critic=partial(CosineCritic, units=None, temperature="learned")``), of SigLIP (the same critic with
-    ``bias=-10.0``, and ``estimator="logistic"``) and of SimCLR (``same_side=True``, a fixed temperature). All of them
-    need constant memory: no N x N table of scores is held, forward or backward.
+    ``bias=-10.0``, and ``estimator="logistic"``) or of SimCLR (``same_side=True`` and a fixed temperature). None of
+    them holds an N x N table of scores, forward or backward.
 
     Args:
         x_dim: channels of x.
         y_dim: channels of y.
         estimator: as in :class:`~infomax.LocalDIMLoss`.
         critic: as in :class:`~infomax.LocalDIMLoss`, with x as the local and y as the global side.
-        units: width of a critic given by name; its own default when None.
-        symmetric: average over both directions: each y among all x, and each x among all y. It changes estimators that
-            normalise per global, such as InfoNCE. The others see the same pairs either way, and those that need a
-            density of y given x (CLUB, leave-one-out) have one direction.
-        same_side: also take the other examples' vectors on the same side as negatives. x and y must have one width.
+        units: width of a critic given by name; the critic's default when None.
+        symmetric: whether to average over both directions: each y with all x, and each x with all y. Without
+            ``same_side``, this changes only estimators that normalise per global, such as InfoNCE; other estimators
+            read the same pairs in both directions. Estimators that need a density of y given x (CLUB, leave-one-out)
+            use one direction.
+        same_side: whether the other examples' vectors of the same side are negatives too. x and y must have the same
+            number of channels.
         in_batch: as in :class:`~infomax.LocalDIMLoss`.
         sample_negatives: as in :class:`~infomax.LocalDIMLoss`.
         gather: as in :class:`~infomax.LocalDIMLoss`.
         process_group: as in :class:`~infomax.LocalDIMLoss`.
-        reduction: as in :class:`~infomax.LocalDIMLoss`; a value per example.
-        device: where the parameters are.
-        dtype: of the parameters.
+        reduction: as in :class:`~infomax.LocalDIMLoss`; ``"none"`` returns one value per example.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
         - x: (N, x_dim)
         - y: (N, y_dim)
-        - negatives: (L, x_dim), more x that are marginal for every y, such as a queue; with ``symmetric=False``. Or
-          (N, M, x_dim), M of them for each y alone; with ``symmetric=False`` and ``in_batch=False``
-        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
-          groups, too; else they are negatives of every example
+        - negatives: (L, x_dim), more x that are marginal for every y, such as a queue. Or (N, M, x_dim), M negatives
+          for each y alone, which needs ``in_batch=False``. Both need ``symmetric=False`` and ``same_side=False``
+        - group: (N,) integers; examples of the same group are not negatives of each other. With (N,), the given
+          negatives are negatives of every example; with (N + L,), they have groups too
         - result: a scalar, float32 (float64 for float64 vectors), or (N,) with ``reduction="none"``
 
     Raises:
-        TypeError: as :class:`~infomax.LocalDIMLoss`.
-        ValueError: as :class:`~infomax.LocalDIMLoss`; options that exclude each other.
+        TypeError: as in :class:`~infomax.LocalDIMLoss`.
+        ValueError: as in :class:`~infomax.LocalDIMLoss`; or options exclude each other.
 
     Source:
         van den Oord et al. 2018 (InfoNCE); Chen et al. 2020 (SimCLR), eq. 1; Radford et al. 2021 (CLIP), figure 3; Zhai
@@ -197,12 +199,12 @@ class InfoMaxLoss(InformationLoss):
         """Return the loss.
 
         Args:
-            x: one vector per example.
-            y: the other vector of each.
-            negatives: more x that are marginal for every y, (L, x_dim); or for each y its own, (N, M, x_dim).
-            group: an integer per example, (N,); examples of one group are no negatives of each other. (N + L,) where
-                the given negatives have groups, too.
-            generator: where drawn negatives come from; torch's global one when None.
+            x: one vector per example, (N, x_dim).
+            y: the other vector of each example, (N, y_dim).
+            negatives: more x that are marginal for every y, (L, x_dim); or M for each y alone, (N, M, x_dim).
+            group: an integer per example, (N,); examples of the same group are not negatives of each other. Of length
+                (N + L,) where the given negatives have groups too.
+            generator: the generator that draws negatives; torch's global one when None.
         """
         return super().forward(x, y, negatives=negatives, group=group, generator=generator)
 
@@ -215,7 +217,7 @@ class InfoMaxLoss(InformationLoss):
         group: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> PairScores:
-        """Return the critic's scores of each y with all x, one direction only; arguments as :meth:`forward`."""
+        """Return the critic's scores of each y with all x, one direction only; arguments as in :meth:`forward`."""
         return super().scores(x, y, negatives=negatives, group=group, generator=generator)
 
     def mutual_information(  # type: ignore[override]
@@ -228,7 +230,7 @@ class InfoMaxLoss(InformationLoss):
         generator: torch.Generator | None = None,
         gather: Gather = False,
     ) -> Tensor:
-        """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information`; no state changes."""
+        """Return the estimate in nats, as :meth:`LocalDIMLoss.mutual_information` does; no state changes."""
         return super().mutual_information(x, y, negatives=negatives, group=group, generator=generator, gather=gather)
 
     def score(self, rows: Rows) -> PairScores:
@@ -257,7 +259,7 @@ class InfoMaxLoss(InformationLoss):
         return [first, other.transposed(rows.pairing)]
 
     def _directional(self) -> bool:
-        """Whether the estimator reads another number in the other direction; a log density of y has no other one."""
+        """Return whether the value depends on the direction; log densities of y given x have one direction only."""
         return getattr(self.estimator, "directional", True) and not getattr(self.estimator, "needs_density", False)
 
     def extra_repr(self) -> str:

@@ -24,9 +24,9 @@ class LocalDIMLoss(InformationLoss):
 
     .. math:: \mathcal{L} = -\hat{I}_T\big( X_\mathrm{loc}; Y \big)
 
-    A critic scores all pairs of a local and a global feature. Pairs of the same example are joint, and pairs of
-    different examples are marginal. An estimator turns the scores into the loss. One backward pass trains critic and
-    encoder, so give the optimizer the parameters of both.
+    A critic scores all pairs of a local and a global feature. Pairs from the same example are joint, and pairs from
+    different examples are marginal. An estimator computes the loss from the scores. One backward pass trains the critic
+    and the encoder, so give the optimizer the parameters of both.
 
     Args:
         local_dim: channels c of the local features.
@@ -34,48 +34,49 @@ class LocalDIMLoss(InformationLoss):
         estimator: ``"infonce"``, ``"jsd"``, ``"logistic"``, ``"dv"``, ``"nwj"``, ``"smile"``, ``"mine"``, ``"tuba"``,
             ``"alpha_tuba"``, ``"wasserstein"``, ``"club"``, ``"leave_one_out"``, an f-divergence (``"kl"``,
             ``"hellinger"``, ``"chi2"``, ``"gan"``), a module, or a callable that makes one, such as ``MINE``.
-        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"``, ``"lipschitz"``; a module: a
-            :class:`~infomax.Critic`, or one that scores aligned rows (B, c) and (B, d); or a callable that makes one
-            from both dimensions, such as ``partial(DotCritic, units=256)``.
-        units: width of a critic given by name; its own default when None (dot 2048, concat 512, cosine 256;
-            bilinear has none).
-        in_batch: take the other examples' locations as negatives. With False, only the ``negatives=`` of the
-            call are negatives.
-        sample_locations: draw this many locations of each example per call, before the projection, which then does
-            less work; all of them when None.
-        sample_negatives: score each global against the locations of this many other examples; of all when None.
-        gather: take negatives from the other processes as well. The loss and, averaged over processes, the gradients
-            are then those of one process with the whole batch. ``True`` holds the projected locals of all processes at
-            once; ``"ring"`` those of one other process at a time, and sends them round twice per step.
-        process_group: which processes; those of the default process group when None.
-        reduction: ``"mean"``, or ``"none"`` for a value per global, where the estimator has one.
-        device: where the parameters are.
-        dtype: of the parameters.
+        critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"`` or ``"lipschitz"``; or a module,
+            either a :class:`~infomax.Critic` or one that scores aligned rows (B, c) and (B, d); or a callable that
+            makes a critic from both dimensions, such as ``partial(DotCritic, units=256)``.
+        units: width of a critic given by name; the critic's default when None (dot 2048, concat 512, cosine 256;
+            bilinear has no width).
+        in_batch: whether the other examples' locations are negatives. With False, only the ``negatives=`` of the call
+            are negatives.
+        sample_locations: number of locations of each example that each call draws, before the projection, which then
+            does less work; all when None.
+        sample_negatives: number of other examples whose locations each global is scored against; all when None.
+        gather: whether to take negatives from the other processes as well. The loss, and the gradients averaged over
+            processes, are then those of one process with the whole batch. ``True`` holds the projected locals of all
+            processes at once; ``"ring"`` holds those of one other process at a time, and passes them around all
+            processes twice per step.
+        process_group: the group of these processes; the default process group when None.
+        reduction: ``"mean"``, or ``"none"`` for one value per global, where the estimator has such values.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
         - local: (N, c, \*spatial), any number of spatial axes, N at least 2
         - global\_: (N, d), or (N, d, \*spatial) for several globals per example
-        - mask: (N, \*spatial), bool, True at a real location. Locations where it is False have no influence.
-          An example without a real location has no influence either: its globals are left out
-        - local: (K, c) with ``batch``, (K,) integers in any order, the example of each row: a ragged batch, equal to a
-          padded one with a mask
-        - negatives: (L, c) or (L, c, \*spatial), marginal for every global beside the other examples' locations; N may
-          be 1 then
-        - group: (N,) integers; examples of one group are no negatives of each other. (N + L,): the given negatives have
-          groups, too; else they are negatives of every example
+        - mask: (N, \*spatial), bool, True at a real location. The other locations have no influence. An example without
+          a real location has no influence either: its globals are left out
+        - local and batch, for a ragged batch: rows (K, c), and the example of each row, (K,) integers in any order. The
+          result is that of a padded batch with a mask
+        - negatives: (L, c) or (L, c, \*spatial), marginal for every global in addition to the other examples'
+          locations; N may then be 1
+        - group: (N,) integers; examples of the same group are not negatives of each other. With (N,), the given
+          negatives are negatives of every example; with (N + L,), they have groups too
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
 
     Raises:
-        TypeError: a dtype is not real floating or not that of the parameters, the mask is not bool, an option has the
-            wrong type.
-        ValueError: ranks, batch sizes, channels, devices or the mask do not fit; N is 1; a name is unknown; estimator
-            and critic do not fit together.
+        TypeError: a dtype is not real floating or not that of the parameters, the mask is not bool, or an option has
+            the wrong type.
+        ValueError: ranks, batch sizes, channels, devices or the mask do not fit; N is 1; a name is unknown; or the
+            estimator and the critic do not fit together.
         RuntimeError: with ``gather``, another process raised an error.
 
     Numerics:
-        Scores, sums and the loss are float32 also under autocast. Memory of the pairs stays within the workspace of
-        :func:`infomax.ops.use_workspace`, whatever the batch.
+        Scores, sums and the loss are float32, under autocast too. The memory for pairs stays within the workspace of
+        :func:`infomax.ops.use_workspace`, whatever the batch size.
 
     Source:
         Hjelm et al. 2019, eq. 6.
@@ -125,20 +126,20 @@ class LocalDIMLoss(InformationLoss):
 
     @classmethod
     def from_features(cls, features: nn.Module, example_batch: Any, **options: Any) -> LocalDIMLoss:
-        """Build the loss for a module that returns local and global features, after one forward pass.
+        """Build the loss for a module that returns local and global features, whose sizes one forward pass determines.
 
-        The pass is in evaluation mode without gradients. Training modes, gradients, buffers such as batch-norm
+        The pass runs in evaluation mode without gradients. Training modes, gradients, buffers such as batch-norm
         statistics, and torch's random state are as before.
 
         Args:
-            features: a `infomax.tap`, or any module that returns local and global features.
-            example_batch: what to call it with; one example is enough. A tuple holds several arguments, a dict keyword
-                arguments.
-            **options: those of the class but for the sizes. The device is that of the features, if not given.
+            features: an `infomax.tap`, or any module that returns local and global features.
+            example_batch: the input of the module; one example is enough. A tuple holds several arguments, a dict holds
+                keyword arguments.
+            **options: options of the class except the sizes. The default device is that of the features.
 
         Raises:
-            TypeError: ``features`` is no module, or does not return two tensors; a size is among the options.
-            ValueError: features without channels.
+            TypeError: ``features`` is not a module or does not return two tensors, or a size is among the options.
+            ValueError: a returned tensor has no channel axis.
 
         Example:
             >>> import torch

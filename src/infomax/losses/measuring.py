@@ -1,4 +1,4 @@
-"""Measuring must not train: no statistics and no random state change."""
+"""A context for measuring without any effect on training: no statistics and no random state change."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["measuring"]
 
 @contextmanager
 def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[None]:
-    """Let ``module`` run without a trace: no gradient, no written buffer, no draw from the global generators.
+    """Run ``module`` without side effects: no gradients, and buffers and global generators are as before on exit.
 
     Batch norms in training mode use the statistics of the batch and record nothing.
 
     Args:
-        module: what runs.
-        features: on the device whose random state is kept beside the CPU's.
-        gather: whether batch norms take the statistics of all processes where they do so in training.
+        module: the module that runs.
+        features: a tensor; the random state of its device is restored, in addition to that of the CPU.
+        gather: whether batch norms that use the statistics of all processes in training use them here too.
     """
     tracking = [
         norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
     ]
     together = {norm: norm.processes for norm in module.modules() if isinstance(norm, BatchNorm) and norm.processes}
-    # Synchronised by torch as long as they are in training mode; without, they normalise by the batch if they have
-    # no averages to normalise by.
+    # Torch synchronises these in training mode. In evaluation mode without running averages, they normalise by the
+    # batch of this process.
     alone = [norm for norm in tracking if isinstance(norm, nn.SyncBatchNorm) and not gather]
-    # With no statistics to track, training mode normalises by the batch and writes nothing.
+    # A batch norm in training mode that tracks no statistics normalises by the batch and writes nothing.
     for norm in tracking:
         norm.track_running_stats = False
     if not gather:
@@ -46,7 +46,7 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
                 norm.training, norm.running_mean, norm.running_var = False, None, None
             yield
     finally:
-        torch.clear_autocast_cache()  # torch 2.6 would train on with the weights as they were cast without gradient
+        torch.clear_autocast_cache()  # with torch 2.6, training would reuse the weights that were cast without gradient
         for norm in alone:
             norm.training = True
         for norm in tracking:

@@ -1,4 +1,4 @@
-"""Options of the losses that need no critic and no estimator to be checked."""
+"""Options of the losses that can be checked without a critic or an estimator."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def check_gather(gather: object) -> None:
 
 
 def check_negatives_options(*, in_batch: bool, sample_negatives: int | None, gather: Gather) -> int | None:
-    """Return ``sample_negatives`` as an int or None, or raise where options of the negatives exclude each other.
+    """Return ``sample_negatives`` as an int or None, or raise if the options for negatives exclude each other.
 
     Args:
         in_batch: whether the other examples are negatives.
-        sample_negatives: examples that each global is scored against; all when None.
+        sample_negatives: number of other examples that each global is scored against; all when None.
         gather: whether negatives are taken from other processes as well.
     """
     check_flag("in_batch", in_batch)

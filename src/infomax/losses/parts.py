@@ -1,4 +1,4 @@
-"""A critic and an estimator that fit together, from what a user gives."""
+"""Building a critic and an estimator from the user's options, and checking that they fit together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RUN_AWAY = {
         ),
     ),
 }
-"""By short name: why an estimator runs away, and what to do."""
+"""For the short name of an estimator whose loss is unbounded below: the reason, and what to use instead."""
 
 
 def build_parts(
@@ -40,19 +40,19 @@ def build_parts(
     *,
     processes: Processes | None,
 ) -> tuple[Critic, Estimator]:
-    """Build both, and refuse what cannot work together.
+    """Build the critic and the estimator, or raise if they cannot work together.
 
     Args:
         critic: a short name, a module or a factory.
-        estimator: likewise.
+        estimator: a short name, a module or a factory.
         local_dim: channels of the local features.
         global_dim: channels of the global features.
         units: width of a critic given by name.
-        processes: over whose rows batch norms take their statistics; this one's alone when None.
+        processes: the processes whose rows batch norms use for their statistics; only this process when None.
 
     Raises:
-        TypeError: one is none of these, or the estimator needs two critics.
-        ValueError: a name is unknown, or the two do not fit together.
+        TypeError: an argument is not a short name, a module or a factory, or the estimator needs two critics.
+        ValueError: a name is unknown, or critic and estimator do not fit together.
     """
     _check_runs_away(estimator)
     built, made = build_critic(critic, local_dim, global_dim, units), build_estimator(estimator)
@@ -76,7 +76,7 @@ def build_parts(
         for norm in norms:
             if isinstance(norm, BatchNorm):
                 norm.processes = processes
-            elif not isinstance(norm, nn.SyncBatchNorm):  # synchronised on accelerators by torch itself
+            elif not isinstance(norm, nn.SyncBatchNorm):  # torch itself synchronises it on accelerators
                 raise ValueError(  # noqa: TRY004 (the type of the critic is right)
                     f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "
                     "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
@@ -85,11 +85,11 @@ def build_parts(
 
 
 def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None) -> None:
-    """Raise where :func:`build_parts` would refuse an option by itself; nothing is built or called.
+    """Raise if :func:`build_parts` would reject an option by itself; nothing is built or called.
 
     Args:
         critic: a short name, a module or a factory.
-        estimator: likewise.
+        estimator: a short name, a module or a factory.
         units: width of a critic given by name.
     """
     _check_runs_away(estimator)
@@ -104,11 +104,11 @@ def _check_runs_away(estimator: EstimatorLike) -> None:
 
 
 def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
-    """Raise ``ValueError`` if globals with a gradient come to a loss that fits their density.
+    """Raise ``ValueError`` if the loss fits the density of the globals and the globals require a gradient.
 
     Args:
-        estimator: of the loss.
-        **globals_: the global features, by the name of the argument.
+        estimator: the estimator of the loss.
+        **globals_: the global features, under the name of their argument.
     """
     if not getattr(estimator, "fits_density", False) or not torch.is_grad_enabled():
         return
@@ -124,7 +124,7 @@ def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
 
 
 def check_per_global(estimator: nn.Module) -> None:
-    """Raise unless the loss of an estimator is a mean over globals, whose terms ``reduction="none"`` returns."""
+    """Raise unless the loss of an estimator is a mean over globals, whose terms ``reduction="none"`` can return."""
     kind = type(estimator).__name__
     if not hasattr(estimator, "per_global"):
         raise TypeError(
@@ -139,7 +139,7 @@ def check_per_global(estimator: nn.Module) -> None:
 
 
 def check_not_shared(name: str, module: object) -> None:
-    """Raise ``TypeError`` if a module given to two terms holds state, which both would write."""
+    """Raise ``TypeError`` if a module given to two terms holds state, which both terms would write."""
     if isinstance(module, nn.Module) and module.state_dict(keep_vars=True):
         kind = type(module).__name__
         raise TypeError(
@@ -149,7 +149,7 @@ def check_not_shared(name: str, module: object) -> None:
 
 
 def check_prior(prior: str | nn.Module) -> None:
-    """Raise unless ``prior`` is a short name, or a module that can be called as a prior term is."""
+    """Raise unless ``prior`` is a short name, or a module whose ``forward`` accepts a ``generator``."""
     if not isinstance(prior, nn.Module):
         check_choice("prior", prior, PRIORS)
         return

@@ -1,4 +1,4 @@
-"""The sizes that a loss is built from, off one forward pass of the module that will feed it."""
+"""The sizes from which a loss is built, determined by one forward pass of the module that returns the features."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["sized"]
 
 
 def sized(features: object, example_batch: Any, options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The options of a loss with the sizes it needs, and with the features' device where none is given.
+    """Return the options of a loss with the sizes that it needs, and with the features' device if none is given.
 
     Args:
         features: a module that returns local and global features.
-        example_batch: what to call it with: one argument, a tuple of them, or a dict of keyword arguments.
-        options: what the user chose.
-        *names: ``"local_dim"``, ``"global_dim"``, ``"local_size"``: what the loss takes.
+        example_batch: the input of the module: one argument, a tuple of arguments, or a dict of keyword arguments.
+        options: the options that the user gave.
+        *names: the sizes that the loss takes, among ``"local_dim"``, ``"global_dim"`` and ``"local_size"``.
 
     Raises:
-        TypeError: ``features`` is no module or returns something else; a size is among the options.
-        ValueError: features without channels.
+        TypeError: ``features`` is not a module or does not return two tensors, or a size is among the options.
+        ValueError: a returned tensor has no channel axis.
     """
     given = [name for name in names if name in options]
     if given:

@@ -1,4 +1,4 @@
-"""Measuring mutual information: two variables in, an estimate with an interval out, from rows no critic has seen."""
+"""Measurement of mutual information: an estimate with an interval, from critics that are read on held-out rows."""
 
 from infomax.mi.estimate import estimate_mi
 from infomax.mi.per_column import mutual_info

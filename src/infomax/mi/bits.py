@@ -10,15 +10,15 @@ __all__ = ["Bits"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bits(float):
-    r"""A float in bits, with the ends of its interval and the bound in bits too: 1 nat is :math:`1 / \log 2` bits.
+    r"""An estimate in bits, a float, with its interval and its bound in bits: 1 nat is :math:`1 / \log 2` bits.
 
     Args:
         bits: the estimate.
         low: lower end of its interval.
-        high: upper end.
-        bound: what critics prove.
+        high: upper end of its interval.
+        bound: the bound that held-out critics give.
         bound_low: lower end of the bound's interval.
-        bound_high: upper end.
+        bound_high: upper end of the bound's interval.
 
     Example:
         >>> bits = Bits(1.0, low=0.0, high=2.0, bound=0.5, bound_low=0.0, bound_high=1.5)
@@ -34,5 +34,5 @@ class Bits(float):
     bound_high: float
 
     def __new__(cls, bits: float, **_: Any) -> Bits:  # noqa: PYI034 (typing.Self is Python 3.11's)
-        """A float of the value of ``bits``."""
+        """Return a float with the value of ``bits``."""
         return super().__new__(cls, bits)

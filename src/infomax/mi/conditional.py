@@ -31,18 +31,18 @@ def measure_given(
     bar: Bar,
     groups: Tensor | None,
 ) -> MIEstimate:
-    r"""Estimate what x tells of y beyond what z tells of it, from the same folds for both terms.
+    r"""Estimate the conditional mutual information as the difference of two estimates with the same folds.
 
     .. math:: I(X; Y \mid Z) = I\big((X, Z); Y\big) - I(Z; Y)
 
     Args:
         x: columns of x.
-        y: the other side.
+        y: the side y.
         given: columns of z.
-        options: of the estimate.
-        generator: decides everything random, the same for both.
-        bar: shows the phases.
-        groups: (n,), rows that depend on each other.
+        options: options of the estimate.
+        generator: generator of all random numbers; both terms draw the same ones.
+        bar: progress bar that shows the phases.
+        groups: (n,), group of each row; None for independent rows.
     """
     state = generator.get_state()
     together = [*_as_alone("x", x), *_as_alone("given", given)]
@@ -51,7 +51,7 @@ def measure_given(
     again.set_state(state)
     part = measure(as_side("given", given), y, options, again, bar, groups)
     pointwise = whole.pointwise - part.pointwise
-    # Both terms share rows and folds: their difference varies as that of their rows, not as two estimates would.
+    # Both terms share rows and folds, so the standard error is that of the mean of pointwise differences.
     error = float(pointwise.std()) / math.sqrt(whole.rows) * clustering(pointwise, groups)
     ends = whole.high - whole.nats, part.high - part.nats, whole.nats - whole.low, part.nats - part.low
     away = max(*ends, normal_quantile(options.confidence) * error)
@@ -68,7 +68,7 @@ def measure_given(
         whole,
         nats=nats,
         low=min(max(0.0, raw - away), most),
-        high=nats + max(away, -raw),  # a difference below 0 is off by as much at least, in either direction
+        high=nats + max(away, -raw),  # a difference below 0 has at least this error, in either direction
         bound=max(0.0, whole.bound - part.bound),
         bound_low=max(0.0, whole.bound_low - part.bound_high),
         bound_high=max(0.0, whole.bound_high - part.bound_low),
@@ -85,13 +85,13 @@ def measure_given(
 
 
 def _as_alone(name: str, columns: list[Column]) -> list[Column]:
-    """The columns of an argument, as labels where it is nothing but labels by itself; beside others it is no less."""
+    """Return an argument's columns, all of them as labels if the argument by itself counts as labels."""
     return columns if as_side(name, columns).codes is None else [column.as_labels() for column in columns]
 
 
 @dataclass(frozen=True)
 class _Difference:
-    """Scores of new rows, as the difference of two scorers' ones."""
+    """Scores of new rows: the scores of one scorer minus those of another."""
 
     whole: Callable[..., Tensor]
     part: Callable[..., Tensor]
@@ -106,7 +106,7 @@ class _Difference:
         rows, came = len(of_x[0].values), len(of_z[0].values)
         if rows != came:
             raise ValueError(f"given must have as many rows as x, {rows}, got {came}")
-        # Their names are settled, and x may share some with z.
+        # The names have served to order the columns; they are dropped because x and z may share some.
         of_x, of_z = ([column._replace(title=None) for column in columns] for columns in (of_x, of_z))
         return self.whole([*of_x, *of_z], y) - self.part(of_z, y)
 

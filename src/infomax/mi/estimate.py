@@ -1,4 +1,4 @@
-"""``estimate_mi``: two arrays in, mutual information out."""
+"""``estimate_mi``: the mutual information of two arrays."""
 
 from __future__ import annotations
 
@@ -39,70 +39,73 @@ def estimate_mi(
     random_state: RandomState = None,
     progress: bool = False,
 ) -> MIEstimate:
-    r"""Estimate the mutual information of two variables from pairs of them.
+    r"""Estimate the mutual information of two variables from paired samples.
 
     .. math:: \hat I = B' + w \, (N - B')_+, \qquad B' = B + w' H, \qquad
               B = \frac{1}{n} \sum_k n_k \, \hat I_{T_k}\big( \text{test rows of fold } k \big)
 
-    B is the bound that the critics give. Each row is scored once, by a critic that was trained on other rows and chosen
-    on yet other rows. A critic starts as the log density ratio of the best of a few closed forms. Networks learn what
-    the closed form misses. The validation rows set the weights of the mixture and limit its scores. H is the amount
-    that B loses because a critic has not seen the rows that it scores: a critic scores higher on the rows that trained
-    it. N is the estimate of nearest neighbours, corrected by these critics. It finds what the critics miss. The weights
-    w and w' are 0 where the difference may be chance. See the page *Measuring mutual information*.
+    B is the bound: the mean of the estimates of all folds, weighted by their numbers of test rows n_k. Each row is
+    scored once, by a critic T_k that was trained and chosen on other rows. A critic starts as the log density ratio of
+    the best of a few closed forms. Networks learn what the closed form misses. The validation rows set the weights of
+    three candidates (a constant critic, the closed-form start, and the networks) and limit the scores of their mixture.
+    H estimates the amount that B loses because a critic scores the rows that trained it higher than unseen rows. N is
+    the estimate of nearest neighbours, corrected by these critics. It finds what the critics miss. The weights w and w'
+    are 0 where the difference may be chance. See the page *Measuring mutual information*.
 
     Args:
         x: (n,) or (n, dx), array, tensor or data frame; or an iterable of batches (x, y), such as a data loader, with y
-            None. Strings, booleans and categorical columns are labels. Integers beyond 2^53 stay apart as labels; as
-            numbers they are refused where two of them are one float64.
+            None. Strings, booleans and categorical columns are labels. Integers beyond 2^53 stay distinct as labels; as
+            numbers they are refused where two of them become the same float64.
         y: (n,) or (n, dy), likewise.
-        given: (n,) or (n, dz), a third variable z. The result is then I(X; Y | Z), what x tells about y beyond z, by
-            the chain rule. It takes twice the time.
+        given: (n,) or (n, dz), a third variable z. The result is then I(X; Y | Z), the information between x and y
+            beyond z, by the chain rule. It takes twice the time.
         groups: (n,), the name of each row's group. Rows of a group may depend on each other, such as those of one
-            subject or image. They share a fold, a block of the standard error and a block of a permutation. When None,
-            equal rows form a group, unless many rows have the same value.
-        discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``. ``"auto"`` takes strings, booleans,
-            categorical and one-hot columns for labels. It takes a single column of at most 20 different integers,
-            with 20 rows or more per integer on average, for both labels and numbers.
-        permutations: pairings at random for a p-value of independence; none when None.
-        estimator: the bound that is read on the test rows, by short name or module, as everywhere in the library.
-            ``"nwj"`` is unbiased for the given critic. ``"dv"`` is a little higher. ``"infonce"`` varies less, and
-            cannot exceed the smaller of log(n / 20) and log 100. The optimal critic of the estimator must be a linear
-            function of the log density ratio.
-        objective: the estimator whose loss the networks minimise. The same rule holds.
-        preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows, ``"standardise"`` shifts
-            and scales it, whatever its unit. Neither changes the information.
-        start: what the networks add to: ``"copula"``, the best of a few closed forms, or ``"none"``.
-        folds: parts into which the rows are split; each is reported on by critics of the others.
-        confidence: of the interval.
+            subject or image. A group stays in one fold, counts as one unit in the standard error, and is permuted as a
+            whole. When None, equal rows form a group, unless many rows have the same value.
+        discrete: the side whose numbers are labels: ``"x"``, ``"y"`` or ``"both"``. ``"auto"`` treats strings,
+            booleans, categorical and one-hot columns as labels. It treats a single column of at most 20 different
+            integers, with 20 rows or more per integer on average, as both labels and numbers.
+        permutations: number of random pairings for a p-value of independence; no p-value when None.
+        estimator: the estimator of the bound on the test rows, a short name or a module. ``"nwj"`` is unbiased for the
+            given critic. ``"dv"`` is a little higher. ``"infonce"`` varies less, and cannot exceed the smaller of
+            log(n / 20) and log 100. The optimal critic of the estimator must be a linear function of the log density
+            ratio.
+        objective: the estimator whose loss the networks minimise. Its optimal critic must meet the same condition.
+        preprocess: ``"ranks"`` replaces each coordinate by its rank among the training rows; ``"standardise"`` shifts
+            and scales each coordinate, so that units do not matter. Neither changes the information.
+        start: the critic to which the networks add: ``"copula"``, the best of a few closed forms, or ``"none"``, a
+            score of 0 for every pair.
+        folds: number of parts into which the rows are split; each part is scored by a critic fitted to the others.
+        confidence: confidence level of the interval.
         hidden: units of the networks' hidden layers.
-        max_steps: training steps at most; 700, or three passes over the rows where those are more, when None. 0 trains
-            no network.
-        random_state: decides folds, weights and batches: an integer repeats the estimate; a torch or numpy
-            generator, or None for torch's global one.
+        max_steps: largest number of training steps. When None, it is 700, or three passes over the rows where those
+            take more. 0 trains no network.
+        random_state: source of the folds, weights and batches: an integer makes the estimate repeatable; otherwise a
+            torch or numpy generator, or None for torch's global generator.
         progress: show a progress bar with the phases (needs tqdm).
 
     Returns:
         :class:`MIEstimate`: a float, nats, with an interval meant to hold the truth, the bound that critics prove, and
-        what speaks against them.
+        the reasons to doubt these numbers.
 
     Raises:
-        ImportError: a progress bar without tqdm.
+        ImportError: ``progress`` is True, and tqdm is not installed.
         TypeError: columns of dates or objects, sparse, nested or quantised input, an option of the wrong type.
         ValueError: fewer than 50 rows, lengths that differ, rows of different lengths, integers that differ but not as
-            float64, NaN, infinity or masked values, a constant side, groups
-            that leave a fold empty, an option out of range, permutations together with given.
+            float64, NaN, infinity or masked values, a constant side, groups that leave a fold empty, an option out of
+            range, permutations together with given.
 
     Numerics:
-        Ranks make heavy tails harmless; with ``"standardise"`` they are not. A fold's critic is bounded from both sides
-        before its test rows are seen: T becomes log((1 - eps) e^min(T - z, c) + eps), with c = log(m / 10) for m
-        marginal validation pairs and eps = 1 / n. So no bound overflows. For strong dependence the result is
-        what n rows can certify, and it is flagged. The best estimate never exceeds the larger of log n and the bound.
+        Heavy tails have no effect with ranks; they have one with ``"standardise"``. A fold's critic is bounded from
+        both sides before its test rows are scored: T becomes log((1 - eps) e^min(T - z, c) + eps). Here z normalises
+        the critic, c = log(m / 10) for m marginal validation pairs, and eps = 1 / n. So no bound overflows. For strong
+        dependence the result is what n rows can certify, and it is flagged. The best estimate never exceeds the larger
+        of log n and the bound.
 
     Source:
-        Nguyen, Wainwright & Jordan 2010 for the bound that is read; Chernozhukov et al. 2018 for cross-fitting;
-        Akaike 1974 for what unseen rows hide; Kraskov, Stögbauer & Grassberger 2004 for nearest neighbours. Their
-        correction by a critic is ours.
+        Nguyen, Wainwright & Jordan 2010 for the default bound; Chernozhukov et al. 2018 for cross-fitting; Akaike 1974
+        for the correction H; Kraskov, Stögbauer & Grassberger 2004 for nearest neighbours. The correction of nearest
+        neighbours by a critic is ours.
 
     Example:
         >>> from infomax import estimate_mi

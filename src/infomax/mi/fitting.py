@@ -1,4 +1,4 @@
-"""From two sides to one critic per fold, fixed before its test rows are seen."""
+"""From two sides to one critic per fold, which is fixed before its test rows are scored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Fitted", "fit"]
 
 
 class Fitted(NamedTuple):
-    """Critics of all folds."""
+    """Critics of all folds, and how they were fitted."""
 
     critics: list[FoldCritic]
     tests: list[Tensor]
@@ -36,15 +36,15 @@ class Fitted(NamedTuple):
 def fit(
     x: Side, y: Side, options: Options, generator: torch.Generator, bar: Bar, groups: Tensor | None = None
 ) -> Fitted:
-    """Choose starts, train networks and mix them, in every fold.
+    """Choose a start, train networks and mix them, in every fold.
 
     Args:
         x: one side.
-        y: the other.
-        options: of the estimate.
-        generator: decides folds, weights and batches.
-        bar: shows the phases.
-        groups: (n,), rows that share a fold; none when None.
+        y: the other side.
+        options: options of the estimate.
+        generator: generator of the folds, initial weights and batches.
+        bar: progress bar that shows the phases.
+        groups: (n,), group of each row; a group stays in one fold. None for independent rows.
     """
     n = len(x.values)
     folds = [fold.to(x.values.device) for fold in make_folds(n, options.folds, generator, groups)]

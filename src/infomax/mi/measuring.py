@@ -25,15 +25,15 @@ __all__ = ["measure"]
 def measure(
     x: Side, y: Side, options: Options, generator: torch.Generator, bar: Bar, groups: Tensor | None = None
 ) -> MIEstimate:
-    """Fit critics, read the bound, look around every row, and say what speaks against it.
+    """Fit critics, read the bound, add what nearest neighbours find, and list the reasons to doubt the estimate.
 
     Args:
         x: one side.
-        y: the other.
-        options: of the estimate.
-        generator: decides everything random.
-        bar: shows the phases.
-        groups: (n,), rows that depend on each other; none when None.
+        y: the other side.
+        options: options of the estimate.
+        generator: generator of all random numbers.
+        bar: progress bar that shows the phases.
+        groups: (n,), group of each row; None for independent rows.
     """
     begun = time.perf_counter()
     n = len(x.values)

@@ -20,7 +20,7 @@ STARTS = {"copula": choose_start, "none": no_start}
 
 @dataclass(frozen=True)
 class Options:
-    """What :func:`~infomax.estimate_mi` takes beside the rows.
+    """The options of :func:`~infomax.estimate_mi`, without the rows.
 
     Raises:
         TypeError: an option of the wrong type.
@@ -53,15 +53,15 @@ class Options:
         self.trains()
 
     def reads(self) -> partial[Estimator]:
-        """Maker of what is read; each fold gets its own, as it may hold state."""
+        """Return a maker of the estimator that is read; every reading gets its own, as an estimator may hold state."""
         return _maker("estimator", self.estimator)
 
     def trains(self) -> partial[Estimator]:
-        """Maker of what is minimised; each member gets its own."""
+        """Return a maker of the estimator whose loss is minimised; every member gets its own."""
         return _maker("objective", self.objective)
 
     def steps(self, rows: int) -> int:
-        """Training steps at most."""
+        """Return the largest number of training steps for this number of rows."""
         return max(700, 3 * rows // 256) if self.max_steps is None else int(self.max_steps)
 
 

@@ -1,4 +1,4 @@
-"""Mutual information of every column with a target, in the manner of scikit-learn's functions of that name."""
+"""Mutual information of every column with a target, called like scikit-learn's ``mutual_info_*`` functions."""
 
 from __future__ import annotations
 
@@ -31,30 +31,32 @@ def mutual_info(
     random_state: RandomState = 0,
     n_jobs: int | None = None,
 ) -> np.ndarray:
-    r"""Estimate what each column tells of a target by itself: :math:`I(X_j; Y)`, nats.
+    r"""Estimate the mutual information of each column with a target, :math:`I(X_j; Y)`, nats.
 
-    Each column goes through :func:`~infomax.estimate_mi`, without networks unless asked for: closed forms, and nearest
-    neighbours corrected by them. As a ``score_func`` of scikit-learn's ``SelectKBest`` it ranks features of any kind.
+    Each column is passed to :func:`~infomax.estimate_mi` by itself. By default no networks are trained: the estimate
+    comes from closed forms, and from nearest neighbours corrected by them. As a ``score_func`` of scikit-learn's
+    ``SelectKBest`` the function ranks features of any kind.
 
     Args:
         X: (n, d), array, tensor or data frame.
         y: (n,) or (n, dy).
-        discrete: as in :func:`~infomax.estimate_mi`; ``"x"`` takes all columns of X for labels.
-        groups: (n,), rows that depend on each other.
-        max_steps: training steps of networks for each column, at most.
-        random_state: decides the folds, the same for all columns whose equal rows are the same.
-        n_jobs: columns at a time, each in a thread; -1 takes as many as there are processors, None one. It changes no
-            result.
+        discrete: as in :func:`~infomax.estimate_mi`; ``"x"`` treats all columns of X as labels.
+        groups: (n,), group of each row, as in :func:`~infomax.estimate_mi`.
+        max_steps: largest number of training steps of the networks for each column; 0 trains no network.
+        random_state: source of one seed for all columns, so the folds are the same for all columns with the same groups
+            of equal rows.
+        n_jobs: number of columns at a time, each in a thread; -1 for as many as there are processors, None for one. It
+            does not change the result.
 
     Returns:
         (d,), float64, not below 0; 0 for a constant column.
 
     Raises:
-        TypeError: as :func:`~infomax.estimate_mi`; n_jobs that is no integer.
-        ValueError: as :func:`~infomax.estimate_mi`; n_jobs of 0 or below -1.
+        TypeError: as :func:`~infomax.estimate_mi`; ``n_jobs`` is not an integer.
+        ValueError: as :func:`~infomax.estimate_mi`; ``n_jobs`` is 0 or below -1.
 
     Source:
-        Ross 2014 and Kraskov, Stögbauer & Grassberger 2004 are what scikit-learn's functions take.
+        scikit-learn's functions use Ross 2014 and Kraskov, Stögbauer & Grassberger 2004.
 
     Example:
         >>> from infomax.mi import mutual_info
@@ -86,7 +88,7 @@ def mutual_info(
 
 
 def _checked(X: Values, y: Values, discrete: str) -> tuple[list[Column], list[Column]]:
-    """Columns of both sides, each of X settled by itself; y is refused even where no column of X varies."""
+    """Return the columns of both sides, each of X settled by itself; check y even where no column of X varies."""
     if y is None:
         raise TypeError("y must be given beside X, got None")
     columns = as_columns("X", X)

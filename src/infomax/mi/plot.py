@@ -16,17 +16,17 @@ __all__ = ["Picture"]
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn of an estimate, all in nats.
+    """The values in the picture of an estimate, all in nats.
 
     Args:
         nats: the best estimate.
-        interval: its ends.
-        confidence: of the interval.
-        bound: what held-out critics prove.
+        interval: lower and upper end of its interval.
+        confidence: confidence level of the interval.
+        bound: the bound that held-out critics prove.
         folds: the bound of each fold.
-        steps: steps at which the validation rows were looked at.
-        curve: their Donsker-Varadhan values at those steps.
-        limit: what the rows can certify, where the estimate is so near that this matters; else None.
+        steps: training steps at which the networks were evaluated on the validation rows.
+        curve: Donsker-Varadhan values at these steps.
+        limit: the nats that the rows can certify at most, if the estimate is near or above them; else None.
     """
 
     nats: float
@@ -42,7 +42,7 @@ class Picture:
         """Draw the training curve, the bound and the folds, the estimate and its interval.
 
         Args:
-            ax: where; a new figure when None.
+            ax: axes to draw on; a new figure when None.
 
         Raises:
             ImportError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""A progress bar by named phases, where one is asked for; needs tqdm."""
+"""An optional progress bar with named phases; needs tqdm."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Bar"]
 
 
 class Bar(AbstractContextManager["Bar"]):
-    """Shows the phases of an estimate with tqdm, or nothing.
+    """A progress bar of the phases of an estimate, or nothing.
 
     Args:
-        visible: whether to show.
+        visible: whether to show the bar.
 
     Raises:
-        ImportError: tqdm is not installed, and a bar is asked for.
+        ImportError: ``visible`` is True, and tqdm is not installed.
     """
 
     def __init__(self, visible: bool) -> None:
@@ -35,7 +35,7 @@ class Bar(AbstractContextManager["Bar"]):
             self._bar.close()
 
     def phase(self, name: str, steps: int) -> None:
-        """Begin a phase of so many steps."""
+        """Begin a phase with this number of steps."""
         if self._bar is not None:
             self._bar.reset(total=steps)
             self._bar.set_description(f"estimate_mi: {name}")

@@ -1,4 +1,4 @@
-"""What an estimate of mutual information comes with."""
+"""The result of an estimate of mutual information."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["MIEstimate"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MIEstimate(float):
-    """Mutual information of two variables: a float, in nats, with all that is known of it.
+    """An estimate of the mutual information of two variables: a float, in nats, with its interval and its bound.
 
     It compares, rounds, formats and serialises as its ``nats``.
 
@@ -30,27 +30,27 @@ class MIEstimate(float):
         nats: the best estimate, not below 0.
         low: lower end of an interval meant to hold the truth, nats.
         high: upper end of that interval, nats.
-        confidence: how often such an interval is meant to hold the truth.
-        bound: what critics prove on rows that they have not seen, nats, not below 0.
-        bound_low: lower end of an interval meant to hold what these critics reach on new data, nats.
+        confidence: confidence level: how often such an interval is meant to hold the truth.
+        bound: the bound that critics prove on rows that they have not seen, nats, not below 0.
+        bound_low: lower end of an interval meant to hold the value that these critics reach on new data, nats.
         bound_high: upper end of that interval, nats.
         bound_kind: ``"lower"`` if the bound is in expectation at most the mutual information, ``"asymptotic"`` if so in
-            large samples, ``"none"`` if it is no bound.
+            large samples, ``"upper"`` if it is at least the mutual information, ``"none"`` if it is no bound.
         estimator: name of the estimator that reads the bound.
         method: how ``nats`` was found.
         doubts: the reasons to doubt the estimate, one line each; usually empty.
-        rows: n.
-        dims: coordinates of x and of y that vary.
-        entropies: of x and of y in nats, where a side is nothing but labels; else None.
+        rows: number of rows n.
+        dims: numbers of coordinates of x and of y that vary.
+        entropies: entropies of x and of y in nats; None for a side that does not consist of labels only.
         pointwise: (n,), the held-out critics' log density ratio of each row, nats; its mean is near ``bound``.
-        p_value: of independence, where permutations were asked for; else None.
-        fold_nats: the bound of each fold, of which ``bound`` is the mean.
-        starts: the closed-form critic each fold began with.
-        weights: of a constant critic, the start, and each kind of network, in each fold's critic.
-        curve_steps: steps at which the validation rows were looked at.
-        curve_nats: Donsker-Varadhan on the validation rows at those steps.
-        seconds: time it took.
-        scorer: what :meth:`score` calls.
+        p_value: p-value of independence; None without permutations.
+        fold_nats: the bound of each fold; ``bound`` is their weighted mean, raised to at least 0.
+        starts: name of the closed form that each fold's critic started from.
+        weights: for each fold, the weights of a constant critic, the start, and each kind of network.
+        curve_steps: training steps at which the networks were evaluated on the validation rows.
+        curve_nats: Donsker-Varadhan values on the validation rows at these steps, nats.
+        seconds: time that the estimate took.
+        scorer: function that :meth:`score` calls.
 
     Example:
         >>> from infomax import estimate_mi
@@ -84,7 +84,7 @@ class MIEstimate(float):
     scorer: Callable[..., Tensor]
 
     def __new__(cls, nats: float, **_: Any) -> MIEstimate:  # noqa: PYI034 (typing.Self is Python 3.11's)
-        """A float of the value of ``nats``."""
+        """Return a float with the value of ``nats``."""
         return super().__new__(cls, nats)
 
     @property
@@ -95,7 +95,7 @@ class MIEstimate(float):
 
     @property
     def correlation(self) -> float:
-        r"""The correlation that two normal variables of this information have, :math:`\sqrt{1 - e^{-2 I}}`, in [0, 1).
+        r"""The correlation of two normal variables with this information, :math:`\sqrt{1 - e^{-2 I}}`, in [0, 1).
 
         Source:
             Linfoot 1957, "An informational measure of correlation".
@@ -104,10 +104,10 @@ class MIEstimate(float):
 
     @property
     def normalised(self) -> float:
-        r"""The information as a share of its maximum, :math:`I / \min(H(X), H(Y))`, in [0, 1], where a side is labels.
+        r"""The information as a share of its maximum, :math:`I / \min(H(X), H(Y))`, in [0, 1]; a side must be labels.
 
         Raises:
-            ValueError: neither side is nothing but labels: no number bounds the information of continuous variables.
+            ValueError: neither side consists of labels only, so the information has no maximum.
         """
         known = [entropy for entropy in self.entropies if entropy is not None]
         if not known:
@@ -118,28 +118,28 @@ class MIEstimate(float):
         return min(1.0, self.nats / min(known))
 
     def score(self, x: Values, y: Values, *, given: Values | None = None) -> Tensor:
-        """Log density ratio of pairs that took no part in the estimate, the mean of the folds' critics.
+        """Return the log density ratio of new pairs, which took no part in the estimate: the mean over folds.
 
-        Columns of a data frame go by their names where the estimate had a data frame, too, in any order. All others go
-        by place.
+        If the estimate had a data frame, the columns of a new data frame are matched by name, in any order. All other
+        columns are matched by position.
 
         Args:
-            x: (m, dx), the columns of the estimate.
-            y: (m, dy).
-            given: (m, dz), where the estimate has it.
+            x: (m, dx), the columns that x had in the estimate.
+            y: (m, dy), likewise.
+            given: (m, dz), if the estimate had ``given``.
 
         Returns:
             (m,), nats.
 
         Raises:
-            TypeError: given where the estimate has none, or the other way round.
+            TypeError: ``given`` where the estimate had none, or the other way round.
             ValueError: other names of columns, another number of columns, or lengths that differ.
         """
         return self.scorer(x, y, given)
 
     @property
     def saturated(self) -> bool:
-        """Whether something speaks against the estimate, such as folds that disagree; ``doubts`` says what."""
+        """Whether there are reasons to doubt the estimate, such as folds that disagree; ``doubts`` lists them."""
         return bool(self.doubts)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -159,7 +159,7 @@ class MIEstimate(float):
         return picture.draw(ax)
 
     def _more_rows(self) -> str:
-        """What a larger sample would bring."""
+        """Return a sentence that says what a larger sample would bring."""
         width = (self.high - self.low) / 2
         blurred = any(doubt.startswith("ranks of") for doubt in self.doubts)
         if blurred or any("can certify" in doubt for doubt in self.doubts):

@@ -1,4 +1,4 @@
-"""Log density ratios of rows that took no part in the estimate."""
+"""Log density ratios of new rows, which took no part in the estimate."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Scorer:
     """The critics of all folds, for new rows.
 
     Args:
-        encoders: of both sides.
-        views: how each fold sees rows.
+        encoders: encoders of x and of y.
+        views: the maps of each fold.
         network: the members.
-        mixtures: of each fold.
+        mixtures: the mixture of each fold.
     """
 
     encoders: tuple[Encoder, Encoder]
@@ -39,10 +39,10 @@ class Scorer:
 
     @uncast_everywhere()
     def __call__(self, x: Values | list[Column], y: Values, given: Values | None = None) -> Tensor:
-        """(n,), the mean over folds of the log density ratio of each row, nats.
+        """Return the log density ratio of each row, (n,), nats: the mean over folds.
 
         Raises:
-            TypeError: given, which the estimate had not.
+            TypeError: ``given`` is not None, although the estimate had none.
             ValueError: other columns than those of the estimate, or lengths that differ.
         """
         if given is not None:
@@ -65,15 +65,15 @@ class Scorer:
 
 
 def columns_of_new(name: str, values: Values | list[Column], titles: Sequence[object]) -> list[Column]:
-    """Columns of new rows, as many as the estimate had, in its order where both have names.
+    """Read new rows as columns, in the order of the estimate where both have names.
 
     Args:
         name: the argument, for messages.
-        values: what a user gave, or its columns.
-        titles: names of the columns of the estimate, None for those without.
+        values: a user's values, or columns.
+        titles: names of the columns of the estimate; None for a column without one.
 
     Raises:
-        TypeError: something that is neither numbers nor labels.
+        TypeError: values that are neither numbers nor labels.
         ValueError: other names or another number of columns, other shapes, NaN or infinity.
     """
     columns = in_order_of(name, as_columns(name, values), titles)

@@ -1,8 +1,8 @@
-"""Pairwise reductions: what every streamed objective is computed with.
+"""Pairwise reductions, from which all streamed scores are computed.
 
-Each op reduces the scores ``scale * <query, key>`` of a query over all keys of another group, without
-the ``(M, K)`` table of scores ever existing as a whole. `use_backend` forces an implementation,
-`use_workspace` bounds the memory that the blocks of scores may take.
+Each op reduces the scores ``scale * <query, key>`` of every query over all keys of another group. The ``(M, K)`` table
+of scores is computed in blocks and stored whole only if it fits in the workspace. `use_backend` forces an
+implementation; `use_workspace` bounds the memory of the blocks.
 """
 
 from infomax.ops.both_ways import pairwise_both_ways

@@ -1,4 +1,4 @@
-"""Both directions of an objective that picks the partner among all: one table of scores, reduced along both sides."""
+"""Log-sum-exps along both sides of one table of scores, for losses that use both directions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def pairwise_both_ways(
     clip: float | None = None,
     soft_clip: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Log-sum-exps of each query's scores over the keys, and of each key's scores over the queries.
+    r"""Return the log-sum-exp of each query's scores over the keys, and of each key's scores over the queries.
 
     .. math::
         L_q = \log \sum_{k \,:\, g_k \ne g_q} e^{s(q, k)}, \qquad L_k = \log \sum_{q \,:\, g_q \ne g_k} e^{s(q, k)}
 
-    It equals two calls of `pairwise_with_joint`, the second with queries and keys in each other's place. On a CPU both
-    come from one table, so that the two directions of a symmetric loss take three or four matrix products and not six
-    or eight.
+    The results equal those of two calls of `pairwise_with_joint`, the second with queries and keys exchanged. The
+    chunked backend, the default on a CPU, computes both from one table, so that the two directions of a symmetric loss
+    take three or four matrix products instead of six or eight.
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
@@ -47,16 +47,16 @@ def pairwise_both_ways(
         joint_query: ``(J,)`` integers, rows of ``query``.
         joint_key: ``(J,)`` integers, rows of ``key``, non-decreasing.
         scale: Factor of every score.
-        clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
-        soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.
+        clip: Bound on the magnitude of the reduced scores, or None. Joint scores are never clipped.
+        soft_clip: The c of the soft clip ``c * tanh(score / c)`` of reduced scores before ``clip``, or None.
 
     Returns:
-        The log-sum-exps ``(M,)`` and ``(K,)`` in nats and the joint scores ``(J,)``, without a unit; float64 for
+        The log-sum-exps ``(M,)`` and ``(K,)`` in nats, and the joint scores ``(J,)`` without a unit; float64 for
         float64 inputs, otherwise float32.
 
     Raises:
-        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
-        ValueError: Shapes, groups, indices, devices or options do not fit together.
+        TypeError: A dtype is not supported, or the two dtypes differ outside `torch.autocast`.
+        ValueError: Shapes, groups, indices, devices or options do not match.
         RuntimeError: A forced backend cannot run.
 
     Numerics:

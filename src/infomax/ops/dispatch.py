@@ -1,4 +1,4 @@
-"""Which implementation runs: chosen from the tensors, or forced, and then it runs or says why it cannot."""
+"""The choice of a backend from the tensors, or by force; a forced backend that cannot run raises with the reason."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ _MODULES = {
     "chunked": "infomax.ops.chunked",
     "triton": "infomax.ops.triton",
     "blockwise": "infomax.ops.blockwise.passes",
-    "pairs": "infomax.ops.pairs",  # where nothing is reduced; it cannot be forced
+    "pairs": "infomax.ops.pairs",  # for calls that reduce nothing; cannot be forced
 }
 _TRITON_INSTALLED = find_spec("triton") is not None
-# By bytes of an element, the most features for which the streaming kernels are chosen: their five products take less
-# time there than the blockwise backend's four and the weights' way through memory. Measured on an H100.
-# The number of queries does not enter: both lose in proportion where they fill no tile.
+# The largest number of features, by bytes per element, for which the streaming kernels of `triton` are chosen. Up to
+# there, their five products take less time than the four products of `blockwise` plus the writing and reading of its
+# weights, as measured on an H100. The number of queries does not matter: with too few to fill a tile, both backends
+# slow down in proportion.
 _NARROW = {2: 128, 4: 0}
 
 
 class Implementation(Protocol):
-    """What a backend's module offers."""
+    """The functions that the module of a backend provides."""
 
     def forward(self, problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what backward needs besides them."""
+        """Return the reduction ``(M,)``, the joint scores ``(J,)`` and what else backward needs."""
 
     def backward(
         self,
@@ -48,7 +49,7 @@ class Implementation(Protocol):
         need_query: bool,
         need_key: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+        """Return the gradients of query and key, or an empty tensor for one that is not needed."""
 
 
 def implementation(name: str) -> Implementation:
@@ -60,18 +61,19 @@ def choose(query: Tensor, reduction: str, space: int) -> str:
     """Return the forced backend, or the one that suits the tensors.
 
     Args:
-        query: ``(M, d)``; the keys are like it.
+        query: ``(M, d)``; the keys have the same d, dtype and device.
         reduction: One of `REDUCTIONS`.
         space: Bytes of the workspace.
 
     Raises:
-        RuntimeError: The forced backend cannot run on them.
+        RuntimeError: The forced backend cannot run on these tensors.
     """
     forced = forced_backend()
     if forced is None:
         if query.device.type != "cuda" or _kernels_obstacle(query, reduction) is not None:
             return "chunked"
-        # Rows of an odd length load a feature at a time, for which the streaming kernels lack registers.
+        # Rows whose length is not a multiple of 16 are loaded one feature at a time, and the streaming kernels then run
+        # out of registers.
         wide = query.shape[1] > _NARROW[query.dtype.itemsize] or query.shape[1] % 16 != 0
         return "blockwise" if wide and _blockwise_obstacle(query, space) is None else "triton"
     obstacle = _kernels_obstacle(query, reduction) if forced in ("triton", "blockwise") else None
@@ -101,7 +103,7 @@ def _blockwise_obstacle(query: Tensor, space: int) -> str | None:
 
 
 def may_keep(backend: str, query: Tensor, key: Tensor, reduction: str, space: int) -> bool:
-    """Say whether a backend saves its table of slopes: where it fits, and three products then do for four."""
+    """Say whether a backend saves its table for the backward pass, which saves one of the four matrix products."""
     if backend == "chunked":
         return chunked_plan.may_keep(query, key, space)
     sizes = (query.shape[0], count_keys(key))
@@ -109,7 +111,7 @@ def may_keep(backend: str, query: Tensor, key: Tensor, reduction: str, space: in
 
 
 def saved_size(backend: str, query: Tensor, key: Tensor, reduction: str) -> int:
-    """Return the elements of what a backend saves that may keep its table."""
+    """Return how many elements a backend saves when it keeps its table."""
     rows, keys = query.shape[0], count_keys(key)
     if backend == "blockwise":
         return plan.kept_size(rows, keys, reduction)
@@ -117,5 +119,5 @@ def saved_size(backend: str, query: Tensor, key: Tensor, reduction: str) -> int:
 
 
 def takes_map(backend: str, key: Tensor) -> bool:
-    """Say whether a backend goes through a map ``(N, d, P)`` as it lies, or wants its locations as rows."""
+    """Say whether a backend reads a map ``(N, d, P)`` directly; if not, its locations must be copied to rows."""
     return backend == "chunked" and chunked_plan.takes_map(key)

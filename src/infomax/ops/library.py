@@ -1,6 +1,6 @@
-"""The ops as torch sees them: schemas, shapes for tracing, gradients.
+"""Registration of the ops with torch: schemas, fake implementations for tracing, and gradients.
 
-Both ops carry the backend's name as an argument, so that a trace holds the choice made when it was recorded.
+Both ops take the name of the backend as an argument, so that a trace keeps the backend chosen when it was recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["OPTIONS", "TENSORS", "define", "library", "pairwise", "refuse_second
 
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 TENSORS = "Tensor query, Tensor key, Tensor? query_group, Tensor? key_group, Tensor? joint_query, Tensor? joint_key"
-"""The tensors of a problem in a schema, and its options."""
+"""The tensors of a problem in a schema; its other arguments are in `OPTIONS`."""
 OPTIONS = "float scale, float? clip, float? soft_clip, int workspace"
 _PROBLEM = f"{TENSORS}, str reduction, {OPTIONS}"
 
@@ -27,7 +27,7 @@ library = torch.library.Library("infomax", "DEF")  # type: ignore[no-untyped-cal
 
 
 def define(name: str, schema: str) -> None:
-    """Declare an op. `torch.library.custom_op` would import the compiler at its first call, and Triton with it."""
+    """Declare an op, without `torch.library.custom_op`, whose first call would import the compiler and Triton."""
     torch.library.define(name, schema, lib=library, tags=_TAGS)
 
 
@@ -62,7 +62,7 @@ def _pairwise(
     problem = Problem(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
-    with without_autocast(query):  # it has lowered the inputs, and must not lower the sums inside
+    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
         return dispatch.implementation(backend).forward(problem, keep)
 
 
@@ -111,12 +111,12 @@ def _pairwise_backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key, empty where not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     problem = Problem(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
     run = dispatch.implementation(backend).backward
-    with without_autocast(query):  # it has lowered the inputs, and must not lower the sums inside
+    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
         return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
 
 
@@ -159,7 +159,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     *options, backend = ctx.options
     need_query, need_key = ctx.needs_input_grad[:2]
     if backend in ("reference", "pairs") and torch.is_grad_enabled():
-        # Not through the op: these are differentiable operations, so second derivatives exist.
+        # Call the backend without the op: its operations are differentiable, so second derivatives exist.
         problem = Problem(*tensors, *options)
         with without_autocast(problem.query):
             run = dispatch.implementation(backend).backward
@@ -173,7 +173,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
 
 
 def refuse_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
-    """Say which backend has second derivatives."""
+    """Raise an error that names the backend with second derivatives."""
     raise RuntimeError(
         "infomax.ops: only the reference backend has a second derivative. Run the forward pass under "
         'infomax.ops.use_backend("reference"), which holds the whole table of scores and has one.'

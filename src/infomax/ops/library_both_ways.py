@@ -1,4 +1,4 @@
-"""The op for both sides of a table as torch sees it. The chunked backend alone has one."""
+"""Registration of the op for both sides of a table with torch. Only the chunked backend implements it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _problem(inputs: tuple[Any, ...]) -> Problem:
 
 
 def _forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return both log-sum-exps ``(M,)`` and ``(K,)``, the joint scores ``(J,)`` and what is saved for backward."""
+    """Return both log-sum-exps, ``(M,)`` and ``(K,)``, the joint scores ``(J,)`` and what is saved for backward."""
     query, key, _, _, joint_query, joint_key = inputs[:6]
     if joint_query is not None and joint_key is not None and query.device.type == "cpu":
         check_joint_values(query, key, joint_query, joint_key)
-    with without_autocast(query):  # it has lowered the inputs, and must not lower the sums inside
+    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
         return both_ways.forward(_problem(inputs), inputs[-1])
 
 
@@ -52,7 +52,7 @@ def _forward_fake(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _backward(*inputs: Any) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key, empty where not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     problem = _problem(inputs[6:])
     with without_autocast(problem.query):
         return both_ways.backward(problem, *inputs[:6], *inputs[-2:])

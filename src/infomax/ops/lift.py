@@ -1,4 +1,4 @@
-"""Half precision weights, lifted so that the smallest that matter stay normal numbers."""
+"""Scaling of float16 weights, so that small weights that matter are not rounded to subnormal numbers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 __all__ = ["LIFT", "lift_of"]
 
 LIFT = 2.0**14
-"""What the largest weight of a float16 becomes; such a number holds four times as much."""
+"""The magnitude to which the largest float16 weight is scaled, a quarter of the largest float16 number."""
 
 
 def lift_of(dtype: torch.dtype, *grads: Tensor | None) -> Tensor | None:
-    """Return the factor, a scalar tensor, by which weights made of gradients fit a dtype; only a float16 needs one.
+    """Return the factor, a scalar tensor, that scales float16 weights; None for other dtypes or without gradients.
 
     Args:
-        dtype: Of the weights.
-        *grads: The gradients, or None.
+        dtype: Dtype of the weights.
+        *grads: The gradients from which the weights are computed, or None.
     """
     given = [grad for grad in grads if grad is not None and grad.numel()]
     if dtype != torch.float16 or not given:

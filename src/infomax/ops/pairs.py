@@ -1,4 +1,4 @@
-"""Scores of listed pairs alone, a chunk of pairs at a time: what is left of the ops where nothing is reduced."""
+"""Scores of listed pairs alone, one chunk of pairs at a time, for calls that reduce nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infomax.ops.problem import Problem
 __all__ = ["BLOCK", "backward", "forward"]
 
 BLOCK = 2**18
-"""Numbers in a block of gathered rows on a CPU: few enough to stay in its cache."""
+"""Number of elements in a block of gathered rows on a CPU, small enough to stay in its cache."""
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,9 +33,9 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed.
+    """Return the gradients of query and key, or an empty tensor for one that is not needed.
 
-    Built of differentiable operations, so that every derivative exists.
+    This function consists of differentiable operations, so that all higher derivatives exist.
     """
     query, key, dtype = problem.query, problem.key, problem.dtype
     grad_query, grad_key = (
@@ -52,11 +52,11 @@ def backward(
 
 
 def _chunks(problem: Problem, grad: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The rows of queries and of keys that each chunk pairs, and the gradients (c, 1) of their scores."""
+    """Return, for each chunk of c pairs, the query rows, the key rows, and the gradients (c, 1) of the scores."""
     at, other = problem.joint_query, problem.joint_key
     if at is None or other is None or not len(at):
         return []
-    # Rows of both sides as they are and widened, and a product.
+    # A chunk needs five tensors of its size: the rows of both sides, their widened copies, and a product.
     size = problem.workspace // (5 * problem.dtype.itemsize)
     if problem.query.device.type == "cpu":
         size = min(size, BLOCK)
@@ -66,7 +66,7 @@ def _chunks(problem: Problem, grad: Tensor | None) -> list[tuple[Tensor, Tensor,
 
 
 def _products(query: Tensor, key: Tensor) -> Tensor:
-    # A GPU may round the factors of a matrix product, which this is, to TF32.
+    # vecdot is a matrix product, whose factors a GPU may round to TF32.
     return torch.linalg.vecdot(query, key) if query.device.type == "cpu" else (query * key).sum(1)
 
 
@@ -75,9 +75,9 @@ def _rows(rows: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _add(total: Tensor, index: Tensor, rows: Tensor) -> None:
-    """Add rows to those of an index, in the same order on every run."""
+    """Add rows to ``total`` at an index, in the same order on every run."""
     if total.device.type == "cpu":
         total.index_add_(0, index, rows)
     else:
-        # index_add_ adds in any order there.
+        # On other devices, index_add_ has no fixed order of addition.
         total.index_put_((index,), rows, accumulate=True)

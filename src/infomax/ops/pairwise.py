@@ -1,4 +1,4 @@
-"""The public ops: validation, autocast, the choice of a backend, and the call."""
+"""The public ops: they check the arguments, apply autocast, choose a backend and call it."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ def pairwise_logsumexp(
     clip: float | None = None,
     soft_clip: float | None = None,
 ) -> Tensor:
-    r"""Log-sum-exp of each query's scores over all keys of another group.
+    r"""Return the log-sum-exp of each query's scores over all keys of another group.
 
     .. math::
         L_q = \log \sum_{k \,:\, g_k \ne g_q} e^{s(q, k)}, \qquad
         s(q, k) = \mathrm{clip}\bigl(\mathrm{scale} \cdot \langle x_q, y_k \rangle\bigr)
 
-    The table of scores never exists as a whole, neither here nor in the backward pass, unless it fits in the workspace
-    (`use_workspace`). Gradients reach ``query`` and ``key``; a clipped score passes none, a softly clipped one
-    ``1 - tanh(score / c) ** 2`` of its own.
+    The table of scores is computed in blocks, here and in the backward pass, and stored whole only if it fits in the
+    workspace (`use_workspace`). ``query`` and ``key`` get gradients. A score beyond ``clip`` has no gradient. A soft
+    clip multiplies the gradient of a score by ``1 - tanh(score / c) ** 2``.
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype; or a map, as in :func:`pairwise_with_joint`.
-        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
+        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups are fastest.
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.
-        clip: Bound of the scores' magnitude, or None.
-        soft_clip: The c of ``c * tanh(score / c)``, which scores go through before ``clip``, or None.
+        clip: Bound on the magnitude of the scores, or None.
+        soft_clip: The c of the soft clip ``c * tanh(score / c)`` of scores before ``clip``, or None.
 
     Returns:
-        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has
-        ``-inf``, and gradient zero.
+        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has ``-inf``
+        and a zero gradient.
 
     Raises:
-        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
-        ValueError: Shapes, groups, devices or options do not fit together.
+        TypeError: A dtype is not supported, or the two dtypes differ outside `torch.autocast`.
+        ValueError: Shapes, groups, devices or options do not match.
         RuntimeError: A forced backend cannot run.
 
     Numerics:
-        Scores, sums and gradients accumulate in float32 at least; scores of 1e4 in float32 and 3e4 in bfloat16 are
-        exact to rounding. Results repeat bitwise. Second derivatives need ``use_backend("reference")``. Under the
-        transforms of `torch.func`, and on dual tensors, the table of scores is written out whole, in plain operations
-        that have every derivative.
+        Scores, sums and gradients accumulate in float32 at least. Scores of 1e4 in float32 and 3e4 in bfloat16 are
+        exact to rounding. Results are bitwise the same on every run. Second derivatives need
+        ``use_backend("reference")``. Under the transforms of `torch.func`, and for dual tensors, the whole table of
+        scores is computed at once, with plain operations that have all derivatives.
 
     Example:
         >>> import torch
@@ -86,31 +86,31 @@ def pairwise_softplus(
     clip: float | None = None,
     soft_clip: float | None = None,
 ) -> Tensor:
-    r"""Sum of the softplus of each query's scores over all keys of another group.
+    r"""Return the sum of the softplus of each query's scores over all keys of another group.
 
     .. math::
         V_q = \sum_{k \,:\, g_k \ne g_q} \log\bigl(1 + e^{s(q, k)}\bigr), \qquad
         s(q, k) = \mathrm{clip}\bigl(\mathrm{scale} \cdot \langle x_q, y_k \rangle\bigr)
 
-    A sum, not a mean: a caller knows the number of admissible keys. Everything else is as in
+    The result is a sum, not a mean, because the caller knows the number of admissible keys. Everything else is as in
     `pairwise_logsumexp`.
 
     Args:
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype; or a map, as in :func:`pairwise_with_joint`.
-        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups cost least.
+        query_group: ``(M,)`` integers, or None to exclude nothing. Sorted groups are fastest.
         key_group: ``(K,)`` integers; given with ``query_group``.
         scale: Factor of every score.
-        clip: Bound of the scores' magnitude, or None.
-        soft_clip: The c of ``c * tanh(score / c)``, which scores go through before ``clip``, or None.
+        clip: Bound on the magnitude of the scores, or None.
+        soft_clip: The c of the soft clip ``c * tanh(score / c)`` of scores before ``clip``, or None.
 
     Returns:
-        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has 0,
-        and gradient zero.
+        ``(M,)`` in nats; float64 for float64 inputs, otherwise float32. A query without admissible keys has 0 and a
+        zero gradient.
 
     Raises:
-        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
-        ValueError: Shapes, groups, devices or options do not fit together.
+        TypeError: A dtype is not supported, or the two dtypes differ outside `torch.autocast`.
+        ValueError: Shapes, groups, devices or options do not match.
         RuntimeError: A forced backend cannot run.
 
     Numerics:
@@ -139,40 +139,40 @@ def pairwise_with_joint(
     clip: float | None = None,
     soft_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""A reduction of each query's scores, and the scores of listed pairs read off the same table.
+    r"""Return a reduction of each query's scores, and the scores of listed pairs from the same table.
 
     .. math:: T_j = \mathrm{scale} \cdot \langle x_{q(j)}, y_{k(j)} \rangle
 
-    Joint pairs are entries of the table that the reduction goes through anyway: their scores are read in passing, and
-    their gradient joins the others before the same matrix products. Any pair may be listed, excluded from the reduction
-    or not, more than once or never.
+    Joint pairs are entries of the table that the reduction computes anyway. So their scores are read from its blocks,
+    and their gradients are added to those of the reduction before the same matrix products. Any pair may be listed, any
+    number of times, whether or not it is excluded from the reduction.
 
     Args:
         reduction: ``"logsumexp"`` or ``"softplus"``, as in the op of that name; ``"sum"`` of the scores T,
-            ``"square_sum"`` of their squares, ``"pearson"`` of T + T^2 / 4. ``"none"`` reduces nothing: the joint
-            scores alone are computed, pair by pair and within the workspace, and the reduction is 0.
+            ``"square_sum"`` of their squares, or ``"pearson"``, the sum of T + T^2 / 4. ``"none"`` reduces nothing:
+            only the joint scores are computed, pair by pair within the workspace, and the reduction is 0.
         query: ``(M, d)``; float64, float32, bfloat16 or float16.
         key: ``(K, d)``, of the same dtype; or a map ``(N, d, P)``, whose K = N P locations are the keys, example by
-            example. Nothing of it is copied where the backend can go through it as it lies.
+            example. The map is not copied if the backend can read it directly.
         query_group: ``(M,)`` integers, or None to exclude nothing.
         key_group: ``(K,)`` integers; given with ``query_group``.
         joint_query: ``(J,)`` integers, rows of ``query``.
         joint_key: ``(J,)`` integers, rows of ``key``, non-decreasing.
         scale: Factor of every score.
-        clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
-        soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.
+        clip: Bound on the magnitude of the reduced scores, or None. Joint scores are never clipped.
+        soft_clip: The c of the soft clip ``c * tanh(score / c)`` of reduced scores before ``clip``, or None.
 
     Returns:
-        The reduction ``(M,)`` in nats and the joint scores ``(J,)``, without a unit; float64 for float64 inputs,
-        otherwise float32.
+        The reduction ``(M,)``, in nats for ``"logsumexp"`` and ``"softplus"``, and the joint scores ``(J,)`` without a
+        unit; float64 for float64 inputs, otherwise float32.
 
     Raises:
-        TypeError: A dtype is not supported, or the two differ outside `torch.autocast`.
-        ValueError: Shapes, groups, indices, devices or options do not fit together, or the reduction has no such name.
+        TypeError: A dtype is not supported, or the two dtypes differ outside `torch.autocast`.
+        ValueError: Shapes, groups, indices, devices or options do not match, or the reduction is unknown.
         RuntimeError: A forced backend cannot run.
 
     Numerics:
-        As in `pairwise_logsumexp`. With ``"none"`` all derivatives exist, whatever the backend.
+        As in `pairwise_logsumexp`. With ``"none"`` all derivatives exist, with any backend.
 
     Example:
         >>> import torch
@@ -197,7 +197,7 @@ def checked(
     clip: float | None,
     soft_clip: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """Check the arguments of an op, and return queries and keys as autocast wants them."""
+    """Check the arguments of an op, and return the queries and keys as autocast casts them."""
     check_choice("reduction", reduction, (*REDUCTIONS, "none"))
     check_options(scale, clip, soft_clip)
     query, key = (cast_for_product(check_floating(name, rows)) for name, rows in (("query", query), ("key", key)))
@@ -240,7 +240,7 @@ def _call(
                 'use_backend("reference"), or None, writes the table of scores out'
             )
         if joint_query is not None and joint_key is not None and joint_query.is_cpu:
-            with suppress(RuntimeError):  # vmap lets nobody read an index that it maps over
+            with suppress(RuntimeError):  # under vmap, a mapped index cannot be read
                 check_joint_values(query, key, joint_query, joint_key)
         problem = Problem(query, key, *indices, reduction, float(scale), hard, soft, workspace(query.device))
         with without_autocast(query):

@@ -1,4 +1,4 @@
-"""The one problem that every backend solves, as data."""
+"""The description of a reduction that every backend takes."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def count_keys(key: Tensor) -> int:
 
 
 def addressable(rows: Tensor) -> Tensor:
-    """Return rows as a kernel can address them: it counts 64 bits along a matrix and 32 bits along a row."""
+    """Return rows that a kernel can address: it counts rows in 64 bits, but offsets within a row in 32 bits."""
     return rows if rows.stride(1) * rows.shape[1] < 2**31 else rows.contiguous()
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Reduce ``scale * <query[q], key[k]>`` over the keys of another group, and read the joint pairs off it.
+    """A reduction of ``scale * <query[q], key[k]>`` over the keys of another group, with the scores of joint pairs.
 
     Attributes:
         query: ``(M, d)``.
-        key: ``(K, d)``; or for a backend that takes one, a map ``(N, d, P)`` whose K = N P locations are the keys.
-        query_group: ``(M,)`` int64, or None with ``key_group``: nothing is excluded.
-        key_group: ``(K,)`` int64, or None.
+        key: ``(K, d)``; or, for a backend that takes maps, a map ``(N, d, P)`` whose K = N P locations are the keys.
+        query_group: ``(M,)`` int64, or None if nothing is excluded.
+        key_group: ``(K,)`` int64, or None if nothing is excluded.
         joint_query: ``(J,)`` int64 rows of ``query``, or None.
         joint_key: ``(J,)`` int64 rows of ``key``, non-decreasing, or None.
-        reduction: One of `REDUCTIONS`, all but the first of which are sums of a function of each score; or ``"none"``.
+        reduction: One of `REDUCTIONS`, or ``"none"``. All but ``"logsumexp"`` sum a function of each score.
         scale: Factor of every score.
-        clip: Bound of the reduced scores' magnitude, or None. Joint scores are never clipped.
-        soft_clip: The c of ``c * tanh(score / c)``, which reduced scores go through before ``clip``, or None.
-        workspace: Bytes that blocks of scores may take.
+        clip: Bound on the magnitude of the reduced scores, or None. Joint scores are never clipped.
+        soft_clip: The c of the soft clip ``c * tanh(score / c)`` of reduced scores before ``clip``, or None.
+        workspace: Largest size of the blocks of scores in bytes.
     """
 
     query: Tensor

@@ -1,4 +1,4 @@
-"""The dense backend: the definition, written out. For tests, tiny inputs and second derivatives."""
+"""The dense backend, which follows the definition. It is for tests, tiny inputs and second derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["backward", "forward"]
 # Above this, softplus(x) = x to the last bit of a float64.
 _LINEAR_ABOVE = 40.0
 
-# The reductions that are sums: their terms, and the derivatives of those.
+# The terms of the reductions that are sums, and the derivatives of these terms.
 _TERMS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": partial(softplus, threshold=_LINEAR_ABOVE),
     "sum": torch.clone,
@@ -37,7 +37,7 @@ def _scores(problem: Problem) -> Tensor:
 
 
 def _bent(problem: Problem, scores: Tensor) -> Tensor:
-    """The scores after the soft clip."""
+    """Return the scores after the soft clip."""
     bound = problem.soft_clip
     return scores if bound is None else bound * (scores / bound).tanh()
 
@@ -78,10 +78,10 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed.
+    """Return the gradients of query and key, or an empty tensor for one that is not needed.
 
-    Built of differentiable operations on query, key and the incoming gradients, so that the second
-    derivative is torch's own.
+    This function consists of differentiable operations on query, key and the incoming gradients, so that autograd
+    computes the second derivative.
     """
     scores = _scores(problem)
     grad = torch.zeros_like(scores)
@@ -98,7 +98,7 @@ def backward(
 
 
 def _slope(problem: Problem, scores: Tensor) -> Tensor:
-    """The derivative of the reduction by each score, zero where a score is excluded or clipped."""
+    """Return the derivative of the reduction by each score, zero for excluded and clipped scores."""
     bent = _bent(problem, scores)
     clipped = bent if problem.clip is None else bent.clamp(-problem.clip, problem.clip)
     admissible = _admissible(problem)

@@ -1,4 +1,4 @@
-"""What a caller may force: the backend and the workspace, in this thread, for the length of a ``with``."""
+"""The settings that a caller may force in one thread within a ``with`` block: the backend and the workspace."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = [
 BACKENDS = ("reference", "chunked", "triton", "blockwise")
 DEFAULT_WORKSPACE = 64 * 2**20
 GPU_SHARE = 32
-"""The default workspace on a GPU is its memory divided by this, and no less than elsewhere."""
+"""The default workspace on a GPU is its memory divided by this, but at least `DEFAULT_WORKSPACE`."""
 SMALLEST_WORKSPACE = 2**16
 
 
 class _Settings(threading.local):
-    # threading.local rather than a context variable: torch.compile traces through its assignment
-    # and guards on what was read.
+    # threading.local rather than a context variable: torch.compile can trace its assignments and guards on the values
+    # that were read.
     backend: str | None = None
     workspace: int | None = None
 
@@ -45,7 +45,7 @@ def forced_backend() -> str | None:
 
 
 def workspace(device: torch.device) -> int:
-    """Return the bytes that blocks of scores may take in this thread: as forced, or by the size of the device alone."""
+    """Return the workspace of this thread in bytes: the forced one, or a default that depends only on the device."""
     if _settings.workspace is not None:
         return _settings.workspace
     if device.type != "cuda":
@@ -54,20 +54,20 @@ def workspace(device: torch.device) -> int:
 
 
 class Forced(NamedTuple):
-    """What a caller forces at one moment, to be forced again elsewhere by :func:`forced_again`."""
+    """The settings that are forced at one moment, for :func:`forced_again`."""
 
     backend: str | None
     workspace: int | None
 
 
 def forced_now() -> Forced:
-    """Return what this thread forces."""
+    """Return the settings that are forced in this thread."""
     return Forced(_settings.backend, _settings.workspace)
 
 
 @contextmanager
 def forced_again(forced: Forced) -> Iterator[None]:
-    """Force what another thread did: a backward pass may run in a thread of autograd's own."""
+    """Force the settings of another thread, since autograd may run a backward pass in a thread of its own."""
     previous = forced_now()
     _settings.backend, _settings.workspace = forced
     try:
@@ -78,19 +78,20 @@ def forced_again(forced: Forced) -> Iterator[None]:
 
 @contextmanager
 def use_backend(name: str | None) -> Iterator[None]:
-    r"""Force the implementation of the pairwise ops inside a ``with``.
+    r"""Force the implementation of the pairwise ops inside a ``with`` block.
 
-    Without it the backend follows from the tensors. On CUDA it is ``"blockwise"``. It is ``"triton"`` there for half
-    precision of up to 128 features, a multiple of 16, and where ``"blockwise"`` cannot run: the workspace is too small,
-    or the precision half and torch older than 2.8. It is ``"chunked"`` elsewhere, for float64, and for ``"square_sum"``
-    and ``"pearson"`` in float16.
+    Without this setting, the tensors determine the backend. On CUDA with Triton it is ``"triton"`` for half precision
+    with up to 128 features, a multiple of 16, and ``"blockwise"`` otherwise. If ``"blockwise"`` cannot run, because the
+    workspace is too small or because torch is older than 2.8 in half precision, it is ``"triton"``. On other devices,
+    without Triton, for float64, and for ``"square_sum"`` and ``"pearson"`` in float16, it is ``"chunked"``.
 
-    A forced backend runs, or the op raises with the reason why it cannot. Blocks nest; the choice holds for the calling
-    thread. On CUDA, autograd runs backward passes in a thread of its own, where `torch.utils.checkpoint` computes again
-    with the choice by tensors. Under `torch.compile` the choice is read while tracing, and a change recompiles.
+    If a forced backend cannot run, the op raises an error with the reason. Blocks can be nested, and the setting holds
+    for the calling thread. On CUDA, autograd runs backward passes in a separate thread: a forward pass that
+    `torch.utils.checkpoint` recomputes there uses the default choice. `torch.compile` reads the setting while tracing,
+    and a change of the setting recompiles.
 
     Args:
-        name: ``"reference"``, ``"chunked"``, ``"triton"``, ``"blockwise"``, or None for the choice by tensors.
+        name: ``"reference"``, ``"chunked"``, ``"triton"``, ``"blockwise"``, or None for the default choice.
 
     Raises:
         ValueError: The name is not a backend.
@@ -119,15 +120,15 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 @contextmanager
 def use_workspace(size: int) -> Iterator[None]:
-    r"""Bound the memory of blocks of scores inside a ``with``.
+    r"""Bound the memory of blocks of scores inside a ``with`` block.
 
-    The chunked and the blockwise backend keep the whole table for the backward pass when it fits (three matrix
-    products in all), and compute it again block by block when it does not (four). Results agree to rounding for any
-    size.
+    The chunked backend, and the blockwise backend in float32, keep the whole table for the backward pass if it fits,
+    which takes three matrix products in all. If it does not fit, they compute it again block by block, which takes
+    four. Results for different sizes agree to rounding.
 
     Args:
-        size: Bytes, at least 65536. The default is 64 MiB, and on a GPU the 32nd part of its memory where that is more:
-            2.5 GiB of 80.
+        size: Bytes, at least 65536. The default is 64 MiB. On a GPU it is 1/32 of the device memory if that is more,
+            for example 2.5 GiB of 80 GiB.
 
     Raises:
         ValueError: The size is not an integer of at least 65536.

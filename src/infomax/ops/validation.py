@@ -1,4 +1,4 @@
-"""What the ops accept, checked once at the public edge, from shapes and dtypes alone: no device is waited for."""
+"""Checks of the arguments of the public ops. They read values only on the CPU, so no accelerator is synchronised."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check_vectors(query: Tensor, key: Tensor) -> None:
     """Check queries ``(M, d)`` and keys ``(K, d)``.
 
     Raises:
-        TypeError: A dtype is not supported, or the two differ.
-        ValueError: One is no matrix, their ``d`` differ, or their devices do.
+        TypeError: A dtype is not supported, or the two dtypes differ.
+        ValueError: A tensor is not a matrix, or the two differ in ``d`` or in their device.
     """
     for name, tensor, rows in (("query", query, "M"), ("key", key, "K")):
         if tensor.dtype not in _DTYPES:
@@ -45,8 +45,8 @@ def check_groups(query: Tensor, keys: int, query_group: Tensor | None, key_group
     """Check the groups of queries and keys.
 
     Raises:
-        TypeError: One is no integer tensor.
-        ValueError: One comes without the other, has another length than its rows, or lies on another device.
+        TypeError: A group is not an integer tensor.
+        ValueError: One is given without the other, does not have one entry per row, or is on another device.
     """
     if query_group is None and key_group is None:
         return
@@ -62,11 +62,11 @@ def check_groups(query: Tensor, keys: int, query_group: Tensor | None, key_group
 
 
 def check_joint(query: Tensor, joint_query: Tensor | None, joint_key: Tensor | None) -> None:
-    """Check the list of joint pairs. That it is in order and within bounds shows only when it is read.
+    """Check the types and shapes of the joint pairs. `check_joint_values` checks their order and bounds.
 
     Raises:
-        TypeError: One is no integer tensor.
-        ValueError: One comes without the other, their lengths differ, or they lie on another device.
+        TypeError: An index is not an integer tensor.
+        ValueError: One is given without the other, their lengths differ, or they are on another device.
     """
     if joint_query is None and joint_key is None:
         return
@@ -79,7 +79,7 @@ def check_joint(query: Tensor, joint_query: Tensor | None, joint_key: Tensor | N
 
 
 def check_joint_values(query: Tensor, key: Tensor, joint_query: Tensor, joint_key: Tensor) -> None:
-    """Check the order and the bounds of joint pairs. This reads them, so it is done on the CPU only.
+    """Check the order and the bounds of joint pairs. This reads their values, so it is called on the CPU only.
 
     Raises:
         ValueError: The keys are out of order, or an index is out of bounds.
@@ -95,11 +95,11 @@ def check_joint_values(query: Tensor, key: Tensor, joint_query: Tensor, joint_ke
 
 
 def check_options(scale: float, clip: float | None, soft_clip: float | None) -> None:
-    """Check the factor and the bounds of scores.
+    """Check the scale and the clip bounds of scores.
 
     Raises:
-        TypeError: One is no number.
-        ValueError: The scale is not finite, or a bound is not positive and finite.
+        TypeError: An option is not a number.
+        ValueError: The scale is not finite, or a bound is not positive and finite; or float32 cannot hold one of them.
     """
     if isinstance(scale, Tensor):
         raise TypeError("scale must be a number, got a torch.Tensor; multiply query by it, which keeps its gradient")

@@ -1,4 +1,4 @@
-"""From features to rows, and which pairs of rows are joint and which are marginal."""
+"""The rows that are formed from features, and which pairs of rows are joint and which are marginal."""
 
 from infomax.pairs.own import pair_own
 from infomax.pairs.pairing import Pairing

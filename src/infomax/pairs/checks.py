@@ -1,4 +1,4 @@
-"""What features and masks must be before they are paired, checked once at the public edge."""
+"""Checks of features, masks, indices and groups, made once before the features are paired."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def check_features(
     Args:
         local: local features; rows (K, c) where ``batch`` is given.
         global_: global features.
-        mask: bool, (N, \\*spatial) of the local features.
-        batch: the example of each row; checked by :func:`check_index`.
+        mask: bool, (N, \\*spatial) with the spatial axes of the local features.
+        batch: the example of each row, which :func:`check_index` checks.
         at_least: the smallest N.
-        names: of both sides, for messages.
+        names: names of both sides, for messages.
     """
     sides = dict(zip(names, (local, global_), strict=True))
     first, second = names
@@ -86,7 +86,7 @@ def check_features(
 
 
 def check_index(batch: object, local: Tensor, examples: int) -> None:
-    """Raise unless ``batch`` names an example for each row (K, c), and each example has a row."""
+    """Raise unless ``batch`` holds an example for each row (K, c), and each example has a row."""
     batch = check_integers("batch", batch)
     if local.ndim != 2:
         raise ValueError(
@@ -123,7 +123,7 @@ def check_negatives(
     if not in_batch and sample_negatives is not None:
         raise ValueError("sample_negatives must be None with in_batch=False, which takes none of the other examples")
     if not isinstance(negatives, Tensor) or not isinstance(local, Tensor):
-        return  # refused already, or by the check of the features
+        return  # the check of the features raises for ``local``
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
         maps = f" or (L, {width}, *spatial)" if name == "local" else ""
@@ -137,7 +137,7 @@ def check_negatives(
 
 
 def check_group(group: object, global_: Tensor, negatives: Tensor | None, *, sample_negatives: int | None) -> None:
-    """Raise unless ``group`` names a group for each example, and for each of the given negatives or for none."""
+    """Raise unless ``group`` holds a group for each example, and for all or none of the given negatives."""
     group = check_integers("group", group)
     sizes = [len(global_)] if negatives is None else [len(global_), len(global_) + len(negatives)]
     if tuple(group.shape) not in [(size,) for size in sizes]:
@@ -154,8 +154,8 @@ def check_groups_left(own: Tensor, marginal: Tensor, which: str) -> None:
 
     Args:
         own: groups of the examples that have a location.
-        marginal: groups of what serves as negatives.
-        which: what that is, for the message.
+        marginal: groups of the examples or rows that serve as negatives.
+        which: a description of these negatives, for the message.
     """
     found = torch.unique(marginal)
     if len(found) == 1 and bool((own == found).any()):
@@ -175,7 +175,7 @@ def check_mask_dtype(mask: object) -> None:
 
 
 def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise unless ``mask`` has the shape expected of one for these features."""
+    """Raise unless ``mask`` has the expected shape; ``name`` and ``features`` are for the message."""
     if tuple(mask.shape) != expected:
         raise ValueError(
             f"mask must have the shape {shape_of(expected)} to fit {name} {shape_of(features)}, got {shape_of(mask)}"
@@ -183,7 +183,7 @@ def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[
 
 
 def check_some_present(present: Tensor, message: str) -> None:
-    """Raise ``message`` unless a bool tensor holds a True."""
+    """Raise ``ValueError`` with ``message`` unless a bool tensor holds a True."""
     check_holds_values(mask=present)
     if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
         torch._check(len(present.nonzero()) >= 1)  # noqa: SLF001 (torch 2.6 takes no message)
@@ -195,9 +195,9 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
     """Raise unless a mask leaves real locations in enough examples.
 
     Args:
-        present: examples with a real location.
+        present: number of examples with a real location.
         mask: the mask, for the message.
-        at_least: how many there must be.
+        at_least: the smallest number allowed.
     """
     if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
         torch._check(present >= at_least)  # noqa: SLF001 (torch 2.6 takes no message)

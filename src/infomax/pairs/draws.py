@@ -13,20 +13,20 @@ __all__ = ["draw_examples", "draw_locations", "draw_rows"]
 def draw_locations(
     rows: Tensor, present: Tensor | None, locations: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Draw locations of every example without replacement, the real ones first.
+    """Draw locations of every example without replacement, masked locations only after all real ones.
 
     Args:
         rows: (N, P, c).
         present: bool, (N, P), True at a real location; all are real when None.
-        locations: how many, at most P.
-        generator: where the draws come from.
+        locations: number of locations to draw, at most P.
+        generator: the generator of the draws; torch's global one when None.
 
     Returns:
-        Rows (N, locations, c), and which of them are real, (N, locations), or None where all are.
+        Rows (N, locations, c), and which of them are real, bool (N, locations), or None if all are.
     """
     n, p, channels = rows.shape
     order = torch.rand(n, p, device=rows.device, **drawing_from(generator))
-    if present is not None:  # the missing go last
+    if present is not None:  # 2 is above all draws, so masked locations come last
         order = order.masked_fill(~present, 2.0)
     drawn = order.topk(locations, dim=1, largest=False).indices
     rows = rows.gather(1, drawn[:, :, None].expand(n, locations, channels))
@@ -34,15 +34,15 @@ def draw_locations(
 
 
 def draw_rows(example: Tensor, locations: int, generator: torch.Generator | None) -> Tensor:
-    """Draw rows of every example without replacement, where examples have unequal numbers of them.
+    """Draw rows of every example without replacement, where examples may have different numbers of rows.
 
     Args:
-        example: (K,), of each row, in order.
-        locations: how many at most.
-        generator: where the draws come from.
+        example: (K,), the example of each row, in ascending order.
+        locations: largest number of rows to draw per example.
+        generator: the generator of the draws; torch's global one when None.
 
     Returns:
-        Indices of the rows drawn, example by example.
+        Indices of the drawn rows, example by example.
     """
     draw = torch.rand(len(example), dtype=torch.float64, device=example.device, **drawing_from(generator))
     order = (example + draw).argsort()  # the rows of each example in random order
@@ -54,22 +54,23 @@ def draw_rows(example: Tensor, locations: int, generator: torch.Generator | None
 def draw_examples(
     examples: int, count: int, device: torch.device, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Give every example exactly ``count`` other examples as negatives.
+    """Draw exactly ``count`` other examples as the negatives of every example.
 
-    ``count + 1`` of the batch are drawn. An example that is drawn is scored against the others drawn; one that is not
-    leaves out a drawn one at random. All globals still share the same rows, so it stays one product.
+    ``count + 1`` examples of the batch are drawn. A drawn example is scored against the other drawn examples, and any
+    other example leaves out one drawn example at random. So all globals share the same rows, and one matrix product
+    still computes all scores.
 
     Args:
-        examples: N.
-        count: how many others.
-        device: of the result.
-        generator: where the draws come from.
+        examples: number N of examples.
+        count: number of negatives per example.
+        device: device of the result.
+        generator: the generator of the draws; torch's global one when None.
 
     Returns:
-        For each example the drawn one that it leaves out, (N,), and which examples are drawn, bool (N,).
+        For each example, the drawn example that it leaves out, (N,); and which examples are drawn, bool (N,).
 
     Raises:
-        ValueError: there are not as many others.
+        ValueError: there are fewer than ``count`` other examples.
     """
     if examples < 2:
         raise ValueError(f"sample_negatives needs at least 2 examples with a location to draw from, got {examples}")

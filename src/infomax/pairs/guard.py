@@ -1,4 +1,4 @@
-"""An error in the backward pass of one process is held back until the other processes know."""
+"""Holding back an error in the backward pass of one process until the other processes know of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Guard"]
 
 
 class Guard:
-    """What a process failed with in a part of its backward pass, before an exchange with others.
+    """The error of a process in one part of its backward pass, held back until an exchange with other processes.
 
-    The part goes on without gradients, so that this process comes to the exchange as well. The exchange says who has
-    failed, and all raise.
+    After an error, the part returns gradients of 0, so that this process still takes part in the exchange. The exchange
+    tells all processes which of them have failed, and all raise.
 
     Args:
-        holds: whether there is an exchange; without one an error is raised where it occurs.
+        holds: whether there is such an exchange; if not, an error is raised where it occurs.
     """
 
     def __init__(self, *, holds: bool = True) -> None:
@@ -26,11 +26,11 @@ class Guard:
         self.error: Exception | None = None
 
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        """Compute now; in the backward pass hold an error back, with gradients of 0 for the inputs.
+        """Compute outputs now; hold back an error of their backward pass, with gradients of 0 for the inputs.
 
         Args:
-            compute: gives the outputs.
-            inputs: what they depend on, all of it.
+            compute: a function that returns the outputs.
+            inputs: all tensors that the outputs depend on.
         """
         if not torch.is_grad_enabled():
             return compute()
@@ -38,11 +38,11 @@ class Guard:
         return outputs
 
     def tell(self, failed: list[int], rank: int) -> None:
-        """Raise if a process has failed: on the process itself its error, on others which one it is.
+        """Raise if a process has failed: its own error on the failed process, an error with its rank on the others.
 
         Args:
-            failed: ranks.
-            rank: that of this process.
+            failed: ranks of the failed processes.
+            rank: rank of this process.
 
         Raises:
             RuntimeError: another process raised an error.
@@ -58,14 +58,14 @@ class Guard:
 
 
 class _Guarded(torch.autograd.Function):
-    """A part of the graph that its own node goes through, so that an error there can be caught."""
+    """A node that runs the backward pass of a part of the graph itself, so that it can catch an error there."""
 
     @staticmethod
     def forward(ctx: Any, guard: Guard, compute: Callable[[], tuple[Tensor, ...]], *inputs: Tensor) -> Any:
         with torch.enable_grad():
             outputs = compute()
         ctx.guard, ctx.inputs = guard, len(inputs)
-        # Saved tensors, with the graph behind them, are freed with the graph around, and kept where that is retained.
+        # Saving inputs and outputs keeps the inner graph exactly as long as autograd retains the outer graph.
         ctx.save_for_backward(*inputs, *outputs)
         return tuple(output.detach() for output in outputs)
 

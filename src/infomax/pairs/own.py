@@ -1,4 +1,4 @@
-"""Negatives that belong to one global each: a corrupted node in the place of its own, hard negatives of a query."""
+"""Negatives that belong to a single global each, such as the corrupted copy of a node or hard negatives of a query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["pair_own"]
 
 
 def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
-    """Align each y with its x and with the negatives that it alone has.
+    """Align each y with its x and with its own negatives.
 
     Args:
         x: (N, c).
@@ -26,7 +26,7 @@ def pair_own(x: Tensor, y: Tensor, negatives: Tensor) -> Rows:
         Aligned rows: first the N pairs of x and y, then the M negatives of the first y, those of the second, and so on.
 
     Raises:
-        TypeError: a dtype is not floating, or negatives have another one than x, without autocast.
+        TypeError: a dtype is not floating, or, without autocast, the negatives do not have the dtype of x.
         ValueError: shapes or devices do not fit.
 
     Example:

@@ -1,4 +1,4 @@
-"""Which rows form joint pairs, and which are marginal ones."""
+"""Which rows form joint pairs, and which form marginal pairs."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ __all__ = ["Pairing"]
 
 
 class Pairing:
-    """Which globals and which locals form joint pairs, and which locals are a global's marginal ones.
+    """The joint pairs of global and local rows, and the marginal pairs of each global.
 
-    Row ``n * Q + q`` of the globals is global ``q`` of example ``n``. Local rows are example-major; where some are
-    missing, examples have unequal numbers of them. Joint pairs are listed local by local ("key-major"): the ``Q``
-    globals of the first local row, then those of the second, and so on.
+    Row ``n * Q + q`` of the globals is global ``q`` of example ``n``. Local rows are ordered by example; examples may
+    have different numbers of them. Joint pairs are listed local by local ("key-major"): the ``Q`` globals of the first
+    local row, then those of the second, and so on.
 
-    Local rows that form no joint pair may stand beside those that do: given negatives, and rows of other processes.
-    A global meets all marginal rows whose group differs from its own.
+    There may be more local rows, which form no joint pair: given negatives, and rows of other processes. A global forms
+    marginal pairs with all marginal rows whose group differs from the global's ``query_group``.
 
     Args:
-        examples: N.
-        globals_: Q, globals per example.
-        key_example: example of each local row that forms joint pairs, shape (J / Q,), in order.
-        locations: P if every example has all its locations, else None.
-        first: the row at which those begin.
-        key_group: group of each local row, shape (K,), integers from 0; its example when None.
-        query_group: group that a global must *not* meet, shape (N * Q,); its own example when None.
-        marginal_rows: local rows that serve as marginals; all when None.
-        groups: how many groups there are at most; ``examples`` when None.
-        names: integers that other processes know the first groups by; None where a group is an example.
+        examples: number N of examples.
+        globals_: number Q of globals per example.
+        key_example: example of each local row that forms joint pairs, shape (J / Q,), in ascending order.
+        locations: P if every example has all its P locations, else None.
+        first: index of the first local row that forms joint pairs.
+        key_group: group of each local row, shape (K,), integers from 0; the example of the row when None.
+        query_group: group that is *excluded* from the marginal pairs of each global, shape (N * Q,); the global's own
+            example when None.
+        marginal_rows: indices of the local rows that serve as marginals; all when None.
+        groups: upper bound of the number of groups; ``examples`` when None.
+        names: the user's integers for the first groups, by which processes identify groups; None where a group is an
+            example.
 
     Example:
         >>> import torch
@@ -68,18 +70,18 @@ class Pairing:
 
     @property
     def joint_keys(self) -> int:
-        """How many local rows form joint pairs."""
+        """Number of local rows that form joint pairs."""
         return self.key_example.shape[0]
 
     @property
     def joint_key(self) -> Tensor:
-        """Local row of each joint pair, shape (J,)."""
+        """Index of the local row of each joint pair, shape (J,)."""
         rows = torch.arange(self.first, self.first + self.joint_keys, device=self.key_example.device)
         return rows if self.globals_ == 1 else rows.repeat_interleave(self.globals_)
 
     @property
     def joint_query(self) -> Tensor:
-        """Global row of each joint pair, shape (J,)."""
+        """Index of the global row of each joint pair, shape (J,)."""
         if self.globals_ == 1:
             return self.key_example
         offsets = torch.arange(self.globals_, device=self.key_example.device)
@@ -87,11 +89,11 @@ class Pairing:
 
     @property
     def uniform(self) -> bool:
-        """Whether every local row is a location of an example that has all its locations, and nothing else is there."""
+        """Whether every example has all its locations, all local rows are marginal, and there are no other rows."""
         return self.locations is not None and self.key_group is self.key_example and self.marginal_rows is None
 
     def per_joint(self, values: Tensor) -> Tensor:
-        """Repeat one value per global, shape (M,), for each of that global's joint pairs, shape (J,)."""
+        """Repeat the value of each global, shape (M,), for each of its joint pairs, shape (J,)."""
         if self.locations is not None:  # a broadcast, whose backward is a plain sum
             table = values.view(self.examples, 1, self.globals_)
             return table.expand(self.examples, self.locations, self.globals_).reshape(-1)
@@ -105,15 +107,15 @@ class Pairing:
         return total / self.joint_count()
 
     def joint_count(self) -> Tensor:
-        """Number of joint pairs of each global, shape (M,)."""
+        """Return the number of joint pairs of each global, shape (M,)."""
         return _counts(self.joint_query, self.examples * self.globals_)
 
     def marginal_group(self) -> Tensor:
-        """Group of each local row that serves as a marginal."""
+        """Return the group of each local row that serves as a marginal."""
         return self.key_group if self.marginal_rows is None else self.key_group[self.marginal_rows]
 
     def marginal_count(self) -> Tensor:
-        """Number of marginal locals of each global, shape (M,), float32."""
+        """Return the number of marginal pairs of each global, shape (M,), float32."""
         group = self.marginal_group()
         if self.locations is not None and self.uniform:
             count = group.shape[0] - self.locations
@@ -123,5 +125,5 @@ class Pairing:
 
 
 def _counts(index: Tensor, size: int) -> Tensor:
-    """How often each of 0, ..., size - 1 occurs; `torch.bincount` has a size that the compiler does not know."""
+    """Count how often each of 0, ..., size - 1 occurs; `torch.bincount` returns a size unknown to the compiler."""
     return torch.zeros(size, dtype=torch.int64, device=index.device).index_add(0, index, torch.ones_like(index))

@@ -1,8 +1,8 @@
-"""Rows of other processes, with gradients.
+"""Exchange of rows and gradients between processes.
 
 Each process scores its own globals against the locals of all processes. Every process then computes the loss of the
-whole batch, so gradients are summed over processes on the way back; averaged, as DistributedDataParallel and FSDP2 do,
-they are those of one process.
+whole batch, so the backward pass sums gradients over processes. Averaged over processes, as by DistributedDataParallel
+and FSDP2, the gradients are those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Processes"]
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes, on each of them, of some tensors, flat and one after the other; backward likewise."""
+    """The sum over processes of tensors, flattened and concatenated; the backward pass sums gradients likewise."""
 
     @staticmethod
     def forward(ctx: Any, group: dist.ProcessGroup | None, *parts: Tensor) -> Tensor:
         ctx.group, ctx.shapes = group, [part.shape for part in parts]
         flat = torch.cat(
             [part.flatten() for part in parts]
-        )  # a copy: they may serve elsewhere in the graph as they are
+        )  # a copy, since `all_reduce` works in place and the parts may be used elsewhere in the graph
         dist.all_reduce(flat, group=group)
         return flat
 
@@ -42,7 +42,7 @@ class _Sum(torch.autograd.Function):
 
 
 class _AllGather(torch.autograd.Function):
-    """Rows of all processes, in the order of ranks; backward sums each one's gradients over the processes."""
+    """The rows of all processes in the order of ranks; the backward pass sums a row's gradients over processes."""
 
     @staticmethod
     def forward(
@@ -60,7 +60,7 @@ class _AllGather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         guard: Guard | None = ctx.guard
         rank = dist.get_rank(ctx.group)
-        failed = grad.new_zeros(0 if guard is None else len(ctx.sizes))  # with the gradients, a number for each process
+        failed = grad.new_zeros(0 if guard is None else len(ctx.sizes))  # a flag per process, sent with the gradients
         if guard is not None and guard.error is not None:
             failed[rank] = 1
         total: Tensor = _Sum.apply(ctx.group, grad, failed)
@@ -71,7 +71,7 @@ class _AllGather(torch.autograd.Function):
 
 
 class _Told(torch.autograd.Function):
-    """Tensors as they are; in the backward pass all raise where one process has failed."""
+    """The identity on tensors; in the backward pass, all processes raise if one has failed."""
 
     @staticmethod
     def forward(ctx: Any, processes: Processes, guard: Guard, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -94,7 +94,7 @@ class Processes:
     """
 
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
-        # What `new_group` returns to a process outside is a number.
+        # `new_group` returns an integer to a process outside the new group.
         if isinstance(group, int) and group == dist.GroupMember.NON_GROUP_MEMBER:
             raise ValueError("process_group must hold this process, got a group of others")
         if group is not None and not isinstance(group, dist.ProcessGroup):
@@ -103,17 +103,17 @@ class Processes:
                 "it is mesh.get_group()"
             )
         self.group = group
-        self._met: list[Tensor] | None = None  # what a call has exchanged; nothing is kept outside of one
+        self._met: list[Tensor] | None = None  # the statistics that the current call has exchanged; None between calls
         self._again: list[Tensor] = []
         self.single_row = False
-        """Whether a call has taken statistics over a single row of all processes, which all of them know."""
+        """Whether the current call has taken statistics over a single row in total; the same on all processes."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
-        return self  # groups cannot be copied, and a copy of a module belongs to the same
+        return self  # groups cannot be copied, and a copy of a module belongs to the same group
 
     @property
     def several(self) -> bool:
-        """Whether there are others."""
+        """Whether there is more than one process."""
         return dist.is_available() and dist.is_initialized() and self.size > 1
 
     @property
@@ -123,37 +123,39 @@ class Processes:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of processes in the group."""
         return dist.get_world_size(self.group)
 
     def gather_rows(self, rows: Tensor, sizes: list[int], guard: Guard | None = None) -> Tensor:
         """Concatenate the rows of all processes in the order of ranks; differentiable.
 
         Args:
-            rows: (n, \\*rest), the same rest everywhere.
-            sizes: how many rows each process has.
-            guard: of what is computed from the rows. Where it holds an error back, all raise in the backward pass.
+            rows: (n, \\*rest), with the same rest on every process.
+            sizes: number of rows of each process.
+            guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
+                backward pass.
         """
         gathered: Tensor = _AllGather.apply(rows, sizes, self.group, guard)
         return gathered
 
     def told(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
-        """Return the tensors. In the backward pass all processes raise where the guard of one holds an error back.
+        """Return the tensors; in the backward pass, all processes raise if the guard of one holds back an error.
 
         Args:
-            tensors: of which at least one has a gradient, on all processes or on none.
-            guard: of what is computed from them.
+            tensors: tensors of which at least one has a gradient, on all processes or on none.
+            guard: the guard of the computations on these tensors.
         """
         return list(_Told.apply(self, guard, *tensors))
 
     def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
         """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.
 
-        For what a critic has to know of all rows while it scores. The result has a gradient wherever gradients are on,
-        also where the values of this process have none: those of another may, and a backward pass exchanges on all.
+        Critics use this method for statistics of the rows of all processes. Where gradients are on, the result requires
+        a gradient even if the values of this process do not: those of another process may, and the exchange of the
+        backward pass needs all processes.
 
         Returns:
-            The stack, and whether it is new: False where :meth:`absent` goes through exchanges made before.
+            The stack, and whether it was exchanged now: False where :meth:`absent` replays an earlier exchange.
         """
         if self._again:
             return self._again.pop(0), False
@@ -166,7 +168,7 @@ class Processes:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Keep what is exchanged until the end of a call, for :meth:`absent`; a call within a call is part of it."""
+        """Keep the exchanged statistics until the end of a call, for :meth:`absent`; a nested call is part of it."""
         if self.calling:
             yield
             return
@@ -178,11 +180,11 @@ class Processes:
 
     @property
     def calling(self) -> bool:
-        """Whether a call is going on, in which an error waits until all processes know of it."""
+        """Whether a call is in progress, in which an error is held back until all processes know of it."""
         return self._met is not None
 
     def numbers(self, ours: list[int], device: torch.device) -> list[list[int]]:
-        """Return a list of as many integers of each process."""
+        """Gather a list of integers, of the same length on every process, and return the list of each process."""
         shape = torch.tensor(ours, device=device)
         shapes = [torch.empty_like(shape) for _ in range(self.size)]
         dist.all_gather(shapes, shape, group=self.group)
@@ -193,8 +195,8 @@ class Processes:
         """Take part in the exchanges that the others still make in a call, after an error in this process.
 
         Args:
-            score: scores no rows, with the exchanges that a call has. Those that were made before the error are not
-                made again.
+            score: a function that scores no rows and makes the exchanges of a call. Exchanges that were made before the
+                error are replayed instead of repeated.
         """
         self._again, self._met = self._met or [], []
         try:
@@ -206,11 +208,11 @@ class Processes:
             self._again = []
 
     def pass_on(self, tensors: list[Tensor], source: int) -> list[Tensor]:
-        """Send tensors to the next process, and receive those of the one before, in a ring; not differentiable.
+        """Send tensors to the next process of a ring, and receive those of the previous one; not differentiable.
 
         Args:
-            tensors: (n, \\*rest), the same rest everywhere; all of one n.
-            source: rows n of those that come.
+            tensors: (n, \\*rest), all with the same n, and with the same rest on every process.
+            source: number n of rows of the received tensors.
         """
         group = self.group
         after, before = ((self.rank + step) % self.size for step in (1, -1))

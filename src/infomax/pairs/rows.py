@@ -1,8 +1,8 @@
-"""From features to rows, and which rows belong to the same example.
+"""The rows that are formed from features, and which rows belong to the same example.
 
 Public tensors keep their spatial axes: local features ``(N, c, *spatial)``, globals ``(N, d)`` or
-``(N, d, *spatial)``. Ragged local features are rows already, ``(K, c)``, with the example of each. Scores are about
-pairs of *rows*.
+``(N, d, *spatial)``. Ragged local features are already rows, ``(K, c)``, and come with the example of each row. Critics
+score pairs of *rows*.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Rows", "has_location", "pair_map", "pair_rows", "present_examples", 
 
 
 class Rows(NamedTuple):
-    """Local and global features as rows, and which belong together.
+    """Local and global features as rows, and the pairs that they form.
 
     Example:
         >>> import torch
@@ -41,19 +41,19 @@ class Rows(NamedTuple):
     """
 
     local: Tensor
-    """(K, c): a view of a channels-last map, one copy of a channels-first one. Given negatives come last. From
-    ``pair_map`` the map itself, (N, c, P)."""
+    """(K, c): a view of a channels-last map, or a copy of a channels-first one. Given negatives come last. Rows from
+    :func:`pair_map` hold the map itself, (N, c, P)."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing
     kept: Tensor | None = None
     """(N',), the examples that have a real location, in order; None where all N have one."""
     own: int = 0
-    """M, where the rows are aligned: N joint pairs, then the M marginal ones of each global; see :func:`pair_own`."""
+    """Number M of marginal rows of each global in the aligned rows of :func:`pair_own`; 0 for all other rows."""
 
 
 def rows_of(features: Tensor) -> Tensor:
-    """(N, c, \\*spatial) as (N, P, c): a view, whatever the memory format.
+    """Return features (N, c, \\*spatial) as (N, P, c): a view, whatever the memory format.
 
     Example:
         >>> import torch
@@ -65,7 +65,7 @@ def rows_of(features: Tensor) -> Tensor:
 
 
 def has_location(mask: Tensor) -> Tensor:
-    """Whether each example has a real location, (N,) bool, of a mask (N, \\*spatial); N may be 0."""
+    """Return whether each example has a real location, (N,) bool, from a mask (N, \\*spatial); N may be 0."""
     return mask.reshape(mask.shape[0], math.prod(mask.shape[1:])).any(1)
 
 
@@ -77,14 +77,14 @@ def present_examples(mask: Tensor | None, *, at_least: int = 2) -> Tensor | None
         at_least: the smallest N'.
 
     Raises:
-        ValueError: fewer examples have a real location, or the mask is on the meta device.
+        ValueError: fewer than ``at_least`` examples have a real location, or the mask is on the meta device.
     """
     if mask is None:
         return None
     check_holds_values(mask=mask)
     kept = has_location(mask).nonzero().squeeze(1)
     check_present(len(kept), mask, at_least=at_least)
-    # A graph is the same whatever the mask holds.
+    # A compiled graph must not depend on the values of the mask.
     return None if not torch.compiler.is_compiling() and len(kept) == len(mask) else kept
 
 
@@ -94,11 +94,11 @@ class _Own(NamedTuple):
     rows: Tensor
     """(J / Q, c)."""
     example: Tensor
-    """(J / Q,), in order."""
+    """(J / Q,), the example of each row, in ascending order."""
     locations: int | None
-    """P where every example has all its locations."""
+    """P where every example has all its P locations, else None."""
     kept: Tensor | None
-    """Examples that are there, or None for all."""
+    """The examples with a real location; None where all have one."""
 
 
 def pair_rows(
@@ -116,9 +116,9 @@ def pair_rows(
     at_least: int = 2,
     names: tuple[str, str] = ("local", "global_"),
 ) -> Rows:
-    """Check the features, leave out what is masked or not drawn, and pair what is left.
+    """Check the features, leave out rows that are masked or not drawn, and pair the remaining rows.
 
-    An example without a real location is left out whole: its globals form no row either.
+    An example without a real location is left out entirely: its globals form no rows either.
 
     Args:
         local: local features, shape (N, c, \\*spatial); or rows (K, c) with ``batch``.
@@ -126,17 +126,17 @@ def pair_rows(
         mask: bool, shape (N, \\*spatial), True at a real location.
         batch: integers, shape (K,): the example of each row of ``local``, in any order.
         negatives: more marginal rows for every global, shape (L, c) or (L, c, \\*spatial).
-        group: integers, shape (N,): examples of one group are no negatives of each other. Shape (N + L,): those of the
-            given negatives come behind; without them given negatives are negatives of every example.
-        in_batch: whether the other examples' rows are marginal; only ``negatives`` are when False.
-        sample_locations: draw this many of each example's (real) locations, without replacement; all when None.
-        sample_negatives: score each global against the locations of this many other examples; all when None.
-        generator: where the draws come from; torch's global one when None.
-        at_least: the smallest number of examples with a real location, where the batch gives the negatives.
-        names: of both sides, for messages.
+        group: integers, shape (N,); examples of the same group are not negatives of each other. With shape (N,), the
+            given negatives are negatives of every example; with shape (N + L,), the last L are their groups.
+        in_batch: whether the other examples' rows are marginal; when False, only ``negatives`` are.
+        sample_locations: number of (real) locations to draw per example, without replacement; all when None.
+        sample_negatives: number of other examples whose locations each global is scored against; all when None.
+        generator: the generator of the draws; torch's global one when None.
+        at_least: smallest number of examples with a real location, where the negatives come from the batch.
+        names: names of both sides, for messages.
 
     Raises:
-        TypeError: a dtype is not floating, the mask is not bool, an index is not integer.
+        TypeError: a dtype is not floating, the mask is not bool, or an index is not an integer.
         ValueError: shapes, batch sizes, indices or devices do not fit, or there are too few examples.
 
     Example:
@@ -167,7 +167,7 @@ def pair_rows(
         own_group, given = group[: len(global_)], group[len(global_) :]
         own_group = own_group if own.kept is None else own_group[own.kept]
         beside_group = given if len(given) else None
-        if at_least and (negatives is None or beside_group is not None):  # 0 where other processes have negatives, too
+        if at_least and (negatives is None or beside_group is not None):  # 0 if other processes may hold the negatives
             which = "the examples with a real location and the given negatives" if in_batch else "the given negatives"
             if beside_group is None:
                 which = "the examples with a real location"
@@ -181,7 +181,7 @@ def pair_rows(
         query_group, marginal = left_out.repeat_interleave(q), drawn[own.example].nonzero().squeeze(1)
     if negatives is not None:
         more = rows_of(negatives)
-        if beside_group is None:  # a group of their own, which no global shares
+        if beside_group is None:  # given negatives get a group of their own, which no global excludes
             beside_group, groups = torch.full((len(more),), groups, device=local.device), groups + 1
         beside_group = beside_group.repeat_interleave(more.shape[1])
         beside = torch.arange(len(rows), len(rows) + len(beside_group), device=local.device)
@@ -206,14 +206,14 @@ def pair_rows(
 
 
 def pair_map(local: Tensor, global_: Tensor) -> Rows:
-    """Check the features and pair them as :func:`pair_rows` does, but leave the map as it lies: no row is copied.
+    """Check the features and pair them as :func:`pair_rows` does, but keep the map as it is, without a copy.
 
     Args:
         local: local features, shape (N, c, \\*spatial).
         global_: global features, shape (N, d) or (N, d, \\*spatial).
 
     Returns:
-        Rows whose local ones are the map, (N, c, P).
+        Rows whose ``local`` is the map, (N, c, P).
 
     Raises:
         TypeError: a dtype is not floating.

@@ -1,4 +1,4 @@
-"""How a batch is spread over processes, and which pairs its rows form there."""
+"""How a batch is spread over processes, and which pairs its rows form across processes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Shares(NamedTuple):
     """How the batch is spread over the processes, in the order of ranks."""
 
     examples: list[int]
-    """Examples of each process."""
+    """Number of examples of each process."""
     joint_keys: list[int]
-    """Local rows of each process that form joint pairs."""
+    """Number of local rows of each process that form joint pairs."""
     keys: list[int]
-    """All local rows of each process."""
+    """Number of all local rows of each process."""
     globals_: int
-    """Q, the same on every process that has an example."""
+    """Number Q of globals per example, the same on every process that has an example."""
     locations: int | None
-    """P if every example of every process has all its locations and nothing else is there, else None."""
+    """P if every example of every process has all its P locations and there are no other local rows, else None."""
     named: list[int] | None
-    """Groups that each process knows by name; None where a group is an example."""
+    """Number of the user's groups on each process; None where a group is an example."""
     learns: tuple[tuple[bool, bool], ...]
-    """Whether the global and the local rows of any process have a gradient, in each direction."""
+    """For each direction, whether the global and whether the local rows of any process require a gradient."""
 
 
 def exchange_shares(
@@ -41,21 +41,22 @@ def exchange_shares(
     *,
     learns: tuple[tuple[bool, bool], tuple[bool, bool]] = ((False, False), (False, False)),
 ) -> Shares:
-    """Tell the other processes how many rows this one has, or that it has failed; one collective.
+    """Tell the other processes, in one collective, how many rows this process has, or that it has failed.
 
-    All of them raise where one has failed, so that none is left waiting.
+    If one process has failed, all raise, so that none is left waiting. The failed process raises its own ``error``.
 
     Args:
-        pairing: of the rows of this process; None after an error.
-        error: what this process failed with.
-        processes: which share their rows.
-        device: where the process group exchanges tensors.
-        learns: whether the global and the local rows of this process have a gradient, in each direction of scores.
+        pairing: the pairing of the rows of this process; None after an error.
+        error: the error of this process, or None.
+        processes: the processes that share their rows.
+        device: the device on which the process group exchanges tensors.
+        learns: for each direction of scores, whether the global and whether the local rows of this process require a
+            gradient.
 
     Raises:
         RuntimeError: another process raised an error.
-        ValueError: the processes disagree on the globals per example, on whether there are groups or on whether
-            gradients are on, or hold fewer than two examples together.
+        ValueError: the processes disagree on the number of globals per example, on whether there are groups, or on
+            whether gradients are on; or they hold fewer than two examples together.
     """
     flags = [flag for direction in learns for flag in direction]
     off = not torch.is_grad_enabled()
@@ -98,7 +99,7 @@ def exchange_shares(
         )
     found = {count for count, present in zip(complete, examples, strict=True) if present}
     q = max(globals_)
-    # Given negatives may be all that a process without an example has.
+    # A process without an example may hold given negatives, so that ``complete`` alone does not show them.
     p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
     known = [max(count, 0) for count in named] if True in with_group else None
     of_any = [any(column) for column in learning]
@@ -109,12 +110,13 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
     """Extend the marginal rows of a pairing to the local rows of all processes.
 
     Args:
-        pairing: of the rows of this process.
-        shares: what :func:`exchange_shares` returned.
-        processes: which share their rows.
+        pairing: the pairing of the rows of this process.
+        shares: the result of :func:`exchange_shares`.
+        processes: the processes that share their rows.
 
     Returns:
-        The pairing of our globals with all rows, and that of all globals with all rows.
+        The pairing of this process's globals with the local rows of all processes, and the pairing of the globals of
+        all processes with these rows.
 
     Raises:
         ValueError: an example has no negative of another group.
@@ -129,7 +131,7 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
         ids, groups = _groups(pairing, shares, processes)
         joint, beside = _places(shares, pairing.key_group.device)
         group, example = ids[pairing.key_group], pairing.key_example + offset
-        if shares.named is None:  # a group is an example, or that of the given negatives
+        if shares.named is None:  # each example is a group, and the given negatives are one more
             group = processes.gather_rows(group, shares.keys)
             example = group[joint]
         else:
@@ -138,7 +140,7 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
                 processes.gather_rows(example, shares.joint_keys),
             )
         own = example.new_zeros(total).index_put((example,), group[joint])
-        marginal = None if pairing.marginal_rows is None else beside  # with in_batch=False
+        marginal = None if pairing.marginal_rows is None else beside  # the given negatives, with in_batch=False
         if shares.named is not None:
             check_groups_left(own, group if marginal is None else group[marginal], "the rows of all processes")
         query_group = ids[pairing.query_group]
@@ -166,7 +168,10 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
 
 
 def _groups(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Tensor, int]:
-    """What all processes call each group of ours, and how many there are; negatives without one share the last."""
+    """Return the global number of each group of this process, and the number of all groups.
+
+    Given negatives without a group of the user's share the last group.
+    """
     if shares.named is None:
         ids, total = torch.arange(pairing.examples) + sum(shares.examples[: processes.rank]), sum(shares.examples)
     else:
@@ -177,7 +182,7 @@ def _groups(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Ten
 
 
 def _places(shares: Shares, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Places, among the rows of all processes, of those that form joint pairs, and of those beside them."""
+    """Return the indices, among the rows of all processes, of those that form joint pairs and of the others."""
     counts = [
         count for joint, all_ in zip(shares.joint_keys, shares.keys, strict=True) for count in (joint, all_ - joint)
     ]

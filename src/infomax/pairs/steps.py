@@ -1,4 +1,4 @@
-"""Joint pairs some steps apart in time."""
+"""Joint pairs of features that are a given number of steps apart in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Ahead", "ahead"]
 
 
 class Ahead(NamedTuple):
-    """Matched examples for any loss: what comes ``steps`` later, and what predicts it.
+    """Matched examples for any loss: features at time t, and the features ``steps`` later that they predict.
 
     Example:
         >>> import torch
@@ -37,12 +37,12 @@ class Ahead(NamedTuple):
     global_: Tensor
     """(J, d, \\*spatial): features at t of the same sequence."""
     group: Tensor
-    """(J,): the sequence of each pair; given as ``group=``, it leaves out negatives of the own sequence."""
+    """(J,): the sequence of each pair; passed as ``group=``, it leaves out negatives from the same sequence."""
     rest: Tensor
-    """(R, c, \\*spatial): features at the real steps that no pair predicts, such as the first of every sequence. Given
-    as ``negatives=`` they complete the negatives to all other steps."""
+    """(R, c, \\*spatial): features at the real steps that no pair predicts, such as the first of every sequence. Passed
+    as ``negatives=``, they extend the negatives to all other steps."""
     rest_group: Tensor
-    """(R,): the sequence of each."""
+    """(R,): the sequence of each row of ``rest``."""
 
 
 def ahead(
@@ -52,25 +52,27 @@ def ahead(
 
     .. math:: \{ (z_{n, t + k}, \; c_{n, t}) : t \text{ and } t + k \text{ are real steps of sequence } n \}
 
-    Each pair becomes an example of its own, so any loss takes them: for CPC an :class:`~infomax.InfoMaxLoss` per k, for
-    ST-DIM a :class:`~infomax.LocalDIMLoss` on the locations of the next frame. The negatives of a pair are then the
-    locals of all other pairs, of its own and of other sequences. A sequence of k steps or fewer has no pair.
+    Each pair becomes an example of its own, so any loss accepts the pairs: for CPC an :class:`~infomax.InfoMaxLoss` per
+    k, for ST-DIM a :class:`~infomax.LocalDIMLoss` on the locations of the next frame. The negatives of a pair are then
+    the locals of all other pairs, from its own sequence and from others. A sequence of k steps or fewer has no pair.
 
     Args:
-        local: what is predicted, (N, c, T, \*spatial), time being the first axis behind the channels; or with ``batch``
-            steps as rows, (K, c, \*spatial).
-        global_: what predicts, (N, d, T, \*spatial), or (K, d, \*spatial) with ``batch``. It may be ``local``.
-        steps: k, how far ahead, at least 1.
-        mask: bool, (N, T), True at a real step. A pair with a step that is not real is absent; t counts all steps.
-        batch: integers, (K,), the sequence of each row. Those of one sequence come in order of time, and rows of
+        local: the features to predict, (N, c, T, \*spatial), with time as the first axis after the channels; or, with
+            ``batch``, steps as rows, (K, c, \*spatial).
+        global_: the features that predict, (N, d, T, \*spatial), or (K, d, \*spatial) with ``batch``. They may be
+            ``local`` itself.
+        steps: number k of steps between the features of a pair, at least 1.
+        mask: bool, (N, T), True at a real step. A pair needs two real steps; masked steps still count in t.
+        batch: integers, (K,), the sequence of each row. The rows of one sequence must be in order of time; rows of
             different sequences may interleave, as in a packed sequence.
 
     Returns:
-        The pairs, J of them, as :class:`Ahead`.
+        The J pairs, as :class:`Ahead`.
 
     Raises:
-        TypeError: features are not floating, the mask is not bool, the index is not integer, steps is no integer.
-        ValueError: shapes, lengths or devices do not fit, or no sequence is longer than k.
+        TypeError: features are not floating, the mask is not bool, the index is not integer, or ``steps`` is not an
+            integer.
+        ValueError: shapes, lengths or devices do not fit, or there is no pair.
 
     Source:
         van den Oord et al. 2018 (CPC), section 2.2; Anand et al. 2019 (ST-DIM), section 3.
@@ -79,7 +81,7 @@ def ahead(
         >>> import torch
         >>> from infomax import InfoMaxLoss
         >>> from infomax.pairs import ahead
-        >>> z, c = torch.randn(4, 16, 10), torch.randn(4, 32, 10)  # ten steps, and a context at each
+        >>> z, c = torch.randn(4, 16, 10), torch.randn(4, 32, 10)  # ten steps, and a context at each step
         >>> pairs = ahead(z, c, steps=3)
         >>> pairs.local.shape, pairs.global_.shape
         (torch.Size([28, 16]), torch.Size([28, 32]))
@@ -115,7 +117,7 @@ def ahead(
 
 
 def _of_padded(local: Tensor, global_: Tensor, steps: int, mask: Tensor | None) -> tuple[Tensor, ...]:
-    """Rows at t, at t + steps, and without a partner before them, with N * T rows; and the sequence of each row."""
+    """Return the rows at t, those at t + steps, those that no pair predicts (all of N * T), and each row's sequence."""
     n, length = local.shape[0], local.shape[2]
     if global_.shape[0] != n or global_.shape[2] != length:
         raise ValueError(
@@ -139,7 +141,7 @@ def _of_padded(local: Tensor, global_: Tensor, steps: int, mask: Tensor | None) 
 def _of_ragged(
     local: Tensor, global_: Tensor, steps: int, mask: Tensor | None, batch: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As :func:`_of_padded`, with the rows as they are."""
+    """Return the same as :func:`_of_padded`, for ragged rows."""
     batch = check_integers("batch", batch)
     if mask is not None:
         raise ValueError("mask and batch must not be given together: rows of a ragged batch are all real")

@@ -1,4 +1,4 @@
-"""Matching the distribution of a representation to a prior: against a discriminator, or through noise."""
+"""Matching the distribution of a representation to a prior, with a discriminator or with noise."""
 
 from infomax.prior.discriminator import PriorDiscriminator
 from infomax.prior.matching import PriorMatchingLoss, PriorTerms

@@ -1,4 +1,4 @@
-"""What a representation must be before it meets a prior."""
+"""The check of a representation before it is matched to a prior."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["check_representation"]
 
 
 def check_representation(y: Tensor, dim: int, generator: torch.Generator | None, *, may_be_empty: bool = False) -> None:
-    """Raise unless y is (N, dim) or (N, dim, \\*spatial) with a sample at least, and the draws have a generator.
+    """Raise unless y is (N, dim) or (N, dim, \\*spatial) with at least one sample, and the generator is one or None.
 
     Args:
         y: the representation.
-        dim: its channels.
-        generator: where draws come from.
+        dim: number of its channels.
+        generator: the generator of the draws, or None.
         may_be_empty: whether N may be 0.
     """
     check_floating("y", y)

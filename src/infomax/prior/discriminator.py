@@ -1,4 +1,4 @@
-"""The network that tells samples of the prior from representations, and how steep it may be."""
+"""The discriminator between samples of the prior and representations, and a penalty on its slope."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PriorDiscriminator", "judge", "slope_penalty"]
 
 
 class PriorDiscriminator(nn.Sequential):
-    r"""The paper's discriminator of prior samples from representations: linear 1000, 200, 1, with ReLU between.
+    r"""The paper's discriminator: linear layers with 1000, 200 and 1 outputs, and ReLU between them.
 
     Args:
         dim: channels of the representation.
@@ -35,16 +35,16 @@ class PriorDiscriminator(nn.Sequential):
             dim = width
         super().__init__(*layers, _Layer(dim, 1))
 
-    # All that needs the weights happens in calls of the modules that own them: a module may have hooks that gather its
-    # weights for a call, as those of FSDP2 do, and a parameter swapped from outside would miss them.
+    # Weights are used only inside calls of the modules that own them. A module may have hooks that gather its weights
+    # for a call, as with FSDP2; a parameter that is replaced from outside would bypass these hooks.
     def forward(self, rows: Tensor, *, frozen: int = 0, slope: bool = False) -> Tensor:
         """Score the rows.
 
         Args:
             rows: (K, dim).
-            frozen: the last so many rows leave no gradient on the weights.
-            slope: return the gradient of each row's score with respect to the row, (K, dim), in place of the score. It
-                is computed without autograd, so it has itself a gradient for the weights, compiled or not.
+            frozen: number of rows at the end that give no gradient to the weights.
+            slope: whether to return the gradient of each score with respect to its row, (K, dim), instead of the score.
+                It is computed without autograd, so it is itself differentiable in the weights, compiled or not.
         """
         if not all(isinstance(layer, nn.ReLU if index % 2 else _Layer) for index, layer in enumerate(self)):
             raise TypeError(
@@ -80,12 +80,12 @@ class _Layer(nn.Linear):
 
 
 def judge(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
-    """Score rows (K, d); the last ``frozen`` of them leave no gradient on the discriminator's weights."""
+    """Score rows (K, d); the last ``frozen`` rows give no gradient to the discriminator's weights."""
     if isinstance(discriminator, PriorDiscriminator):
         scores: Tensor = discriminator(rows, frozen=frozen)
         return scores
     if any(hasattr(weight, "full_tensor") for weight in discriminator.parameters()):
-        # Hooks of the module gather its weights for a call, in place of the ones held constant here.
+        # The hooks of the module would gather its weights for the call, in place of the constant weights used below.
         raise NotImplementedError(
             "discriminator must not be sharded by itself where it is a module of your own, got "
             f"{type(discriminator).__name__} with sharded weights; apply fully_shard to the PriorMatchingLoss instead"
@@ -96,14 +96,14 @@ def judge(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
 
 
 def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Tensor:
-    r"""How far the discriminator's slope is from ``centre`` at some points.
+    r"""Compute the mean squared deviation of the discriminator's slope from ``centre`` at given points.
 
     .. math:: \mathbb{E}_v\big[ (\|\nabla_v D(v)\| - c)^2 \big]
 
     Args:
-        discriminator: rows (K, d) to scores (K, 1), each of its own row only.
-        points: rows (K, d), taken as constants.
-        centre: c; with 0 it is the mean square of the slope.
+        discriminator: a module from rows (K, d) to scores (K, 1), each of which depends on its own row only.
+        points: rows (K, d), which get no gradient.
+        centre: c; with 0, the result is the mean squared slope.
 
     Returns:
         Scalar, float32 at least, with gradients for the discriminator's weights alone.
@@ -111,7 +111,7 @@ def slope_penalty(discriminator: nn.Module, points: Tensor, centre: float) -> Te
     squares = widened(_slopes(discriminator, points.detach())).square().sum(1)
     if centre == 0:
         return squares.mean()
-    # The root has no derivative at 0, where a discriminator of constant score stands.
+    # The root has no derivative at 0, which is the slope of a discriminator with constant scores.
     norms = torch.where(squares > 0, squares, 1.0).sqrt().where(squares > 0, 0.0)
     return (norms - centre).square().mean()
 

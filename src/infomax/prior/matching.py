@@ -1,4 +1,4 @@
-"""The game between an encoder and the discriminator of its prior."""
+"""Prior matching: a game between the encoder and a discriminator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLIP = 20.0
 
 
 class PriorTerms(NamedTuple):
-    """The two losses of the game, each with gradients for one player only.
+    """The losses of the encoder and of the discriminator, each with gradients for that player only.
 
     Example:
         >>> import torch
@@ -56,15 +56,15 @@ PRIORS = tuple(_PRIORS)
 
 
 class PriorMatchingLoss(nn.Module):
-    r"""Push the distribution of a representation towards a prior.
+    r"""A loss that pushes the distribution of a representation towards a prior.
 
     .. math::
         \mathcal{L}_D = -\big( \mathbb{E}_{v \sim \mathrm{prior}}[a(D(v))] - \mathbb{E}_y[b(D(\bar{y}))] \big) + R_D,
         \qquad \mathcal{L}_E = -\mathbb{E}_y[a(\bar{D}(y))]
 
-    where a bar means "no gradient". The sum of both is returned: its backward pass trains the discriminator on y as
-    given and the encoder against the discriminator as it stands, so one optimizer may hold both. The encoder never
-    sees the gradient of :math:`\mathcal{L}_D`, nor the discriminator that of :math:`\mathcal{L}_E`.
+    where a bar means "no gradient". The loss is the sum of both terms. Its backward pass trains the discriminator with
+    y held constant, and the encoder with the discriminator held constant, so one optimizer may hold both. The encoder
+    never gets the gradient of :math:`\mathcal{L}_D`, nor the discriminator that of :math:`\mathcal{L}_E`.
 
     ================  ========================  ==============================  ==================================
     measure           gain a(t) on the prior    price b(t) on data              what D's bound estimates
@@ -80,36 +80,39 @@ class PriorMatchingLoss(nn.Module):
 
     Args:
         dim: channels d of the representation.
-        prior: ``"uniform"`` on [0, 1]^d, with a sigmoid put on y for this term only, or ``"normal"``, standard.
+        prior: ``"uniform"`` on [0, 1]^d, for which this loss applies a sigmoid to y, or ``"normal"``, the standard
+            normal.
         hidden: widths of the discriminator's hidden layers.
-        measure: the divergence that D estimates; ``"gan"`` is the paper's.
-        gradient_penalty: weight of :math:`R_D`, which keeps D from becoming too steep to learn from; 0 for none. An
-            f-divergence takes the zero-centred penalty,
-            :math:`\tfrac12 (\mathbb{E}_v \|\nabla D(v)\|^2 + \mathbb{E}_y \|\nabla D(\bar{y})\|^2)`;
-            ``wasserstein``, which needs a penalty, takes :math:`\mathbb{E}_u (\|\nabla D(u)\| - 1)^2` at random
-            points u between the prior's and the data's.
-        saturating: let the encoder minimise the very bound that D maximises, :math:`-\mathbb{E}_y[b(\bar{D}(y))]`,
-            which has almost no gradient where D is certain. By default it does not.
-        clip: c, which bends D's scores to :math:`c \tanh(D / c)`; None leaves them as they are. ``"auto"`` is 20 for
-            the measures with a bare exponential (``kl``, ``rkl``, ``hellinger``), and None for the others.
-        device: where the parameters are.
-        dtype: of the parameters.
+        measure: the divergence that D estimates; the paper uses ``"gan"``.
+        gradient_penalty: weight of :math:`R_D`, which keeps D from becoming so steep that the encoder cannot learn from
+            it; 0 for no penalty. For ``wasserstein``, which needs a penalty, :math:`R_D` is
+            :math:`\mathbb{E}_u (\|\nabla D(u)\| - 1)^2` at random points u between samples of the prior and of the
+            data. For all other measures it is the zero-centred penalty
+            :math:`\tfrac12 (\mathbb{E}_v \|\nabla D(v)\|^2 + \mathbb{E}_y \|\nabla D(\bar{y})\|^2)`.
+        saturating: whether the encoder minimises the same bound that D maximises, with the loss
+            :math:`-\mathbb{E}_y[b(\bar{D}(y))]`. This loss has almost no gradient where D separates the samples well.
+        clip: c, which bounds D's scores smoothly as :math:`c \tanh(D / c)`; None leaves the scores unchanged.
+            ``"auto"`` is 20 for the measures with a bare exponential (``kl``, ``rkl``, ``hellinger``), and None for the
+            others.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shapes:
-        y (N, d) or (N, d, \*spatial), every location a sample, to a scalar without unit; with ``gan`` about 3 log 2 at
-        the start, 2 log 2 of it the discriminator's.
+        y (N, d) or (N, d, \*spatial), where every location is a sample, to a scalar without unit. With ``gan`` the
+        scalar is initially about 3 log 2, of which 2 log 2 is the discriminator's loss.
 
     Raises:
-        TypeError: y is not real floating or not of the dtype of the parameters, or clip is no number.
-        ValueError: the prior or the measure is unknown, y has not ``dim`` channels, the penalty is negative,
-            ``wasserstein`` has none, or clip is not positive and finite.
+        TypeError: y is not real floating or not of the dtype of the parameters, or ``clip`` is not a number.
+        ValueError: the prior or the measure is unknown, y does not have ``dim`` channels, the penalty is negative,
+            ``wasserstein`` has no penalty, or ``clip`` is not positive and finite.
 
     Numerics:
-        ``gan`` and ``dv`` are exact and finite at any score, ``chi2`` and ``wasserstein`` are polynomial. ``kl``,
-        ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88. Their
-        scores are therefore bent into [-20, 20] unless ``clip`` says otherwise; far beyond that bound a score has
-        almost no gradient, so give them a gradient penalty as well. `torch.compile` finds one graph, with a penalty
-        too. All of it is also computed under `torch.inference_mode`, in which Lightning validates.
+        ``gan`` and ``dv`` are exact and finite at any score; ``chi2`` and ``wasserstein`` are polynomial. ``kl``,
+        ``rkl`` and ``hellinger`` hold a bare exponential, which overflows float32 at scores beyond about 88. By default
+        their scores are therefore bounded to [-20, 20]; a score far beyond that bound has almost no gradient, so use a
+        gradient penalty with these measures as well. `torch.compile` compiles the loss to one graph, with a penalty
+        too. The loss and its penalty are also computed under `torch.inference_mode`, which Lightning uses in
+        validation.
 
     Source:
         Hjelm et al. 2019, section 3.3, eq. 7, with the encoder's non-saturating form of Goodfellow et al. 2014. Other
@@ -162,19 +165,19 @@ class PriorMatchingLoss(nn.Module):
         return terms.encoder + terms.discriminator
 
     def terms(self, y: Tensor, *, generator: torch.Generator | None = None) -> PriorTerms:
-        """Return the losses apart, for separate optimizers or weights. The discriminator's has its penalty in it.
+        """Return the two losses, for separate optimizers or weights; the discriminator's loss includes its penalty.
 
         Args:
             y: the representation, (N, d) or (N, d, \\*spatial).
-            generator: where the prior's samples come from; torch's global one when None.
+            generator: the generator of the prior's samples; torch's global one when None.
         """
         check_representation(y, self.dim, generator)
         sample, squash = _PRIORS[self.prior]
         check_fits_module(self, y=y)
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
-        # One pass of D over its two batches and the encoder's, for which its weights are constants.
-        with without_autocast(y):  # it refuses to join float16 rows where it casts to bfloat16
+        # D runs once over its two batches and the encoder's batch, for which its weights are constants.
+        with without_autocast(y):  # autocast to bfloat16 refuses to concatenate float16 rows
             rows = torch.cat([real, data, y])
         on_prior, on_data, judged = self._bent(judge(self.discriminator, rows, len(y))).chunk(3)
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
@@ -202,7 +205,7 @@ class PriorMatchingLoss(nn.Module):
 
 
 def _clip_of(clip: float | str | None, measure: str) -> float | None:
-    """The bound of D's scores, if there is one."""
+    """Return the bound of D's scores, or None if there is none."""
     if isinstance(clip, str):
         check_choice("clip", clip, ("auto",))
         return _CLIP if measure in _BARE_EXPONENTIAL else None

@@ -1,4 +1,4 @@
-"""The two players' losses for each measure of how far a representation is from the prior."""
+"""The losses of discriminator and encoder, for each measure of the distance from a representation to the prior."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MEASURES = (*BOUNDS, *_OTHER_NAMES)
 
 
 def discriminator_loss(on_prior: Tensor, on_data: Tensor, measure: str) -> Tensor:
-    """Minus the variational bound of the measure: D's gain on the prior less its price on data, negated."""
+    """Return minus the variational bound of the measure: D's price on data minus its gain on the prior."""
     return _price(on_data, measure) - _gain(on_prior, measure)
 
 
 def encoder_loss(on_data: Tensor, measure: str, *, saturating: bool) -> Tensor:
-    """What the encoder minimises: minus D's gain on data, or, saturating, minus the price that D pays there."""
+    """Return the encoder's loss: minus D's gain on data or, with ``saturating``, minus D's price on data."""
     return -_price(on_data, measure) if saturating else -_gain(on_data, measure)
 
 

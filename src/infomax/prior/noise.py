@@ -1,4 +1,4 @@
-"""A prior without a discriminator: through noise, a representation that is distributed as the prior says most."""
+"""A prior without a discriminator: with added noise, a representation distributed as the prior is most informative."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOISE = {"normal": 0.5, "uniform": 0.05}
 
 
 class NoisePrior(nn.Module):
-    r"""Normalise a representation and add noise, so that an InfoMax objective shapes its distribution.
+    r"""A layer that normalises a representation and adds noise, so that an InfoMax loss shapes its distribution.
 
     .. math::
         \tilde y = \frac{y - \mathbb{E}\, y}{\sqrt{\mathrm{Var}\, y + 10^{-5}}} + \sigma \varepsilon, \quad
@@ -32,34 +32,36 @@ class NoisePrior(nn.Module):
         \qquad \text{or} \qquad
         \tilde y = \mathrm{sigmoid}(y) + \varepsilon, \quad \varepsilon \sim \mathcal{U}[-\sigma, \sigma]^d
 
-    At most :meth:`ceiling` nats pass through the noise. Among all representations of unit variance, the standard normal
-    one passes the most. Among all representations in the unit cube, the uniform one passes the most, in the limit of
-    little noise. So maximising the information about the noisy global also shapes its distribution, without a
-    discriminator. More noise shapes more strongly and lets less information through. Put this module between the
-    encoder and the loss. In evaluation mode it adds no noise.
+    The noisy representation carries at most :meth:`ceiling` nats. Among all representations of unit variance, a
+    standard normal one carries the most information through the noise. Among all representations in the unit cube, a
+    uniform one carries the most, in the limit of little noise. So maximising the information about the noisy global
+    also shapes its distribution, without a discriminator. More noise shapes the distribution more strongly, but lets
+    less information through. Put this module between the encoder and the loss. In evaluation mode it adds no noise.
 
     Args:
         dim: channels d of the representation.
-        prior: ``"normal"``, standard, or ``"uniform"`` on [0, 1]^d.
+        prior: ``"normal"``, the standard normal, or ``"uniform"`` on [0, 1]^d.
         noise: :math:`\sigma`, the standard deviation of normal noise or the half width of uniform noise; None means
-            0.5 and 0.05. Uniform noise must be small. With more of it, separate clusters carry more information than
-            the uniform prior does.
-        gather: take mean and variance over the rows of all processes, for the normal prior. A process may have none.
-        process_group: which processes those are; the default group when None.
-        device: where the running statistics are.
-        dtype: of the running statistics.
+            0.5 or 0.05, respectively. Uniform noise must be small: with much noise, separate clusters carry more
+            information than a uniform distribution.
+        gather: whether to compute mean and variance over the rows of all processes, for the normal prior. A process may
+            then have no rows.
+        process_group: the group of these processes; the default group when None.
+        device: device of the running statistics.
+        dtype: dtype of the running statistics.
 
     Shapes:
-        y (N, d) or (N, d, \*spatial), every location a sample, to the same shape and dtype.
+        y (N, d) or (N, d, \*spatial), where every location is a sample, to the same shape and dtype.
 
     Raises:
-        TypeError: an option or y has the wrong type, or y is not of the statistics' dtype and no half.
-        ValueError: an option is out of range, y has another shape or device, or holds a single sample in training mode.
+        TypeError: an option or y has the wrong type; or, for the normal prior, y has neither the dtype of the running
+            statistics nor, where they are float32, half precision.
+        ValueError: an option is out of range, y has another shape or device, or, for the normal prior in training mode,
+            y holds a single sample.
 
     Numerics:
-        Noise is drawn in float32 at least. A unit that is constant stays 0, and one
-        whose standard deviation is far below 0.01 stays below unit variance. Half precision y are normalised with
-        float32 statistics.
+        Noise is drawn in float32 at least. A constant unit becomes 0, and a unit whose standard deviation is far below
+        0.01 stays below unit variance. A half precision y is normalised with float32 statistics.
 
     Source:
         Butakov et al. 2025 (Efficient Distribution Matching of Representations via Noise-Injected Deep InfoMax). The
@@ -104,7 +106,7 @@ class NoisePrior(nn.Module):
 
         Args:
             y: the representation, (N, d) or (N, d, \\*spatial).
-            generator: where the noise comes from; torch's global one when None.
+            generator: the generator of the noise; torch's global one when None.
         """
         check_representation(y, self.dim, generator, may_be_empty=self._together)
         shaped = y.sigmoid() if self.norm is None else self._normalised(y, self.norm)
@@ -118,7 +120,7 @@ class NoisePrior(nn.Module):
         return shaped + (self.noise * noise).to(shaped.dtype)
 
     def ceiling(self) -> float:
-        r"""Return the nats that can pass the noise: the largest information that a noisy representation can have.
+        r"""Return the largest information, in nats, that the noisy representation can carry.
 
         .. math::
             I(X; \tilde y) \le \tfrac{d}{2} \log\Big(1 + \frac{1}{\sigma^2}\Big)
@@ -130,7 +132,7 @@ class NoisePrior(nn.Module):
 
     @property
     def _together(self) -> bool:
-        """Whether other processes have rows as well."""
+        """Whether statistics are taken over several processes."""
         return self.processes is not None and self.processes.several
 
     def _normalised(self, y: Tensor, norm: BatchNorm) -> Tensor:

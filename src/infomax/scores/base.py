@@ -1,4 +1,4 @@
-"""The protocol between critics and estimators."""
+"""The interface between critics and estimators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Value = TypeVar("_Value")
 
 
 class Reduced(NamedTuple):
-    """What an estimator reads.
+    """The joint scores and the reduction over marginal pairs, from which an estimator is computed.
 
     Example:
         >>> import torch
@@ -30,7 +30,7 @@ class Reduced(NamedTuple):
     """
 
     joint: Tensor
-    """(J,): the scores of the joint pairs; the bounds of a reduction leave them alone, `ClippedScores` does not."""
+    """(J,): the scores of the joint pairs. Only `ClippedScores` clips them; the clip bounds of a reduction do not."""
     marginal: Tensor
     """(M,): the reduction over each global's marginal pairs."""
 
@@ -38,11 +38,12 @@ class Reduced(NamedTuple):
 class PairScores(ABC):
     r"""Scores of the joint pairs, and reductions over each global's marginal pairs.
 
-    A critic makes one, an estimator reads it. Joint scores are a vector of length J, local by local; reductions are
-    vectors of length M = N * Q, global by global. Both are float32, or float64 where the features are.
+    Critics return this object, and estimators take it. Joint scores are a vector of length J, ordered by local row;
+    reductions are vectors of length M = N * Q, ordered by global row. Both are float32, or float64 for float64
+    features.
 
     Args:
-        pairing: which globals and locals belong together.
+        pairing: which global and local rows form joint and marginal pairs.
 
     Example:
         >>> import torch
@@ -58,7 +59,7 @@ class PairScores(ABC):
         self._known: dict[tuple[Hashable, bool], Any] = {}
 
     def reduce(self, reduction: Reduction) -> Reduced:
-        """Joint scores, and ``reduction`` over each global's marginal scores.
+        """Return the joint scores, and ``reduction`` over the marginal scores of each global.
 
         Args:
             reduction: ``"logsumexp"``, or the sum of a function of each score: ``"softplus"``, ``"sum"`` (the score),
@@ -68,7 +69,7 @@ class PairScores(ABC):
             Vectors (J,) and (M,). A global without marginal pairs has -inf for the log-sum-exp and 0 for the sums.
 
         Raises:
-            ValueError: the reduction is unknown, or a soft clip goes around clipped scores.
+            ValueError: the reduction is unknown, or a soft clip is applied to scores that are already clipped.
         """
         check_choice("reduction", reduction, REDUCTIONS)
         return self._once(reduction, lambda: self.reduce_clipped(reduction, None, None))
@@ -78,8 +79,8 @@ class PairScores(ABC):
         return self.reduce("sum").joint
 
     def _once(self, what: Hashable, compute: Callable[[], _Value]) -> _Value:
-        # A loss and its estimate ask for the same things: they are computed once. What was computed with a graph
-        # serves without one, never the other way round.
+        # A loss and its estimate need the same values, so these are computed once. A value computed with a graph also
+        # serves callers without gradients, but not the other way round.
         with_graph = torch.is_grad_enabled()
         for key in ((what, True), (what, with_graph)):
             if key in self._known:
@@ -90,10 +91,10 @@ class PairScores(ABC):
 
     @abstractmethod
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        """Reduce marginal scores that are clipped, softly and then hard; joint scores are never clipped.
+        """Reduce the marginal scores after a soft and then a hard clip; do not clip the joint scores.
 
-        What :meth:`reduce` calls without bounds, and :class:`~infomax.scores.ClippedScores` with them: they are handed
-        down to what computes the scores.
+        :meth:`reduce` calls this method without bounds. :class:`~infomax.scores.ClippedScores` calls it with bounds, to
+        pass them to the object that computes the scores.
         """
 
     @abstractmethod
@@ -109,7 +110,7 @@ class PairScores(ABC):
         return self.pairing.marginal_count()
 
     def per_joint(self, values: Tensor) -> Tensor:
-        """Repeat one value a global, (M,), for each of its joint pairs, (J,)."""
+        """Repeat the value of each global, (M,), for each of its joint pairs, (J,)."""
         return self.pairing.per_joint(values)
 
     def mean_per_global(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scores without a critic: from features already in a common space, or from an explicit table."""
+"""Scores without a critic: from features in a common space, from a table, or from joint and marginal scores."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["dense_scores", "dot_scores", "paired_scores"]
 
 
 def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale: float = 1.0) -> StreamedScores:
-    r"""Score every global with every local by their inner product, without making the table.
+    r"""Score every global with every local by their inner product, without storing the table of scores.
 
     .. math:: T(x_{jp}, y_{iq}) = s \, \langle y_{iq}, x_{jp} \rangle
 
     Args:
         local: local features, (N, u, \*spatial) or (N, u).
         global_: global features, (N, u) or (N, u, \*spatial).
-        mask: bool, (N, \*spatial): True at a real location. A location that is not has no influence at all.
+        mask: bool, (N, \*spatial): True at a real location. Other locations have no influence at all.
         scale: factor s of every score.
 
     Returns:
@@ -32,7 +32,7 @@ def dot_scores(local: Tensor, global_: Tensor, mask: Tensor | None = None, scale
 
     Raises:
         TypeError: a dtype is not real floating, or the mask is not bool.
-        ValueError: ranks, batch sizes, channels or devices do not fit, or fewer than two examples are there.
+        ValueError: ranks, batch sizes, channels or devices do not match, or there are fewer than two examples.
 
     Example:
         >>> import torch
@@ -58,8 +58,8 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
     """Take scores from an explicit table.
 
     Args:
-        table: ``table[i, q, j, p]`` scores global q of example i with local p of example j, shape (N, Q, N, P); or
-            ``table[i, j]``, shape (N, N), for one of each.
+        table: ``table[i, q, j, p]`` is the score of global q of example i with local p of example j, shape
+            (N, Q, N, P); or ``table[i, j]``, shape (N, N), for one global and one local per example.
         mask: bool, (N, P), True at a real location.
 
     Returns:
@@ -67,7 +67,7 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
 
     Raises:
         TypeError: the table is not real floating, or the mask is not bool.
-        ValueError: the shape is neither of the two, or fewer than two examples are there.
+        ValueError: the shape is neither of the two, or there are fewer than two examples.
 
     Example:
         >>> import torch
@@ -100,15 +100,15 @@ def dense_scores(table: Tensor, mask: Tensor | None = None) -> TableScores:
 
 
 def paired_scores(joint: Tensor, marginal: Tensor) -> PairedScores:
-    r"""Take scores that are already there: one for each joint pair, and some marginal ones beside it.
+    r"""Take scores that are given: one for each joint pair, and K marginal scores for the global of that pair.
 
     .. math:: T(x_i, y_i), \qquad T(x_{ik}, y_i), \quad k = 1, \dots, K
 
-    For scores of held-out rows, of pairs that were drawn elsewhere, or of a critic outside of this library.
+    Use it for scores of held-out rows, of pairs that were drawn elsewhere, or of a critic from outside this library.
 
     Args:
-        joint: (n,).
-        marginal: (n, K), ``marginal[i]`` belongs to the global of ``joint[i]``.
+        joint: joint scores, (n,).
+        marginal: marginal scores, (n, K); ``marginal[i]`` belongs to the global of ``joint[i]``.
 
     Returns:
         :class:`~infomax.scores.PairScores`, float32 (float64 for float64 scores).

@@ -1,4 +1,4 @@
-"""Scores brought into an interval: the one way to clip."""
+"""Clipping of scores."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ __all__ = ["ClippedScores"]
 
 
 class ClippedScores(PairScores):
-    """Scores brought into [-clip, clip], the joint ones too: what a critic with that output would give.
+    """Scores clipped to [-clip, clip], both joint and marginal, like those of a critic that ends with this clipping.
 
-    A lower bound for any critic stays one. Use it where an estimator holds a bare exponential and scores may be large.
+    So an estimator that is a lower bound for any critic stays a lower bound. Use clipping if an estimator contains a
+    bare exponential and scores may be large.
 
     Args:
-        inner: the scores. A hard clip goes around clipped ones too, a soft clip does not.
-        clip: c, the bound of their magnitude.
-        soft: bend every score to ``c tanh(T / c)``, whose gradient fades towards the bound. False cuts it off there:
-            a score within is left alone, one beyond passes no gradient.
+        inner: the scores. They may already be clipped if ``soft`` is False.
+        clip: c, the bound on the magnitude of the scores.
+        soft: replace every score T by ``c tanh(T / c)``, whose gradient decreases towards the bound. If False, set
+            scores beyond c or -c to that bound, where they have no gradient, and leave all others unchanged.
 
     Raises:
-        TypeError: clip is no number.
-        ValueError: clip is not positive and finite. In a reduction: a soft clip goes around another clip.
+        TypeError: clip is not a number.
+        ValueError: clip is not positive and finite. In a reduction: a soft clip is applied to clipped scores.
 
     Source:
         Bachman, Hjelm & Buchwalter 2019 (AMDIM), for the soft form.
@@ -46,7 +47,7 @@ class ClippedScores(PairScores):
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         if soft_clip is not None:
-            # A tanh of clipped scores is no clip of a tanh, which is what the reductions offer.
+            # The reductions apply the tanh before the hard clip, not after it.
             kind = "softly" if self.soft else "hard"
             raise ValueError(
                 f"a soft clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"

@@ -1,4 +1,4 @@
-"""Scores from any function of two rows, and from a table that is already there."""
+"""Scores from any function of two rows, and scores from a given table."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ RowScore: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class DenseScores(PairScores):
-    r"""Scores from any function of two rows, evaluated a tile of pairs at a time, and once more in the backward pass.
+    r"""Scores from any function of two rows, evaluated in tiles of pairs and evaluated again in the backward pass.
 
-    So the memory stays within :func:`infomax.ops.use_workspace`, whatever the number of pairs. ``score`` must treat
-    every pair alone (no batch norm over pairs), or its value would depend on the tiling.
+    So a tile fits in the workspace (:func:`infomax.ops.use_workspace`) for any number of pairs. ``score`` must treat
+    every pair by itself (no batch norm over pairs); otherwise the scores would depend on the tiles.
 
     Args:
-        score: ``score(query, key)`` of (\*A, d) and (\*B, c), whose leading axes broadcast, gives the broadcast shape.
+        score: ``score(query, key)`` takes (\*A, d) and (\*B, c), whose leading axes broadcast, and returns one score
+            per pair in the broadcast shape.
         query: global rows, (M, d).
         key: local rows, (K, c).
-        pairing: which rows belong together.
-        floats_per_pair: numbers that ``score`` keeps for one pair; it sets the size of a tile.
+        pairing: which rows form joint and marginal pairs.
+        floats_per_pair: how many numbers ``score`` stores for one pair, which sets the tile size.
         scale: factor of every score.
-        shift: added to every score after that.
-        parameters: what ``score`` reads that is trained. They are needed where rows of other processes are scored.
+        shift: constant added to every score after scaling.
+        parameters: trained tensors that ``score`` uses; needed to score rows of other processes.
 
     Raises:
-        TypeError: ``floats_per_pair`` is no integer.
-        ValueError: ``floats_per_pair`` is below 1; in a reduction: ``score`` returns another shape.
+        TypeError: ``floats_per_pair`` is not an integer.
+        ValueError: ``floats_per_pair`` is below 1. In a reduction: ``score`` returns another shape.
 
     Example:
         >>> import torch
@@ -93,7 +94,7 @@ class DenseScores(PairScores):
         return DenseScores(self.score, self.query, self.key, self.pairing, **options)
 
     def transposed(self, pairing: Pairing) -> DenseScores:
-        """Return the scores with queries and keys in each other's place."""
+        """Return the scores with queries and keys exchanged."""
 
         def score(query: Tensor, key: Tensor) -> Tensor:
             return self.score(key, query)
@@ -101,11 +102,11 @@ class DenseScores(PairScores):
         return DenseScores(score, self.key, self.query, pairing, **self._options())
 
     def inputs(self) -> list[Tensor]:
-        """Return what the scores are computed from, parameters included."""
+        """Return all tensors from which the scores are computed, including parameters."""
         return [self.query, self.key, *self.parameters]
 
     def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> DenseScores:
-        """Return the scores of other rows."""
+        """Return the scores of other rows by the same function."""
         return DenseScores(self.score, query, key, pairing, **self._options())
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
@@ -126,7 +127,7 @@ class DenseScores(PairScores):
         return self.scale * widened(scores) + self.shift
 
     def _recomputed(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        if transformed(*tensors):  # they do not go through a checkpoint
+        if transformed(*tensors):  # they do not support a checkpoint
             return function(*tensors)
         return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
 
@@ -135,13 +136,13 @@ class DenseScores(PairScores):
         return max(1, workspace(self.key.device) // (size * self.floats_per_pair))
 
     def _joint_scores(self) -> Tensor:
-        """Local rows in tiles, each with the globals of its example: rows are gathered inside of a tile alone."""
+        """Score tiles of local rows, each row with the globals of its example, which are gathered tile by tile."""
         pairing = self.pairing
         pairs, globals_ = self._pairs_a_tile(), pairing.globals_
         columns = min(pairs, globals_)
         rows = pairs // columns
         key = self.key[pairing.first : pairing.first + pairing.joint_keys]
-        # Split once, so that the gradient of each part is written once and not added into one of full size.
+        # Split once: the backward pass then writes each part's gradient once, instead of summing full-size gradients.
         queries = torch.split(self.query.view(pairing.examples, globals_, self.query.shape[1]), columns, 1)
         keys = list(zip(torch.split(key, rows), torch.split(pairing.key_example, rows), strict=True))
 
@@ -158,7 +159,7 @@ class DenseScores(PairScores):
         pairs = self._pairs_a_tile()
         rows = max(1, min(self.query.shape[0], math.isqrt(pairs)))
         columns = pairs // rows
-        # Split once, so that the gradient of each part is written once and not added into one of full size.
+        # Split once: the backward pass then writes each part's gradient once, instead of summing full-size gradients.
         keys = list(zip(torch.split(key, columns), torch.split(pairing.marginal_group(), columns), strict=True))
 
         def tile(query: Tensor, part: Tensor, query_group: Tensor, group: Tensor) -> Tensor:
@@ -183,8 +184,8 @@ class TableScores(PairScores):
     """Scores from an explicit table.
 
     Args:
-        table: (M, K) scores of global rows with local rows.
-        pairing: which rows belong together.
+        table: scores of global rows with local rows, (M, K).
+        pairing: which rows form joint and marginal pairs.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Scores whose marginal pairs reach over all processes."""
+"""Scores whose marginal pairs include the local rows of all processes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["GatheredScores", "gather_scores", "learning"]
 
 
 class GatheredScores(PairScores):
-    """Scores of the globals of this process with the locals of all, whose reductions are read for all processes.
+    """Scores of all processes: each process scores its own globals with all locals, and the results are gathered.
 
     Args:
-        inner: scores of our globals with all locals.
-        pairing: of all globals with all locals.
+        inner: scores of the globals of this process with the locals of all processes.
+        pairing: the pairing of all globals with all locals.
         shares: how the batch is spread over the processes.
-        processes: which share their rows.
-        guard: of the backward pass of ``inner``.
+        processes: the processes that share their rows.
+        guard: holds back errors in the backward pass of ``inner``.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class GatheredScores(PairScores):
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
         q = self.pairing.globals_
         joints, globals_ = [keys * q for keys in self.shares.joint_keys], [n * q for n in self.shares.examples]
-        # Both vectors in one collective.
+        # Gather both vectors in one collective.
         parts = self._shared(
             lambda: self.inner.reduce_clipped(reduction, clip, soft_clip),
             [size for pair in zip(joints, globals_, strict=True) for size in pair],
@@ -72,19 +72,23 @@ class GatheredScores(PairScores):
         return torch.cat(self._shared(lambda: (self.inner.joint(),), sizes))
 
     def _shared(self, compute: Callable[[], tuple[Tensor, ...]], sizes: list[int]) -> tuple[Tensor, ...]:
-        """What each process computes, in parts of these sizes, as many parts of each; one collective.
+        """Compute the parts of this process, and gather those of all processes in one collective.
 
-        Where it raises an error on one process, it does so on all.
+        If the computation raises an error on one process, every process raises one.
+
+        Args:
+            compute: returns the parts of this process.
+            sizes: the lengths of all parts, process by process; every process has the same number of parts.
         """
         count = len(sizes) // self.processes.size
         sums = [sum(sizes[start : start + count]) for start in range(0, len(sizes), count)]
         error: Exception | None = None
         try:
-            if isinstance(self.inner, RingScores):  # which guards its parts itself
+            if isinstance(self.inner, RingScores):  # it guards its parts itself
                 ours = torch.cat(compute())
             else:
                 ours = torch.cat(self.guard.run(compute, self.inner.inputs()))
-        except Exception as raised:  # noqa: BLE001 (it is raised below, after the others know)
+        except Exception as raised:  # noqa: BLE001 (raised below, when the other processes know)
             scores = self.inner.own if isinstance(self.inner, RingScores) else self.inner
             error, ours = raised, widened(scores.key.new_zeros(sums[self.processes.rank]))
         flagged = torch.cat([ours, ours.new_full((1,), float(error is not None))])
@@ -102,7 +106,11 @@ class GatheredScores(PairScores):
 
 
 def learning(scores: PairScores) -> tuple[bool, bool]:
-    """Whether the global and the local rows of the scores have a gradient, or have to: it carries errors of others."""
+    """Say whether the global rows and the local rows need a gradient on this process.
+
+    If the critic's parameters are trained, the local rows need one even where the features do not: their backward pass
+    exchanges gradients and errors with the other processes.
+    """
     if not torch.is_grad_enabled() or not isinstance(scores, StreamedScores | DenseScores):
         return False, False
     trained = isinstance(scores, DenseScores) and len(scores.parameters) > 0
@@ -112,24 +120,25 @@ def learning(scores: PairScores) -> tuple[bool, bool]:
 def gather_scores(
     scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False, direction: int = 0
 ) -> PairScores:
-    """Extend the marginal pairs to the locals of all processes.
+    """Extend the marginal pairs to the local rows of all processes.
 
     Args:
-        scores: what a critic made of the features of this process.
+        scores: the scores of the features of this process.
         shares: how the batch is spread over the processes.
-        processes: which share their rows.
-        ring: let the locals go round, instead of holding those of all processes at once.
-        direction: 1 where the globals and the locals are in each other's place.
+        processes: the processes that share their rows.
+        ring: whether to pass the local rows from process to process, instead of holding all of them at once.
+        direction: 0 for globals scored with locals; 1 if the two sides are exchanged.
 
     Raises:
-        TypeError: the scores come from an explicit table, which has no rows to gather.
+        TypeError: the scores are neither streamed nor dense; a table, for example, has no rows to gather.
     """
     if not isinstance(scores, StreamedScores | DenseScores):
         raise TypeError(
             f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
         )
     ours, everybody = gather_pairing(scores.pairing, shares, processes)
-    # A backward pass has the same exchanges everywhere: where features of one process learn, they do so on all.
+    # The backward pass must make the same exchanges on every process. So if a side has a gradient on one process, it
+    # gets one on all.
     learns = shares.learns[direction]
     query, key = (
         value.detach().requires_grad_() if needed and not value.requires_grad else value
@@ -137,7 +146,7 @@ def gather_scores(
     )
     guard = Guard(holds=ring or learns[1])
     if ring:
-        alone = scores.pairing.marginal_rows is not None  # given negatives are the only marginal rows, and come last
+        alone = scores.pairing.marginal_rows is not None  # only given negatives are marginal; they come last
         first = [joint * alone for joint in shares.joint_keys]
         sizes = [all_ - start for all_, start in zip(shares.keys, first, strict=True)]
         groups = None

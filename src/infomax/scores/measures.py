@@ -1,8 +1,8 @@
-"""The variational bounds of f-divergences, and what is like them, written once.
+"""Variational bounds of f-divergences and similar divergences, shared by estimators and prior matching.
 
 .. math:: D \\ge \\mathbb{E}_p[a(T)] - B, \\qquad B = \\mathbb{E}_q[b(T)] \\text{ or a function of } \\mathbb{E}_q[e^T]
 
-with p the distribution whose samples should score high (joint pairs; samples of a prior) and q the other one.
+Here p is the distribution whose samples should have high scores (joint pairs, or samples of a prior), and q the other.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["MEASURES", "Measure"]
 
 
 class Measure(NamedTuple):
-    """One bound: a gain on samples of p, and a price on samples of q."""
+    """One bound: a gain on samples of p minus a price on samples of q."""
 
     gain: Callable[[Tensor], Tensor]
-    """a(T), of each score."""
+    """The function a of each score T."""
     reduction: Reduction
-    """What is taken of the scores on q: a mean of the function that the reduction sums, or log E[e^T]."""
+    """How the scores on q are reduced: to the mean of the function that the reduction sums, or to log E[e^T]."""
     price: Callable[[Tensor], Tensor]
-    """B, of that mean or of that logarithm."""
+    """B as a function of that mean or of log E[e^T]."""
 
 
 def _same(value: Tensor) -> Tensor:
@@ -42,4 +42,4 @@ MEASURES: dict[str, Measure] = {
     "dv": Measure(_same, "logsumexp", _same),
     "wasserstein": Measure(_same, "sum", _same),
 }
-"""By name, as Nowozin et al. 2016 (f-GAN), table 6, writes them; Donsker-Varadhan and Wasserstein-1 beside them."""
+"""The measures by name: those of Nowozin et al. 2016 (f-GAN), table 6, and Donsker-Varadhan and Wasserstein-1."""

@@ -1,4 +1,4 @@
-"""Joint scores with a few marginal ones for each, given as numbers."""
+"""Given scores: one per joint pair, and K marginal scores for each of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PairedScores(PairScores):
     """Scores of n joint pairs, and of K marginal pairs for each of them; see :func:`~infomax.functional.paired_scores`.
 
     Args:
-        joint: (n,).
-        marginal: (n, K).
+        joint: joint scores, (n,).
+        marginal: marginal scores, (n, K).
 
     Example:
         >>> import torch

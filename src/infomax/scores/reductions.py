@@ -1,4 +1,4 @@
-"""Reductions over the columns of a table of scores, with pairs left out exactly."""
+"""Reductions over the columns of a table of scores, with exact exclusion of pairs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["bend", "logsumexp", "reduce_table", "softplus"]
 
 
 def bend(scores: Tensor, bound: float) -> Tensor:
-    """Return c tanh(T / c): softly brought into [-c, c]."""
+    """Return c tanh(T / c), the soft clip of scores to [-c, c]."""
     return bound * (scores / bound).tanh()
 
 
 def softplus(scores: Tensor) -> Tensor:
-    """Return log(1 + e^t), exact at every t (torch's own softplus turns linear at a threshold)."""
+    """Return log(1 + e^t), exact at every t (torch's own softplus is linear above a threshold)."""
     return -nnf.logsigmoid(-scores)
 
 
 def logsumexp(table: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Log-sum-exp over the last axis of the entries kept: -inf with zero gradient where there are none."""
+    """Return the log-sum-exp over the last axis of the kept entries; -inf, with zero gradient, if none is kept."""
     if keep is not None:
         table = table.masked_fill(~keep, -torch.inf)
     if table.shape[-1] == 0:
@@ -38,7 +38,7 @@ def logsumexp(table: Tensor, keep: Tensor | None = None) -> Tensor:
 def reduce_table(
     table: Tensor, keep: Tensor, reduction: Reduction, clip: float | None, soft_clip: float | None
 ) -> Tensor:
-    """Reduce (m, k) scores over the k columns for which ``keep`` (m, k) holds."""
+    """Reduce scores (m, k) over those of the k columns where ``keep`` (m, k) is True."""
     if soft_clip is not None:
         table = bend(table, soft_clip)
     if clip is not None:

@@ -1,4 +1,4 @@
-"""Scores with the locals of all processes, one process after the other."""
+"""Scores with the local rows of all processes, which are passed from process to process in a ring."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ __all__ = ["Groups", "RingScores"]
 
 
 class Groups(NamedTuple):
-    """Groups as all processes know them."""
+    """Groups, numbered alike on all processes."""
 
     global_: Tensor
-    """(M,): of the globals of this process."""
+    """Groups of the globals of this process, (M,)."""
     local: list[Tensor]
-    """Of the marginal local rows of each process."""
+    """Groups of the marginal local rows of each process."""
     number: int
-    """How many there are."""
+    """Number of groups."""
 
 
 class RingScores(PairScores):
-    """Scores of the globals of this process with the locals of all, which go round from process to process.
+    """Scores of the globals of this process with the locals of all processes, which travel around a ring.
 
-    Each process holds the locals of one other at a time (of two during an exchange), in the backward pass too: there
-    they go round once more, with their gradients. So the memory does not grow with the number of processes.
+    Each process holds the local rows of one other process at a time, and of two during an exchange. In the backward
+    pass the rows travel around the ring once more, with their gradients. So the memory does not grow with the number of
+    processes.
 
     Args:
         own: scores of the globals of this process with its own locals.
-        sizes: how many of the local rows of each process are marginal for the globals of the others.
-        processes: which share their rows.
-        guard: holds back an error of the backward pass.
-        groups: where rows of other processes may be excluded, the :class:`Groups` of all.
+        sizes: for each process, how many of its local rows are marginal for the globals of the other processes.
+        processes: the processes that share their rows.
+        guard: holds back errors of the backward pass.
+        groups: the :class:`Groups` of all processes if rows of other processes may be excluded, else None.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class RingScores(PairScores):
             joint, marginal = self.guard.run(
                 lambda: self.own.reduce_clipped(reduction, clip, soft_clip), self.own.inputs()
             )
-        except Exception:  # the others need the rows all the same
+        except Exception:  # the other processes still need the rows
             trip.go_round(travelling.detach())
             raise
         others: Tensor = _Ring.apply(trip, self.own.query, travelling, *parameters)
@@ -93,7 +94,7 @@ class RingScores(PairScores):
 
 
 class _Trip(NamedTuple):
-    """What is computed at each stop."""
+    """One trip of the local rows around the ring, and the reduction that is computed at each stop."""
 
     scores: StreamedScores | DenseScores
     sizes: list[int]
@@ -105,12 +106,12 @@ class _Trip(NamedTuple):
     soft_clip: float | None
 
     def sources(self) -> list[int]:
-        """The processes whose rows come by, in order."""
+        """Return the processes whose rows arrive here, in order."""
         rank, size = self.processes.rank, self.processes.size
         return [(rank - step) % size for step in range(1, size)]
 
     def go_round(self, key: Tensor, visit: Callable[[Tensor, int], object] | None = None) -> None:
-        """Let the rows of all processes go round. An error on the way is raised at the end: others need the rows."""
+        """Pass the rows of all processes around; raise an error only at the end, as other processes need the rows."""
         error: Exception | None = None
         for source in self.sources():
             (key,) = self.processes.pass_on([key], self.sizes[source])
@@ -144,7 +145,7 @@ def _joined(reduction: Reduction, one: Tensor, other: Tensor) -> Tensor:
 
 
 class _Ring(torch.autograd.Function):
-    """The reduction over the locals of all other processes."""
+    """The reduction over the local rows of all other processes."""
 
     @staticmethod
     def forward(ctx: Any, trip: _Trip, query: Tensor, key: Tensor, *parameters: Tensor) -> Tensor:
@@ -184,7 +185,7 @@ class _Ring(torch.autograd.Function):
                 continue
             try:
                 found = _at_stop(ctx, grad, query, held, source, total, state)
-            except Exception as error:  # noqa: BLE001 (the others need the rows; it is raised when all know)
+            except Exception as error:  # noqa: BLE001 (others need the rows; raised when all know)
                 trip.guard.error = error
                 continue
             travelled += found[1]
@@ -198,7 +199,7 @@ class _Ring(torch.autograd.Function):
 def _at_stop(
     ctx: Any, grad: Tensor, query: Tensor, held: Tensor, source: int, total: Tensor, state: Any
 ) -> tuple[Tensor, ...]:
-    """The gradients of query, key and parameters at one stop; the first two are widened."""
+    """Return the gradients of query, key and parameters at one stop; the first two in the accumulation dtype."""
     query, held = query.detach().requires_grad_(), held.detach().requires_grad_()
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())

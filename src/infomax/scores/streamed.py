@@ -1,4 +1,4 @@
-"""Scores that are inner products: reduced without a table of pairs."""
+"""Scores that are inner products, reduced without a table of pairs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from infomax.scores.base import PairScores, Reduced, Reduction
 
 __all__ = ["StreamedScores"]
 
-# A sum needs no pairs, but passes over the keys of its own: up to about so many queries the pairs cost less.
+# The sum of scores needs no pairs, but passes over the keys once more. With up to about this many queries, the pairwise
+# op is faster.
 _FEW_QUERIES = 128
 
 
 class StreamedScores(PairScores):
     """Scores ``scale * <query, key>``, reduced by the fused pairwise ops of :mod:`infomax.ops`.
 
-    Under autocast the rows are cast once, when the scores are made, as the inputs of any matrix product are. Joint and
-    marginal scores then come from the same rows, whatever computes them, in or out of autocast.
+    Under autocast, the rows are cast once, when this object is created, like the inputs of any matrix product. Joint
+    and marginal scores are then computed from the same rows, inside or outside of autocast.
 
     Args:
         query: global rows, (M, d).
-        key: local rows, (K, d); or a map (N, d, P), whose locations are the rows. The ops leave it as it lies.
-        pairing: which rows belong together.
+        key: local rows, (K, d); or a map (N, d, P), whose locations are the rows. The ops read a map without a copy
+            where they can.
+        pairing: which rows form joint and marginal pairs.
         scale: factor of every score.
-        autocast: let autocast cast the rows. False for scores that are small differences of large numbers.
-        reverse_of: the other direction of the same pairs, whose table serves this one, too.
+        autocast: whether autocast casts the rows. Use False for scores that are small differences of large numbers.
+        reverse_of: the scores of the same pairs in the other direction; one table of scores serves both.
 
     Example:
         >>> import torch
@@ -57,7 +59,7 @@ class StreamedScores(PairScores):
         self.query = cast_for_product(query) if autocast else query
         self._key = cast_for_product(key) if autocast else key
         self.scale = scale
-        self._both = False  # whether the reverse is asked for, too
+        self._both = False  # whether the reverse direction is needed as well
         self._reverse_of = reverse_of
 
     @property
@@ -72,29 +74,29 @@ class StreamedScores(PairScores):
         return StreamedScores(self.query, self._key, self.pairing, self.scale * factor, autocast=False)
 
     def shifted(self, constant: float) -> StreamedScores:
-        # One more feature, in a dtype that holds the constant: ones beside the keys, the constant beside the queries.
+        # Append one feature, in a dtype that can hold the constant: the constant to the queries, and 1 to the keys.
         query, scale = (widened(self.query), self.scale) if self.scale else (0 * widened(self.query), 1.0)
         query, key = nnf.pad(query, (0, 1), value=constant / scale), nnf.pad(widened(self.key), (0, 1), value=1.0)
         return StreamedScores(query, key, self.pairing, scale, autocast=False)
 
     def transposed(self, pairing: Pairing) -> StreamedScores:
-        """Return the scores with queries and keys in each other's place."""
+        """Return the scores with queries and keys exchanged."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
     def reversed(self) -> StreamedScores:
-        """Return the other direction of vectors that meet each other alone; one table then serves both.
+        """Return the same pairs with queries and keys exchanged; one table of scores then serves both directions.
 
-        There is one local and one global row per example, and no others, so that the pairing is its own reverse.
+        This requires one local and one global row per example and no other rows, so that the pairing is symmetric.
         """
         self._both = True
         return StreamedScores(self.key, self.query, self.pairing, self.scale, autocast=False, reverse_of=self)
 
     def inputs(self) -> list[Tensor]:
-        """Return what the scores are computed from."""
+        """Return all tensors from which the scores are computed."""
         return [self.query, self._key]
 
     def with_rows(self, query: Tensor, key: Tensor, pairing: Pairing) -> StreamedScores:
-        """Return the scores of other rows."""
+        """Return the scores of other rows with the same scale."""
         return StreamedScores(query, key, pairing, self.scale, autocast=False)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
@@ -121,7 +123,7 @@ class StreamedScores(PairScores):
                 soft_clip=soft_clip,
             )
             return Reduced(joint, marginal)
-        # Other rows serve as marginals than those that form joint pairs: two tables, each read once.
+        # Marginal pairs and joint pairs use different local rows, so they are computed separately.
         nothing = pairing.key_group[:0]
         marginal, _ = ops.pairwise_with_joint(
             reduction,
@@ -138,7 +140,7 @@ class StreamedScores(PairScores):
         return Reduced(self.joint(), marginal)
 
     def both_ways(self, clip: float | None, soft_clip: float | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log-sum-exps of either direction, and the joint scores; computed once."""
+        """Return the log-sum-exps of both directions and the joint scores, computed once."""
         return self._once(
             ("both ways", clip, soft_clip),
             lambda: ops.pairwise_both_ways(
@@ -159,7 +161,7 @@ class StreamedScores(PairScores):
         return self._once("joint", self._joint)
 
     def _joint(self) -> Tensor:
-        """Joint scores alone: a small product per example; of ragged rows pair by pair, within the workspace."""
+        """Compute the joint scores alone: one product per example or, for ragged rows, one inner product per pair."""
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
         if pairing.locations is None and not self._fits_block():
@@ -172,17 +174,17 @@ class StreamedScores(PairScores):
         if pairing.locations is None:
             return self.scale * (query[pairing.key_example] * key[:, None]).sum(-1).flatten()
         key = key.view(pairing.examples, pairing.locations, key.shape[1])
-        with without_autocast(key):  # it would round the scores
+        with without_autocast(key):  # which would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
 
     def _fits_block(self) -> bool:
-        """Whether the rows of all joint pairs are few enough to be written out; a trace may not know."""
+        """Say whether the gathered rows of all joint pairs fit in one block; False in a trace, which may not know."""
         if torch.compiler.is_compiling():
             return False
         return self.pairing.joint_keys * self.pairing.globals_ * self.query.shape[1] <= BLOCK
 
     def _sum(self) -> Tensor:
-        """Sums of the marginal scores: ``<q, sum of keys>``, so the pairs are never formed."""
+        """Compute the sums of the marginal scores as ``<q, sum of keys>``, without forming pairs."""
         pairing = self.pairing
         acc = accumulation_dtype(self.key.dtype)
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
@@ -195,6 +197,6 @@ class StreamedScores(PairScores):
 
 
 def _sum_of_others(rows: Tensor) -> Tensor:
-    """For each row the sum of all others, (G, d): of those before and those after it, so that nothing cancels."""
+    """Return the sum of all other rows for each row, (G, d), from prefix and suffix sums, so that nothing cancels."""
     before, after = (nnf.pad(part.cumsum(0), (0, 0, 1, 0))[:-1] for part in (rows, rows.flip(0)))
     return before + after.flip(0)

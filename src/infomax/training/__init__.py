@@ -1,4 +1,4 @@
-"""Batches larger than memory: the gradient of a whole batch by chunks, and negatives from past batches."""
+"""Batches larger than memory: the gradient of a whole batch in chunks, and negatives from past batches."""
 
 from infomax.training.cache import cached_backward
 from infomax.training.queue import FeatureQueue

@@ -29,44 +29,47 @@ def cached_backward(
 ) -> Tensor:
     r"""Backpropagate a loss of a whole batch, holding the encoder's graph of one chunk at a time.
 
-    The encoder runs on every chunk, and no graph is kept. The loss sees the features of the whole batch, and its
-    backward pass leaves a gradient for each of them. Then the encoder runs on every chunk once more, with a graph, and
-    takes its part of those gradients. The result is the gradient of the plain loss, at the price of one more forward
-    pass.
+    First, the encoder runs on every chunk, and no graph is kept. The loss is computed from the features of the whole
+    batch, and its backward pass gives a gradient for each feature. Then the encoder runs on every chunk once more, with
+    a graph, and backpropagates the gradients of that chunk's features. The result is the gradient of the plain loss, at
+    the cost of one more forward pass.
 
     .. math:: \nabla_\theta \mathcal{L} = \sum_\mathrm{chunks}
               \Big( \frac{\partial f_\theta(x_\mathrm{chunk})}{\partial \theta} \Big)^\top
               \frac{\partial \mathcal{L}}{\partial f_\theta(x_\mathrm{chunk})}
 
-    Use it as ``loss = cached_backward(features, loss_fn, images)`` in place of
-    ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients add to ``.grad`` as those of
-    any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients in the
-    last chunk alone, and not even there under ``no_sync()`` or after ``set_requires_gradient_sync(False)``. FSDP2
-    gathers weights for every chunk. So all processes need the same number of chunks, or they wait for each other
-    without end. DistributedDataParallel does not need this.
+    Write ``loss = cached_backward(features, loss_fn, images)`` in place of
+    ``loss_fn(*features(images)).backward()``, under the same autocast context. Gradients are added to ``.grad`` as in
+    any backward pass, so accumulation works. An encoder in DistributedDataParallel or FSDP2 exchanges gradients only in
+    the last chunk, and not at all under ``no_sync()`` or after ``set_requires_gradient_sync(False)``. FSDP2 gathers
+    weights for every chunk, so all processes need the same number of chunks, or they wait for each other forever.
+    DistributedDataParallel does not have this restriction.
 
     Args:
-        features: gives the features of a chunk: a tensor, or a tuple or dict of tensors, an example per row. Wrap it,
-            and not a part of it, in DistributedDataParallel or FSDP2.
-        loss_fn: called with those features of the whole batch: ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
-            ``loss_fn(tensor)``. It returns a scalar, or something with a scalar ``loss``, as :class:`~infomax.DIMLoss`.
-        inputs: what the encoder takes: a tensor, or a tuple (its arguments) or dict (its keyword arguments), whose
-            tensors are cut into chunks along their first axis.
+        features: a module that returns the features of a chunk: a tensor, or a tuple or dict of tensors, with one
+            example per row. To use DistributedDataParallel or FSDP2, wrap this whole module, not a part of it.
+        loss_fn: a function of the features of the whole batch, called as ``loss_fn(*tuple)``, ``loss_fn(**dict)`` or
+            ``loss_fn(tensor)``. It returns a scalar, or an object with a scalar ``loss``, as :class:`~infomax.DIMLoss`
+            does.
+        inputs: input of the encoder: a tensor, a tuple of arguments or a dict of keyword arguments. Tensors are cut
+            into chunks along their first axis.
         chunk_size: examples per chunk.
-        scaler: scales the loss before its backward pass, for float16.
-        **loss_options: handed to ``loss_fn``, such as ``mask=``.
+        scaler: the gradient scaler that scales the loss before its backward pass, for float16.
+        **loss_options: further arguments of ``loss_fn``, such as ``mask=``.
 
     Returns:
         The loss, without gradient.
 
     Raises:
-        TypeError: inputs or features of another kind.
-        ValueError: inputs without an example or of unequal lengths, features without one row per example, or batch norm
-            in training mode or without running statistics: its statistics would be those of a chunk.
+        RuntimeError: gradients are off.
+        TypeError: an argument has the wrong type, or the inputs or features are not tensors, tuples or dicts.
+        ValueError: the inputs hold no example or have different lengths; the features do not have one row per example;
+            the loss is not a scalar; or there is batch norm in training mode or without running statistics, whose
+            statistics would be those of a chunk.
 
     Numerics:
-        Equal to the plain gradient to rounding. Dropout and other random layers draw the same numbers in both passes
-        over a chunk. A layer that records something in its forward pass records it twice.
+        The gradient equals the plain gradient to rounding. Dropout and other random layers draw the same numbers in
+        both passes over a chunk. A layer that records something in its forward pass records it twice.
 
     Source:
         Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup" (GradCache).
@@ -105,14 +108,14 @@ def cached_backward(
     by_name = False
     for number, chunk in enumerate(chunks):
         states.append(random_state(chain((value for _, value in _named(chunk)), features.parameters())))
-        # The first chunk shows which outputs learn.
+        # The first chunk runs with a graph, which shows the outputs that require a gradient.
         with torch.set_grad_enabled(number == 0), waiting(features):
             output = _run(features, chunk)
         by_name = isinstance(output, Mapping)
         named = _parts(output, _length(chunk))
         learns |= {name for name, value in named.items() if value.requires_grad}
         kept.append({name: value.detach() for name, value in named.items()})
-        del output, named  # and with them the graph of the first chunk
+        del output, named  # frees the graph of the first chunk
     for name, first in kept[0].items():
         shapes = sorted({tuple(part[name].shape[1:]) for part in kept})
         if len(shapes) > 1:
@@ -120,7 +123,7 @@ def cached_backward(
                 f"features must give each chunk the same shape after the first axis, got {shape_of(first)} and others: "
                 f"{', '.join(map(str, shapes))}; pad all inputs to one length before they are cut"
             )
-    torch.clear_autocast_cache()  # torch 2.6 would go on with the weights as they were cast here, without gradient
+    torch.clear_autocast_cache()  # torch 2.6 would reuse the weights that were cast here, without gradient
     leaves = {name: torch.cat([part[name] for part in kept]).requires_grad_(name in learns) for name in kept[0]}
     result = loss_fn(**leaves, **loss_options) if by_name else loss_fn(*leaves.values(), **loss_options)
     loss: Tensor = getattr(result, "loss", result)
@@ -144,14 +147,14 @@ def cached_backward(
                 torch.autograd.backward(outputs, grads)
         start = stop
     reached = [(value, leaf.grad) for value, leaf in behind if leaf.grad is not None]
-    if reached:  # the graph behind the inputs, once for all chunks
+    if reached:  # backpropagate through the graph that computed the inputs, once for all chunks
         outputs, grads = zip(*reached, strict=True)
         torch.autograd.backward(outputs, grads)
     return loss.detach()
 
 
 def _cut(inputs: Any, size: int) -> tuple[list[Any], list[tuple[Tensor, Tensor]]]:
-    """The chunks; and each input with a graph behind it, beside the leaf that stands for it in the chunks."""
+    """Return the chunks, and each input that has a graph, with the leaf that replaces it in the chunks."""
     tensors = [value for _, value in _named(inputs) if isinstance(value, Tensor)]
     for value in tensors:
         check_differentiable({"inputs": value}, learns=True)
@@ -179,7 +182,7 @@ def _cut(inputs: Any, size: int) -> tuple[list[Any], list[tuple[Tensor, Tensor]]
 
 
 def _named(values: Any) -> Iterator[tuple[Any, Any]]:
-    """The parts of a tensor, a tuple or a dict, by position or by key."""
+    """Yield the parts of a tensor, a tuple or a dict, each with its position or key."""
     if isinstance(values, Tensor):
         yield 0, values
     elif isinstance(values, Mapping):

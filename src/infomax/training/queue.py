@@ -1,4 +1,4 @@
-"""Features of past batches, as negatives."""
+"""A queue of features of past batches, for use as negatives."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["FeatureQueue"]
 
 
 class FeatureQueue(nn.Module):
-    r"""The newest ``size`` rows that were pushed, without gradient: negatives beyond the batch.
+    r"""A queue of the newest ``size`` rows that were pushed, without gradient, as negatives beyond the batch.
 
-    Hand them to a loss by ``negatives=queue()``. They come from an encoder as it was some steps ago. The older they
-    are, the further they are from what the encoder gives now. Fill the queue with features of a slowly moving copy of
-    the encoder, such as `torch.optim.swa_utils.AveragedModel` keeps, or keep it short.
+    Pass the rows to a loss as ``negatives=queue()``. They come from the encoder of earlier steps, and the older they
+    are, the more they differ from features of the current encoder. So fill the queue with features of a slowly moving
+    copy of the encoder, such as the one that `torch.optim.swa_utils.AveragedModel` keeps, or use a short queue.
 
     Keep the queue outside of a module that `DistributedDataParallel` wraps, or pass ``broadcast_buffers=False``. The
     rows are buffers, and each forward pass would replace them with those of the first process.
 
     Args:
         dim: channels of a row.
-        size: how many rows it holds.
-        device: where they are.
-        dtype: of the rows.
+        size: largest number of rows that the queue holds.
+        device: device of the rows.
+        dtype: dtype of the rows.
 
     Shapes:
         - push: (n, dim), or (n, dim, \*spatial), whose locations become rows
         - result: (L, dim), L at most ``size``, in no particular order; (0, dim) before the first push
 
     Raises:
-        TypeError: an option is no integer, or rows are not floating.
-        ValueError: an option is below 1, or rows have other channels.
+        TypeError: ``dim`` or ``size`` is not an integer, or rows are not floating.
+        ValueError: ``dim`` or ``size`` is below 1, or rows do not have ``dim`` channels.
 
     Source:
         He et al. 2020 (MoCo), section 3.2.
@@ -65,21 +65,21 @@ class FeatureQueue(nn.Module):
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def reset_parameters(self) -> None:
-        """Empty the queue, as after ``to_empty``, which leaves arbitrary numbers."""
+        """Empty the queue; needed after ``to_empty``, which leaves arbitrary values in the buffers."""
         self.rows.zero_()
         self.pushed.zero_()
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows in the queue."""
         return min(int(self.pushed), self.size)
 
     def __bool__(self) -> bool:
-        """A queue is there even when it is empty."""
+        """Return True, so that an empty queue does not read as a missing one."""
         return True
 
     @torch.no_grad()
     def push(self, features: Tensor) -> None:
-        """Add rows, in place of the oldest ones."""
+        """Add rows; in a full queue they replace the oldest rows."""
         check_floating("features", features)
         if features.ndim < 2 or features.shape[1] != self.dim:
             raise ValueError(
@@ -95,7 +95,7 @@ class FeatureQueue(nn.Module):
         self.pushed += skipped + len(rows)
 
     def forward(self) -> Tensor:
-        """Return the rows, (L, dim). Pushing does not change what was returned."""
+        """Return a copy of the rows, (L, dim), which later pushes do not change."""
         return self.rows[: len(self)].clone()
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Gradients wait on this process while an encoder's wrapper would exchange them after every backward pass."""
+"""Suspending the gradient exchange that the wrapper of an encoder makes after every backward pass."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import nn
 __all__ = ["waiting"]
 
 _FLAGS = ("reduce_grads", "all_reduce_grads")
-"""What FSDP2 notes for each group of parameters."""
+"""Attributes in which FSDP2 stores, for each group of parameters, whether gradients are exchanged."""
 
 
 @contextmanager
 def waiting(features: nn.Module) -> Iterator[None]:
-    """Keep FSDP2 and DistributedDataParallel from exchanging gradients. What was set before holds again at the end.
+    """Keep FSDP2 and DistributedDataParallel from exchanging gradients; restore the previous setting on exit.
 
     Args:
-        features: the wrapped encoder; any other module is left alone.
+        features: the wrapped encoder; a module without such a wrapper is not changed.
     """
     exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
     wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
@@ -34,9 +34,9 @@ def waiting(features: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _restored(features: nn.Module) -> Iterator[None]:
-    """Put back what FSDP2 has noted, after an error, too.
+    """Restore the setting of FSDP2 on exit, also after an error.
 
-    A user may have turned the exchange off, for some modules or for all, and torch offers no public way to ask.
+    A user may have turned the exchange off for some or all modules, and torch offers no public way to read the setting.
     """
     noted = [(group, flag, getattr(group, flag)) for group in _groups(features) for flag in _FLAGS]
     try:
@@ -44,12 +44,12 @@ def _restored(features: nn.Module) -> Iterator[None]:
     finally:
         for group, flag, value in noted:
             setattr(group, flag, value)
-        if not noted:  # a wrapper of another make: as it is by default
+        if not noted:  # a wrapper other than FSDP2: set the default
             features.set_requires_gradient_sync(True)  # type: ignore[operator]
 
 
 def _groups(features: nn.Module) -> list[Any]:
-    """The groups of parameters that FSDP2 exchanges."""
+    """Return the groups of parameters whose gradients FSDP2 exchanges."""
     groups: list[Any] = []
     for module in features.modules():
         if hasattr(module, "_get_fsdp_state"):

@@ -1,4 +1,4 @@
-"""What is added to an objective: occlusion of the input, the prediction of coordinates, penalties."""
+"""Additions to an objective: occlusion of the input, coordinate prediction, and penalties."""
 
 from infomax.variants.activation import activation_penalty
 from infomax.variants.coordinates import CoordinateLoss, CoordinateTerms

@@ -1,4 +1,4 @@
-"""The size of features, as a penalty."""
+"""A penalty on the size of features."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ __all__ = ["activation_penalty"]
 
 
 def activation_penalty(features: Tensor, mask: Tensor | None = None) -> Tensor:
-    r"""Mean squared length of feature vectors.
+    r"""Compute the mean squared length of feature vectors.
 
     .. math:: \frac{1}{|\mathcal{P}|} \sum_{p \in \mathcal{P}} \sum_{c} x_{pc}^2
 
-    over the real locations :math:`\mathcal{P}` of all examples. Add it, with a small weight, to an objective whose
-    scores run away: a dot critic's scores grow with the features they compare.
+    over the real locations :math:`\mathcal{P}` of all examples. Add this penalty, with a small weight, to an objective
+    whose scores grow without bound: the scores of a dot critic grow with the length of the features.
 
     Args:
-        features: (N, c) or (N, c, \*spatial): a global feature, a map, or the rows that a critic projects them to.
-        mask: (N, \*spatial), bool, True at a real location; all are when None.
+        features: (N, c) or (N, c, \*spatial): global features, a map, or the projections of features in a critic.
+        mask: (N, \*spatial), bool, True at a real location; all locations are real when None.
 
     Returns:
         Scalar, float32 (float64 for float64 features); no unit.
 
     Raises:
         TypeError: the features are not real floating, or the mask is not bool.
-        ValueError: there are no features, or the mask does not fit them or hides all.
+        ValueError: there are no features, or the mask does not fit them or leaves no real location.
 
     Numerics:
-        Squares and their mean are float32 at least. What a masked location holds has no influence.
+        Squares and their mean are float32 at least. The values at masked locations have no influence.
 
     Source:
-        The option ``act_penalty`` of the Deep InfoMax authors' code, which puts it on the globals as their critic
-        projects them. The paper does not speak of it.
+        The option ``act_penalty`` of the Deep InfoMax authors' code, which applies it to the critic's projections of
+        the globals. The paper does not mention it.
 
     Example:
         >>> import torch
@@ -63,5 +63,5 @@ def activation_penalty(features: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def _squares(features: Tensor) -> Tensor:
-    """Squared length of every vector, (N, *spatial)."""
+    """Return the squared length of every vector, (N, *spatial)."""
     return widened(features).square().sum(1)

@@ -1,4 +1,4 @@
-"""A side task for local features: say where they are."""
+"""An auxiliary task for local features: predicting their location."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["CoordinateLoss", "CoordinateTerms"]
 
 
 class CoordinateTerms(NamedTuple):
-    """The loss in nats, and the share of coordinates guessed right, between 0 and 1, without gradient.
+    """The loss in nats, and the share of coordinates predicted correctly, between 0 and 1 and without gradient.
 
     Example:
         >>> import torch
@@ -47,45 +47,47 @@ class CoordinateTerms(NamedTuple):
 
 
 class CoordinateLoss(nn.Module):
-    r"""Coordinate prediction: from a local and the global feature, classify where in the map the local one lies.
+    r"""Coordinate prediction: classification of a local feature's location from the local and the global feature.
 
     .. math:: \mathcal{L} = -\mathbb{E}_p \Big[ \sum_a \log q_a(p_a \mid x_p, y) \Big]
 
-    with a softmax :math:`q_a` over the positions of each spatial axis a: rows and columns of an image. *Relative*, it
-    classifies the displacement of another location of the same example, :math:`q_a(p'_a - p_a \mid x_p, x_{p'}, y)`;
-    each location gets one random other. Both are side tasks, added to an information objective with a weight of your
-    choice; they push local features to know where they are and the global feature to know what is where.
+    with a softmax :math:`q_a` over the positions along each spatial axis a: rows and columns of an image. The
+    *relative* form classifies the displacement to another location of the same example,
+    :math:`q_a(p'_a - p_a \mid x_p, x_{p'}, y)`, with one random partner for each location. Both forms are auxiliary
+    tasks, added to an information objective with a weight of your choice. They push local features to encode their
+    location, and the global feature to encode which content is where.
 
     Args:
         local_dim: channels c of the map.
         size: spatial size of the map, such as (8, 8); any number of axes.
         global_dim: channels d of the global features.
-        relative: predict the displacement between two locations instead of the place of one.
+        relative: whether to predict the displacement between two locations instead of the location of one.
         units: width of the hidden layer of the classifier.
-        device: where the parameters are made, as in torch modules.
-        dtype: their dtype, as in torch modules.
+        device: device of the parameters, as in torch modules.
+        dtype: dtype of the parameters, as in torch modules.
 
     Shapes:
         - local: (N, c, \*size)
-        - global\_: (N, d), or (N, d, \*spatial) for several globals per example, each of which predicts
-        - mask: (N, \*size), bool, True at a real location; what is False is neither predicted nor a partner
-        - result: a scalar in nats, float32 (float64 for float64 features); at chance the sum over axes of
-          the logarithm of the number of classes, which is the length of the axis, or twice the length minus one if
-          relative
+        - global\_: (N, d), or (N, d, \*spatial) for several globals per example, each of which predicts the location
+        - mask: (N, \*size), bool, True at a real location; other locations are neither predicted nor used as partners
+        - result: a scalar in nats, float32 (float64 for float64 features). For uniform predictions it is the sum over
+          axes of the logarithm of the number of classes: the length of the axis, or, in the relative form, twice the
+          length minus one
 
     Raises:
-        TypeError: a dtype is not real floating, the mask is not bool, an option has the wrong type.
-        ValueError: shapes, batch sizes, devices or the mask do not fit; no location, or no pair of them, is left.
+        TypeError: a dtype is not real floating, the mask is not bool, or an option has the wrong type.
+        ValueError: shapes, batch sizes, devices or the mask do not fit; or no location is left, or, in the relative
+            form, no pair of locations.
 
     Numerics:
-        Logits become float32 at least before the softmax, under autocast too. The hidden units of all pairs of a
-        location and a global are N Q P vectors; they are computed in chunks that fit into the workspace of the pairwise
-        ops (:func:`infomax.ops.use_workspace`, 64 MiB by default on a CPU), and again in the backward pass where one
-        chunk does not hold them all.
+        Logits are converted to float32 at least before the softmax, under autocast too. The hidden units of all pairs
+        of a location and a global are N Q P vectors. They are computed in chunks that fit into the workspace of the
+        pairwise ops (:func:`infomax.ops.use_workspace`, 64 MiB by default on a CPU); if there are several chunks, the
+        backward pass computes them again.
 
     Source:
-        Hjelm et al. 2019, section 4.3. The classifier, which the paper leaves open, is one hidden layer on the
-        concatenated features here; the authors' code has a residual block for it, and the absolute form alone.
+        Hjelm et al. 2019, section 4.3. The paper does not specify the classifier; here it has one hidden layer on the
+        concatenated features. The authors' code uses a residual block, and has only the absolute form.
 
     Example:
         >>> import torch
@@ -117,7 +119,7 @@ class CoordinateLoss(nn.Module):
         self.global_dim = check_positive("global_dim", global_dim)
         self.relative = check_flag("relative", relative)
         self.classes = [2 * axis - 1 if self.relative else axis for axis in self.size]
-        # A layer on concatenated features is a sum of layers on each, so that nothing need be tiled.
+        # A layer on concatenated features is a sum of layers on each of them, so no features need to be repeated.
         local_dim, global_dim, self.units = self.local_dim, self.global_dim, check_positive("units", units)
         self.from_local = nn.Linear(local_dim, self.units, device=device, dtype=dtype)
         self.from_partner = (
@@ -150,8 +152,8 @@ class CoordinateLoss(nn.Module):
         Args:
             local: local features.
             global_: global features.
-            mask: where the locations are real.
-            generator: where the partners of the relative task come from; torch's global one when None.
+            mask: bool, True at a real location.
+            generator: the generator that draws the partners of the relative form; torch's global one when None.
         """
         self._check(local, global_, mask)
         check_generator(generator)
@@ -173,17 +175,17 @@ class CoordinateLoss(nn.Module):
         if mask is not None:
             what = "a pair of locations" if self.relative else "a location"
             check_some_present(present, f"mask must leave {what}, got none")
-            globals_ = torch.where(present.any(1)[:, None, None], globals_, 0.0)  # those of absent examples
+            globals_ = torch.where(present.any(1)[:, None, None], globals_, 0.0)  # examples left out have no influence
         return self._scored(hidden, self.from_global(globals_), target, present)
 
     def _scored(self, hidden: Tensor, asked: Tensor, target: Tensor, present: Tensor) -> CoordinateTerms:
-        """Cross-entropy and accuracy by chunks of pairs (global, location), within the workspace.
+        """Compute cross-entropy and accuracy by chunks of pairs (global, location), within the workspace.
 
         Args:
-            hidden: (N, P, units), of the locations.
-            asked: (N, Q, units), of the globals.
+            hidden: (N, P, units), the hidden layer's inputs from the locations.
+            asked: (N, Q, units), the hidden layer's inputs from the globals.
             target: (N, P, axes), the classes.
-            present: (N, P), bool.
+            present: (N, P), bool, True where a location is predicted.
         """
         q, (n, p) = asked.shape[1], present.shape
         place = repeat(torch.arange(n * p, device=hidden.device), "(n p) -> (n q p)", n=n, q=q)
@@ -191,7 +193,8 @@ class CoordinateLoss(nn.Module):
         which = repeat(torch.arange(n * q, device=hidden.device), "nq -> (nq p)", p=p)
         asked = rearrange(asked, "n q u -> (n q) u")
         weight = widened(hidden[:0]).new_tensor(1.0) / (q * present.sum())
-        # A pair holds: hidden units and their gradient, twice for the ReLU; logits, probabilities and their gradient.
+        # Memory of a pair: hidden units and their gradient, before and after the ReLU; logits, probabilities and their
+        # gradients.
         a_pair = 4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
         size = max(1, workspace(hidden.device) // a_pair)
         totals: list[tuple[Tensor, Tensor]] = []
@@ -210,7 +213,7 @@ class CoordinateLoss(nn.Module):
     def _chunk(
         self, hidden: Tensor, asked: Tensor, target: Tensor, present: Tensor, place: Tensor, which: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Sums of cross-entropies and of right answers over the pairs of locations ``place`` and globals ``which``."""
+        """Sum cross-entropies and correct predictions over the pairs of locations ``place`` and globals ``which``."""
         logits = widened(self.classifier(torch.relu(hidden[place] + asked[which])))
         counts = present[place].to(logits.dtype)
         loss, right = logits.new_zeros(()), logits.new_zeros(())
@@ -239,25 +242,26 @@ class CoordinateLoss(nn.Module):
             check_mask_shape("local", local, mask, (len(local), *self.size))
 
     def extra_repr(self) -> str:
-        """The options, for `repr`."""
+        """Return the options, for `repr`."""
         relative = ", relative=True" if self.relative else ""
         return f"{self.local_dim}, {self.size}, {self.global_dim}{relative}, units={self.units}"
 
 
 def _places(size: Sequence[int], device: torch.device) -> Tensor:
-    """The coordinates of every location, (P, axes)."""
+    """Return the coordinates of every location, (P, axes)."""
     axes = [torch.arange(axis, device=device) for axis in size]
     return torch.cartesian_prod(*axes).view(-1, len(size))
 
 
 def _partners(present: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Another real location of the same example for each real one, (N, P); each is a partner once.
+    """Draw a partner for each real location, (N, P): another real location of the same example, each used once.
 
-    The real locations in a random cyclic order: the partner of one is the next. A lone or missing one gets itself.
+    In a random cyclic order of the real locations, the partner of each is the next. A masked location, or the only real
+    one of an example, is its own partner.
     """
     count = present.sum(1, keepdim=True)
     draw = torch.rand(present.shape, device=present.device, **drawing_from(generator))
-    order = draw.masked_fill(~present, 2.0).argsort(1)  # the missing go last
+    order = draw.masked_fill(~present, 2.0).argsort(1)  # masked locations come last
     turn = torch.arange(present.shape[1], device=present.device).expand_as(order)
     following = torch.where(turn + 1 < count, turn + 1, torch.where(turn + 1 == count, 0, turn))
     return torch.empty_like(order).scatter(1, order, order.gather(1, following))

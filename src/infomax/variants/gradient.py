@@ -1,4 +1,4 @@
-"""A penalty that keeps any critic near Lipschitz."""
+"""A penalty on a critic's gradient, which keeps the critic approximately Lipschitz."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ def gradient_penalty(
     target: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""How far a critic's gradient is from a given norm between joint and marginal pairs.
+    r"""Compute how far the norm of a critic's gradient is from a given value, between joint and marginal pairs.
 
     .. math:: \mathbb{E}\Big[ \big( \| \nabla_{x, y} \, T(\hat x, y) \| - g \big)^2 \Big], \qquad
               \hat x = t \, x^+ + (1 - t) \, x^-, \quad t \sim U(0, 1)
 
-    One pair is drawn for each global: a local of its own example, one of another, and a point between them. Add it,
-    times 10 or so, to :func:`~infomax.functional.wasserstein_loss`; it trains the critic alone.
+    For each global, a local :math:`x^+` of its own example, a local :math:`x^-` of another example and a point between
+    them are drawn. Add the penalty, with a weight of about 10, to :func:`~infomax.functional.wasserstein_loss`; it
+    trains the critic alone.
 
     Args:
-        critic: scores each pair by itself. It must not hold batch norm, as :class:`~infomax.DotCritic` does: that mixes
-            pairs, and would record the statistics of points that are no features.
+        critic: a critic that scores each pair by itself. It must not hold batch norm, as :class:`~infomax.DotCritic`
+            does: batch norm mixes pairs, and would record statistics of points that are not features.
         local: local features, (N, c, \*spatial).
         global_: global features, (N, d) or (N, d, \*spatial).
         mask: bool, (N, \*spatial), True at a real location.
-        target: g, the norm wanted.
-        generator: where the draws come from; torch's global one when None.
+        target: g, the desired norm.
+        generator: the generator of the draws; torch's global one when None.
 
     Returns:
         Scalar, with a gradient for the critic's parameters and none for the features.
 
     Raises:
-        TypeError: a dtype does not fit, or target is no number.
+        TypeError: a dtype does not fit, or ``target`` is not a number.
         ValueError: a shape, a batch size or a device does not fit, or the critic holds batch norm.
 
     Numerics:
-        Differentiates twice. The root of a squared gradient of 0 has the gradient 0. It is also computed under
-        `torch.no_grad` and `torch.inference_mode`, in which Lightning validates.
+        The gradient of the penalty needs second derivatives of the critic. Where the critic's gradient is 0, the
+        derivative of its norm is taken as 0. The penalty is also computed under `torch.no_grad` and
+        `torch.inference_mode`, which Lightning uses in validation.
 
     Source:
         Gulrajani et al. 2017 (WGAN-GP), eq. 3; Ozair et al. 2019, section 4.
@@ -84,7 +86,7 @@ def gradient_penalty(
     last, size = size.cumsum(0)[example], size[example]
 
     draw = torch.rand(3, len(y), device=y.device, **drawing_from(generator))
-    # Rows are sorted by example: those of the others begin where the own ones end, and go around.
+    # Rows are sorted by example, so the rows of other examples follow the example's own rows, cyclically.
     total = len(rows.local)
     own = last - size + _index(draw[0], size)
     other = (last + _index(draw[1], total - size)) % total
@@ -102,5 +104,5 @@ def gradient_penalty(
 
 
 def _index(uniform: Tensor, size: Tensor) -> Tensor:
-    """A whole number in [0, size), from a uniform one in [0, 1)."""
+    """Return an integer in [0, size), from a uniform number in [0, 1)."""
     return torch.minimum((uniform * size).long(), size - 1)

@@ -1,4 +1,4 @@
-"""Hiding a part of each image, so that what is computed from the rest has to know it."""
+"""Occlusion: hiding a random block of each image."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ __all__ = ["occlude"]
 def occlude(
     images: Tensor, size: float = 0.5, *, fill: float = 0.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    r"""Hide a block of each image, at a random place of its own.
+    r"""Hide a block of each image, at a random position drawn for each image.
 
-    In Deep InfoMax with occlusion the global feature is computed from the occluded image and the local ones from the
-    whole: the global must then say something about what it has not seen. Any encoder will do; it runs twice.
+    In Deep InfoMax with occlusion, the global feature is computed from the occluded image and the local features from
+    the whole image, so the global feature must predict the hidden part. Any encoder can be used; it runs twice.
 
     Args:
         images: (N, C, \*spatial), any number of spatial axes.
-        size: side of the block as a share of the image's, the same on every axis, above 0 and below 1; rounded to
-            whole pixels, one at least.
-        fill: what the block is filled with.
-        generator: where the places come from; torch's global one when None.
+        size: side of the block as a share of the image's side, the same on every axis, above 0 and below 1; rounded to
+            at least one pixel and, where the image has several, to less than the whole side.
+        fill: value that fills the block.
+        generator: the generator of the positions; torch's global one when None.
 
     Returns:
         A new tensor, of the shape, dtype and memory format of the images.
 
     Raises:
-        TypeError: the images are not real floating, or an option is no number.
-        ValueError: there is no spatial axis, one of them is empty, ``size`` is not between 0 and 1, or ``fill`` is not
-            finite.
+        TypeError: the images are not real floating, or ``size`` or ``fill`` is not a number.
+        ValueError: there is no spatial axis, a spatial axis is empty, ``size`` is not between 0 and 1, or ``fill`` is
+            not finite or does not fit into the dtype of the images.
 
     Source:
-        Hjelm et al. 2019, section 4.3, which leaves the size of the block open.
+        Hjelm et al. 2019, section 4.3, which does not specify the size of the block.
 
     Example:
         >>> from infomax import LocalDIMLoss, encoders, occlude
@@ -60,7 +60,7 @@ def occlude(
     n, axes = images.shape[0], images.shape[2:]
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for number, length in enumerate(axes):
-        block = max(1, min(round(size * length), length - 1))  # never the whole side, but where it is one pixel
+        block = max(1, min(round(size * length), length - 1))  # never the whole side, except where it is one pixel
         start = torch.randint(length - block + 1, (n, 1), device=images.device, **drawing_from(generator))
         place = torch.arange(length, device=images.device) - start
         along = [1] * len(axes)

@@ -1,4 +1,4 @@
-"""A decoder from a feature vector back to images: transposed convolutions that mirror the paper's encoders."""
+"""A decoder from feature vectors to images: transposed convolutions that mirror the paper's encoders."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ __all__ = ["Decoder"]
 
 
 class Decoder(nn.Sequential):
-    """A linear layer to a small map, then transposed convolutions that double it until it is an image in [0, 1].
+    """A linear layer to a small map, then transposed convolutions that double its sides up to an image in [0, 1].
 
-    Each doubling is 4x4 with stride 2; all but the last end in batch norm and ReLU and the last in a sigmoid. The
-    last hidden map has 64 channels, each before it twice as many: 256x4x4, 128x8x8, 64x16x16 for 32 pixels,
-    512x4x4 to 64x32x32 for 64, the maps of `conv32` and `conv64` backwards. Any sides will do that are 4 to 7 pixels
-    doubled so often: 28, 40, 48, 96, ...
+    Each transposed convolution is 4x4 with stride 2. The last is followed by a sigmoid, all other layers by batch norm
+    and ReLU. The last hidden map has 64 channels, and each map before it has twice as many as the next. The hidden maps
+    are 256x4x4, 128x8x8 and 64x16x16 for 32 pixels, and 512x4x4 to 64x32x32 for 64 pixels: those of `conv32` and
+    `conv64` in reverse. The shorter side of the first map is 4 to 7 pixels, and both sides of the image must be a power
+    of two times those of the first map: 28, 40, 48, 96, ...
 
     Args:
         features: width D of the feature vector.
@@ -29,10 +30,10 @@ class Decoder(nn.Sequential):
         (N, D) to (N, C, H, W), values between 0 and 1.
 
     Raises:
-        ValueError: a size below 1, or sides that doubling cannot reach.
+        ValueError: a size is below 1, or doubling cannot reach the sides of the image.
 
     Source:
-        Ours; Hjelm et al., ICLR 2019, train a decoder with the squared error.
+        This library; Hjelm et al., ICLR 2019, train a decoder with the squared error.
 
     Example:
         >>> Decoder(64, (3, 32, 32))(torch.randn(2, 64)).shape

@@ -1,4 +1,4 @@
-"""The neural dependency measure: how far the units of a representation are from independent."""
+"""The neural dependency measure: how far the units of a representation are from being independent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infomax.scores import PairScores
 
 __all__ = ["neural_dependency", "shuffled_units"]
 
-_ROWS = 8192  # that the critic scores at a time
+_ROWS = 8192  # rows per call of the critic
 
 
 def neural_dependency(
@@ -41,36 +41,39 @@ def neural_dependency(
     .. math:: D_{KL}\Big( p(y) \,\Big\|\, \textstyle\prod_k p(y_k) \Big) \ge
               \mathbb{E}_{p(y)}[T] - \log \mathbb{E}_{\prod_k p(y_k)}[e^T]
 
-    The quantity is also called the total correlation of the units. A small network T learns to tell the
-    rows from shuffled rows, in which each unit was shuffled over the batch by itself. It learns from nine tenths of the
-    training features, and the last tenth decides when it has learnt enough. The estimate uses the test features alone,
-    because the value on the rows that trained a critic says nothing.
+    The quantity is also called the total correlation of the units. A small network T, the critic, learns to distinguish
+    the rows from shuffled rows, in which each unit is shuffled over the batch independently. It is trained on nine
+    tenths of the training features; the estimate on the remaining tenth selects the weights. The result is computed on
+    the test features alone, because the estimate on a critic's own training rows is biased upwards.
 
     Args:
         train_features: (N, D), to train the critic on.
-        test_features: (M, D), to measure on, from the same distribution, on the same device.
+        test_features: (M, D), to measure on, from the same distribution and on the same device.
         hidden: widths of the critic's hidden layers.
-        epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
-        lr: learning rate of AdamW at the start; it falls along a cosine.
-        batch_size: rows per step, with as many shuffled ones.
-        weight_decay: of AdamW.
-        shuffles: shuffled copies of the test features that the estimate takes its mean of e^T over.
-        random_state: an integer or a generator that decides weights, order and shuffles.
-        progress: called now and then with ``"critic"``, steps done and steps at most.
+        epochs: largest number of passes over the training part; when None, 20, or as many as make 1,000 steps if 20
+            passes make fewer.
+        lr: initial learning rate of AdamW; it decays along a cosine.
+        batch_size: rows per step; as many shuffled rows are added.
+        weight_decay: weight decay of AdamW.
+        shuffles: number of shuffled copies of the test features over which the estimate averages e^T.
+        random_state: an integer or a generator that determines weights, order of rows and shuffles.
+        progress: called after each validation with ``"critic"``, the steps done and the largest number of steps.
 
     Returns:
-        `HeldOut`: ``nats`` on the test features, ``limit`` log M beyond which M rows show little, and more.
+        `HeldOut`: ``nats`` on the test features; ``limit``, log M, above which M rows can certify little; and more.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: shapes that do not fit, fewer than 4 rows, features that are not finite, an option out of range.
+        TypeError: the features are not floating point.
+        ValueError: shapes do not fit, there are fewer than 4 rows, features are not finite, an option is out of range,
+            or the training diverges.
 
     Numerics:
-        Works in float32. Features are standardised first, unit by unit, which changes nothing in the quantity;
-        a constant unit adds nothing to it.
+        Works in float32. Features are first standardised unit by unit, which does not change the quantity; a constant
+        unit adds nothing to it.
 
     Source:
-        Hjelm et al., ICLR 2019, section 4.1 (NDM). Validation, early stopping and the held-out estimate are ours.
+        Hjelm et al., ICLR 2019, section 4.1 (NDM). Validation, early stopping and the held-out estimate are additions
+        of this library.
 
     Example:
         >>> y = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
@@ -111,17 +114,17 @@ def neural_dependency(
 
 
 def shuffled_units(features: Tensor) -> Tensor:
-    """Shuffle every unit over the rows by itself: each keeps its values, and dependence is gone.
+    """Shuffle each unit over the rows independently, which keeps its values and removes dependence between units.
 
     Args:
         features: (N, D).
 
     Returns:
-        (N, D). Torch's global generator decides the order.
+        (N, D). The order is drawn from torch's global generator.
 
     Raises:
-        TypeError: features are not floating.
-        ValueError: they have not two axes.
+        TypeError: ``features`` is not floating point.
+        ValueError: ``features`` does not have two axes.
 
     Example:
         >>> rows = torch.arange(6.0).view(3, 2)
@@ -136,7 +139,7 @@ def shuffled_units(features: Tensor) -> Tensor:
 
 
 def _critic(width: int, hidden: tuple[int, ...]) -> nn.Sequential:
-    """A network whose scores are all 0 at the start: the constant critic, which knows nothing."""
+    """Return a network whose scores are initially all 0, so that training starts from a constant critic."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, units in enumerate(hidden, start=1):
         layers[f"hidden{number}"] = nn.Linear(width, units)
@@ -149,7 +152,7 @@ def _critic(width: int, hidden: tuple[int, ...]) -> nn.Sequential:
 
 
 def _scores(critic: nn.Module, rows: Tensor, shuffles: int) -> PairScores:
-    """Rows as joint pairs, each with its shuffled copies as marginal ones."""
+    """Return scores with the rows as joint pairs, and the shuffled copies of each row as its marginal pairs."""
     shuffled = [shuffled_units(rows) for _ in range(shuffles)]
     everything = torch.cat([rows, *shuffled])
     scores = torch.cat([critic(part) for part in torch.split(everything, _ROWS)]).view(1 + shuffles, len(rows))

@@ -1,4 +1,4 @@
-"""Trains a critic on one part of the data, keeps what a second part likes best, for a third part to be measured on."""
+"""Training of a critic on one part of the data; a second part selects its weights, and a third gives the estimate."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from infomax.scores import PairScores
 
 __all__ = ["HeldOut", "parts", "train_critic"]
 
-_CHECKS = 30  # validations on the way, at most
-_PATIENCE = 10  # of them without a better one end the training
+_CHECKS = 30  # largest number of validations during training
+_PATIENCE = 10  # validations without improvement after which training ends
 
 
 class HeldOut(NamedTuple):
     """A Donsker-Varadhan estimate on data that the critic has not seen.
 
     Args:
-        nats: the estimate on the test examples. With exact expectations it would be a lower bound for any
-            critic. A sample mean of e^T misses rare values, so with many nats the estimate tends to be too high.
-        limit: log of the number of test examples, in nats. A sample of that size cannot show much more than this. An
-            estimate above the limit is not a bound. It only says that there is about this much information or more.
-        validation: the estimate, at the weights that were kept, on the examples they were chosen by, in nats.
-        epochs: passes over the training part until those weights.
+        nats: the estimate on the test examples. With exact expectations it would be a lower bound for any critic. A
+            sample mean of e^T misses rare large values, so the estimate tends to be too high where the true value is
+            large.
+        limit: log of the number of test examples, in nats. A sample of that size cannot certify much more than this. An
+            estimate above the limit is not a bound; it only suggests that the true value is about the limit or more.
+        validation: the estimate of the selected weights on the examples that selected them, in nats.
+        epochs: passes over the training part after which the selected weights were reached.
 
     Example:
         >>> import math
         >>> from infomax.evaluation import HeldOut
         >>> found = HeldOut(nats=4.2, limit=math.log(1000), validation=4.3, epochs=20.0)
-        >>> found.nats < found.limit  # 1,000 test examples can show so much
+        >>> found.nats < found.limit  # 1,000 test examples can certify this much
         True
     """
 
@@ -49,7 +50,7 @@ class HeldOut(NamedTuple):
 
 
 def parts(rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows to train a critic on, and a share of them, at least 2, to choose its weights by."""
+    """Split row numbers at random into those to train a critic on and a share, at least 2, to select its weights on."""
     order = torch.randperm(rows, generator=generator, device="cpu")
     held = max(2, int(share * rows))
     return order[held:], order[:held]
@@ -68,33 +69,33 @@ def train_critic(
     generator: torch.Generator,
     progress: Progress | None,
 ) -> tuple[float, float]:
-    """Maximise the Donsker-Varadhan bound with MINE's gradient, and put back the weights that validated best.
+    """Maximise the Donsker-Varadhan bound with MINE's gradient, and restore the weights with the best validation.
 
-    It trains one module on batches of any kind, images included, and draws negatives from the batch. The training of
-    `infomax.mi` is another loop: it trains a stack of small critics at once, one per fold and start, on rows that are
-    held in memory, and restores each at its own best step. Neither can stand in for the other.
+    This function trains one module on batches of any kind, images included, with negatives from the same batch. The
+    training in `infomax.mi` is a separate loop: it trains a stack of small critics at once, one per fold and start, on
+    rows held in memory, and restores each critic at its own best step.
 
-    It is validated before the first step and up to 30 times on the way. Ten times without a better one end the
-    training, and so does a validation that is not finite, after a better one than that of the start.
+    The critic is validated before the first step and up to 30 times during training. Training ends early after ten
+    validations without improvement, or at a validation that is not finite, if an earlier one improved on the first.
 
     Args:
-        critic: what is trained, in place.
-        scores: joint and marginal scores of a batch of rows, by the critic.
-        validate: the estimate in nats on examples that are not trained on.
-        rows: the rows to train on.
-        epochs: passes at most; when None 20, or as many as make 1,000 steps where rows are few.
-        lr: learning rate of AdamW at the start; it falls along a cosine.
+        critic: the module to train, in place.
+        scores: a function that returns the critic's joint and marginal scores for a batch of row numbers.
+        validate: a function that returns the estimate in nats on examples that are not trained on.
+        rows: the numbers of the rows to train on.
+        epochs: largest number of passes; when None, 20, or as many as make 1,000 steps if 20 passes make fewer.
+        lr: initial learning rate of AdamW; it decays along a cosine.
         batch_size: rows per step; a last batch of one is left out.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         generator: a CPU generator for the order of rows.
-        progress: called after each validation with ``"critic"``, steps done and steps at most.
+        progress: called after each validation with ``"critic"``, the steps done and the largest number of steps.
 
     Returns:
-        The best validation in nats, and after how many passes it was reached.
+        The best validation in nats, and the number of passes after which it was reached.
 
     Raises:
-        ValueError: an option out of range, or a validation that is not finite before any is better than that of the
-            start.
+        ValueError: an option is out of range, or a validation is not finite although none before it improved on the
+            first.
     """
     batch_size = check_positive("batch_size", batch_size)
     if batch_size < 2:
@@ -130,7 +131,7 @@ def train_critic(
 
 
 def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled batches, pass after pass without end."""
+    """Yield shuffled batches, in an endless sequence of passes."""
     while True:
         order = rows[torch.randperm(len(rows), generator=generator, device="cpu")]
         yield from (batch for batch in torch.split(order, batch_size) if len(batch) > 1)

@@ -1,4 +1,4 @@
-"""Mutual information of images and their representation, by a MINE that is trained from scratch."""
+"""Mutual information between images and their features, estimated by MINE with a critic trained from scratch."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from infomax.scores import PairScores
 
 __all__ = ["ImageCritic", "image_information"]
 
-_IMAGES = 512  # that the critic sees at a time where nothing is trained
+_IMAGES = 512  # images per call of the critic in validation and test
 
 
 class ImageCritic(nn.Module):
-    r"""Scores an image with a feature vector: a convolutional network and a small one, multiplied.
+    r"""A critic of an image and a feature vector: the scaled product of a convolutional and a fully connected network.
 
     .. math:: T(x, y) = \langle f(x), g(y) \rangle / \sqrt{U}
 
-    4x4 convolutions of stride 2 halve the image until a side is below 8, with 64 channels, 128, ...; a hidden layer
-    of 512 and U outputs follow. All scores are 0 at the start: the constant critic, which knows nothing.
+    In f, 4x4 convolutions of stride 2 with 64, 128, ... channels halve the image until a side is below 8; a hidden
+    layer of 512 and U outputs follow. In g, a hidden layer of 512 and U outputs follow the standardised features. All
+    scores are initially 0, so training starts from a constant critic.
 
     Args:
         image_shape: (C, H, W).
-        features: (N, D), the training set, for the standardisation.
-        units: U.
+        features: (N, D), the training set, whose mean and deviation standardise the features.
+        units: number U of outputs of either network.
 
     Example:
         >>> import torch
@@ -44,7 +45,7 @@ class ImageCritic(nn.Module):
         >>> from infomax.evaluation import ImageCritic
         >>> images, features = torch.rand(6, 1, 8, 8), torch.randn(6, 4)
         >>> critic = ImageCritic((1, 8, 8), features)
-        >>> bool(F.dv_estimate(critic(images, features)).abs() < 1e-6)  # it knows nothing yet
+        >>> bool(F.dv_estimate(critic(images, features)).abs() < 1e-6)  # all scores are 0
         True
     """
 
@@ -63,7 +64,7 @@ class ImageCritic(nn.Module):
         self.scale = 1 / math.sqrt(units)
 
     def forward(self, images: Tensor, features: Tensor) -> PairScores:
-        """Scores of every image (N, C, H, W) with every row (N, D)."""
+        """Return the scores of every image (N, C, H, W) with every row of features (N, D)."""
         return F.dot_scores(self.image(images).global_, self.features(features), scale=self.scale)
 
 
@@ -82,45 +83,47 @@ def image_information(
     random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> HeldOut:
-    r"""Estimate the mutual information of images and features, in nats, with a critic trained for nothing else.
+    r"""Estimate the mutual information of images and features, in nats, with a newly trained critic.
 
     .. math:: I(X; Y) \ge \mathbb{E}_{p(x, y)}[T] - \log \mathbb{E}_{p(x) p(y)}[e^T]
 
-    The critic of the training favours the encoder that it was trained with. This critic starts anew, so encoders of any
-    origin can be compared. It learns from one part of the training pairs, another tenth of them decides when
-    it has learnt enough, and the estimate is made on the test pairs alone, over all M (M - 1) marginal pairs of
-    them. A continuous `y` that is a function of the image holds infinitely many nats; what comes out is how many the
-    critic can find with so many examples, and it grows with them: compare encoders on the same images.
+    A critic that was trained together with an encoder favours that encoder. The critic here is trained from scratch,
+    so any encoders can be compared. It is trained on nine tenths of the training pairs, and the estimate on the
+    remaining tenth selects the weights. The result is computed on the test pairs alone, over all their M (M - 1)
+    marginal pairs. A continuous `y` that is a function of the image has infinite mutual information with the image;
+    the estimate is the part that the critic finds with this number of examples, and it grows with that number. Compare
+    encoders on the same images.
 
     Args:
-        train_images: (N, C, H, W), or whatever ``transform`` makes that of.
-        train_features: (N, D): `y` of those images, as `extract_features` gives it. Critic and batches go to its
-            device.
+        train_images: (N, C, H, W), or images that ``transform`` turns into this shape.
+        train_features: (N, D), `y` of those images, for instance from `extract_features`. The critic and the batches
+            are on the device of these features.
         test_images: (M, C, H, W), to measure on.
         test_features: (M, D).
-        units: width U of the space in which the critic compares.
-        epochs: passes over the training part at most; when None 20, or as many as make 1,000 steps where rows are few.
-        lr: learning rate of AdamW at the start; it falls along a cosine.
-        batch_size: pairs a step; each image meets the features of all others.
-        weight_decay: of AdamW.
-        transform: what to do with each batch of images first, as in `extract_features`.
-        random_state: an integer or a generator that decides weights and order.
-        progress: called now and then with ``"critic"``, steps done and steps at most.
+        units: width U of the space in which the critic compares images and features.
+        epochs: largest number of passes over the training part; when None, 20, or as many as make 1,000 steps if 20
+            passes make fewer.
+        lr: initial learning rate of AdamW; it decays along a cosine.
+        batch_size: pairs per step; the marginal pairs join each image with the features of all others in the batch.
+        weight_decay: weight decay of AdamW.
+        transform: a function applied to each batch of images first, as in `extract_features`.
+        random_state: an integer or a generator that determines weights and the order of pairs.
+        progress: called after each validation with ``"critic"``, the steps done and the largest number of steps.
 
     Returns:
-        `HeldOut`: ``nats`` on the test pairs, ``limit`` log M beyond which M pairs show little, and more.
+        `HeldOut`: ``nats`` on the test pairs; ``limit``, log M, above which M pairs can certify little; and more.
 
     Raises:
-        TypeError: dtypes that do not fit, uint8 images without a ``transform``.
-        ValueError: shapes that do not fit, fewer than 4 pairs, images or features that are not finite, an option out of
-            range, a training that diverges.
+        TypeError: dtypes do not fit, or images are uint8 without a ``transform``.
+        ValueError: shapes do not fit, there are fewer than 4 pairs, images or features are not finite, an option is out
+            of range, or the training diverges.
 
     Numerics:
-        Works in float32. The table of marginal scores is never held: memory does not grow with M squared.
+        Works in float32. The table of marginal scores is never stored, so memory does not grow with M squared.
 
     Source:
         Belghazi et al., ICML 2018 (MINE); Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation.
-        The limit: McAllester & Stratos, AISTATS 2020. The critic's layers are ours.
+        The limit: McAllester & Stratos, AISTATS 2020. The critic's layers are this library's choice.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)

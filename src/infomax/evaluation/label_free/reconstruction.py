@@ -1,4 +1,4 @@
-"""How much of an image a representation keeps: a decoder trained on frozen features, judged by MS-SSIM."""
+"""How much of an image a representation keeps, measured by the MS-SSIM of a decoder trained on frozen features."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from infomax.evaluation.standardise import Standardise
 
 __all__ = ["Reconstruction", "reconstruction"]
 
-_ROWS = 512  # decoded at a time
+_ROWS = 512  # test rows decoded at a time
 
 
 class Reconstruction(NamedTuple):
-    """What a decoder makes of frozen features of test images.
+    """The result of `reconstruction`.
 
     Args:
-        ms_ssim: mean multi-scale structural similarity with the images; 1 is perfect. No unit.
-        mse: mean squared error a value, images scaled to [0, 1].
-        scales: the scales that MS-SSIM compared, as many as the images are large enough for.
-        images: (K, C, H, W), float32 in [0, 1], on the CPU: the first test images as decoded.
-        decoder: the trained decoder, from features (N, D) to images in [0, 1].
+        ms_ssim: mean multi-scale structural similarity of the decoded and the true test images; 1 is perfect. No unit.
+        mse: mean squared error per pixel and channel, for images scaled to [0, 1].
+        scales: number of scales that MS-SSIM compared, as many as the images are large enough for.
+        images: (K, C, H, W), float32 in [0, 1], on the CPU: reconstructions of the first test images.
+        decoder: the trained decoder, from features (N, D), which it standardises, to images in [0, 1].
 
     Example:
         >>> import torch
@@ -68,45 +68,46 @@ def reconstruction(
     random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
-    r"""Train a decoder with the squared error on frozen features, and compare what it makes of others with the images.
+    r"""Train a decoder on frozen features with the squared error, and compare its test reconstructions with the images.
 
     .. math:: \min_\theta \mathbb{E}\, \| \mathrm{dec}_\theta(y) - x \|^2
 
-    Features of the test images are decoded and compared by `ms_ssim`: structure that the representation keeps is
-    there, structure that it dropped is a blur. A representation can be good for classes and bad at this; it is a
-    description and not a goal.
+    Features of the test images are decoded, and `ms_ssim` compares the result with the images. Structure that the
+    representation keeps is visible in the reconstruction; structure that it discards is blurred. A representation that
+    is good for classification can score low here: the score describes a representation and is not a goal in itself.
 
     Args:
-        train_images: (N, C, H, W), or whatever ``transform`` makes that of.
-        train_features: (N, D): `y` of those images, as `extract_features` gives it. The decoder goes to its device.
+        train_images: (N, C, H, W), or images that ``transform`` turns into this shape.
+        train_features: (N, D), `y` of those images, for instance from `extract_features`. The decoder is moved to the
+            device of these features.
         test_images: (M, C, H, W).
         test_features: (M, D).
-        value_range: least and greatest value of the images, after ``transform``.
-        decoder: an untrained module from (N, D) to images (N, C, H, W) in [0, 1]; a `Decoder` when None. It sees
-            standardised features, and is trained in place.
-        epochs: passes over the training pairs; when None 15, or as many as make 500 steps where they are few.
-        lr: learning rate of Adam at the start; it falls along a cosine.
+        value_range: smallest and largest possible value of the images, after ``transform``.
+        decoder: an untrained module from (N, D) to images (N, C, H, W) in [0, 1]; a `Decoder` when None. Its inputs are
+            standardised features, and it is trained in place.
+        epochs: passes over the training pairs; when None, 15, or as many as make 500 steps if 15 passes make fewer.
+        lr: initial learning rate of Adam; it decays along a cosine.
         batch_size: images per step.
-        keep: reconstructions to hand back.
-        transform: what to do with each batch of images first, as in `extract_features`.
-        random_state: an integer or a generator that decides weights and order.
-        progress: called after each pass with ``"fit"``, passes done and passes in all.
+        keep: number of reconstructions to return.
+        transform: a function applied to each batch of images first, as in `extract_features`.
+        random_state: an integer or a generator that determines weights and the order of pairs.
+        progress: called after each pass with ``"fit"``, the passes done and the total number of passes.
 
     Returns:
-        `Reconstruction`: MS-SSIM and mean squared error on all test images, some of the reconstructions, and the
-        decoder.
+        `Reconstruction`: MS-SSIM and mean squared error on all test images, some reconstructions, and the decoder.
 
     Raises:
         ImportError: torchmetrics is not installed.
-        TypeError: dtypes that do not fit, uint8 images without a ``transform``.
-        ValueError: shapes that do not fit, images outside ``value_range`` or smaller than 11 pixels, features that
-            are not finite, an option out of range.
+        TypeError: dtypes do not fit, or images are uint8 without a ``transform``.
+        ValueError: shapes do not fit, images are outside ``value_range`` or have a side below 11 pixels, features are
+            not finite, or an option is out of range.
 
     Numerics:
         Works in float32, on images scaled from ``value_range`` to [0, 1].
 
     Source:
-        Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation. The decoder's layers are ours.
+        Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation. The decoder's layers are this library's
+        choice.
 
     Example:
         >>> images = torch.rand(64, 1, 16, 16).round()
@@ -126,7 +127,7 @@ def reconstruction(
         raise ValueError(f"value_range must be (least, greatest), got {value_range}")
     require(
         "torchmetrics", package="torchmetrics", by="reconstruction", extra="evaluation"
-    )  # before the work, not after it
+    )  # checked here, before the training, although only `ms_ssim` needs it
     generator = as_generator(random_state)
     device = train.device
 

@@ -11,34 +11,34 @@ from infomax.evaluation.checks import check_values
 __all__ = ["ms_ssim", "scales_of"]
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
-_SMALLEST = {5: 176, 4: 99, 3: 44, 2: 22, 1: 11}  # scales and the side in pixels that they need
+_SMALLEST = {5: 176, 4: 99, 3: 44, 2: 22, 1: 11}  # the smallest side in pixels for each number of scales
 
 
 def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
-    r"""Multi-scale structural similarity of images in [0, 1], over as many scales as they are large enough for.
+    r"""Compute the multi-scale structural similarity of images in [0, 1], with as many scales as their size allows.
 
     .. math:: \mathrm{MS\text{-}SSIM} = l_S^{\beta_S} \prod_{s=1}^{S} c_s^{\beta_s}
 
-    with the Gaussian window of 11 pixels, and between scales a mean over 2x2 pixels. Wang et al. compare five scales,
-    which need 176 pixels: with fewer pixels the coarsest would be smaller than the window. Here images from 44 pixels
-    on (64) get the first three scales, from 22 on (28, 32) two, from 11 on one, with Wang's weights divided by their
-    sum. So values compare between images of one size, not between sizes, and not with what others compute with
-    other windows.
+    with a Gaussian window of 11 pixels, and a mean over 2x2 pixels between scales. Wang et al. compare five scales,
+    which need sides of 176 pixels: in smaller images the coarsest scale would be smaller than the window. Here images
+    with sides of at least 99 pixels get the first four scales, 44 (such as 64) three, 22 (28, 32) two and 11 one, with
+    Wang's weights divided by their sum. Values are comparable between images of the same size, but neither between
+    sizes nor with implementations that use other windows.
 
     Args:
         images: (N, C, H, W), between 0 and 1.
-        reference: (N, C, H, W).
+        reference: (N, C, H, W), between 0 and 1.
 
     Returns:
         (N,), at most 1, and 1 for equal images. No unit.
 
     Raises:
         ImportError: torchmetrics is not installed.
-        TypeError: images that are not floating point.
-        ValueError: shapes that differ, or sides below 11 pixels.
+        TypeError: images are not floating point.
+        ValueError: shapes differ, or a side is below 11 pixels.
 
     Numerics:
-        A negative similarity of a scale counts as 0. Computed by torchmetrics.
+        A negative similarity of a scale is replaced by 0. Computed by torchmetrics.
 
     Source:
         Wang, Simoncelli & Bovik 2003, "Multiscale structural similarity for image quality assessment".
@@ -69,11 +69,11 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
         normalize="relu",
         reduction="none",
     )
-    return similarity.reshape(-1)  # of a single image comes a scalar
+    return similarity.reshape(-1)  # for a single image torchmetrics returns a scalar
 
 
 def scales_of(size: tuple[int, ...]) -> int:
-    """The number of scales that images of these sides are large enough for, or raise."""
+    """Return the number of scales that images of this size allow, or raise ``ValueError`` if they allow none."""
     for scales, side in _SMALLEST.items():
         if min(size) >= side:
             return scales

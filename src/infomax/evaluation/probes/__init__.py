@@ -1,4 +1,4 @@
-"""Classifiers on frozen features, trained or by neighbours: how well the features tell the classes apart."""
+"""Classifiers on frozen features, trained or nearest-neighbour, that measure how well the features separate classes."""
 
 from infomax.evaluation.probes.linear import LinearProbe, linear_probe
 from infomax.evaluation.probes.mlp import MLPProbe, mlp_probe

@@ -22,12 +22,12 @@ class LinearProbe(nn.Sequential):
     """Softmax regression on standardised features.
 
     Args:
-        features: (N, D), the training set, for the standardisation.
+        features: (N, D), the training set, whose mean and deviation standardise the features.
         classes: number of classes.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: features of another shape or not finite, or no classes.
+        TypeError: the features are not floating point.
+        ValueError: the features have another shape or are not finite, or ``classes`` is below 1.
 
     Example:
         >>> import torch
@@ -57,31 +57,30 @@ def linear_probe(
     random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> float:
-    """Accuracy of softmax regression on frozen, standardised features: what is linearly separable.
+    """Return the accuracy of softmax regression on frozen, standardised features, a measure of linear separability.
 
     Args:
         train_features: (N, D).
         train_labels: (N,), integers.
         test_features: (M, D), on the same device.
         test_labels: (M,), integers.
-        epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
-        lr: learning rate of Adam at the start.
+        epochs: passes over the training set; when None, 15, or as many as make 500 steps if 15 passes make fewer.
+        lr: initial learning rate of Adam.
         batch_size: examples per step.
-        weight_decay: of Adam.
+        weight_decay: weight decay of Adam.
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
-        random_state: an integer or a generator that decides weights and the order of examples.
-        progress: called after each epoch.
+        random_state: an integer or a generator that determines weights and the order of examples.
+        progress: called after each epoch, as in `infomax.evaluation.fit`.
 
     Returns:
         Share of test examples classified correctly, between 0 and 1.
 
     Raises:
-        TypeError: dtypes that do not fit.
-        ValueError: shapes that do not fit, features that are not finite, a single class, an option out of
-            range.
+        TypeError: dtypes do not fit.
+        ValueError: shapes do not fit, features are not finite, there is a single class, or an option is out of range.
 
     Source:
-        The common protocol, logistic regression on frozen features. The paper's linear measure is an SVM.
+        The common protocol of logistic regression on frozen features. The paper's linear measure is an SVM.
 
     Example:
         >>> labels = torch.arange(4).repeat(64)

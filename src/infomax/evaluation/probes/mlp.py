@@ -21,16 +21,16 @@ class MLPProbe(nn.Sequential):
     """The paper's probe: one hidden layer with dropout, batch norm and ReLU.
 
     Args:
-        width: D of the features.
+        width: width D of the features.
         classes: number of classes.
-        hidden: units of the hidden layer.
-        dropout: share of hidden units left out while training.
+        hidden: number of hidden units.
+        dropout: share of hidden units dropped in training.
 
     Shapes:
         (N, D) to logits (N, classes).
 
     Raises:
-        ValueError: a size is not positive, or dropout not between 0 and 1.
+        ValueError: a size is not positive, or ``dropout`` is not between 0 and 1.
 
     Example:
         >>> import torch
@@ -71,10 +71,10 @@ def mlp_probe(
     random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> float:
-    """Accuracy of the paper's non-linear probe: one hidden layer of 200 units on frozen features.
+    """Return the accuracy of the paper's non-linear probe, one hidden layer of 200 units on frozen features.
 
-    It asks what a small network can read from a representation, linearly separable or not. The defaults train
-    in a fraction of the time of the paper's setting, which is ``lr=1e-4, schedule="step"`` and many more
+    This probe measures what a small network can read from a representation, linearly separable or not. The defaults
+    train in a fraction of the time of the paper's setting, which is ``lr=1e-4, schedule="step"`` and many more
     ``epochs``.
 
     Args:
@@ -82,23 +82,22 @@ def mlp_probe(
         train_labels: (N,), integers.
         test_features: (M, D), on the same device.
         test_labels: (M,), integers.
-        hidden: units of the hidden layer.
-        dropout: share of hidden units left out while training.
-        epochs: passes over the training set; when None 15, or as many as make 500 steps where it is small.
-        lr: learning rate of Adam at the start.
+        hidden: number of hidden units.
+        dropout: share of hidden units dropped in training.
+        epochs: passes over the training set; when None, 15, or as many as make 500 steps if 15 passes make fewer.
+        lr: initial learning rate of Adam.
         batch_size: examples per step.
-        weight_decay: of Adam.
+        weight_decay: weight decay of Adam.
         schedule: ``"cosine"``, ``"step"`` or ``"constant"``; see `infomax.evaluation.fit`.
-        random_state: an integer or a generator that decides weights, dropout and the order of examples.
-        progress: called after each epoch.
+        random_state: an integer or a generator that determines weights, dropout and the order of examples.
+        progress: called after each epoch, as in `infomax.evaluation.fit`.
 
     Returns:
         Share of test examples classified correctly, between 0 and 1.
 
     Raises:
-        TypeError: dtypes that do not fit.
-        ValueError: shapes that do not fit, features that are not finite, a single class, an option out of
-            range.
+        TypeError: dtypes do not fit.
+        ValueError: shapes do not fit, features are not finite, there is a single class, or an option is out of range.
 
     Source:
         Hjelm et al., ICLR 2019, section 4.1 on evaluation.

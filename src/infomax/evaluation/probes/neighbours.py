@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space, in bounded memory: for k-NN, and to look at."""
+"""Nearest neighbours in feature space, in bounded memory, for k-NN classification and for inspection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infomax.evaluation.extract import Progress
 __all__ = ["Neighbours", "knn_probe", "nearest_neighbours"]
 
 _METRICS = ("cosine", "l1", "l2")
-_WORKSPACE = 2**26  # bytes: the largest table of distances held at a time
+_WORKSPACE = 2**26  # bytes of the largest table of distances held at a time
 
 
 class Neighbours(NamedTuple):
@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
 
     Args:
         distances: (M, k), nearest first.
-        indices: (M, k), rows of the reference set, int64.
+        indices: (M, k), row numbers in the reference set, int64.
 
     Example:
         >>> import torch
@@ -55,25 +55,26 @@ def nearest_neighbours(
     Args:
         query: (M, D).
         reference: (K, D), on the same device.
-        k: neighbours a query.
-        metric: ``"l1"`` (the paper's, for pictures), ``"l2"`` or ``"cosine"``. The last two are matrix
-            products and many times faster.
-        exclude_self: query i *is* row i of the reference, and is not its own neighbour.
-        progress: called after each chunk with ``"neighbours"``, queries done and queries in all.
+        k: number of neighbours per query.
+        metric: ``"l1"`` (the paper's choice for showing similar images), ``"l2"`` or ``"cosine"``. The last two are
+            computed by matrix products, which are many times faster.
+        exclude_self: whether query i is row i of the reference and must not be its own neighbour.
+        progress: called after each chunk with ``"neighbours"``, the queries done and the total number of queries.
 
     Returns:
         `Neighbours`: distances (M, k), float32 (float64 where a set is float64), and indices (M, k); nearest first.
         Among equal distances the order is not defined.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: an unknown metric, shapes or devices that differ, values that are not finite, k larger than the
-            reference set.
+        TypeError: the features are not floating point.
+        ValueError: the metric is unknown, widths or devices differ, values are not finite, or k is larger than the
+            number of rows to choose from.
 
     Numerics:
-        Half precision is widened to float32 first. Distances are computed for chunks of queries, at most 64 MiB at a
-        time. Rows of any finite length have a cosine. Euclidean distances come from
-        products of centred features: near-zero ones are inexact, to the square root of the rounding error.
+        Half precision is widened to float32 first. Distances are computed for chunks of queries, in tables of at most
+        64 MiB. Cosine distances are finite for rows of any finite length; a zero row has distance 1 from every row.
+        Euclidean distances are computed from inner products of centred features, so distances near zero are exact only
+        to the square root of the rounding error.
 
     Source:
         Hjelm et al., ICLR 2019, nearest neighbours by L1 distance in `y`.
@@ -88,8 +89,8 @@ def nearest_neighbours(
     if metric == "l2":
         largest = torch.maximum(query.abs().amax(), reference.abs().amax())
         scale = torch.exp2(torch.frexp(largest).exponent.to(scale.dtype) - 1)
-        query, reference = query / scale, reference / scale  # by a power of two: exact, and no square overflows
-        centre = reference.mean(0)  # distances do not change, and the products below stay small
+        query, reference = query / scale, reference / scale  # a power of two: exact, and no square overflows
+        centre = reference.mean(0)  # keeps distances the same and the products below small
         query, reference = query - centre, reference - centre
     elif metric == "cosine":
         query, reference = _directions(query), _directions(reference)
@@ -122,30 +123,30 @@ def knn_probe(
     *,
     k: int = 20,
     metric: str = "cosine",
-    random_state: RandomState = None,  # noqa: ARG001 (every probe takes one)
+    random_state: RandomState = None,  # noqa: ARG001 (part of the protocol `Probe`)
     progress: Progress | None = None,
 ) -> float:
-    """Accuracy of a k-nearest-neighbours classifier: what the distances of a representation are worth.
+    """Return the accuracy of a k-nearest-neighbours classifier, which measures how well distances separate classes.
 
-    Nothing is trained. The k neighbours vote with equal weight; among classes with as many votes the smallest
-    label wins. Few neighbours are rather optimistic about clusters, many about smooth representations.
+    Nothing is trained. The k neighbours vote with equal weight, and the smallest label wins a tie. A small k favours
+    representations with many small clusters, a large k favours smooth ones.
 
     Args:
         train_features: (K, D).
         train_labels: (K,), integers.
         test_features: (M, D).
         test_labels: (M,), integers.
-        k: neighbours that vote.
+        k: number of neighbours that vote.
         metric: as in `nearest_neighbours`.
-        random_state: not used; every probe takes one.
-        progress: called after each chunk.
+        random_state: not used; it is accepted because every `Probe` has this argument.
+        progress: called after each chunk, as in `nearest_neighbours`.
 
     Returns:
         Share of test examples classified correctly, between 0 and 1.
 
     Raises:
-        TypeError: dtypes that do not fit.
-        ValueError: as in `nearest_neighbours`; labels that do not fit the features, or a single class.
+        TypeError: dtypes do not fit.
+        ValueError: as in `nearest_neighbours`; or labels do not fit the features, or there is a single class.
 
     Example:
         >>> labels = torch.arange(3).repeat(20)
@@ -164,13 +165,13 @@ def knn_probe(
 
 
 def _directions(rows: Tensor) -> Tensor:
-    """Rows of length 1; a zero row stays zero. Divided by their largest value first, so that no square overflows."""
+    """Scale rows to length 1, first by their largest value so that no square overflows; a zero row stays zero."""
     largest = rows.abs().amax(1, keepdim=True)
     return functional.normalize(torch.where(largest > 0, rows / largest, 0.0), dim=1)
 
 
 def _distances(query: Tensor, reference: Tensor, metric: str, squares: Tensor | None) -> Tensor:
-    """Distances, without the query's own square where ``squares`` of the references are given."""
+    """Return the table of distances; where ``squares`` of the references are given, |r|^2 - 2 <q, r> instead."""
     if metric == "l1":
         return torch.cdist(query, reference, p=1.0)
     if squares is not None:
@@ -179,7 +180,7 @@ def _distances(query: Tensor, reference: Tensor, metric: str, squares: Tensor | 
 
 
 def _checked(query: Tensor, reference: Tensor, k: int, metric: str, exclude_self: bool) -> tuple[Tensor, Tensor]:
-    """Both sets in one dtype, float32 at least."""
+    """Check the arguments of `nearest_neighbours` and return both sets in one dtype, float32 at least."""
     check_choice("metric", metric, _METRICS)
     check_positive("k", k)
     for name, rows in (("query", query), ("reference", reference)):

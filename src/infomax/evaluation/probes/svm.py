@@ -1,4 +1,4 @@
-"""A linear support vector machine on frozen features, by scikit-learn."""
+"""A linear support vector machine on frozen features, with scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infomax.evaluation.standardise import Standardise
 
 __all__ = ["svm_probe"]
 
-TOLERANCE = 0.01  # LIBLINEAR's own, for the primal; scikit-learn's 1e-4 was slower for the same accuracy
+TOLERANCE = 0.01  # LIBLINEAR's default for the primal; scikit-learn's default of 1e-4 was slower and no more accurate
 
 
 def svm_probe(
@@ -31,44 +31,45 @@ def svm_probe(
     random_state: RandomState = None,
     progress: Progress | None = None,
 ) -> float:
-    r"""Accuracy of a linear support vector machine on frozen, standardised features: the paper's linear measure.
+    r"""Return the accuracy of a linear support vector machine on frozen, standardised features, as in the paper.
 
     .. math:: \min_{w, b} \tfrac12 (\|w\|^2 + b^2) + \frac{C}{D} \sum_i \max(0, 1 - t_i (\langle w, x_i \rangle + b))^2
 
-    One such machine a class, against all others, with :math:`t_i = \pm 1`; the highest score wins. A standardised
-    row has a squared norm of about D, so C is divided by the width D and means the same at every layer. Where C is
-    a choice of several, a fifth of the training examples judges them; the test set has no part in it. Against
-    `linear_probe` it has no learning rate and no epochs to tune, and takes longer on wide layers.
+    One machine per class, with :math:`t_i = \pm 1`, separates the class from all others, and the highest score decides.
+    A standardised row has a squared norm of about D, so C is divided by the width D and has the same meaning at every
+    layer. Among several values of C, the best on a fifth of the training examples is chosen, after fits to the other
+    four fifths; the test set is not used for the choice. Unlike `linear_probe`, this probe has no learning rate and no
+    number of epochs to tune, but it takes longer on wide layers.
 
     Args:
         train_features: (N, D).
         train_labels: (N,), integers.
         test_features: (M, D).
         test_labels: (M,), integers.
-        C: weight of the errors, or several to choose from.
-        choose_on: training examples at most that the choice is made on; the machine tested is trained on all.
-        random_state: an integer or a generator that decides which examples C is chosen on. The fits themselves take
-            the examples in a fixed order.
-        progress: called after each fit with ``"svm"``, fits done and fits in all.
+        C: weight of the errors, or several weights to choose from.
+        choose_on: largest number of training examples for the choice of C; the final machine is trained on all.
+        random_state: an integer or a generator that determines the examples on which C is chosen. The fits themselves
+            use a fixed seed.
+        progress: called after each fit with ``"svm"``, the fits done and the total number of fits.
 
     Returns:
         Share of test examples classified correctly, between 0 and 1.
 
     Raises:
         ImportError: scikit-learn is not installed.
-        TypeError: dtypes that do not fit.
-        ValueError: shapes that do not fit, features that are not finite, a single class, no C or one that is not
+        TypeError: dtypes do not fit.
+        ValueError: shapes do not fit, features are not finite, there is a single class, no C is given, or one is not
             positive.
 
     Numerics:
-        Solved by scikit-learn's `LinearSVC` to a tolerance of 0.01, in the dual where C is at most 1 or the examples
-        are fewer than the units, and in the primal elsewhere. Both have the same minimum. The dual is faster on
-        wide layers with a small C, and narrow layers take seconds either way.
-        It holds the features in float64 and two copies of that size: 50,000 rows of 1,024 take about 1.2 GiB.
-        Works on the CPU, whatever device the features are on.
+        Solved by scikit-learn's `LinearSVC` to a tolerance of 0.01: in the dual where C is at most 1 or there are fewer
+        examples than features, and otherwise in the primal. Both have the same minimum. The dual is faster on wide
+        layers with a small C; narrow layers take seconds either way. Memory holds the features in float64 and two
+        copies of that size: about 1.2 GiB for 50,000 rows of 1,024 features. The computation runs on the CPU, whatever
+        the device of the features.
 
     Source:
-        Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation. The choice of C is ours.
+        Hjelm et al., ICLR 2019, section 4.1, as a measure of a representation. The choice of C is this library's.
 
     Example:
         >>> labels = torch.arange(4).repeat(64)
@@ -88,7 +89,7 @@ def svm_probe(
 
     def accuracy(c: float, fitted: Labelled, judged: Labelled, number: int) -> float:
         count, width = fitted.features.shape
-        # The dual descends over examples: few passes while each one's weight is small, hundreds once it is not.
+        # The dual solver passes over the examples: a few times where C is small, hundreds of times where it is large.
         model = machine(C=c / width, dual=c <= 1 or count < width, tol=TOLERANCE, random_state=0)
         score = _score(model, fitted, judged)
         if progress is not None:
@@ -104,7 +105,7 @@ def svm_probe(
 
 
 def _choices(C: float | Iterable[float]) -> list[float]:
-    # An array or a tensor may hold a single number.
+    # An array or a tensor without axes is iterable by type but holds a single number.
     values = C if isinstance(C, Iterable) and getattr(C, "ndim", 1) > 0 else [C]
     choices = sorted(check_number("C", c, above=0) for c in values)
     if not choices:
@@ -113,7 +114,7 @@ def _choices(C: float | Iterable[float]) -> list[float]:
 
 
 def _halves(train: Labelled, count: int, generator: torch.Generator) -> tuple[Labelled, Labelled]:
-    """Four fifths to fit and one fifth to judge, of ``count`` examples at most."""
+    """Split at most ``count`` random examples into four fifths to fit on and one fifth to compare values of C on."""
     order = torch.randperm(len(train.labels), generator=generator, device="cpu")[:count]
     judges = max(1, len(order) // 5)
     judged, fitted = order[:judges], order[judges:]

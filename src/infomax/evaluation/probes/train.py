@@ -1,4 +1,4 @@
-"""What the trained probes share: build under a seed, fit, count what is right."""
+"""Training and testing of a probe under a seed, shared by the trained probes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["trained_accuracy"]
 def trained_accuracy(
     build: Callable[[], nn.Module], train: Labelled, test: Labelled, *, random_state: RandomState, **options: Any
 ) -> float:
-    """Accuracy on the test set of a classifier that is trained on the training set.
+    """Train a classifier on a training set and return its accuracy on a test set.
 
     Args:
-        build: makes the classifier; its weights are drawn from ``random_state``.
-        train: what it is fitted on.
-        test: what it is judged on.
-        random_state: decides weights, dropout and the order of examples.
-        **options: of `infomax.evaluation.fit.fit`.
+        build: a function that makes the classifier; the weights are drawn from ``random_state``.
+        train: the training set.
+        test: the test set.
+        random_state: an integer or a generator that determines weights, dropout and the order of examples.
+        **options: options of `infomax.evaluation.fit`.
     """
     generator = as_generator(random_state)
     device = train.features.device

@@ -1,1 +1,1 @@
-"""Critics without training: log density ratios of elliptical copulas, of coordinates or of functions of them."""
+"""Critics that training starts from: elliptical copulas, sums of pair copulas, and a softmax regression of labels."""

@@ -1,4 +1,4 @@
-"""Canonical correlation analysis: the pairs of directions that two sides share."""
+"""Canonical correlation analysis: pairs of directions, one in each side, that correlate most."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Canonical:
     """Canonical correlation analysis of two sides.
 
     Args:
-        x: (n, dx), training rows.
-        y: (n, dy).
+        x: (n, dx), training rows of x.
+        y: (n, dy), training rows of y.
 
     Attributes:
-        mean_x: (dx,).
-        mean_y: (dy,).
-        to_x: (dx, dx), takes a row of x to uncorrelated coordinates of variance 1, the canonical ones first.
-        to_y: (dy, dy), as ``to_x``.
-        correlation: (min(dx, dy),), descending, corrected for the number of coordinates.
+        mean_x: (dx,), mean of x.
+        mean_y: (dy,), mean of y.
+        to_x: (dx, dx), map from centred rows of x to uncorrelated coordinates of variance 1, the canonical ones first.
+        to_y: (dy, dy), likewise for y.
+        correlation: (min(dx, dy),), canonical correlations, descending, corrected for the number of coordinates.
     """
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
@@ -32,24 +32,24 @@ class Canonical:
         left, correlation, right = torch.linalg.svd(cross)
         self.to_x: Tensor = white_x @ left
         self.to_y: Tensor = white_y @ right.T
-        # As adjusted R^2: in n rows, a coordinate correlates with d of noise by about sqrt(d / n).
+        # As in adjusted R^2: with n rows, the largest correlation with d directions of noise is about sqrt(d / n).
         free = n - 1 - max(x.shape[1], y.shape[1])
         unexplained = (1 - correlation.square()) * ((n - 1) / max(free, 1))
         self.correlation: Tensor = (1 - unexplained).clamp(0.0, 0.9999999).sqrt()
 
     def of_x(self, rows: Tensor) -> Tensor:
-        """Canonical coordinates of rows of x, (m, dx)."""
+        """Return the canonical coordinates (m, dx) of rows of x, (m, dx)."""
         white: Tensor = (rows - self.mean_x) @ self.to_x
         return white
 
     def of_y(self, rows: Tensor) -> Tensor:
-        """Canonical coordinates of rows of y, (m, dy)."""
+        """Return the canonical coordinates (m, dy) of rows of y, (m, dy)."""
         white: Tensor = (rows - self.mean_y) @ self.to_y
         return white
 
 
 def _whitening(centred: Tensor) -> Tensor:
-    """(d, d) that takes rows to covariance I; directions without variance become 0."""
+    """Return a (d, d) matrix that gives centred rows covariance I; directions without variance are mapped to 0."""
     variance, basis = torch.linalg.eigh(centred.T @ centred / centred.shape[0])
     kept = variance > 1e-8 * variance[-1]
     white: Tensor = basis * torch.where(kept, variance.clamp_min(1e-300).rsqrt(), 0.0)

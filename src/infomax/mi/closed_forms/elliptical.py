@@ -1,4 +1,4 @@
-"""Where a critic starts: the log density ratio of a Gaussian or Student-t copula, exact for those two."""
+"""The log density ratio of a Gaussian or Student-t copula, which is exact where the data have that copula."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from infomax.mi.closed_forms.rows import StartRows
 __all__ = ["DOFS", "elliptical_offset", "elliptical_rows", "elliptical_score"]
 
 DOFS = (1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
-"""Degrees of freedom among which validation data choose."""
+"""Degrees of freedom among which the validation rows choose."""
 _FARTHEST = 40.0
 
 
 def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> StartRows:
-    r"""Bring rows of one side into the form of :func:`elliptical_score`.
+    r"""Compute the terms of :func:`elliptical_score` that depend on one side only.
 
     Args:
         white: (n, d), canonical coordinates.
-        correlation: (r,), of the leading ones.
-        weigh: True for one side of the two: its coordinates carry the weights of the inner product.
+        correlation: (r,), correlations of the leading coordinates.
+        weigh: whether the leading coordinates of this side carry the weights of the inner product; True for exactly one
+            of the two sides.
     """
     rest = 1 - correlation.square()
     leading = white[:, : correlation.shape[0]]
@@ -35,24 +36,25 @@ def elliptical_rows(white: Tensor, correlation: Tensor, *, weigh: bool) -> Start
 def elliptical_score(
     square_x: Tensor, square_y: Tensor, square_xy: Tensor, dof: Tensor, offset: Tensor, dims: tuple[int, int]
 ) -> Tensor:
-    r"""Log density ratio of an elliptical copula; arguments broadcast.
+    r"""Compute the log density ratio of an elliptical copula; the arguments broadcast.
 
     .. math:: \log \frac{c_\nu(x, y)}{c_\nu(x) \, c_\nu(y)}, \qquad
               -\tfrac{\nu + d}{2} \log\big(1 + Q / \nu\big) \ \text{for each of the three densities}
 
-    with Q the squared Mahalanobis radius; :math:`\nu = \infty` is the Gaussian one.
+    The second expression is the log of each density, up to a constant, with Q the squared Mahalanobis radius and d the
+    number of coordinates. With :math:`\nu = \infty` it is that of the Gaussian copula.
 
     Args:
         square_x: Q of the x of each pair.
-        square_y: Q of the y.
-        square_xy: Q of the pair.
-        dof: degrees of freedom, infinity included.
-        offset: constant, from :func:`elliptical_offset`.
-        dims: coordinates of x and of y.
+        square_y: Q of the y of each pair.
+        square_xy: Q of x and y together.
+        dof: degrees of freedom, possibly infinite.
+        offset: log of the normalising constant, from :func:`elliptical_offset`.
+        dims: numbers of coordinates of x and of y.
 
     Returns:
-        Scores in nats, no farther from 0 than 40: no sample tells a density ratio beyond e^40, and a network that takes
-        the score as an input would see nothing else.
+        Scores in nats, clamped to [-40, 40]: no sample can confirm a density ratio beyond e^40, and larger scores would
+        dominate the inputs of a network that takes the score as an input.
     """
     dx, dy = dims
     kernels = _kernel(square_xy, dof, dx + dy) - _kernel(square_x, dof, dx) - _kernel(square_y, dof, dy)
@@ -60,7 +62,7 @@ def elliptical_score(
 
 
 def elliptical_offset(correlation: Tensor, dof: float, dims: tuple[int, int]) -> float:
-    """Return the log of the ratio's normalising constant."""
+    """Return the log of the normalising constant of the density ratio."""
     offset = -0.5 * float(torch.log1p(-correlation.square()).sum())
     if math.isinf(dof):
         return offset

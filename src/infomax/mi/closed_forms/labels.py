@@ -1,4 +1,4 @@
-"""A start for a side of labels: the class probabilities of a softmax regression on the other side."""
+"""A start where one side is labels: the class probabilities of a softmax regression on the other side."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from infomax.mi.input.sides import which_of
 
 __all__ = ["LabelHead", "fit_head"]
 
-_WAVES = 300  # random features of a Gaussian kernel
+_WAVES = 300  # random Fourier features of a Gaussian kernel
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _ITERATIONS = 60
-_FLAT, _STILL = 1e-4, 1e-6  # gradient and change at which the regression has converged, to less than 0.001 nats
+_FLAT, _STILL = 1e-4, 1e-6  # tolerances of gradient and change, at which the loss is within 0.001 nats of its minimum
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class LabelHead:
     r"""A critic of rows and labels, :math:`T(x, c) = \log q(c \mid x) - \log p(c)`.
 
     Args:
-        marginals: of the side without labels.
-        waves: (d, features) and (features,), of a Gaussian kernel.
-        weights: (1 + d + features, L), of a softmax regression.
-        levels: (L, columns), the rows of the side of labels.
+        marginals: the map of each coordinate of the side without labels.
+        waves: slopes (d, features) and phases (features,) of random Fourier features of a Gaussian kernel.
+        weights: (1 + d + features, L), weights of the softmax regression.
+        levels: (L, columns), the distinct rows of the side of labels.
         log_shares: (L,), log p(c) on the training rows.
         of_y: whether y is the side of labels.
     """
@@ -42,7 +42,7 @@ class LabelHead:
     of_y: bool
 
     def rows(self, x: Tensor, y: Tensor) -> tuple[StartRows, StartRows]:
-        """Both sides in the form of an elliptical score, of which this critic is the inner product."""
+        """Return both sides in the form of an elliptical score, with this critic as the inner product."""
         values, labels = (x, y) if self.of_y else (y, x)
         told = (
             torch.log_softmax(_functions(self.marginals.scores(values), self.waves) @ self.weights, 1) - self.log_shares
@@ -56,11 +56,11 @@ class LabelHead:
 def fit_head(
     marginals: Marginals, values: Tensor, labels: Tensor, train: Tensor, validation: Tensor, *, of_y: bool
 ) -> LabelHead:
-    """Fit the regression on training rows; validation rows choose how much it is held back.
+    """Fit the regression on training rows; the validation rows choose the strength of the ridge penalty.
 
     Args:
-        marginals: of the side without labels.
-        values: (n, d), that side.
+        marginals: the map of each coordinate of the side without labels.
+        values: (n, d), the side without labels.
         labels: (n, columns), the side of labels.
         train: training rows.
         validation: validation rows.

@@ -1,4 +1,4 @@
-"""Functions of several coordinates, among which canonical correlations find what two sides share."""
+"""Functions of several coordinates, whose canonical correlations also find nonlinear dependence."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _HIGHEST_DEGREE = 8
 
 
 class Lift:
-    """A dictionary of functions of one side, of which linear combinations are taken.
+    """A dictionary of functions of one side's coordinates; a start uses linear combinations of them.
 
-    ``"radial"`` holds every coordinate times polynomials of the radius: what turns or stretches with the distance from
-    the middle. ``"polynomial"`` adds products of coordinates, of the highest degree that keeps the dictionary small.
+    ``"radial"`` holds the product of every coordinate with polynomials of the radius. These describe a map that rotates
+    or stretches with the distance from the centre. ``"polynomial"`` adds products of polynomials of single coordinates,
+    up to the highest total degree that keeps the dictionary small.
 
     Args:
-        kind: one of the two.
-        marginals: of this side.
+        kind: ``"radial"`` or ``"polynomial"``.
+        marginals: the map of each coordinate of this side by itself.
         train: (n, d), training rows.
     """
 
@@ -36,7 +37,7 @@ class Lift:
         self._terms = _monomials(marginals.dim) if kind == "polynomial" else []
 
     def __call__(self, values: Tensor) -> Tensor:
-        """The functions' values, (n, functions)."""
+        """Return the values of the functions (n, functions) at values (n, d)."""
         scores = self._marginals.scores(values)
         radius = self._radius.flat(_radius(scores))
         degree = min(_HIGHEST_DEGREE, max(2, _FUNCTIONS_OF_RADIUS // scores.shape[1]))
@@ -56,7 +57,7 @@ def _radius(scores: Tensor) -> Tensor:
 
 
 def _legendre(values: Tensor, degree: int) -> list[Tensor]:
-    """Legendre polynomials of degree 0 to ``degree``."""
+    """Return the Legendre polynomials of degree 0 to ``degree``."""
     found = [torch.ones_like(values), values]
     for k in range(1, degree):
         found.append(((2 * k + 1) * values * found[k] - k * found[k - 1]) / (k + 1))
@@ -64,7 +65,7 @@ def _legendre(values: Tensor, degree: int) -> list[Tensor]:
 
 
 def _monomials(dim: int) -> list[tuple[int, ...]]:
-    """Degrees of each coordinate in each product, the degree of the whole growing while the products stay few."""
+    """Return the products as the degrees of each coordinate, by ascending total degree, at most 60 products."""
     found: list[tuple[int, ...]] = []
     for degree in range(1, _HIGHEST_DEGREE + 1):
         chosen = list(combinations_with_replacement(range(dim), degree)) if _few(dim, degree) else []

@@ -1,4 +1,4 @@
-"""The rows of one side, in the form in which every start scores pairs of them."""
+"""Rows of one side in the form from which every start scores pairs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["StartRows"]
 
 
 class StartRows(NamedTuple):
-    """What a start needs to know of the rows of one side. What it does not use is 0, or has no columns."""
+    """The terms of a start's score that depend on one side; unused terms are 0 or have no columns."""
 
     square: Tensor
     """(..., n), squared Mahalanobis radius within the side."""
     joint: Tensor
-    """(..., n), what the row adds to the squared radius of a pair."""
+    """(..., n), the row's contribution to the squared radius of a pair."""
     leading: Tensor
-    """(..., n, r), coordinates whose inner product is taken off that."""
+    """(..., n, r), coordinates; the squared radius of a pair is reduced by the inner product of those of x and y."""
     places: Tensor
-    """(..., n, t), int64: the row's place along its side of each table of scores."""
+    """(..., n, t), int64, the row's bin in each of the t tables of scores."""

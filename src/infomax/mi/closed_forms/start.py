@@ -1,4 +1,4 @@
-"""Choosing, on validation rows, the closed-form critic that training starts from."""
+"""The choice, on validation rows, of the closed-form critic that training starts from."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from infomax.mi.input.folds import Fold
 __all__ = ["LEADING", "Start", "choose_start", "no_start"]
 
 LEADING = 4
-"""Leading canonical coordinates that are kept for the narrow kind of network."""
+"""Number of leading canonical coordinates that are kept for the narrow kind of network."""
 
 _RANKS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _MOST = 128
-_WORTH_OF_SCALE = 0.1  # nats by which standardised coordinates must beat ranks, which no increasing function changes
-_WORTH_OF_TABLES = 0.02  # by which they must beat what is smooth
+_WORTH_OF_SCALE = 0.1  # nats by which standardised coordinates must beat ranks, which do not depend on their scale
+_WORTH_OF_TABLES = 0.02  # nats by which tables must beat the best start without tables
 
 
 @dataclass(frozen=True)
 class Start:
-    """A closed-form critic: an elliptical copula of coordinates, or of functions of them.
+    """A closed-form critic: an elliptical copula of coordinates or of functions of them, or a ``head`` in its place.
 
     Attributes:
-        name: how it is reported.
+        name: name in reports.
         dof: degrees of freedom, infinite for a Gaussian.
-        correlation: (r,), canonical correlations.
-        see_x: from rows of x to canonical coordinates, at least r.
-        see_y: as ``see_x``.
-        head: the score itself, where it is no elliptical copula's.
-        nats: its Donsker-Varadhan value on the validation rows.
-        parts: (validation rows,), of which ``nats`` is about the mean.
+        correlation: (r,), canonical correlations that the score uses.
+        see_x: map from rows of x to at least r canonical coordinates.
+        see_y: likewise for y.
+        head: a critic that replaces the elliptical copula; None for an elliptical copula.
+        nats: Donsker-Varadhan value on the validation rows.
+        parts: (rows compared,), contribution of each validation row to ``nats``, up to a constant.
     """
 
     name: str
@@ -61,27 +61,27 @@ class Start:
 
     @property
     def dims(self) -> tuple[int, int]:
-        """Coordinates of both sides; they count where the tails are heavy."""
+        """Numbers of canonical coordinates of x and of y; only a Student-t copula uses them."""
         return self.see_x.to.shape[1], self.see_y.to.shape[1]
 
     @property
     def offset(self) -> float:
-        """Constant of its score."""
+        """Log of the normalising constant of the elliptical copula."""
         return elliptical_offset(self.correlation, self.dof, self.dims)
 
     @property
     def tables(self) -> Tensor:
-        """Tables of scores, (t, bins, bins), that are added up."""
+        """Tables of scores (t, bins, bins), whose entries are added up; t is 0 for a start without tables."""
         return self.head.tables if isinstance(self.head, PairTables) else no_tables(self.correlation)
 
     def of(self, x: Tensor, y: Tensor) -> tuple[StartRows, StartRows]:
-        """Rows of both sides in the form that the score reads."""
+        """Return rows of both sides in the form that the score reads."""
         return self.rows(self.see_x(x), self.see_y(y)) if self.head is None else self.head.rows(x, y)
 
     def rows(self, white_x: Tensor, white_y: Tensor) -> tuple[StartRows, StartRows]:
-        """Canonical coordinates of both sides in the form that the score reads.
+        """Return canonical coordinates of both sides in the form that the score reads.
 
-        What a Gaussian keeps no correlation of, it need not know.
+        Coordinates without a kept correlation do not enter the Gaussian score, so they are left out.
         """
         kept = len(self.correlation) if math.isinf(self.dof) else None
         return (
@@ -93,19 +93,19 @@ class Start:
 def choose_start(
     x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
 ) -> Start:
-    """Return the start that tells joint from marginal validation pairs best.
+    """Return the simplest start whose value on the validation rows is within a standard error of the best.
 
-    The candidates: Gaussian and Student-t copulas of the coordinates, and Gaussian ones of the dictionaries of
-    :class:`Lift`; each with the canonical pairs that pay on validation rows. A richer one must be better by more than a
-    standard error. A Gaussian of standardised coordinates must be better than all of these by 0.1 nats, too, and
-    :class:`PairTables` of several pairs of coordinates then by 0.02 nats.
+    The candidates are Gaussian and Student-t copulas of the coordinates, and Gaussian copulas of the dictionaries of
+    :class:`Lift`. The validation rows choose how many canonical pairs each candidate uses. Two more candidates replace
+    the chosen one only if they are better by more than a standard error and by a fixed amount: a Gaussian of
+    standardised coordinates by 0.1 nats, and then :class:`PairTables` by 0.02 nats.
 
     Args:
-        x: (n, dx), all rows; only training and validation rows of the fold decide.
-        y: (n, dy).
-        marginals: of both sides, learnt on the training rows.
-        fold: the parts.
-        labels: whether x and y are nothing but labels; then a softmax regression is a candidate too.
+        x: (n, dx), all rows; the choice uses only the training and validation rows of the fold.
+        y: (n, dy), likewise.
+        marginals: the maps of single coordinates of x and of y, learnt on the training rows.
+        fold: the training, validation and test rows.
+        labels: whether x and y consist of labels only; if one of them does, a softmax regression is a candidate, too.
     """
     of_x, of_y = marginals
     plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
@@ -116,7 +116,7 @@ def choose_start(
         kind = "Gaussian copula" if math.isinf(dof) else f"Student-t copula ({dof:g} degrees of freedom)"
         elliptical.append(_best_rank(kind, dof, plain.correlation, see, (x, y), fold.validation))
     gaussian, *heavy = elliptical
-    # One number of degrees of freedom is no richer than another: among them the best is taken as it is.
+    # No number of degrees of freedom is simpler than another, so the best of them is taken.
     found = [gaussian, max(heavy, key=lambda start: start.nats)]
     for kind in LIFTS:
         lift_x, lift_y = (Lift(kind, side, values[fold.train]) for side, values in zip(marginals, (x, y), strict=True))
@@ -139,7 +139,7 @@ def choose_start(
 def no_start(
     x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, labels: tuple[bool, bool] = (False, False)
 ) -> Start:
-    """Return the start that scores every pair 0, with the canonical coordinates it would have."""
+    """Return the start that scores every pair 0; networks still use its canonical coordinates."""
     del labels
     of_x, of_y = (side.scores(values) for side, values in zip(marginals, (x, y), strict=True))
     plain = Canonical(of_x[fold.train], of_y[fold.train])
@@ -149,13 +149,13 @@ def no_start(
 
 
 def _simplest_of_the_best(starts: list[Start]) -> Start:
-    """Return the first that the best does not beat by more than a standard error: few rows choose what is simple."""
+    """Return the first start within a standard error of the best, so that few validation rows choose a simple one."""
     best = max(starts, key=lambda start: start.nats)
     return next(start for start in starts if start is best or best.nats - start.nats <= _doubt(best, start))
 
 
 def _doubt(one: Start, other: Start) -> float:
-    """Standard error of the difference of two starts' values."""
+    """Return the standard error of the difference between the values of two starts."""
     return float((one.parts - other.parts).std()) / math.sqrt(len(one.parts))
 
 
@@ -167,7 +167,7 @@ def _best_rank(
     values: tuple[Tensor, Tensor],
     rows: Tensor,
 ) -> Start:
-    """Return the start with as many canonical pairs as pay on validation rows, without what it does not use."""
+    """Return the start with as many canonical pairs as the validation rows choose, without unused coordinates."""
     blocks = _compared(rows)
     white = see[0](values[0][blocks.flatten()]), see[1](values[1][blocks.flatten()])
     present = min(int((correlation > 0).sum()), _MOST)
@@ -182,10 +182,11 @@ def _best_rank(
 
 
 def _of_pairs(x: Tensor, y: Tensor, fold: Fold, plain: Start) -> list[tuple[Start, float]]:
-    """Return the sum of as many pairs of coordinates as pay on validation rows, if any does, and what it must be worth.
+    """Return the sum of pair tables and the nats by which it must beat another start; nothing if no table helps.
 
-    The canonical coordinates are those of a plain start. Of a single pair of coordinates networks find all that there
-    is, and the steps of a table are in their way.
+    The validation rows choose the number of tables. The canonical coordinates are those of ``plain``. Where a side has
+    a single coordinate, tables are not used: networks learn a single pair of coordinates fully, and the steps of a
+    table would hinder them.
     """
     if min(x.shape[1], y.shape[1]) == 1:
         return []
@@ -204,11 +205,11 @@ def _of_pairs(x: Tensor, y: Tensor, fold: Fold, plain: Start) -> list[tuple[Star
 
 
 def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[tuple[Start, float]]:
-    """Return the Gaussian of standardised coordinates, and what it must be worth.
+    """Return the Gaussian of standardised coordinates and the nats by which it must beat another start.
 
-    A rank is off by about 1 / sqrt(n), and a sum of several by different amounts for each pair of rows, so ranks hide
-    noise that is smaller. A sum of the coordinates themselves is exact. But an increasing function of a coordinate
-    changes it.
+    The rank of a coordinate has an error of about 1 / sqrt(n), so a sum of several ranks hides noise below this error.
+    A sum of the coordinates themselves has no such error. But an increasing function of a coordinate changes this
+    start, whereas it leaves ranks as they are.
     """
     of_x, of_y = (Standardised(values[fold.train]) for values in (x, y))
     plain = Canonical(of_x.scores(x[fold.train]), of_y.scores(y[fold.train]))
@@ -220,7 +221,7 @@ def _of_standardised(x: Tensor, y: Tensor, fold: Fold) -> list[tuple[Start, floa
 def _of_labels(
     x: Tensor, y: Tensor, marginals: tuple[Marginals, Marginals], fold: Fold, plain: Start, *, of_y: bool
 ) -> Start:
-    """Return the softmax regression of one side's labels on the other, with the coordinates of a plain start."""
+    """Return the softmax regression of one side's labels on the other side, with the coordinates of ``plain``."""
     values, named, of_values = (x, y, marginals[0]) if of_y else (y, x, marginals[1])
     head = fit_head(of_values, values, named, fold.train, fold.validation, of_y=of_y)
     start = Start("softmax regression", math.inf, plain.correlation[:0], plain.see_x, plain.see_y, head)
@@ -230,12 +231,12 @@ def _of_labels(
 
 
 def _compared(validation: Tensor) -> Tensor:
-    """Validation rows on which all starts are compared: about as many pairs as 12 blocks of 100 rows have."""
+    """Return blocks of validation rows, at most 600 rows, on which all starts are compared."""
     return in_blocks(validation[: 3 * WIDE_BLOCK], WIDE_BLOCK)
 
 
 def _value(start: Start, rows: tuple[StartRows, StartRows], blocks: int) -> tuple[float, Tensor]:
-    """Donsker-Varadhan of a start on its rows, over all pairs within blocks of them, and what each row adds to it."""
+    """Return a start's Donsker-Varadhan value over all pairs within blocks, and each row's part, up to a constant."""
     of_x, of_y = (
         StartRows(*(part.reshape(blocks, len(part) // blocks, *part.shape[1:]) for part in side)) for side in rows
     )

@@ -9,18 +9,18 @@ from torch import Tensor
 
 __all__ = ["student_cdf", "student_quantile"]
 
-_HALVINGS = 60  # of an interval of angles: to the rounding of float64
+_HALVINGS = 60  # bisections of the angle, down to the rounding of float64
 
 
 def student_cdf(angle: Tensor, dof: int) -> Tensor:
-    r"""Distribution function of Student's t at :math:`t = \sqrt\nu \tan\theta`, by its finite sum.
+    r"""Return the distribution function of Student's t at :math:`t = \sqrt\nu \tan\theta`, by its finite sum.
 
     Args:
         angle: theta, in (-pi / 2, pi / 2).
         dof: degrees of freedom nu, a whole number of at least 1.
 
     Returns:
-        Probabilities, the shape and dtype of ``angle``.
+        Probabilities, with the shape and dtype of ``angle``.
 
     Source:
         Abramowitz & Stegun 1964, 26.7.3 and 26.7.4.
@@ -41,14 +41,14 @@ def student_cdf(angle: Tensor, dof: int) -> Tensor:
 
 
 def student_quantile(probability: Tensor, dof: float) -> Tensor:
-    """Quantiles of Student's t, or of the standard normal distribution where ``dof`` is infinite.
+    """Return quantiles of Student's t, or of the standard normal distribution where ``dof`` is infinite.
 
     Args:
         probability: in (0, 1).
         dof: degrees of freedom, a whole number or infinity.
 
     Returns:
-        Quantiles, the shape and dtype of ``probability``.
+        Quantiles, with the shape and dtype of ``probability``.
 
     Example:
         >>> p = torch.tensor([0.25, 0.5, 0.75])

@@ -1,4 +1,4 @@
-"""A start that takes coordinates in pairs, one of each side, and adds up what each pair says."""
+"""A start that pairs coordinates of x with coordinates of y and adds up the log copula densities of the pairs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from infomax.mi.closed_forms.rows import StartRows
 __all__ = ["PairTables", "fit_tables", "looked_up", "no_tables"]
 
 _BINS = 64
-_WIDTHS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01)  # of the kernel, among ranks in (0, 1)
-_SCREENED = 0.08  # the width with which pairs of coordinates are compared
+_WIDTHS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01)  # of the kernel, for ranks in (0, 1)
+_SCREENED = 0.08  # kernel width with which coordinates are matched
 _MOST_COMPARED = 1024  # pairs of coordinates
 _MOST = 32  # tables
 
 
 @dataclass(frozen=True)
 class PairTables:
-    r"""A critic of coordinates that correspond to each other, :math:`T(x, y) = \sum_t \log c_t(x_{i(t)}, y_{j(t)})`.
+    r"""A critic of matched coordinates, :math:`T(x, y) = \sum_t \log c_t(x_{i(t)}, y_{j(t)})`.
 
     It is exact where the pairs of coordinates are independent of each other. Each copula density c is a histogram of
     ranks, smoothed by a Gaussian kernel that is reflected at the edges.
 
     Args:
-        ranks: of the coordinates of each side that a table reads, table by table.
-        columns: (t,) of each side, which coordinates these are.
-        tables: (t, bins, bins), nats.
+        ranks: rank maps of the matched coordinates of x and of y, in the order of the tables.
+        columns: (t,) for x and for y, the matched columns.
+        tables: (t, bins, bins), log copula densities, nats.
 
     Source:
         Gijbels & Mielniczuk 1990, for the reflected kernel.
@@ -40,7 +40,7 @@ class PairTables:
     tables: Tensor
 
     def rows(self, x: Tensor, y: Tensor) -> tuple[StartRows, StartRows]:
-        """Both sides in the form that a start scores."""
+        """Return both sides in the form from which a start scores pairs."""
         count = len(self.tables)
         sides = []
         for ranks, columns, values in zip(self.ranks, self.columns, (x, y), strict=True):
@@ -50,7 +50,7 @@ class PairTables:
         return sides[0], sides[1]
 
     def first(self, count: int) -> PairTables:
-        """Return the sum of the first tables alone."""
+        """Return the critic with the first ``count`` tables only."""
         return replace(self, tables=self.tables[:count])
 
 
@@ -60,13 +60,13 @@ def no_tables(like: Tensor) -> Tensor:
 
 
 def looked_up(tables: Tensor, fold: int | Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sum of the tables' entries at the places of pairs.
+    """Return the sum over tables of the entries for each pair of rows.
 
     Args:
         tables: (folds, t, bins, bins).
-        fold: whose tables; it broadcasts with the places.
-        x: (..., t), places of rows of x.
-        y: (..., t), of y; the two broadcast.
+        fold: the fold whose tables are used; it broadcasts with the bins.
+        x: (..., t), bins of rows of x.
+        y: (..., t), bins of rows of y; x and y broadcast.
     """
     _, count, bins, _ = tables.shape
     table = fold * count + torch.arange(count, device=tables.device)
@@ -75,14 +75,15 @@ def looked_up(tables: Tensor, fold: int | Tensor, x: Tensor, y: Tensor) -> Tenso
 
 
 def fit_tables(x: Tensor, y: Tensor, train: Tensor, validation: Tensor) -> PairTables | None:
-    """Match coordinates of both sides, and fit a table for each pair that says something; the best come first.
+    """Match coordinates of both sides, and fit a table to each match; return those that help, the best first.
 
-    Pairs are matched greedily, by the information that a table of one width of the kernel holds. Validation rows then
-    choose the width of each.
+    Coordinates are matched greedily, by the information in a histogram smoothed with one fixed kernel width. The
+    validation rows then choose the kernel width of each table, and the tables that are kept. The result is None where
+    no table helps, or where there are more than 1024 pairs of coordinates to compare.
 
     Args:
         x: (n, dx), all rows.
-        y: (n, dy).
+        y: (n, dy), all rows.
         train: training rows.
         validation: validation rows.
     """
@@ -95,13 +96,13 @@ def fit_tables(x: Tensor, y: Tensor, train: Tensor, validation: Tensor) -> PairT
         [_places(of, side[rows]).T for of, side in zip(ranks, (x, y), strict=True)] for rows in (train, validation)
     )
     counts = _histograms(*of_train)
-    shares_x, shares_y = counts.sum(2), counts.sum(1)  # of the training rows, (t, bins)
+    shares_x, shares_y = counts.sum(2), counts.sum(1)  # shares of the training rows in each bin, (t, bins)
     best, tables = counts.new_full((len(counts),), -torch.inf), torch.zeros_like(counts)
     which = torch.arange(len(counts), device=x.device)[:, None]
     for width in _WIDTHS:
         ratio = _ratio(counts, width)
         ratio = ratio / torch.einsum("tij,ti,tj->t", ratio, shares_x, shares_y)[:, None, None]
-        # A pair of bins that no kernel reached is not impossible.
+        # A cell that no kernel reached is rare, not impossible: its density stays above 0.
         rare = len(train) ** -0.5
         table = torch.log(rare + (1 - rare) * ratio)
         value = table[which, of_validation[0], of_validation[1]].mean(1)
@@ -116,7 +117,7 @@ def fit_tables(x: Tensor, y: Tensor, train: Tensor, validation: Tensor) -> PairT
 
 
 def _matched(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Pair the coordinates of places (n, dx) and (n, dy) that share the most information, each used once."""
+    """Match the coordinates that share the most information, each used once; x (n, dx) and y (n, dy) hold bins."""
     shared = torch.stack([_information(_ratio(counts, _SCREENED), counts) for counts in _all_histograms(x, y)])
     pairs = []
     for _ in range(min(shared.shape)):
@@ -129,24 +130,24 @@ def _matched(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _all_histograms(x: Tensor, y: Tensor) -> list[Tensor]:
-    """For each coordinate of x the histograms (dy, bins, bins) with all coordinates of y."""
+    """Return, for each coordinate of x, its histograms (dy, bins, bins) with all coordinates of y."""
     of_y = y.T
     return [_histograms(of_x.expand_as(of_y), of_y) for of_x in x.T]
 
 
 def _information(ratio: Tensor, counts: Tensor) -> Tensor:
-    """Information in nats that each smoothed histogram holds."""
+    """Return the information in nats that each smoothed histogram holds."""
     shares = counts.sum(2, keepdim=True) * counts.sum(1, keepdim=True)
     return (shares * torch.xlogy(ratio, ratio)).sum((1, 2))
 
 
 def _places(ranks: Ranks, values: Tensor) -> Tensor:
-    """Bins of the ranks of values (n, d), int64."""
+    """Return the bins of the ranks of values (n, d), int64."""
     return ((ranks.flat(values) + 1) * (_BINS / 2)).long().clamp_(0, _BINS - 1)
 
 
 def _histograms(x: Tensor, y: Tensor) -> Tensor:
-    """(t, bins, bins), shares of the rows whose places are x and y, each (t, n)."""
+    """Return histograms (t, bins, bins), as shares of the rows; x and y hold bins, each (t, n)."""
     count, rows = x.shape
     table = torch.arange(count, device=x.device)[:, None]
     places = (table * _BINS + x) * _BINS + y
@@ -155,14 +156,14 @@ def _histograms(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _ratio(counts: Tensor, width: float) -> Tensor:
-    """Histograms (t, bins, bins), smoothed, over the product of their smoothed margins."""
+    """Return smoothed histograms (t, bins, bins), divided by the product of their margins."""
     smooth = _kernel(width).to(counts)
     joint = smooth.T @ counts @ smooth
     return joint / (joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)).clamp_min(1e-30)
 
 
 def _kernel(width: float) -> Tensor:
-    """Where a Gaussian kernel carries what each bin holds; what would leave (0, 1) is reflected; (bins, bins)."""
+    """Return the (bins, bins) matrix that spreads each bin by a Gaussian kernel, reflected at 0 and 1."""
     middle = (torch.arange(_BINS, dtype=torch.float64) + 0.5) / _BINS
     kernel = sum(
         (torch.exp(-0.5 * ((middle[:, None] - image) / width) ** 2) for image in (middle, -middle, 2 - middle)),

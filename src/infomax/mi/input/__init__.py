@@ -1,1 +1,1 @@
-"""From what users have to rows: matrices of numbers, folds of them, and blocks in which every x meets every y."""
+"""From users' data to rows: matrices of numbers, folds, and blocks within which every x is paired with every y."""

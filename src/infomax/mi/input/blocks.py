@@ -1,4 +1,4 @@
-"""Rows in blocks, within which every x meets every y."""
+"""Blocks of rows, within which every x is paired with every y."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from infomax.scores.reductions import logsumexp
 __all__ = ["BLOCK", "WIDE_BLOCK", "all_pairs", "dv_of", "in_blocks", "some_pairs"]
 
 BLOCK = 100
-"""Rows of a block of test rows, or a few more; fewer where a fold has fewer."""
+"""Rows per block of test rows. A block may hold a few more, or fewer where a fold is small."""
 WIDE_BLOCK = 200
-"""Rows of a block of validation rows, likewise: a choice rests on the mean of e^T, which needs many pairs."""
+"""Rows per block of validation rows, likewise. It is larger because choices use the mean of e^T over many pairs."""
 
 
 def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:
-    """Rows as (blocks, size or more): as many blocks as ``size`` allows, and as large as the rows allow.
+    """Split rows into as many blocks of at least ``size`` rows as possible, (blocks, rows per block).
 
-    All blocks have one size, so that they are a table. Fewer rows than there are blocks are left out for that, which is
-    less than one row in ``size``.
+    All blocks have the same size, so the last rows may be left out: fewer rows than there are blocks, which is less
+    than one row in ``size``. Fewer than ``size`` rows form a single block.
 
     Example:
         >>> in_blocks(torch.arange(9), 3)
@@ -39,7 +39,7 @@ def in_blocks(rows: Tensor, size: int = BLOCK) -> Tensor:
 
 
 def all_pairs(size: int, device: torch.device) -> Tensor:
-    """(size, size): whom each row of a block meets, itself first.
+    """Return the partners of each row of a block, (size, size): first the row itself, then all others.
 
     Example:
         >>> all_pairs(3, torch.device("cpu"))
@@ -51,11 +51,11 @@ def all_pairs(size: int, device: torch.device) -> Tensor:
 
 
 def some_pairs(size: int, shifts: Tensor) -> Tensor:
-    """(size, shifts): the row that lies each of the shifts further on, in a circle."""
+    """Return the partners of each row, (size, shifts): the rows that follow it by each shift, cyclically."""
     return (torch.arange(size, device=shifts.device)[:, None] + shifts) % size
 
 
 def dv_of(scores: Tensor) -> Tensor:
-    """Donsker-Varadhan of scores (..., n, 1 + K), the joint ones first; (...), nats."""
+    """Return the Donsker-Varadhan value in nats, (...), of scores (..., n, 1 + K); column 0 holds the joint pairs."""
     marginal = scores[..., 1:].flatten(-2)
     return scores[..., 0].mean(-1) - (logsumexp(marginal) - math.log(marginal.shape[-1]))

@@ -21,24 +21,24 @@ class Column(NamedTuple):
     """One column of a side."""
 
     values: Tensor
-    """(n,), float64: numbers, or the numbers of labels."""
+    """(n,), float64: numbers, or codes of labels."""
     labels: bool
-    """Whether their order and distances mean nothing."""
+    """Whether the values are codes of labels, whose order and distances mean nothing."""
     names: tuple[str, ...] | None = None
-    """Of labels that are no numbers: the k-th is the label of the number k."""
+    """Names of the labels where these are not numbers: code k stands for the k-th name."""
     exact: np.ndarray | None = None
-    """(n,), the integers themselves where float64 may not hold them."""
+    """(n,), the integers themselves where float64 may not represent them exactly; else None."""
     called: str = ""
-    """What messages call it, such as x['age']."""
+    """Name of the column in messages, such as x['age']."""
     title: object = None
-    """Its name in a data frame; None without one."""
+    """Name of the column in a data frame; None without one."""
 
     def to(self, device: torch.device) -> Column:
         """Return the same column on a device."""
         return self._replace(values=self.values.to(device))
 
     def as_labels(self) -> Column:
-        """Return the column as labels; integers that float64 does not hold become labels with names."""
+        """Return the column as labels; integers that float64 cannot represent become labels with names."""
         if self.exact is None:
             return self._replace(labels=True)
         codes, names = _numbered(self.exact)
@@ -46,12 +46,12 @@ class Column(NamedTuple):
 
     @property
     def merges(self) -> int:
-        """Different integers less different float64 numbers; above 0, the numbers do not stand for the integers."""
+        """Number of different integers minus number of different float64 values: how many become equal as float64."""
         return 0 if self.exact is None else len(np.unique(self.exact)) - len(torch.unique(self.values))
 
 
 def joined(parts: Sequence[Column]) -> Column:
-    """One column of numbers from its parts in batches; booleans become 0 and 1."""
+    """Join the parts of a column from several batches into one column of numbers; booleans become 0 and 1."""
     values = torch.cat([part.values for part in parts])
     exact = None
     if any(part.exact is not None for part in parts):
@@ -60,19 +60,19 @@ def joined(parts: Sequence[Column]) -> Column:
 
 
 def integers_of(column: Column) -> np.ndarray:
-    """Numbers (n,) as Python's integers, where they are integers."""
+    """Return the numbers (n,) as Python objects: whole numbers as integers, others as floats."""
     if column.exact is not None:
         return column.exact.astype(object)
     return np.array([int(value) if value == int(value) else value for value in column.values.tolist()], dtype=object)
 
 
 def as_columns(name: str, values: object) -> list[Column]:
-    """Columns of what a user gave.
+    """Read a user's values as columns.
 
     Args:
         name: the argument, for messages.
-        values: a tensor, array or nested list of shape (n,) or (n, d), or a data frame or series of pandas or polars;
-            a list of columns is returned as it is.
+        values: a tensor, array or nested list of shape (n,) or (n, d), or a data frame or series of pandas or polars; a
+            list of columns is returned unchanged.
 
     Raises:
         TypeError: a sparse, nested or quantised tensor, a sparse matrix, a column of dates, or of objects that are
@@ -106,7 +106,7 @@ def _of_table(name: str, table: np.ndarray) -> list[Column]:
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2:
         raise _shape_error(name, table.shape)
-    if table.dtype.kind in "fiu" and large_integers(table) is None:  # at once, as there may be many columns
+    if table.dtype.kind in "fiu" and large_integers(table) is None:  # convert all columns at once: there may be many
         return _of_matrix(name, torch.from_numpy(as_numbers(name, table)))
     return [_of_array(_place(name, i, table.shape[1]), table[:, i]) for i in range(table.shape[1])]
 
@@ -116,16 +116,16 @@ def _place(name: str, column: int, columns: int) -> str:
 
 
 def _series_of(frame: Any, names: Iterable[object]) -> Iterable[tuple[object, object]]:
-    """Names of columns and the columns: by their places in pandas, where names may repeat."""
+    """Yield the name and the values of each column, by position in pandas, where names may repeat."""
     by_place = getattr(frame, "iloc", None)
     for place, column in enumerate(names):
         yield column, frame[column] if by_place is None else by_place[:, place]
 
 
 def _titled(name: str, title: object, series: object) -> list[Column]:
-    """Columns of a column of a frame, with its name, and with their places where each value is an array."""
+    """Read a column of a frame under its name; where each value is an array, read several columns and number them."""
     columns = _of_series(f"{name}[{title!r}]", series)
-    title = "None" if title is None else title  # None is that of a column without a name
+    title = "None" if title is None else title  # a title of None marks a column without a name
     several = len(columns) > 1
     return [column._replace(title=(title, i) if several else title) for i, column in enumerate(columns)]
 
@@ -138,7 +138,7 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
     given = given[:, None] if given.ndim == 1 else given
     if given.ndim != 2:
         raise _shape_error(name, given.shape)
-    if given.dtype in (torch.int64, torch.uint64):  # the only ones that float64 does not hold
+    if given.dtype in (torch.int64, torch.uint64):  # the only dtypes with values that float64 cannot represent
         return [column.to(given.device) for column in _of_table(name, given.numpy(force=True))]
     numbers = given.double()
     if not bool(numbers.isfinite().all()):
@@ -150,7 +150,7 @@ def _of_matrix(name: str, matrix: Tensor) -> list[Column]:
 
 
 def _of_series(name: str, series: object) -> list[Column]:
-    """Its column; several where each value is an array."""
+    """Read a series as one column, or as several columns where each value is an array."""
     missing = getattr(series, "isna", None) or getattr(series, "is_null", None)  # of pandas, of polars
     if missing is not None:
         _check_present(name, np.asarray(missing()))
@@ -158,7 +158,7 @@ def _of_series(name: str, series: object) -> list[Column]:
     if array.ndim != 1:
         return as_columns(name, array)
     categories = getattr(getattr(series, "cat", None), "categories", None)  # of pandas
-    if categories is not None and array.dtype.kind not in "fiu":  # intervals and dates, too
+    if categories is not None and array.dtype.kind not in "fiu":  # also categories such as intervals and dates
         array = np.asarray(categories.astype(str))[series.cat.codes.to_numpy()]  # type: ignore[attr-defined]
     column = _of_array(name, array)
     labels = column.labels or str(getattr(series, "dtype", "")).lower() == "category"
@@ -174,8 +174,8 @@ def _of_array(name: str, array: np.ndarray) -> Column:
     if kind in "fiu" or (kind == "O" and are_numbers(array)):
         (column,) = _of_matrix(name, torch.from_numpy(as_numbers(name, array)))
         return column._replace(exact=large_integers(array))
-    if kind == "b":  # numbered alike in every batch
-        return _of_matrix(name, torch.from_numpy(array.copy()))[0]  # it may be read-only
+    if kind == "b":  # through a bool tensor, which has the same codes in every batch
+        return _of_matrix(name, torch.from_numpy(array.copy()))[0]  # a copy, as the array may be read-only
     if kind == "O":
         array = _as_text(name, array)
     elif kind not in "UST":
@@ -203,26 +203,26 @@ def _as_text(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _told(value: object) -> tuple[str, str]:
-    """A label with its kind: numpy's booleans and integers are as Python's."""
+    """Return the kind and the text of a label; numpy's booleans, integers and strings count as Python's."""
     kinds = {np.bool_: "bool", np.str_: "str"}
     kind = "int" if isinstance(value, np.integer) else kinds.get(type(value), type(value).__name__)
     return kind, str(value)
 
 
 def _numbered(array: np.ndarray) -> tuple[Tensor, tuple[str, ...]]:
-    """A number for each label, (n,), float64, and the labels."""
+    """Return a code for each label, (n,), float64, and the names of the codes."""
     levels, codes = np.unique(array, return_inverse=True)
     return torch.from_numpy(codes.reshape(-1).astype(np.float64)), tuple(str(level) for level in levels)
 
 
 def _is_missing(value: object) -> bool:
-    """Whether it is None, NaN or pandas' NA, of which no comparison is true or false."""
+    """Return whether a value is None, NaN or pandas' NA, whose comparisons are neither true nor false."""
     if value is None or type(value).__name__ == "NAType":
         return True
     if isinstance(value, Decimal):
         return value.is_nan()  # a signalling NaN cannot be compared
     differs = value != value
-    return isinstance(differs, bool | np.bool_) and bool(differs)  # of an array it is an array
+    return isinstance(differs, bool | np.bool_) and bool(differs)  # comparing an array gives an array
 
 
 def _check_present(name: str, missing: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Cross-fitting: every row is reported on once, by a critic that neither trained on it nor was chosen by it."""
+"""Cross-fitting: every row is scored once, by a critic that was neither trained nor chosen on it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["Fold", "make_folds"]
 
 _VALIDATION = 0.15
 _LEAST_PART = 8
-_LEAST_VALIDATION = 120  # rows below which a choice is chance, where they are not more than a third
+_LEAST_VALIDATION = 120  # validation rows, up to a third of the rows: with fewer, a choice is mostly chance
 
 
 class Fold(NamedTuple):
     """Three disjoint parts of the rows."""
 
     train: Tensor
-    """Rows that fit transforms and critics."""
+    """Rows on which transforms and critics are trained."""
     validation: Tensor
-    """Rows that decide when to stop, what to keep and how to calibrate."""
+    """Rows on which training is stopped, candidates are chosen and scores are calibrated."""
     test: Tensor
-    """Rows that are reported on."""
+    """Rows on which the bound is read."""
 
     def to(self, device: torch.device) -> Fold:
         """Return the same parts on a device."""
@@ -30,20 +30,20 @@ class Fold(NamedTuple):
 
 
 def make_folds(rows: int, folds: int, generator: torch.Generator, groups: Tensor | None = None) -> list[Fold]:
-    """Split rows at random so that the test parts of all folds are the rows, each once.
+    """Split rows at random so that each row is a test row of exactly one fold.
 
-    Training and validation parts have the same size in every fold, so a fold whose test part is a row smaller leaves
-    one row out of them; with groups, all folds are cut to the smallest. Of the rows that are not test rows 15 %
-    validate, and up to a third where that is fewer than 120.
+    All folds have equally many training rows and equally many validation rows, so a fold with one test row fewer leaves
+    one row out. With groups, these parts of all folds are cut to the smallest. Of the rows that are not test rows, 15 %
+    validate; where these are fewer than 120, up to a third validate.
 
     Args:
-        rows: n.
-        folds: how many.
-        generator: of the shuffle.
-        groups: (n,), numbers of groups, none of which is split over the parts of a fold; none when None.
+        rows: number of rows n.
+        folds: number of folds.
+        generator: generator of the shuffle.
+        groups: (n,), group numbers; no group is split over the parts of a fold. None without groups.
 
     Raises:
-        ValueError: groups so large that a part of a fold would hold next to nothing.
+        ValueError: the groups are so large that a part of a fold would have fewer than 8 rows.
 
     Example:
         >>> folds = make_folds(100, 5, torch.Generator().manual_seed(0))
@@ -71,7 +71,7 @@ def _validation_rows(rest: int) -> int:
 
 
 def _grouped(rows: int, folds: int, generator: torch.Generator, groups: Tensor) -> list[Fold]:
-    """Whole groups to the fold, and then to the part, that lacks the largest share of its rows."""
+    """Deal whole groups, each to the fold, and then to the part, that lacks the largest share of its planned rows."""
     members = _members(groups, generator)
     tests = _dealt(members, [rows / folds] * folds)
     made = []
@@ -92,7 +92,7 @@ def _grouped(rows: int, folds: int, generator: torch.Generator, groups: Tensor) 
 
 
 def _members(groups: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Rows of each group, in a random order of groups."""
+    """Return the rows of each group, with the groups in random order."""
     order = groups.argsort(stable=True)
     _, counts = torch.unique_consecutive(groups[order], return_counts=True)
     parts = torch.split(order, counts.tolist())

@@ -1,4 +1,4 @@
-"""Rows that belong together: they share a fold, a block of the standard error and a block of a permutation."""
+"""Groups of rows that depend on each other: a group stays in one fold and is permuted as a whole."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from infomax.mi.input.sides import Side, row_codes
 
 __all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
 
-_FUNCTION = 1.5  # different rows per label up to which the other side is taken for a function of the label
-_ATOM = 0.02  # share of the rows from which on equal rows may be a value that is often taken, and no copies
-_SURELY_ATOM = 0.1  # and share from which on they are one, whatever else is known of it
-_FEW = 20  # different rows up to which none are copies: too few to be groups
+_FUNCTION = 1.5  # distinct rows per label up to which the other side counts as a function of the label
+_ATOM = 0.02  # share of the rows above which equal rows may be a frequent value instead of copies
+_SURELY_ATOM = 0.1  # share of the rows above which equal rows are a frequent value, whatever their values are
+_FEW = 20  # distinct rows below which frequent rows are not copies, because they would make too few groups
 
 
 def as_groups(groups: object, rows: int, folds: int) -> Tensor:
-    """Group numbers (n,), from 0, of what a user gave.
+    """Return group numbers (n,), counted from 0, for the group names that a user gave.
 
     Args:
-        groups: (n,), numbers or strings; equal ones belong together.
-        rows: n.
-        folds: how many folds there are to be.
+        groups: (n,), numbers or strings; rows with equal values form a group.
+        rows: number of rows n.
+        folds: number of folds.
 
     Raises:
-        ValueError: another shape or length, or fewer groups than folds.
+        ValueError: another shape or length, or fewer than two groups per fold.
     """
     columns = as_columns("groups", groups)
     if len(columns) != 1 or len(columns[0].values) != rows:
@@ -43,11 +43,12 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
 
 
 def groups_of_copies(x: Side, y: Side) -> Tensor | None:
-    """Put equal rows into a group, unless all are different or equal rows are to be expected.
+    """Return groups (n,) of equal rows, or None where all rows differ or equal rows are expected.
 
-    They are where both sides are labels, where one side is a function of the labels of the other, and where a value is
-    taken by many rows, as a zero often is. Such a value meets other partners, too, or is an integer, or is taken by a
-    tenth of the rows; rows drawn with replacement are equal more often than that allows for by chance, and are copies.
+    Equal rows are expected where both sides are labels, or where one side is a function of the labels of the other. A
+    value that many rows take, such as 0, does not form a group either. Such a value occurs in more than 2 % of the
+    rows. In addition, one of its sides also occurs with other partners, or it consists of integers, or it occurs in
+    more than a tenth of the rows, or there are fewer than 20 distinct rows. All other equal rows count as copies.
     """
     if x.codes is not None and y.codes is not None:
         return None
@@ -65,7 +66,7 @@ def groups_of_copies(x: Side, y: Side) -> Tensor | None:
 
 
 def _times(side: Side) -> Tensor:
-    """(n,), how many rows have the value that a side has in this one."""
+    """Return, for each row, how many rows have the same value of this side, (n,)."""
     codes = row_codes(side.values)
     return codes.bincount()[codes]
 
@@ -75,14 +76,14 @@ def _labels(side: Side) -> int:
 
 
 def permuted_in_groups(groups: Tensor, generator: torch.Generator) -> Tensor:
-    """A permutation of rows 0 to n - 1 that moves whole groups, each to the place of one of its size.
+    """Return a permutation of rows 0 to n - 1 that moves each group, as a whole, to the place of one of the same size.
 
-    Rows of groups of other sizes would not meet group by group, and sums over them would vary less than that given.
-    A group whose size is its own stays where it is.
+    Groups of different sizes cannot be paired row by row, and sums over such pairings would vary less than the sum over
+    the given pairs. A group with a size that no other group has stays in place.
 
     Args:
-        groups: (n,), the groups of the rows, the same ones side by side.
-        generator: of the order.
+        groups: (n,), the group of each row; rows of a group are consecutive.
+        generator: generator of the permutation.
 
     Example:
         >>> permuted_in_groups(torch.tensor([0, 0, 1, 1, 2, 2]), torch.Generator().manual_seed(1)).view(-1, 2).diff()

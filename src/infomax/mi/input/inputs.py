@@ -1,4 +1,4 @@
-"""From what users have to two sides of the same rows, or a clear error."""
+"""From users' data to two sides with the same rows; data that cannot be read raise a clear error."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ MINIMUM_ROWS = 50
 DISCRETE = ("auto", "x", "y", "both")
 
 Values = ArrayLike | Tensor | Iterable[object]
-"""What a side may be: an array or tensor, a data frame, a list."""
+"""Types of the values of a side: an array, a tensor, a data frame, a list or an iterable of batches."""
 
 
 def columns_of(
     x: Values, y: Values | None, *, discrete: str = "auto", name: str = "x"
 ) -> tuple[list[Column], list[Column]]:
-    """Columns of two sides with the same rows.
+    """Read two sides with the same rows as columns.
 
     Args:
-        x: (n,) or (n, dx); or, where y is None, an iterable of batches (x, y), as a data loader is.
+        x: (n,) or (n, dx); or, where y is None, an iterable of batches (x, y), such as a data loader.
         y: (n,) or (n, dy).
-        discrete: side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``; ``"auto"`` looks for itself.
-        name: of the argument x, for messages.
+        discrete: the side whose numbers are labels, ``"x"``, ``"y"`` or ``"both"``; ``"auto"`` decides by the values.
+        name: name of the argument x in messages.
 
     Raises:
-        TypeError: something that is neither numbers nor labels.
-        ValueError: other shapes, lengths that differ, too few rows, NaN or infinity, integers that become equal.
+        TypeError: values that are neither numbers nor labels.
+        ValueError: other shapes, lengths that differ, fewer than 50 rows, NaN or infinity, different integers that
+            become equal as float64.
     """
     check_choice("discrete", discrete, DISCRETE)
     of_x, of_y = _from_batches(x) if y is None else (as_columns(name, x), as_columns("y", y))
@@ -56,15 +57,16 @@ def columns_of(
 
 
 def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
-    """Columns of a third variable with the rows of x, on its device.
+    """Read a third variable as columns with the rows and the device of x.
 
     Args:
         given: (n,) or (n, dz).
         x: columns of x.
 
     Raises:
-        TypeError: something that is neither numbers nor labels.
-        ValueError: other shapes or lengths, NaN or infinity, integers that become equal.
+        TypeError: values that are neither numbers nor labels.
+        ValueError: other shapes or lengths, NaN or infinity, a variable that does not vary, different integers that
+            become equal as float64.
     """
     columns = as_columns("given", given)
     rows, came = len(x[0].values), len(columns[0].values) if columns else 0
@@ -78,18 +80,18 @@ def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
 
 
 def settled(columns: list[Column], labels: bool) -> list[Column]:
-    """Columns of a side, as numbers or as labels.
+    """Return the columns of a side, each as numbers or as labels.
 
     Args:
-        columns: of the side.
+        columns: columns of the side.
         labels: whether all numbers are labels.
 
     Raises:
-        ValueError: numbers that are different integers but equal as float64.
+        ValueError: different integers, read as numbers, that are equal as float64.
     """
     columns = [column.as_labels() if labels or column.labels else column for column in columns]
     varying = [i for i, column in enumerate(columns) if bool((column.values != column.values[:1]).any())]
-    varying = varying or [i for i, column in enumerate(columns) if column.merges]  # equal as float64, and not in truth
+    varying = varying or [i for i, column in enumerate(columns) if column.merges]  # integers that differ but merge
     if len(varying) == 1 and columns[varying[0]].merges:
         named = columns[varying[0]].as_labels()
         if are_few(named.values):
@@ -106,7 +108,7 @@ def settled(columns: list[Column], labels: bool) -> list[Column]:
 
 
 def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
-    """Both sides as critics see them."""
+    """Build both sides from their columns."""
     return as_side("x", x), as_side("y", y)
 
 
@@ -145,5 +147,5 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
 
 
 def _are_text(values: object) -> bool:
-    """Whether labels are numbered anew in each batch."""
+    """Return whether labels are text, whose codes would differ from batch to batch."""
     return not isinstance(values, Tensor) and np.asarray(values).dtype.kind not in "fiub"

@@ -1,4 +1,4 @@
-"""Numbers of any type as float64, and the integers that float64 does not hold."""
+"""Numbers of any type as float64, and the integers that float64 cannot represent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 __all__ = ["are_numbers", "as_numbers", "large_integers"]
 
-_LARGEST = 2**53  # integers below this in magnitude are all float64 numbers
+_LARGEST = 2**53  # float64 represents every integer below this in magnitude
 _NUMBERS = int | float | np.integer | np.floating | Decimal | Fraction
 
 
 def are_numbers(array: np.ndarray) -> bool:
-    """Whether objects (n,) are all numbers: Python's, numpy's, ``Decimal`` or ``Fraction``.
+    """Return whether all objects (n,) are numbers: Python's, numpy's, ``Decimal`` or ``Fraction``, but not booleans.
 
     Example:
         >>> are_numbers(np.array([1, Decimal("2.5")], dtype=object)), are_numbers(np.array([1, True], dtype=object))
@@ -25,11 +25,11 @@ def are_numbers(array: np.ndarray) -> bool:
 
 
 def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
-    """Numbers as float64, in an array of their own.
+    """Return numbers as float64, in a new array.
 
     Args:
         name: the argument, for the message.
-        array: (n,) or (n, d), of a dtype of numbers or of objects that are numbers.
+        array: (n,) or (n, d), with a dtype of numbers; or (n,), objects that are numbers.
 
     Raises:
         ValueError: a finite number beyond the range of float64.
@@ -50,7 +50,7 @@ def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def large_integers(array: np.ndarray) -> np.ndarray | None:
-    """Integers (n,) or (n, d) if all numbers are integers and float64 may not hold some of them, else None.
+    """Return integers (n,) or (n, d) if all numbers are integers and float64 may not represent some, else None.
 
     Example:
         >>> large_integers(np.array([1, 2])), large_integers(np.array([1, 2**53 + 1]))
@@ -63,7 +63,7 @@ def large_integers(array: np.ndarray) -> np.ndarray | None:
     values = array.tolist()
     if any(isinstance(value, float | np.floating) or not _is_whole(value) for value in values):
         return None
-    integers = np.array([int(value) for value in values] + [None], dtype=object)[:-1]  # objects, whatever their size
+    integers = np.array([int(value) for value in values] + [None], dtype=object)[:-1]  # None keeps Python's integers
     return integers if any(abs(value) >= _LARGEST for value in integers) else None
 
 

@@ -1,4 +1,4 @@
-"""What cannot be read as a table is refused by the argument's name, with what to do."""
+"""Checks that values can be read as a table; an error names the argument and says what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SAME_NUMBER = "take features of the same number of each row"
 
 
 def check_readable(name: str, values: object) -> None:
-    """Raise if a matrix or tensor does not hold a dense table of values.
+    """Raise if a sparse matrix or a tensor does not hold a dense table of values.
 
     Args:
         name: the argument, for messages.
@@ -37,7 +37,7 @@ def check_readable(name: str, values: object) -> None:
 
 
 def as_table(name: str, values: object) -> np.ndarray | Tensor:
-    """An array of what has rows, or a tensor of a list of tensors; the objects themselves where types are mixed.
+    """Return an array, or a tensor for a list of tensors; a list of mixed types becomes an array of objects.
 
     Args:
         name: the argument, for messages.
@@ -60,7 +60,7 @@ def as_table(name: str, values: object) -> np.ndarray | Tensor:
         raise _ragged(name) from None
     if isinstance(values, np.ndarray):
         return array
-    # Of a list that mixes numbers and strings numpy makes strings, and floats of one with integers of many sizes.
+    # numpy turns a list of numbers and strings into strings, and a list of integers of many sizes into floats.
     if array.dtype.kind in "US" or (array.dtype.kind == "f" and bool((np.abs(array) >= 2**53).any())):
         objects = np.array(values, dtype=object)
         if array.dtype.kind != "f" or any(_is_large_integer(value) for value in objects.flat):

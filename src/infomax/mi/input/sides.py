@@ -1,4 +1,4 @@
-"""A side of the pairs: what critics see of it, and how far its rows lie from each other."""
+"""One side of the pairs: the columns that critics see, and the coordinates in which neighbours are sought."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from infomax.mi.input.columns import Column, integers_of
 
 __all__ = ["Side", "are_few", "as_side", "most_nats", "row_codes", "which_of"]
 
-_MOST_LEVELS = 20  # of a column of integers that is taken for labels unasked
+_MOST_LEVELS = 20  # different integers in a column that also counts as labels
 _ROWS_A_LEVEL = 20
 _MOST_LABELS = 300
-_DIGITS = 15  # of integers that float64 holds, whichever they are
-_MOST_TOGETHER = 60  # distinct rows of labels that are each seen as a label
+_DIGITS = 15  # float64 represents every integer of at most this many digits
+_MOST_TOGETHER = 60  # distinct rows of a side of labels up to which each row gets a column
 
 
 class Encoder(NamedTuple):
-    """From the columns given to those that critics see; learnt on all rows, used for new ones too."""
+    """A map from given columns to the columns that critics see; learnt on all rows, and applied to new rows, too."""
 
     kept: tuple[int, ...]
-    """Columns whose numbers are seen."""
+    """Columns that critics see as numbers."""
     levels: tuple[tuple[int, Tensor], ...]
-    """Columns of labels, with the labels that get a 0/1 column each."""
+    """Columns of labels, each with the labels that get a 0/1 column."""
     rows: Tensor | None
-    """(L, d), distinct rows that get a 0/1 column each; of two rows the second one does."""
+    """(L, d), distinct rows that get a 0/1 column each; with only two distinct rows, the second one gets a column."""
     names: tuple[tuple[str, ...] | None, ...]
-    """Of the labels of each column, where they are no numbers."""
+    """Names of the labels of each column; None for numbers, and for labels that are numbers."""
     titles: tuple[object, ...] = ()
-    """Names of the columns in a data frame."""
+    """Names of the columns in a data frame; None for a column without one."""
     known: tuple[tuple[int, Tensor], ...] = ()
-    """Columns of labels that are numbers, with all of these."""
+    """Columns of labels that are numbers, each with all its labels."""
 
     def __call__(self, name: str, columns: list[Column]) -> Tensor:
-        """(n, columns seen), float64; ``name`` is the argument, for messages."""
+        """Return the columns that critics see, (n, columns seen), float64; ``name`` is the argument, for messages."""
         pairs = zip(columns, self.names, strict=True)
         given = torch.stack([_renamed(name, column, names) for column, names in pairs], 1)
         for place, numbers in self.known:
@@ -62,49 +62,50 @@ class Side(NamedTuple):
     """One of the two variables."""
 
     values: Tensor
-    """(n, d), float64: what critics see."""
+    """(n, d), float64, the columns that critics see."""
     codes: Tensor | None
-    """(n,), the label of each row where a side is nothing but labels; else None."""
+    """(n,), the code of each row's label where the side consists of labels only; else None."""
     dims: int
-    """Columns given that vary."""
+    """Number of given columns that vary."""
     encoder: Encoder
-    """From columns given to columns seen."""
+    """The map from given columns to the columns that critics see."""
 
     @property
     def is_label(self) -> bool:
-        """Whether a row is one label, of so few that each can be a class."""
+        """Whether the side consists of labels only, and of few enough that each can be a class."""
         return self.codes is not None and int(self.codes.max()) < _MOST_LABELS
 
     @property
     def freedom(self) -> int:
-        """Coordinates, or labels but one, that may tell of the other side."""
+        """Number of coordinates, or number of labels minus 1, through which the side may depend on the other."""
         return self.values.shape[1] if self.codes is None else int(self.codes.max())
 
     @property
     def entropy(self) -> float | None:
-        """Of the labels in these rows, nats, where the side is nothing but labels."""
+        """Entropy of the labels in these rows, nats; None unless the side consists of labels only."""
         if self.codes is None:
             return None
         shares = self.codes.bincount().double() / len(self.codes)
         return float(-torch.special.xlogy(shares, shares).sum())
 
     def places(self, scaled: Tensor) -> Tensor:
-        """Where neighbours are sought: the scaled values, floats, or (n, 1) numbers of labels, integers."""
+        """Return where neighbours are sought: the scaled values as floats, or codes of labels (n, 1) as integers."""
         return scaled if self.codes is None else self.codes[:, None]
 
 
 def as_side(name: str, columns: list[Column]) -> Side:
-    """Build a side from its columns; constant ones are left out.
+    """Build a side from its columns; constant columns are left out.
 
-    A side of one integer column with at most 20 levels, each of 20 rows or more on average, is seen as labels too, and
-    so is a side of 0/1 columns of which each row has exactly one 1.
+    A side also counts as labels if it is one integer column with at most 20 levels and 20 rows or more per level on
+    average, or if it consists of 0/1 columns with exactly one 1 in each row. Critics see the integers both as numbers
+    and as labels.
 
     Args:
         name: the argument, for messages.
-        columns: of the side.
+        columns: columns of the side.
 
     Raises:
-        ValueError: a side that does not vary, more than 300 labels in a column.
+        ValueError: a side that does not vary, or more than 300 labels in a column.
     """
     varying = [i for i, column in enumerate(columns) if bool((column.values != column.values[:1]).any())]
     if not varying:
@@ -128,20 +129,20 @@ def as_side(name: str, columns: list[Column]) -> Side:
 
 
 def row_codes(values: Tensor) -> Tensor:
-    """(n,), a number for each distinct row."""
+    """Return a code for each row, (n,), the same for equal rows only."""
     codes: Tensor = torch.unique(values, dim=0, return_inverse=True)[1]
     return codes
 
 
 def most_nats(x: Side, y: Side) -> float:
-    """What the information of two sides cannot pass: the smaller entropy of those that are labels, nats."""
+    """Return the largest possible information of two sides, nats: the smallest entropy of a side of labels, or inf."""
     return min((entropy for entropy in (x.entropy, y.entropy) if entropy is not None), default=math.inf)
 
 
 def which_of(values: Tensor, rows: Tensor) -> Tensor:
-    """(n, L), which of distinct rows (L, d) each of the values (n, d) is, if any.
+    """Return which of the distinct rows (L, d) each of the values (n, d) equals, if any: (n, L), bool.
 
-    By a number for each distinct row: a table of values, rows and columns could be large.
+    Rows are compared by codes, because a table of values, rows and columns could be large.
     """
     codes = row_codes(torch.cat([rows, values]))
     same: Tensor = codes[len(rows) :, None] == codes[: len(rows)]
@@ -159,7 +160,7 @@ def _levels(name: str, values: Tensor) -> Tensor:
 
 
 def are_few(values: Tensor) -> bool:
-    """Whether integers (n,) take so few values that they are labels unasked: at most 20, of 20 rows or more each."""
+    """Return whether integers (n,) count as labels: at most 20 different ones, with 20 rows or more on average."""
     count = len(torch.unique(values))
     return count <= _MOST_LEVELS and count * _ROWS_A_LEVEL <= len(values)
 
@@ -173,7 +174,7 @@ def _is_one_hot(values: Tensor) -> bool:
 
 
 def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor:
-    """Numbers of labels as they were when the encoder was made."""
+    """Return the codes of a column's labels in the numbering of the encoder."""
     name = column.called or name
     if names is not None and column.names is None and _are_large_integers(names):
         if column.exact is None and bool((column.values.abs() >= 2**53).any()):
@@ -198,5 +199,5 @@ def _renamed(name: str, column: Column, names: tuple[str, ...] | None) -> Tensor
 
 
 def _are_large_integers(names: tuple[str, ...]) -> bool:
-    """Whether these are names of integers that float64 does not hold, among others that it does."""
+    """Return whether all names are integers, at least one of them with more digits than float64 holds."""
     return all(name.lstrip("-").isdigit() for name in names) and any(len(name) > _DIGITS for name in names)

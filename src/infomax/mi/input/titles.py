@@ -1,4 +1,4 @@
-"""Columns of data frames go by their names."""
+"""Matching of the columns of data frames by their names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SHOWN = 5
 
 
 def in_order_of(name: str, columns: list[Column], titles: Sequence[object], of: str = "the estimate") -> list[Column]:
-    """Columns in the order of others, by their names; by their places where either have none.
+    """Return columns in the order of ``titles``, or in their own order where columns or titles lack names.
 
     Args:
         name: the argument, for messages.
-        columns: to be brought into order.
-        titles: names of the others.
-        of: where these come from, for messages.
+        columns: columns to bring into order.
+        titles: names in the order to follow.
+        of: source of the titles, for messages.
 
     Raises:
-        ValueError: names that are missing, others, or names that repeat in another order.
+        ValueError: missing names, additional names, or repeated names in another order.
     """
     came = [column.title for column in columns]
     if None in came or None in titles or came == list(titles):

@@ -1,1 +1,1 @@
-"""Networks that learn what a closed form misses, those of all folds in the same few operations."""
+"""Networks that learn what the closed form misses; the networks of all folds run in the same few operations."""

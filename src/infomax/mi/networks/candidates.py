@@ -1,4 +1,4 @@
-"""What one fold's critic is mixed of, for any pairs of rows."""
+"""The candidates that one fold's critic is a mixture of, for any pairs of rows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from infomax.mi.networks.stack import Stack
 
 __all__ = ["Candidates"]
 
-_PAIRS = 10_000  # scored at a time: what is held of them stays in a processor's cache
-_FARTHEST = 80.0  # nats, of a network's score
+_PAIRS = 10_000  # scored at a time, so that intermediate results stay in the processor's cache
+_FARTHEST = 80.0  # nats, the largest magnitude of a network's score
 
 
 class Candidates:
-    """Scores by no critic, the start and each kind of network of one fold.
+    """Scores of one fold's candidates: a constant critic, the start, and each kind of network.
 
     Args:
         stack: rows, starts and features of all folds.
-        critic: the members, trained.
-        fold: which fold.
+        critic: the trained members.
+        fold: number of the fold.
     """
 
     def __init__(self, stack: Stack, critic: StackedCritic, fold: int) -> None:
@@ -28,19 +28,19 @@ class Candidates:
         members = (stack.fold == fold).nonzero().squeeze(1)
         learnt = critic.learnt[members].cpu()
         self.kinds = tuple(learnt.nonzero().squeeze(1).tolist())
-        """Kinds of networks that are not their start still."""
+        """Kinds of networks that differ from the start."""
         self._critic = critic.part(members[learnt.to(members.device)])
         with torch.no_grad():
             self._of_x, self._of_y = self._critic.rows(*(side[list(self.kinds)] for side in stack.features(fold)))
 
     @torch.no_grad()
     def tables(self, x_rows: Tensor, y_rows: Tensor, *, networks: bool = True) -> Tensor:
-        """Score pairs.
+        """Score pairs by each candidate.
 
         Args:
             x_rows: (n,), rows of x.
-            y_rows: (n, K), rows of y that each of them is paired with.
-            networks: whether their scores are asked for too.
+            y_rows: (n, K), rows of y with which each row of x is paired.
+            networks: whether the networks score, too.
 
         Returns:
             (C, n, K), nats, float64 and finite; (2, n, K) without networks.

@@ -1,4 +1,4 @@
-"""What the networks see of a row: each coordinate in two scales, radii, and the start's leading coordinates."""
+"""Inputs of the networks: each coordinate on two scales, radii, and the start's leading canonical coordinates."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _RADII = (math.inf, 2.0, 1.0)
 
 
 class SideFeatures:
-    """Features of rows of one side, of mean 0 and variance 1 on the training rows.
+    """Features of rows of one side, with mean 0 and variance 1 on the training rows.
 
     Args:
-        marginals: of this side.
-        see: the start's canonical coordinates, of which the leading ones are features.
+        marginals: the map of each coordinate of this side by itself.
+        see: the map to the start's canonical coordinates; the leading ones are features.
         train: (n, d), training rows.
 
     Attributes:
-        narrow: bool (p,), what the narrow kind of network sees: radii and the leading coordinates.
+        narrow: bool (p,), True for features that the narrow kind of network sees: radii and the leading coordinates.
     """
 
     def __init__(self, marginals: Marginals, see: Coordinates, train: Tensor) -> None:
@@ -38,7 +38,7 @@ class SideFeatures:
         self.narrow = torch.arange(len(mean), device=train.device) >= wide.shape[1]
 
     def __call__(self, values: Tensor) -> Tensor:
-        """(n, p), float32, of rows (n, d)."""
+        """Return the features (n, p), float32, of rows (n, d)."""
         return ((torch.cat(self._raw(values), 1) - self._mean) * self._scale).float()
 
     def _raw(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,4 +47,4 @@ class SideFeatures:
         leading = self._see(values)
         leading = nnf.pad(leading, (0, LEADING - leading.shape[1]))
         wide = torch.cat([scores, self._marginals.flat(values)], 1)
-        return wide, torch.cat([*radii, leading.asinh()], 1)  # a leading coordinate may be as heavy-tailed as Student-t
+        return wide, torch.cat([*radii, leading.asinh()], 1)  # asinh, as leading coordinates may have heavy tails

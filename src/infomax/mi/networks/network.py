@@ -1,4 +1,4 @@
-"""Many small networks in one: a member for each fold and kind, trained by the same few operations."""
+"""Many small networks in one module: one member per fold and kind, all computed by the same few operations."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor, nn
 
 __all__ = ["StackedCritic"]
 
-_UNITS = 1_000_000  # of hidden layers that are held at a time: as many as stay in a processor's cache
+_UNITS = 1_000_000  # of hidden layers computed at a time, so that they stay in the processor's cache
 
 
 class StackedCritic(nn.Module):
-    r"""What members add to the score they start from: nothing at first.
+    r"""Small networks in one module: each corrects the score that it starts from, and leaves it unchanged at first.
 
     .. math:: T(x, y) = \beta \, T_0(x, y) + w^\top h\big( \mathrm{relu}(A x + B y + c \, T_0(x, y) + b) \big)
 
-    with :math:`\beta = 1` and :math:`w = 0` at the start. The first layer takes x and y apart, so its products are
-    made once a row and not once a pair.
+    Here h stands for the further hidden layers. At first :math:`\beta = 1` and :math:`w = 0`. The first layer is linear
+    in x and in y, so its products are computed once per row and not once per pair.
 
     Args:
-        members: networks M.
-        inputs: features of a row of x and of a row of y.
+        members: number of networks M.
+        inputs: numbers of features of a row of x and of a row of y.
         hidden: units of each hidden layer.
-        generator: of the first weights, on the CPU.
+        generator: CPU generator of the initial weights.
     """
 
     def __init__(
         self, members: int, inputs: tuple[int, int], hidden: tuple[int, ...], *, generator: torch.Generator
     ) -> None:
         super().__init__()
-        float32 = torch.float32  # as features are, whatever the default is
+        float32 = torch.float32  # the dtype of the features, whatever the default dtype is
 
         def drawn(rows: int, columns: int, scale: float) -> nn.Parameter:
             return nn.Parameter(scale * torch.randn(members, rows, columns, generator=generator, dtype=float32))
@@ -52,28 +52,28 @@ class StackedCritic(nn.Module):
 
     @property
     def learnt(self) -> Tensor:
-        """(M,), whether a member is anything but the score it starts from."""
+        """(M,), whether each member differs from the score it starts from."""
         return (self.output != 0).flatten(1).any(1) | (self.gain != 1).any(1)
 
     def part(self, members: Tensor) -> StackedCritic:
-        """Return a copy that holds some of the members."""
+        """Return a copy that holds only the given members."""
         some = copy.deepcopy(self)
         for parameter in some.parameters():
             parameter.data = parameter.data[members].clone()
         return some
 
     def rows(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """First products of rows (M, n, features): (M, n, units) of each side."""
+        """Return the first layer's products with rows (M, n, features): (M, n, units) for each side."""
         return torch.bmm(x, self.from_x), torch.baddbmm(self.bias, y, self.from_y)
 
     def pairs(self, of_x: Tensor, of_y: Tensor, partner: Tensor, start: Tensor) -> Tensor:
-        """Scores (M, n, K) of pairs, in parts that stay in a processor's cache.
+        """Return the scores (M, n, K) of pairs, computed in parts that stay in the processor's cache.
 
         Args:
-            of_x: (M, n, units), of :meth:`rows`.
-            of_y: (M, N, units).
-            partner: (n, K), rows of y that each row of x meets.
-            start: (M, n, K), the scores they start from.
+            of_x: (M, n, units), from :meth:`rows`.
+            of_y: (M, N, units), likewise.
+            partner: (n, K), rows of y with which each row of x is paired.
+            start: (M, n, K), the scores that the members start from.
         """
         size = max(1, _UNITS // (len(of_x) * of_x.shape[2] * max(1, partner.shape[1])))
         parts = zip(torch.split(of_x, size, 1), torch.split(partner, size), torch.split(start, size, 1), strict=True)

@@ -1,4 +1,4 @@
-"""All folds side by side: the rows as each fold's transforms show them, and the scores of its members."""
+"""All folds together: the rows as each fold's maps transform them, and the scores of all members."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from infomax.mi.networks.network import StackedCritic
 
 __all__ = ["Stack", "View"]
 
-_WIDE_ALONE = 12  # coordinates in all up to which a network that sees fewer would see nearly the same
+_WIDE_ALONE = 12  # coordinates of both sides up to which a narrow network would see nearly the same as a wide one
 
 
 class View(NamedTuple):
-    """How one fold sees rows: maps learnt on its training rows, for these and for new ones."""
+    """One fold's maps of rows, learnt on its training rows and applied to all rows and to new ones."""
 
     start: Start
     features_x: SideFeatures
@@ -28,12 +28,12 @@ class View(NamedTuple):
 
 
 class Stack:
-    """Rows, starts and features of every fold; members are numbered kind by kind, fold by fold.
+    """Rows, starts and features of every fold. Members are ordered by kind, and by fold within a kind.
 
     Args:
-        x: (n, dx), the rows.
-        y: (n, dy).
-        views: how each fold sees them.
+        x: (n, dx), all rows of x.
+        y: (n, dy), all rows of y.
+        views: the maps of each fold.
     """
 
     def __init__(self, x: Tensor, y: Tensor, views: list[View]) -> None:
@@ -53,21 +53,21 @@ class Stack:
 
     @property
     def members(self) -> int:
-        """Networks: kinds times folds."""
+        """Number of networks: kinds times folds."""
         return len(self.fold)
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Features of a row of x and of y."""
+        """Numbers of features of a row of x and of a row of y."""
         return self._features_x.shape[2], self._features_y.shape[2]
 
     def features(self, fold: int) -> tuple[Tensor, Tensor]:
-        """Features of all rows as the members of one fold see them, (kinds, n, p) of x and of y."""
+        """Return the features of all rows, (kinds, n, p) for x and y, with 0 for those that a member does not see."""
         members = self.fold == fold
         return self._features_x[fold] * self._seen_x[members], self._features_y[fold] * self._seen_y[members]
 
     def pair_scores(self, fold: int, x_rows: Tensor, y_rows: Tensor) -> Tensor:
-        """Score pairs of rows x (n,) and y (n, K) by the start of one fold: (n, K), nats, float64."""
+        """Score rows of x (n,), each paired with rows of y (n, K), by the start of one fold: (n, K), nats, float64."""
         x = StartRows(*(part[fold, x_rows] for part in self._start_x))
         met = StartRows(*(part[fold, y_rows] for part in self._start_y))
         return self._score(x, met, fold, self._dof[fold], self._offset[fold])
@@ -76,12 +76,12 @@ class Stack:
         """Score pairs by each member's start.
 
         Args:
-            rows: (M, n), rows for each member.
+            rows: (M, n), rows of each member.
             partner: (n, K): row ``rows[m, b]`` of x is paired with row ``rows[m, partner[b, k]]`` of y.
 
         Returns:
-            (M, n, K), nats, float32. They are computed in float64, because strong dependence is a small difference of
-            large squares.
+            (M, n, K), nats, float32. The scores are computed in float64, because under strong dependence they are small
+            differences of large squares.
         """
         at = self.fold[:, None], rows
         met_at = self.fold[:, None, None], rows[:, partner]
@@ -99,7 +99,7 @@ class Stack:
         return score + looked_up(self._tables, fold, x.places.unsqueeze(-2), met.places)
 
     def scores(self, critic: StackedCritic, rows: Tensor, partner: Tensor, start: Tensor | None = None) -> Tensor:
-        """Score pairs by each member, as :meth:`start_scores` does by the starts; ``start`` are those, if known."""
+        """Score pairs by each member; ``start`` is the result of :meth:`start_scores` for these pairs, if known."""
         if start is None:
             start = self.start_scores(rows, partner)
         at = self.fold[:, None], rows
@@ -108,20 +108,20 @@ class Stack:
 
 
 def _masks(narrow: Tensor, kinds: int, folds: int) -> Tensor:
-    """What the members of each kind see, (M, 1, p): everything, and for a second kind what is narrow."""
+    """Return 0/1 masks (M, 1, p) of the features that members see: all, and for a second kind the narrow ones."""
     seen = torch.stack([torch.ones_like(narrow), narrow][:kinds])
     return seen.float().repeat_interleave(folds, 0).unsqueeze(1)
 
 
 def _stacked(sides: list[StartRows]) -> StartRows:
-    """One side of all folds."""
+    """Stack the rows of one side over all folds."""
     square, joint = (torch.stack([getattr(side, name) for side in sides]) for name in ("square", "joint"))
     leading, places = (_padded([getattr(side, name) for side in sides], 1) for name in ("leading", "places"))
     return StartRows(square, joint, leading, places)
 
 
 def _padded(parts: list[Tensor], axis: int) -> Tensor:
-    """Stack the folds' parts; those that are shorter along an axis are filled up with 0."""
+    """Stack the folds' parts; parts that are shorter along ``axis`` are padded with 0."""
     most = max(part.shape[axis] for part in parts)
     whole = parts[0].new_zeros(len(parts), *parts[0].shape[:axis], most, *parts[0].shape[axis + 1 :])
     for fold, part in zip(whole, parts, strict=True):

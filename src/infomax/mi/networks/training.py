@@ -1,4 +1,4 @@
-"""Training all members at once, and going back to where each was best on its validation rows."""
+"""Training of all members at once; each ends with the weights that were best on its validation rows."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from infomax.scores import paired_scores
 
 __all__ = ["Curve", "Training", "train"]
 
-_CHECKS = 28  # looks at the validation rows
-_VALIDATION_PAIRS = 16  # marginal pairs a validation row
+_CHECKS = 28  # evaluations on the validation rows
+_VALIDATION_PAIRS = 16  # marginal pairs per validation row
 _WARM_UP = 50
-_LEAST_STEPS = 200  # before training may end
-_WORTH = 0.001  # nats that the mean over folds must rise by for training to go on
+_LEAST_STEPS = 200  # steps without progress before training ends early
+_WORTH = 0.001  # nats by which the mean over folds must rise to count as progress
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the members are trained.
+    """Options of the training of all members.
 
     Args:
-        objective: makes the estimator whose loss a member minimises; each has its own, as it may hold state. Members
-            score log density ratios, and their loss is that of the estimator's optimal critic at those.
-        steps: steps of Adam at most.
-        batch_size: joint pairs a step and member.
-        negatives: marginal pairs for each of them.
-        lr: learning rate after the warm-up; it falls to 0 as a cosine.
-        patience: looks at the validation rows, none of which is worth the time, after which training ends.
+        objective: makes the estimator whose loss a member minimises. Each member has its own estimator, because an
+            estimator may hold state. Members' scores are log density ratios; before the loss they are turned into the
+            scores of the estimator's optimal critic.
+        steps: largest number of steps of Adam.
+        batch_size: joint pairs per step and member.
+        negatives: marginal pairs per joint pair.
+        lr: learning rate after the warm-up; it falls to 0 along a cosine.
+        patience: evaluations on the validation rows without progress after which training ends; more where these take
+            fewer than 200 steps.
     """
 
     objective: Callable[[], Estimator]
@@ -49,7 +51,7 @@ class Training:
 
 @dataclass
 class Curve:
-    """Validation rows' Donsker-Varadhan values in nats, the mean over folds of the best kind."""
+    """The training curve: Donsker-Varadhan values on validation rows, nats, the mean over folds of the best kind."""
 
     steps: list[int] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
@@ -66,7 +68,7 @@ def train(
 ) -> Curve:
     """Train in place; every member ends with the weights that were best on its own validation rows.
 
-    The first of these are those it begins with, so a member that learns nothing is its start.
+    The initial weights are among the candidates, so a member that learns nothing remains the start.
     """
     train_rows = torch.stack([fold.train for fold in folds])[stack.fold]
     validation = _Validation(stack, critic, folds, generator)
@@ -103,7 +105,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches (M, size). A pass has no row of a member twice, and leaves out fewer rows than a batch, drawn anew."""
+    """Yield batches (M, size), in a new random order per pass; each pass leaves out fewer rows than a batch has."""
     members, n = rows.shape
     while True:
         order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)]).to(rows.device)
@@ -117,7 +119,7 @@ def _drawn(size: int, negatives: int, generator: torch.Generator, device: torch.
 
 
 class _Validation:
-    """The value of every member on its validation rows, and the weights with which it was highest."""
+    """The value of every member on its validation rows, and the weights at which the value was highest."""
 
     def __init__(self, stack: Stack, critic: StackedCritic, folds: list[Fold], generator: torch.Generator) -> None:
         self._stack, self._critic = stack, critic
@@ -131,7 +133,7 @@ class _Validation:
 
     @property
     def value(self) -> float:
-        """Mean over folds of the better kind, nats."""
+        """Mean over folds of the current value of the better kind, nats."""
         return self._mean(self._now)
 
     def _mean(self, values: Tensor) -> float:
@@ -139,9 +141,9 @@ class _Validation:
 
     @torch.no_grad()
     def look(self) -> None:
-        """Evaluate, and remember the weights of members that are better than ever."""
+        """Evaluate all members, and keep the weights of those that reach a new best value."""
         now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
-        self._now = torch.where(now.isfinite(), now, self._best)  # a member that overflowed goes back to its best
+        self._now = torch.where(now.isfinite(), now, self._best)  # a value that overflowed is no progress
         better = self._now > self._best
         self._best = torch.where(better, self._now, self._best)
         for kept, parameter in zip(self._weights, self._critic.parameters(), strict=True):

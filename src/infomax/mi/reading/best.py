@@ -15,29 +15,29 @@ from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 
 __all__ = ["Best", "best_estimate"]
 
-_NEIGHBOURS = (20, 5, 2)  # many vary little, few miss little
-_FARTHEST = 2.0  # times the difference of two numbers of neighbours that the line through them goes on, at most
-_ANCHORS = 10_000  # rows around which boxes are looked at, at most
-_POOL = 20_000  # rows among which neighbours are looked for, at most
-_OVERLAP = 1.5  # by which a mean over 5 neighbours varies more than if boxes were apart, under independence
-# Variances of the difference below which it is taken for chance: as it is, once there is dependence beyond doubt, and
-# for the last step, which varies most.
+_NEIGHBOURS = (20, 5, 2)  # more neighbours: less variance; fewer neighbours: less bias
+_FARTHEST = 2.0  # largest step to no neighbours, as a multiple of the difference between two numbers of neighbours
+_ANCHORS = 10_000  # rows around which boxes are built, at most
+_POOL = 20_000  # rows among which neighbours are sought, at most
+_OVERLAP = 1.5  # factor by which overlapping boxes raise the standard error with 5 neighbours, under independence
+# A squared difference below this many variances counts as chance: in general, once the interval excludes 0, and at the
+# last step, which varies most.
 _SURE, _LIKELY, _SUREST = 2.0, 0.25, 4.0
-_MISSED = 0.25  # of what neighbours add to the bound, how much they may have missed
-_UNLEARNT = 0.3  # of what networks add to their start, how much they may not have learnt yet
+_MISSED = 0.25  # what neighbours may have missed, as a share of what they added to the bound
+_UNLEARNT = 0.3  # what networks may not have learnt yet, as a share of what they added to their start
 
 
 class Best(NamedTuple):
     """The best estimate, in nats."""
 
     nats: float
-    """Not below 0."""
+    """The estimate, not below 0."""
     low: float
     high: float
     method: str
-    """How it was found."""
+    """How the estimate was found."""
     different: int
-    """Rows without copies."""
+    """Number of rows without copies."""
 
 
 def best_estimate(
@@ -52,40 +52,41 @@ def best_estimate(
     generator: torch.Generator,
     groups: Tensor | None = None,
 ) -> Best:
-    r"""Add to the bound what unseen rows hide, and what nearest neighbours, corrected by the critic, find beyond.
+    r"""Add to the bound what it loses on unseen rows, and what nearest neighbours corrected by the critic find beyond.
 
     .. math:: \hat I_0 = B + \Big(1 - \frac{2 \sigma_B^2}{B^2}\Big)_+ \hat H, \qquad
               \hat I_j = \hat I_{j - 1} + \Big(1 - \frac{c \, \sigma^2}{D^2}\Big)_+ D, \qquad
               D = (\hat N_j - \hat I_{j - 1})_+
 
-    H is what :func:`~infomax.mi.reading.familiar.familiar` says. From there it goes on to estimates that vary more and
-    miss less: 20 neighbours, 5, the line through these two at no neighbours at all (:func:`_at_none`), and the line
-    through 5 and 2. sigma is the standard error, of B and of the difference D. Where either could be chance, the
-    estimate stays, so it is 0 where nothing was found. Once the interval excludes 0, c is 0.25 in place of 2; for the
-    last step it is 4.
+    B is the bound, and H comes from :func:`~infomax.mi.reading.familiar.familiar`. Each step j moves on to an estimate
+    with more variance and less bias: with 20 neighbours, with 5, with no neighbours by a line through these two
+    (:func:`_at_none`), and by a line through 5 and 2. The standard error of B is sigma_B, and that of the difference D
+    is sigma. Where a difference may be chance, the estimate stays as it is, so it is 0 where nothing was found. The
+    factor c is 2 while the interval includes 0, 0.25 once it excludes 0, and 4 at the last step.
 
     Args:
-        x: (n, dx), all rows on the scale in which neighbours are sought.
-        y: (n, dy).
-        dims: coordinates along which a box shrinks as neighbours become fewer.
-        pairs: of a coordinate or label of x with one of y, among which rows may hide something.
-        critics: one a fold.
+        x: (n, dx), all rows on the scale on which neighbours are sought.
+        y: (n, dy), likewise.
+        dims: number of coordinates along which a box shrinks as its neighbours become fewer.
+        pairs: number of pairs of a coordinate of x with one of y, among which information may stay unnoticed; a side of
+            L labels counts as L - 1 coordinates.
+        critics: the critic of each fold.
         tests: the test rows of each fold.
-        reading: of the bound.
-        confidence: of the interval.
-        generator: of rows, where they are many, and of draws.
-        groups: (n,), rows that depend on each other.
+        reading: the bound as read on the test rows.
+        confidence: confidence level of the interval.
+        generator: generator of the subsample of rows, where they are many, and of the draws.
+        groups: (n,), group of each row; None for independent rows.
     """
-    n = len(x) if groups is None else len(torch.unique(groups))  # rows that depend on no other
+    n = len(x) if groups is None else len(torch.unique(groups))  # independent units: rows, or groups of rows
     alone = torch.arange(len(x)) if groups is None else _without_copies(x, y, groups)
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
-    certified = math.log(len(alone))  # so many different rows show no more
+    certified = math.log(len(alone))  # the most nats that this number of different rows can show
     hidden = familiar(critics, tests)
     raised = _share(reading.nats, reading.standard_error, _SURE) * hidden.hidden
     raised = min(raised, max(0.0, certified - reading.nats))
     nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
-    luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # of the anchors, where rows are many
+    luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # the anchors may be a subsample
     many, few, fewest = terms
     steps = (many, few, _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims))
     for step, of_rows in enumerate(steps):
@@ -100,7 +101,8 @@ def best_estimate(
         before = before + share * (of_rows - before)
     added = nats - reading.nats - raised
     around = interval_of(nats, error, reading.blocks, confidence, n)
-    # What the critic misses is missed in part within boxes, too; it always lies above. So does what was not learnt.
+    # What the critic misses is partly missed within boxes, too. This and what was not learnt only make the estimate too
+    # low, so they raise only the upper end.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
     away = _MISSED * added + max(_UNLEARNT * learnt, (hidden.start + hidden.networks) / 2) + doubt
     high = around.high + (away if nats > 0 else 0.0)
@@ -110,7 +112,7 @@ def best_estimate(
 
 
 def _share(difference: float, chance: float, sure: float) -> float:
-    """How much of a difference is believed, in [0, 1], with a standard error of ``chance``."""
+    """Return the share of a difference that is added, in [0, 1]; ``chance`` is its standard error."""
     return max(0.0, 1 - sure * chance**2 / difference**2) if difference > 0 else 0.0
 
 
@@ -121,11 +123,11 @@ def _method(raised: float, added: float) -> str:
 
 
 def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: int) -> Tensor:
-    r"""Go on to no neighbours from the terms of two numbers of them.
+    r"""Extrapolate the terms of two numbers of neighbours to no neighbours.
 
-    Within a box of half-width r, a smooth density ratio that the critic does not know changes the mean by about
-    :math:`r^2`, and k neighbours in d coordinates lie within :math:`r \propto k^{1 / d}`: so what is missed is about
-    proportional to :math:`k^{2 / d}`.
+    Let the density ratio be smooth, and let the critic miss a part of it. Within a box of half-width r, this part
+    shifts the mean by about :math:`r^2`. The box of k neighbours in d coordinates has :math:`r \propto k^{1 / d}`, so
+    the bias is about proportional to :math:`k^{2 / d}`.
     """
     more, less = terms
     if dims == 0:
@@ -135,7 +137,7 @@ def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: in
 
 
 def _standard_error(values: Tensor, groups: Tensor | None) -> float:
-    """Of the mean of neighbours' terms (n,), whose groups may depend within, and whose boxes overlap."""
+    """Return the standard error of the mean of terms (n,): boxes overlap, and rows of a group may be dependent."""
     return _OVERLAP * float(values.std()) / math.sqrt(len(values)) * clustering(values, groups)
 
 
@@ -148,7 +150,7 @@ def _terms(
     alone: Tensor,
     groups: Tensor | None,
 ) -> tuple[list[Tensor], Tensor]:
-    """Terms of the anchors for each number of neighbours, and the anchors."""
+    """Return the terms of the anchors for each number of neighbours, and the anchors."""
     n = len(x)
     groups = torch.arange(n, device=x.device) if groups is None else groups
     pool = alone if len(alone) <= _POOL else alone[torch.randperm(len(alone), generator=generator)[:_POOL]]
@@ -168,7 +170,7 @@ def _terms(
 
 
 def _without_copies(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:
-    """Rows, on the CPU, of which no two of a group are equal: copies are no neighbours of anyone twice."""
+    """Return rows, on the CPU, without equal rows within a group, so that copies do not count as several neighbours."""
     rows = torch.cat([x.double(), y.double(), groups[:, None].double().to(x.device)], 1)
     codes = row_codes(rows).cpu()
     first = torch.full((int(codes.max()) + 1,), len(codes)).scatter_reduce(0, codes, torch.arange(len(codes)), "amin")

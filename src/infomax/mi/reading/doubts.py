@@ -1,4 +1,4 @@
-"""What speaks against an estimate: said with the result, never averaged away."""
+"""Reasons to doubt an estimate, which are reported with it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 
 __all__ = ["doubts_of", "told"]
 
-_NEAR_LOG_N = 2.0  # nats below log n from which on a sample of n rows tells little
-_BLURRED = 0.75  # nats below log(n) / 2 from which on ranks of several coordinates may hide information
+_NEAR_LOG_N = 2.0  # nats below log n, above which n rows certify little
+_BLURRED = 0.75  # nats below log(n) / 2, above which ranks of several coordinates may hide information
 _NEAR_CEILING = 0.9
-_RANGES = 6.0  # standard errors of a fold between the lowest and the highest fold
+_RANGES = 6.0  # largest range of the folds that may be chance, in standard errors of one fold
 
 
 def told(rows: int, *, blurred: bool = False) -> float:
-    """Nats up to which rows tell the information without a flag; see `doubts_of`."""
+    """Return the nats that this number of rows can certify without a flag; see `doubts_of`."""
     return math.log(rows) / 2 - _BLURRED if blurred else math.log(rows) - _NEAR_LOG_N
 
 
@@ -29,21 +29,21 @@ def doubts_of(
     most: float = math.inf,
     blurred: bool = False,
 ) -> tuple[str, ...]:
-    """Reasons not to take an estimate at its word, each a line; none for most.
+    """Return the reasons to doubt an estimate, one line each; usually none.
 
     Args:
         nats: the best estimate.
-        rows: n, without copies.
-        reading: what held-out critics say, before it is brought to at least 0.
-        standard_error: of the reading.
+        rows: number of rows n, without copies.
+        reading: the bound of held-out critics, before it is raised to at least 0.
+        standard_error: standard error of the reading.
         folds: the reading of each fold.
-        estimator: name of what was read.
-        ceiling: nats that this estimator cannot pass.
-        most: nats that the information cannot pass: the entropy of a side of labels. Where the estimate reaches it, the
-            truth is not above.
-        blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each is off by
-            about 1 / sqrt(n), so a difference of coordinates cannot be told from noise that is smaller: what lies
-            beyond log(n) / 2 nats in one direction is hidden.
+        estimator: name of the estimator of the bound.
+        ceiling: nats that this estimator cannot exceed.
+        most: nats that the information cannot exceed, the entropy of a side of labels. An estimate that reaches them
+            cannot be too low.
+        blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each coordinate
+            has an error of about 1 / sqrt(n), so noise below this error cannot be seen in a difference of coordinates.
+            Information beyond log(n) / 2 nats in one direction then stays hidden.
 
     Example:
         >>> doubts_of(0.5, rows=1000, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
@@ -51,7 +51,7 @@ def doubts_of(
         ()
     """
     found = []
-    claimed = -math.inf if nats >= most else max(nats, reading)  # at most, no truth lies above
+    claimed = -math.inf if nats >= most else max(nats, reading)  # an estimate at its maximum cannot be too low
     if claimed > told(rows):
         found.append(
             f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {told(rows):.1f} "

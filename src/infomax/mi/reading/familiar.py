@@ -1,4 +1,4 @@
-"""How much higher critics read the rows they learnt from: what rows they have not seen hide of the information."""
+"""How much higher critics score the rows that trained them: an estimate of what the bound loses on unseen rows."""
 
 from __future__ import annotations
 
@@ -14,36 +14,35 @@ __all__ = ["Familiar", "familiar"]
 
 
 class Familiar(NamedTuple):
-    """Nats by which critics read their training rows higher than the same rows when these are test rows."""
+    """Nats by which critics score rows higher if the rows trained them than if the same rows are test rows."""
 
     start: float
-    """Of that, what the closed forms do."""
+    """The part that is due to the closed forms."""
     networks: float
-    """And what networks do beyond them."""
+    """The part that networks add."""
 
     @property
     def hidden(self) -> float:
-        """Nats by which the reading of test rows is taken to be low."""
+        """Nats by which the bound on test rows is taken to be too low."""
         return self.start / 2 + self.networks
 
 
 def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
-    r"""Compare what critics say of each row when it taught them with what they say when it did not.
+    r"""Compare the scores of each row by the critics that it trained with its score by the critic that tests it.
 
     .. math:: \hat J = \frac{1}{n} \sum_i \Big( \operatorname{mean}_{k:\, i \in \text{train}_k} T_k(x_i, y_i)
               - T_{k(i)}(x_i, y_i) \Big)
 
-    A fit with p free numbers reads its own n rows too high by p / 2n and others too low by as much, so the truth lies
-    in the middle: half of J above the test rows. Networks stop before they have learnt all that there is, which
-    hides about as much again: they count in full. The rows are the same on both sides of the difference, so that it
-    varies little.
+    A fit with p free numbers reads its own n rows too high by p / 2n, and unseen rows too low by as much. So the truth
+    is in the middle, half of J above the test rows. Networks stop before they have learnt everything, which hides about
+    as much again, so their part of J counts in full. Both terms of J average over the same rows, so J varies little.
 
     Args:
-        critics: one a fold.
+        critics: the critic of each fold.
         tests: the test rows of each fold.
 
     Source:
-        Akaike 1974 for the half. That networks hide twice as much is what the benchmark's tasks show.
+        Akaike 1974 for the half. That the part of networks counts in full is a result of the benchmark's tasks.
     """
     mixed = _difference([critic.joint_scores for critic in critics], critics, tests)
     start = min(_difference([critic.start_scores for critic in critics], critics, tests), mixed)
@@ -51,7 +50,7 @@ def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
 
 
 def _difference(scores: list[Callable[[Tensor], Tensor]], critics: list[FoldCritic], tests: list[Tensor]) -> float:
-    """J of one kind of scores, from rows to (n,) each; not below 0."""
+    """Compute J, not below 0, from one function of rows per fold that returns scores (n,)."""
     n = sum(map(len, tests))
     learnt = torch.zeros(n, dtype=torch.float64, device=tests[0].device)
     times, unseen = torch.zeros_like(learnt), torch.zeros_like(learnt)

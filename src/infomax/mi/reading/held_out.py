@@ -1,4 +1,4 @@
-"""Reading the information off rows that no critic has seen, and how far chance may have moved it."""
+"""The bound, read on rows that the critics have not seen, with its standard error and its interval."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["FoldCritic", "Interval", "Reading", "clustering", "interval_of", "re
 
 
 class Reading(NamedTuple):
-    """What the test rows of all folds say."""
+    """The bound as read on the test rows of all folds."""
 
     nats: float
-    """The estimate: the mean over folds, by their size."""
+    """The mean over folds, weighted by their numbers of test rows."""
     standard_error: float
-    """From blocks of test rows, which share no row."""
+    """Standard error of ``nats``, from blocks of test rows that share no row."""
     fold_nats: list[float]
     """The estimate of each fold."""
     negatives: int
-    """Marginal pairs for each joint one."""
+    """Marginal pairs per joint pair, in the fold with the fewest."""
     blocks: int
-    """Blocks of test rows in all folds."""
+    """Number of blocks of test rows in all folds."""
     pointwise: Tensor
-    """(n,), the score of each row by its fold's critic, nats."""
+    """(n,), nats, the score of each row by the critic of the fold that tests it."""
 
 
 class Interval(NamedTuple):
@@ -46,16 +46,16 @@ class Interval(NamedTuple):
 
 
 class FoldCritic:
-    """The one critic of a fold: fixed before a test row is seen.
+    """The critic of one fold, fixed before any test row is scored.
 
     Args:
         stack: rows, starts and features.
-        critic: the members, trained.
-        fold: its number.
-        train: rows that its candidates learnt from.
-        validation: rows that weigh and bound it.
-        rows: rows of the whole sample.
-        groups: (rows,), rows that depend on each other, which are no marginal pairs; none when None.
+        critic: the trained members.
+        fold: number of the fold.
+        train: rows on which the candidates were trained.
+        validation: rows that set the weights of the candidates and the limits of the scores.
+        rows: number of rows of the whole sample.
+        groups: (rows,), group of each row; rows of a group form no marginal pairs. None for independent rows.
     """
 
     def __init__(
@@ -71,32 +71,32 @@ class FoldCritic:
         self._candidates = Candidates(stack, critic, fold)
         self._groups = groups
         self.train = train
-        """Rows that its candidates learnt from."""
+        """Rows on which the candidates were trained."""
         met = self._blocks(validation, WIDE_BLOCK)
         tables = self._candidates.tables(*met)
         self.mixture = mix(tables, rows)
         self.weights = torch.zeros(2 + stack.kinds, dtype=torch.float64)
-        """Of no critic, the start and each kind of network; 0 for one that learnt nothing."""
+        """Weights of a constant critic, the start and each kind of network; 0 for a network that learnt nothing."""
         self.weights[[0, 1, *(2 + kind for kind in self._candidates.kinds)]] = self.mixture.weights.double().cpu()
         size = met[1].shape[1]
         of_start, of_mixture = (scores.view(-1, size) for scores in (tables[1], self.mixture.scores(tables)))
         self.learnt = max(0.0, float(dv_of(of_mixture)) - max(0.0, float(dv_of(of_start))))
-        """Nats that networks add to the start on the validation rows."""
+        """Nats that the mixture adds to the start on the validation rows, not below 0."""
 
     def scores(self, x_rows: Tensor, y_rows: Tensor) -> Tensor:
-        """Scores (n, K) of rows of x, (n,), each with rows of y, (n, K): near the log density ratio, nats."""
+        """Score rows of x (n,), each paired with rows of y (n, K): (n, K), nats, near the log density ratio."""
         return self.mixture.scores(self._candidates.tables(x_rows, y_rows, networks=self.mixture.networks))
 
     def joint_scores(self, rows: Tensor) -> Tensor:
-        """Scores (n,) of joint pairs, nats."""
+        """Score joint pairs: (n,), nats."""
         return self.scores(rows, rows[:, None]).squeeze(1)
 
     def start_scores(self, rows: Tensor) -> Tensor:
-        """Scores (n,) of joint pairs by the start alone, nats."""
+        """Score joint pairs by the start alone: (n,), nats."""
         return self._candidates.tables(rows, rows[:, None], networks=False)[1].squeeze(1)
 
     def block_scores(self, rows: Tensor) -> Tensor:
-        """Scores (blocks, size, size) of all pairs within at least four blocks of rows, the joint ones first."""
+        """Score all pairs within blocks, at least four if possible: (blocks, size, size), column 0 the joint pairs."""
         x_rows, y_rows = self._blocks(rows, max(2, min(BLOCK, len(rows) // 4)))
         return self.scores(x_rows, y_rows).view(-1, y_rows.shape[1], y_rows.shape[1])
 
@@ -106,11 +106,12 @@ class FoldCritic:
 
 
 def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
-    """Rows as (blocks, rows of a block), no two of a group in a block.
+    """Arrange rows in blocks (blocks, rows per block), so that no block holds two rows of one group.
 
-    Rows lie sorted by group, and a block takes every k-th, for k no smaller than the largest group. Fewer rows than
-    there are blocks are left out, so that all blocks have one size. Where a group holds more than half of the rows,
-    only as many of its rows count as there are rows of other groups; rows of a single group fill blocks as they are.
+    Rows are sorted by group, and each of k blocks takes every k-th row, where k is at least the size of the largest
+    group. Fewer than k rows are left out, so that all blocks have one size. Where one group holds more than half of the
+    rows, only as many of its rows are used as the other groups have. Where all rows are of one group, the group is
+    ignored.
     """
     counts = torch.bincount(groups)
     others = len(rows) - int(counts.max())
@@ -122,20 +123,20 @@ def _apart(rows: Tensor, groups: Tensor, size: int) -> Tensor:
         rows, groups = rows[kept], groups[kept]
     blocks = max(len(rows) // size, int(torch.bincount(groups).max()))
     size = len(rows) // blocks
-    first = slice(blocks * size)  # their order is random
+    first = slice(blocks * size)  # the rows are in random order, so any of them may be left out
     return rows[first][groups[first].argsort(stable=True)].view(size, blocks).T
 
 
 def read(
     critics: list[FoldCritic], tests: list[Tensor], make: Callable[[], Estimator], groups: Tensor | None = None
 ) -> Reading:
-    """Read the estimate off every fold's test rows, once.
+    """Read the estimate on the test rows of every fold.
 
     Args:
-        critics: one a fold.
+        critics: the critic of each fold.
         tests: the test rows of each fold.
         make: makes the estimator whose estimate is reported.
-        groups: (n,), rows that depend on each other: they widen the standard error.
+        groups: (n,), group of each row; dependence within groups raises the standard error. None without groups.
     """
     values, block_values, sizes, negatives = [], [], [], []
     pointwise = torch.zeros(sum(map(len, tests)), dtype=torch.float64, device=tests[0].device)
@@ -153,7 +154,7 @@ def read(
 
 
 def clustering(values: Tensor, groups: Tensor | None) -> float:
-    """By what the standard error of a mean of values (n,) grows where rows of a group depend on each other."""
+    """Return the factor by which dependence within groups raises the standard error of a mean of values (n,)."""
     if groups is None:
         return 1.0
     centred = values - values.mean()
@@ -168,18 +169,19 @@ def _estimate(estimator: Estimator, scores: Tensor) -> float:
 
 
 def interval_of(nats: float, standard_error: float, blocks: int, confidence: float, rows: int) -> Interval:
-    r"""Interval around an estimate, by Student's t over its blocks.
+    r"""Return an interval around an estimate, from Student's t with one degree of freedom less than there are blocks.
 
-    Near 0 another rule holds. At the truth I, the best of all critics errs by :math:`\sqrt{2 I / n}` where I is small,
-    so that no n rows tell less than :math:`2 z^2 / n` from 0, whatever the blocks say: a critic that found nothing
-    varies not at all. The upper end is not below that, and an estimate below it is not told from 0.
+    Near 0, blocks alone would give intervals that are too narrow, because a critic that found nothing does not vary.
+    For a small true information I, even the optimal critic has a standard error of :math:`\sqrt{2 I / n}`. So n rows
+    cannot tell less than :math:`2 z^2 / n` apart from 0. The upper end is never below this value, and an estimate below
+    it has a lower end of 0.
 
     Args:
         nats: the estimate.
-        standard_error: of the estimate.
-        blocks: from which the standard error comes.
-        confidence: in (0, 1).
-        rows: n, or the number of groups where rows depend on each other; no more blocks than these count.
+        standard_error: standard error of the estimate.
+        blocks: number of blocks that the standard error comes from.
+        confidence: confidence level, in (0, 1).
+        rows: number of rows n, or of groups where rows depend on each other; it also limits the degrees of freedom.
 
     Example:
         >>> interval_of(0.0, 0.0, 100, 0.95, 1000)
@@ -192,23 +194,24 @@ def interval_of(nats: float, standard_error: float, blocks: int, confidence: flo
 
 
 def normal_quantile(confidence: float) -> float:
-    """The standard errors from the middle to an end of a normal interval of this confidence."""
+    """Return the distance of either end of a normal interval from its middle, in standard errors."""
     return float(torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64)))
 
 
 def unseen(pairs: int, confidence: float, rows: int) -> float:
-    r"""Return nats that rows may hide among so many pairs of coordinates, even where nothing is found.
+    r"""Return the nats that may stay unnoticed among pairs of coordinates, even where nothing is found.
 
     .. math:: 2 \, \frac{z^2 + z \sqrt{2 d}}{n}
 
-    Under independence, 2 n times what canonical correlations find is about chi-squared with as many degrees of freedom
-    as pairs d, so it varies by :math:`\sqrt{2 d}`; what is hidden is :math:`z \sqrt{2 d} / n`, taken twice because
-    critics are chosen on a part of the rows.
+    Let d be the number of pairs. Under independence, 2 n times the information that canonical correlations find is
+    about chi-squared with d degrees of freedom, so its standard deviation is :math:`\sqrt{2 d}`. This variation can
+    hide :math:`z \sqrt{2 d} / n` nats. The formula takes twice this amount, because critics are chosen on a part of the
+    rows.
 
     Args:
-        pairs: d; 0 leaves what :func:`interval_of` says of any critic.
-        confidence: in (0, 1); z is the normal quantile of that interval's upper end.
-        rows: n.
+        pairs: number of pairs d; 0 gives the limit that :func:`interval_of` uses for any critic.
+        confidence: confidence level, in (0, 1); z is the normal quantile of that interval's upper end.
+        rows: number of rows n.
     """
     z = normal_quantile(confidence)
     return 2 * (z**2 + z * math.sqrt(2 * pairs)) / rows

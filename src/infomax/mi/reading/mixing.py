@@ -14,22 +14,22 @@ __all__ = ["Mixture", "mix"]
 
 _ITERATIONS = 100
 _RATE = 2.0
-_LEAST_PAIRS = 10  # marginal validation pairs that the mean of e^T rests on, at least
+_LEAST_PAIRS = 10  # marginal validation pairs that determine the mean of e^T, at least
 _HALVINGS = 40
-_LEAST_WEIGHT = 0.01  # of a candidate that is scored at all
+_LEAST_WEIGHT = 0.01  # candidates with a smaller weight are dropped
 
 
 class Mixture(NamedTuple):
-    r"""One fixed critic: candidates, normalised and bounded from both sides.
+    r"""A fixed critic: a convex combination T of candidates, normalised, and bounded from both sides.
 
     .. math:: T \leftarrow \log\big( (1 - \epsilon) \, e^{\min(T - z, c)} + \epsilon \big)
 
-    With z, the mean of e^T over marginal validation pairs is 1. No pair scores above c, so that no single
-    marginal pair decides the mean, and none below log epsilon, so that no joint pair decides the other.
+    The constant z makes the mean of e^T over marginal validation pairs equal to 1. No pair scores above c, so no single
+    marginal pair decides this mean. No pair scores below log epsilon, so no single joint pair decides the mean of T.
     """
 
     weights: Tensor
-    """(C,), of the candidates; their sum is 1."""
+    """(C,), weights of the candidates; their sum is 1."""
     log_normaliser: float
     """z."""
     cap: float
@@ -39,12 +39,12 @@ class Mixture(NamedTuple):
 
     @property
     def networks(self) -> bool:
-        """Whether any network has a weight; the scores of those that have none need not be asked for."""
+        """Whether any network has a weight above 0; if not, the networks need not score."""
         return bool(self.weights[2:].any())
 
     def scores(self, tables: Tensor) -> Tensor:
-        """Scores of pairs from those of the candidates, (C, ...); (...), near the log density ratio."""
-        weights = self.weights[: len(tables)].to(tables.dtype)  # candidates of no weight need not be scored
+        """Return scores (...), near the log density ratio, from the scores of the candidates, (C, ...)."""
+        weights = self.weights[: len(tables)].to(tables.dtype)  # tables may lack candidates without weight
         mixed = torch.tensordot(weights, tables, dims=1)
         capped = (mixed - self.log_normaliser).clamp_max(self.cap) + math.log1p(-self.floor)
         scores: Tensor = torch.logaddexp(capped, capped.new_tensor(math.log(self.floor)))
@@ -52,11 +52,11 @@ class Mixture(NamedTuple):
 
 
 def mix(tables: Tensor, rows: int) -> Mixture:
-    """Maximise Donsker-Varadhan over convex combinations, in which it is concave, by exponentiated gradient.
+    """Maximise Donsker-Varadhan over convex combinations by exponentiated gradient; it is concave in the weights.
 
     Args:
-        tables: (C, n, 1 + K), finite scores of validation pairs by the candidates, the joint ones first.
-        rows: rows of the whole sample: a joint pair is never taken to be rarer than one in so many.
+        tables: (C, n, 1 + K), finite scores of validation pairs by the candidates; column 0 holds the joint pairs.
+        rows: number of rows n of the whole sample; epsilon is 1 / n, as n rows show no smaller probability.
     """
     joint, marginal = tables[..., 0].flatten(1), tables[..., 1:].flatten(1)
     log_weights = torch.full((len(tables),), -math.log(len(tables)), dtype=tables.dtype, device=tables.device)
@@ -71,7 +71,7 @@ def mix(tables: Tensor, rows: int) -> Mixture:
 
 
 def _log_normaliser(scores: Tensor, cap: float) -> float:
-    """The z at which the mean of e^min(T - z, c) is 1: where nothing is capped, log of the mean of e^T."""
+    """Return the z with a mean of e^min(T - z, c) of 1; if nothing is capped, the log of the mean of e^T."""
     count = math.log(len(scores))
     high = float(logsumexp(scores)) - count
     if float(scores.max()) - high <= cap:

@@ -1,4 +1,4 @@
-"""Tasks whose mutual information is known, to try estimators on."""
+"""Tasks with known mutual information, on which estimators can be tried."""
 
 from infomax.mi.tasks.additive import additive_noise
 from infomax.mi.tasks.catalogue import beyond_normal, more_tasks

@@ -1,4 +1,4 @@
-"""A uniform variable seen through uniform noise: a density with sharp edges."""
+"""A uniform variable with additive uniform noise: a density with sharp edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["additive_noise"]
 
 
 def additive_noise(epsilon: float) -> Task:
-    r"""Take x uniform in (0, 1), and y = x + noise, uniform in (-epsilon, epsilon).
+    r"""Return the task with x uniform in (0, 1) and y = x + noise, with noise uniform in (-epsilon, epsilon).
 
     .. math:: I = \epsilon - \log 2 \epsilon \ \text{ if } \epsilon \le 1/2, \qquad 1 / (4 \epsilon) \ \text{ above}
 
@@ -22,8 +22,8 @@ def additive_noise(epsilon: float) -> Task:
         epsilon: half the width of the noise.
 
     Raises:
-        TypeError: epsilon is no number.
-        ValueError: it is not positive.
+        TypeError: ``epsilon`` is not a number.
+        ValueError: ``epsilon`` is not positive.
 
     Example:
         >>> additive_noise(0.1)

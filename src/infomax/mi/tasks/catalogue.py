@@ -1,4 +1,4 @@
-"""The tasks of the public "Beyond Normal" benchmark, by the names it gives them, and a few more."""
+"""The tasks of the public "Beyond Normal" benchmark, under their names there, and a few more."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def beyond_normal() -> dict[str, Task]:
 
 
 def more_tasks() -> dict[str, Task]:
-    """Return tasks that the benchmark lacks: independence, and a mixture without correlation.
+    """Return tasks that the benchmark lacks: independence, and a mixture of four clouds.
 
     Example:
         >>> from infomax.mi.tasks import more_tasks

@@ -1,4 +1,4 @@
-"""Pairs of coordinates of any information one asks for: five families of one coordinate a side, and their products."""
+"""Tasks with any given information: five families with one coordinate per side, and products of their members."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def correlated_normal(*nats: float) -> Task:
-    r"""Take normal x and y of correlation :math:`\sqrt{1 - e^{-2 I}}`, a pair of coordinates for each ``nats``.
+    r"""Return the task with normal x and y of correlation :math:`\sqrt{1 - e^{-2 I}}`, a coordinate pair per ``nats``.
 
     Args:
         nats: information of each pair of coordinates; the pairs are independent, so the task has the sum.
@@ -45,19 +45,21 @@ def correlated_normal(*nats: float) -> Task:
 
 
 def log_gamma_exponential(*nats: float) -> Task:
-    r"""Take x the log of a gamma variable of shape a, and y the log of an exponential one of rate :math:`e^x`.
+    r"""Return the task with x the log of a gamma variable of shape a, and y the log of an exponential one.
+
+    The rate of the exponential variable is :math:`e^x`.
 
     .. math:: I = \psi(1 + a) - \log a
 
     Args:
-        nats: information of each pair of coordinates; the smaller a, the more.
+        nats: information of each pair of coordinates; it determines a, and more information means a smaller a.
 
     Raises:
         ValueError: no ``nats``, or one that is not positive.
 
     Source:
         Butakov et al., the package mutinfo, for the family. The formula is
-        :math:`\mathrm E \log p(y \mid x) - \mathrm E \log p(y)` of an exponential and of a Lomax variable.
+        :math:`\mathrm E \log p(y \mid x) - \mathrm E \log p(y)`, where y given x is exponential and y is Lomax.
 
     Example:
         >>> log_gamma_exponential(1.0)
@@ -68,8 +70,8 @@ def log_gamma_exponential(*nats: float) -> Task:
         shape = math.exp(_root(lambda log_shape: information - _gamma_exponential_nats(math.exp(log_shape)), -40, 20))
 
         def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            # A gamma variable of shape a is one of shape a + 1 times the a-th root of a uniform one: its log can be
-            # drawn where the variable itself underflows.
+            # A gamma variable of shape a is one of shape a + 1 times U^(1 / a) with U uniform. So its log can be drawn
+            # where the variable itself underflows.
             seed = int(torch.randint(2**62, (), generator=generator))
             greater = torch.from_numpy(np.random.default_rng(seed).standard_gamma(shape + 1, (rows, 1)))
             uniform = torch.rand(2, rows, 1, generator=generator, dtype=torch.float64)
@@ -82,12 +84,12 @@ def log_gamma_exponential(*nats: float) -> Task:
 
 
 def smoothed_uniform(*nats: float) -> Task:
-    r"""Take x uniform in (0, 1), and y = x + noise, uniform in (0, w).
+    r"""Return the task with x uniform in (0, 1) and y = x + noise, with noise uniform in (0, w).
 
     .. math:: I = \tfrac w2 - \log w \ \text{ if } w \le 1, \qquad \tfrac{1}{2 w} \ \text{ above}
 
     Args:
-        nats: information of each pair of coordinates; the narrower the noise, the more.
+        nats: information of each pair of coordinates; it determines w, and more information means narrower noise.
 
     Raises:
         ValueError: no ``nats``, or one that is not positive.
@@ -116,13 +118,13 @@ def smoothed_uniform(*nats: float) -> Task:
 
 
 def quantized(*nats: float) -> Task:
-    r"""Take x normal, and y the number of the quantile it lies in: equal classes but for a smaller last one.
+    r"""Return the task with x normal and y its quantile bin; all bins are equally likely, except a smaller last one.
 
     .. math:: I = H(y) = -\sum_c p_c \log p_c
 
     Args:
-        nats: information of each pair of coordinates: the entropy of the classes, of which there are as few as can
-            have it.
+        nats: information of each pair of coordinates, which is the entropy of y. The number of bins is the smallest
+            that can have this entropy.
 
     Raises:
         ValueError: no ``nats``, or one that is not positive.
@@ -155,19 +157,21 @@ def quantized(*nats: float) -> Task:
 
 
 def smoothed_discrete(*nats: float) -> Task:
-    r"""Take x uniform in 0 to m - 1, and y = x + noise, uniform in (0, w), of which at most two levels overlap.
+    r"""Return the task with x uniform over the integers 0 to m - 1 and y = x + noise, with noise uniform in (0, w).
+
+    At most two levels of x overlap in y.
 
     .. math:: I = \log m - 2 \log 2 \, \frac{(m - 1)(w - 1)}{m w}
 
     Args:
-        nats: information of each pair of coordinates; m is the least that can have it.
+        nats: information of each pair of coordinates; m is the smallest number of levels that can have it.
 
     Raises:
         ValueError: no ``nats``, or one that is not positive.
 
     Source:
-        After Butakov et al., the package mutinfo, whose noise has the width of a number of levels, or varies from
-        row to row. Here one width gives exactly the information asked for.
+        Butakov et al., the package mutinfo, for the family. Their noise has the width of a number of levels, or varies
+        from row to row. Here one width gives exactly the given information.
 
     Example:
         >>> smoothed_discrete(1.0)
@@ -193,7 +197,7 @@ def _gamma_exponential_nats(shape: float) -> float:
 
 
 def _product(family: str, nats: tuple[float, ...], pair: Callable[[float], Draw]) -> Task:
-    """Put independent pairs of coordinates side by side."""
+    """Return the task of independent pairs of coordinates, one for each entry of ``nats``."""
     if not nats:
         raise ValueError(f"{family.replace('-', '_')} needs the nats of at least one pair of coordinates")
     for information in nats:
@@ -211,7 +215,7 @@ def _product(family: str, nats: tuple[float, ...], pair: Callable[[float], Draw]
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where an increasing function crosses 0, by halving."""
+    """Return the zero of an increasing function, by bisection."""
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if function(middle) < 0 else (low, middle)

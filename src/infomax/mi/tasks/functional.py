@@ -1,4 +1,4 @@
-"""A variable and a function of it: with noise, known by integration; without, beyond what any sample certifies."""
+"""A variable and a function of it: with noise, integrated numerically; without, more than any sample can certify."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from infomax.mi.tasks.task import Map, Task
 
 __all__ = ["equal_levels", "function_of", "noisy_sine", "noisy_square", "strong"]
 
-_NODES = 4000  # at which x is integrated
-_TAILS = 8.0  # standard deviations of a normal x beyond which it is not
-_WIDTHS = 8.0  # of the noise, beyond which its density is not integrated
+_NODES = 4000  # of the integral over x
+_TAILS = 8.0  # standard deviations of x that the integral covers
+_WIDTHS = 8.0  # standard deviations of the noise that the integral covers
 
 
 def noisy_square(noise: float = 0.3) -> Task:
-    """Take x standard normal, and y = x^2 + noise: a parabola, without correlation.
+    """Return the task with x standard normal and y = x^2 + noise: a parabola, without correlation.
 
     Args:
-        noise: its standard deviation.
+        noise: standard deviation of the normal noise.
 
     Example:
         >>> noisy_square()
@@ -39,11 +39,11 @@ def noisy_square(noise: float = 0.3) -> Task:
 
 
 def noisy_sine(noise: float = 0.3, waves: float = 2.0) -> Task:
-    r"""Take x uniform in (0, 1), and :math:`y = \sin(2 \pi \cdot \text{waves} \cdot x)` + noise.
+    r"""Return the task with x uniform in (0, 1) and :math:`y = \sin(2 \pi \cdot \text{waves} \cdot x)` + noise.
 
     Args:
-        noise: its standard deviation.
-        waves: how many of them.
+        noise: standard deviation of the normal noise.
+        waves: number of waves over (0, 1).
 
     Example:
         >>> noisy_sine()
@@ -66,7 +66,7 @@ def _noisy(
     draw_x: Callable[[int, torch.Generator], Tensor],
     noise: float,
 ) -> Task:
-    r"""Add normal noise: :math:`I = H(y) - H(\text{noise})`, the density of y a weighted sum over nodes."""
+    r"""Return a task with normal noise: :math:`I = H(y) - H(\text{noise})`, with the density of y a sum over nodes."""
     check_number("noise", noise, above=0)
     centres = function(nodes)
     margin = _WIDTHS * noise
@@ -86,7 +86,7 @@ def _noisy(
 
 
 def equal_levels(levels: int) -> Task:
-    """Take x = y, whole numbers of which each is as likely.
+    """Return the task with x = y, uniform over ``levels`` integers.
 
     Example:
         >>> equal_levels(200)
@@ -102,13 +102,13 @@ def equal_levels(levels: int) -> Task:
 
 
 def function_of(name: str, of_x: Map | None = None, of_y: Map | None = None, *, dim: int = 1) -> Task:
-    """Take two functions of the same normal variable, whose information is infinite.
+    """Return the task of two functions of the same normal variable, which have infinite information.
 
     Args:
-        name: of the task.
-        of_x: from rows (n, ``dim``) of the variable to x; x is the variable when None.
-        of_y: likewise to y.
-        dim: coordinates of the variable.
+        name: name of the task.
+        of_x: map from rows (n, ``dim``) of the variable to x; when None, x is the variable.
+        of_y: map from rows of the variable to y, likewise.
+        dim: number of coordinates of the variable.
 
     Example:
         >>> function_of("cube", of_y=lambda x: x**3)
@@ -126,7 +126,7 @@ def function_of(name: str, of_x: Map | None = None, of_y: Map | None = None, *, 
 
 
 def strong() -> dict[str, Task]:
-    """Return tasks of 5 nats and more, where a failed reading looks most like a small number.
+    """Return tasks of 5 nats or more, where a failed estimate is most easily mistaken for weak dependence.
 
     Example:
         >>> strong()["multinormal-20-20-10"].nats

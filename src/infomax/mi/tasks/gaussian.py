@@ -1,4 +1,4 @@
-"""Gaussian tasks: dense, and with a few pairs of coordinates that interact."""
+"""Gaussian tasks: with any covariance, with equal correlations, with a few correlated pairs, and independent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["dense_gaussian", "gaussian", "gaussian_nats", "independent", "sparse
 
 
 def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
-    r"""Mutual information of the first ``dim_x`` coordinates of a Gaussian with the others, in nats.
+    r"""Return the mutual information, in nats, of the first ``dim_x`` coordinates of a Gaussian with the others.
 
     .. math:: \tfrac12 \log \frac{\det \Sigma_{xx} \det \Sigma_{yy}}{\det \Sigma}
 
     Args:
         covariance: (dx + dy, dx + dy), positive definite.
-        dim_x: coordinates of x.
+        dim_x: number of coordinates of x.
 
     Example:
         >>> gaussian_nats(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), 1)
@@ -30,15 +30,15 @@ def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
 
 
 def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
-    """Take a Gaussian of any covariance, split after ``dim_x`` coordinates.
+    """Return the task of a Gaussian with any covariance, split after the first ``dim_x`` coordinates.
 
     Args:
         covariance: (dx + dy, dx + dy), positive definite.
-        dim_x: coordinates of x.
-        name: of the task.
+        dim_x: number of coordinates of x.
+        name: name of the task.
 
     Raises:
-        ValueError: the covariance is not positive definite, or leaves no coordinate for a side.
+        ValueError: the covariance is not symmetric and positive definite, or leaves no coordinate for a side.
 
     Example:
         >>> import torch
@@ -61,7 +61,7 @@ def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
 
 
 def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:
-    """Take a Gaussian in which any two coordinates correlate alike.
+    """Return the task of a Gaussian with the same correlation between any two coordinates.
 
     Example:
         >>> dense_gaussian(2, 2)
@@ -73,17 +73,18 @@ def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:
 
 
 def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.0) -> Task:
-    """Take independent coordinates but for the first few of x, which correlate with the first few of y.
+    """Return the task of a Gaussian with independent coordinates, except for a few correlated pairs across the sides.
 
     Args:
-        dim_x: coordinates of x.
-        dim_y: coordinates of y.
-        pairs: how many correlate.
-        strength: s of a shared signal beside noise of variance 1: the correlation is s^2 / (1 + s^2).
+        dim_x: number of coordinates of x.
+        dim_y: number of coordinates of y.
+        pairs: number of pairs that correlate.
+        strength: standard deviation s of a signal that both coordinates of a pair share, beside noise of variance 1;
+            the correlation is s^2 / (1 + s^2).
 
     Raises:
-        TypeError: pairs is no integer.
-        ValueError: pairs is not between 1 and the coordinates of the smaller side.
+        TypeError: ``pairs`` is not an integer.
+        ValueError: ``pairs`` is not between 1 and the number of coordinates of the smaller side.
 
     Example:
         >>> sparse_gaussian(3, 3)
@@ -98,7 +99,7 @@ def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.
 
 
 def independent(dim_x: int, dim_y: int) -> Task:
-    """Take two independent normal variables: 0 nats.
+    """Return the task of two independent normal variables, with 0 nats.
 
     Example:
         >>> from infomax.mi.tasks import independent

@@ -1,4 +1,4 @@
-"""The low-dimensional grid of the package mutinfo: five families, one to three coordinates a side, any information."""
+"""The low-dimensional grid of the package mutinfo: five families, with one to three coordinates per side."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _EQUAL_SHARES = (quantized, smoothed_discrete)
 def mutinfo_grid(
     nats: Sequence[float] = (1.0, 3.0, 5.0, 8.0), dims: Sequence[int] = (1, 2, 3), *, seed: int = 0
 ) -> dict[str, Task]:
-    """Return a task for each family, number of coordinates and information, by name.
+    """Return a task for each family, number of coordinates and amount of information, by name.
 
-    As in the package, the coordinates of continuous families share the information at random, uniformly over the
-    simplex, and those of the normal family are then turned by random rotations of each side; the coordinates of
-    discrete families share it equally.
+    As in the package, continuous families split the information over their coordinates at random, uniformly over the
+    simplex. A random rotation is then applied to each side of the normal family. Discrete families split the
+    information equally.
 
     Args:
-        nats: information of the tasks.
-        dims: coordinates of either side.
-        seed: of the shares and rotations, which are then fixed.
+        nats: amounts of information.
+        dims: numbers of coordinates per side.
+        seed: seed of the shares and rotations, which are then fixed.
 
     Source:
-        Butakov et al., the package mutinfo, for the grid; our samplers and closed forms. ``smoothed_discrete`` says
-        where it differs.
+        Butakov et al., the package mutinfo, for the grid; samplers and closed forms are ours. See ``smoothed_discrete``
+        for a difference.
 
     Example:
         >>> tasks = mutinfo_grid(nats=[1.0])
@@ -70,5 +70,5 @@ def _shares(information: float, dim: int, generator: torch.Generator) -> list[fl
 
 def _rotation(dim: int, generator: torch.Generator) -> Map:
     orthogonal, upper = torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64))
-    matrix = orthogonal * upper.diagonal().sign()  # so that it is uniform over the group
+    matrix = orthogonal * upper.diagonal().sign()  # uniform over the orthogonal group
     return lambda values: values @ matrix.T

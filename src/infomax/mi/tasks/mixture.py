@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians: no closed form, but an exact log density ratio to average."""
+"""Mixtures of Gaussians: their information has no closed form, but it is the mean of exact log density ratios."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def gaussian_mixture(
     draws: int = 400_000,
     known: tuple[float, float] | None = None,
 ) -> Task:
-    """Take a mixture of Gaussians; its information is a mean of exact log density ratios, with a stated error.
+    """Return the task of a mixture of Gaussians; its information is a mean of exact log density ratios.
 
     Args:
-        means: (components, dx + dy).
-        covariances: (components, dx + dy, dx + dy).
-        dim_x: coordinates of x.
-        weights: (components,), of sum 1; equal when None.
-        name: of the task.
-        draws: pairs over which the information is averaged.
-        known: information and its standard error, where they were computed before; nothing is averaged then.
+        means: (components, dx + dy), means of the components.
+        covariances: (components, dx + dy, dx + dy), covariances of the components.
+        dim_x: number of coordinates of x.
+        weights: (components,), with sum 1; equal when None.
+        name: name of the task.
+        draws: number of pairs over which the information is averaged.
+        known: information and its standard error, if they were computed before; then nothing is averaged.
 
     Example:
         >>> import torch
@@ -74,7 +74,7 @@ def gaussian_mixture(
 
 
 def four_clouds() -> Task:
-    """Take four round clouds of which each side alone shows two: nothing correlates, the sign of the product tells.
+    """Return the task of four round clouds: each side alone shows two, and the signs of x and y mostly agree.
 
     Example:
         >>> four_clouds()

@@ -1,4 +1,4 @@
-"""The harder distributions of benchmark-mi's second version: mixtures, seen through maps or not."""
+"""The harder distributions of benchmark-mi's second version: mixtures, some of them seen through maps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from infomax.mi.tasks.transforms import spiral
 
 __all__ = ["concentric_gaussians", "cross", "galaxy", "inliers", "letters", "mixtures", "waves"]
 
-# Means of exact log density ratios over 10 million pairs, with their standard errors; those of concentric Gaussians by
-# integration over the radius, for y tells the ring.
+# Information with its standard error: means of exact log density ratios over 10 million pairs, or, for concentric
+# Gaussians, integrals over the radius, because y identifies the ring.
 _CONCENTRIC = {3: (0.45543, 0.00001), 5: (0.62739, 0.00001), 25: (1.19077, 0.00001)}
 _INLIERS = {0.2: (0.63596, 0.00037), 0.5: (0.26907, 0.00027)}
 
 
 def cross() -> Task:
-    """Take two Gaussians of correlation 0.9 and -0.9 over each other, an X: nothing correlates.
+    """Return the task of two superposed Gaussians with correlations 0.9 and -0.9, an X without overall correlation.
 
     Example:
         >>> cross()
@@ -34,7 +34,7 @@ def cross() -> Task:
 
 
 def letters() -> Task:
-    """Take six narrow Gaussians that draw the letters A and I.
+    """Return the task of six narrow Gaussians that draw the letters A and I.
 
     Example:
         >>> letters()
@@ -55,7 +55,7 @@ def letters() -> Task:
 
 
 def waves() -> Task:
-    """Take twelve clouds in four rows, of which y is the row, bent to waves in the plane of x.
+    """Return the task of twelve clouds of x in a line, bent to waves; y shows the cloud's number modulo 4.
 
     Example:
         >>> waves()
@@ -73,7 +73,7 @@ def waves() -> Task:
 
 
 def galaxy() -> Task:
-    """Take two round clouds 3 apart along every axis, of which the plane of x is wound up to a spiral.
+    """Return the task of two round clouds, 3 apart along every axis, with the plane of x wound up to a spiral.
 
     Example:
         >>> galaxy()
@@ -85,13 +85,13 @@ def galaxy() -> Task:
 
 
 def concentric_gaussians(dim: int) -> Task:
-    """Take round Gaussians of standard deviation 1 to 5 about one centre; y says which, with little noise.
+    """Return the task of round Gaussians of standard deviations 1 to 5 about one centre; y identifies the Gaussian.
 
     Args:
-        dim: coordinates of x: 3, 5 or 25.
+        dim: number of coordinates of x: 3, 5 or 25.
 
     Raises:
-        ValueError: another number of coordinates: its information is not known.
+        ValueError: another number of coordinates, for which the information is not known.
 
     Example:
         >>> concentric_gaussians(5)
@@ -104,14 +104,14 @@ def concentric_gaussians(dim: int) -> Task:
 
 
 def inliers(dim: int, share: float) -> Task:
-    """Take two correlated pairs among ``dim`` coordinates a side, in all rows but a share that has independent sides.
+    """Return the task of two correlated pairs among ``dim`` coordinates per side, with a share of independent rows.
 
     Args:
-        dim: coordinates of x and of y, at least 2; those beyond the second are independent of all others.
-        share: of the rows that are independent, 0.2 or 0.5.
+        dim: number of coordinates of x and of y, at least 2; those beyond the second are independent of all others.
+        share: share of the rows in which x and y are independent, 0.2 or 0.5.
 
     Raises:
-        ValueError: fewer coordinates, or another share: its information is not known.
+        ValueError: fewer coordinates, or another share, for which the information is not known.
 
     Example:
         >>> inliers(5, 0.2)
@@ -131,14 +131,14 @@ def inliers(dim: int, share: float) -> Task:
 
 
 def mixtures() -> dict[str, Task]:
-    """Return the eleven mixtures of the benchmark's second version, by the names its package gives them.
+    """Return the eleven mixtures of the benchmark's second version, under their names in its package.
 
-    The package rescales the coordinates of its tasks; that leaves the information, and all ranks, as they are.
+    The package rescales the coordinates of its tasks, which changes neither the information nor the ranks.
 
     Source:
         Czyż, Grabowski, Vogt, Beerenwinkel & Marx 2025, "On the properties and estimation of pointwise mutual
-        information profiles", whose title in draft was "The mixtures and the neural critics"; the package
-        benchmark-mi 0.1.3 for the parameters.
+        information profiles" (the draft was called "The mixtures and the neural critics"); the package benchmark-mi
+        0.1.3 for the parameters.
 
     Example:
         >>> len(mixtures())

@@ -1,4 +1,4 @@
-"""Student-t tasks: heavy tails, and information in the radius even where nothing correlates."""
+"""Student-t tasks: heavy tails, and information in the radius even without correlation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["student_t"]
 
 
 def student_t(dim_x: int, dim_y: int, dof: int) -> Task:
-    r"""Take a multivariate Student-t with dispersion I, whose sides share the scale of the tails.
+    r"""Return the task of a multivariate Student-t with identity dispersion, whose sides share the scale of the tails.
 
     .. math:: I = f(\nu) + f(\nu + d_x + d_y) - f(\nu + d_x) - f(\nu + d_y), \qquad
               f(t) = \log \Gamma(t / 2) - \tfrac{t}{2} \psi(t / 2)
 
     Args:
-        dim_x: coordinates of x.
-        dim_y: coordinates of y.
-        dof: degrees of freedom; at 1 not even the mean exists.
+        dim_x: number of coordinates of x.
+        dim_y: number of coordinates of y.
+        dof: degrees of freedom, an integer; with 1 not even the mean exists.
 
     Source:
         Arellano-Valle, Contreras-Reyes & Genton 2013, for the entropy.

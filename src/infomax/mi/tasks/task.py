@@ -1,4 +1,4 @@
-"""A sampler whose mutual information is known."""
+"""A sampler with known mutual information."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ Map = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Task:
-    """Pairs (x, y) that can be drawn, and the information between their sides.
+    """A sampler of pairs (x, y), and the mutual information of x and y.
 
     Attributes:
-        name: what it is called.
-        dims: coordinates of x and of y.
-        nats: the mutual information; ``inf`` where one side is an invertible function of the other.
-        error: standard error of ``nats`` where it comes from Monte Carlo, 0 where it is a formula.
-        draw: pairs from a number of them and a CPU generator; float64, or int64 where a side is discrete.
+        name: name of the task.
+        dims: numbers of coordinates of x and of y.
+        nats: the mutual information; ``inf`` where a continuous side is a function of the other.
+        error: standard error of ``nats`` if it was averaged over draws, 0 if it is a formula.
+        draw: function of a number of pairs and a CPU generator; it returns x and y, float64, or int64 where a side is
+            discrete.
     """
 
     name: str
@@ -49,13 +50,13 @@ class Task:
 
 
 def transformed(task: Task, name: str, of_x: Map | None = None, of_y: Map | None = None) -> Task:
-    """Return the task seen through invertible maps of each side, which leave the information as it is.
+    """Return the task with an invertible map applied to each side, which leaves the information unchanged.
 
     Args:
         task: the task.
-        name: put before its name.
-        of_x: map of rows of x, (n, dx) to (n, dx'); none when None.
-        of_y: map of rows of y.
+        name: prefix of the new name.
+        of_x: map of rows of x, (n, dx) to (n, dx'); when None, x stays as it is.
+        of_y: map of rows of y, likewise.
 
     Example:
         >>> from infomax.mi.tasks import dense_gaussian, transformed

@@ -1,4 +1,4 @@
-"""The backend of float32 and of wide halves on CUDA: torch's matrix products, and kernels for all between them.
+"""The blockwise backend, for float32 and wide half precision on CUDA: torch's products, and kernels between them.
 
-`plan` is plain arithmetic; importing `passes` imports Triton.
+Importing `passes` imports Triton; importing `plan` does not.
 """

@@ -1,6 +1,6 @@
-"""What happens to a block of scores between two matrix products, each in one kernel.
+"""The kernels that process a block of scores between two matrix products.
 
-Blocks are query-major: a row a query, a column a key.
+Blocks are query-major: one row per query, one column per key.
 """
 
 # mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
@@ -28,9 +28,10 @@ def reduce_block_kernel(
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEEP: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, p) adds the p-th range of a block's keys to what queries of tile i have summed up so far.
+    """Program (i, p) adds the p-th range of a block's keys to the running sums of query tile i.
 
-    With ``KEEP`` it writes the slopes, for a log-sum-exp relative to the running peak, which is then the reference.
+    With ``KEEP`` it also writes the slopes. Those of a log-sum-exp are relative to the running peak, which it writes as
+    the reference.
     """
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     inside = rows < row_count
@@ -64,7 +65,7 @@ def weigh_block_kernel(
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr, KEPT: tl.constexpr,
     BM: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Program (j, i) turns keys of tile j and queries of tile i, scores or kept slopes, into weights."""
+    """Program (j, i) turns the scores or kept slopes of key tile j and query tile i into weights."""
     tile = tl.program_id(0)
     keys = tile * BK + tl.arange(0, BK)
     rows = tl.program_id(1) * BM + tl.arange(0, BM)
@@ -78,7 +79,7 @@ def weigh_block_kernel(
         factor = grad
         if REDUCTION == "logsumexp":
             reference = tl.load(references + tile.to(tl.int64) * reference_stride + rows, mask=inside, other=0.0)
-            # The peak is at most the log-sum-exp, but for rounding; a row without admissible keys has neither.
+            # Up to rounding, the peak is at most the log-sum-exp. A row without admissible keys gets the factor 0.
             factor *= tl.exp(tl.minimum(reference - reduced, 1.0))
         weight = block * factor[:, None]
     else:
@@ -95,7 +96,7 @@ def weigh_kernel(
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """Each program computes the scores of a tile, and writes their weights; those with one tile of keys are near."""
+    """Each program computes the scores of a tile and writes their weights; programs of one key tile are adjacent."""
     tiles = tl.cdiv(row_count, BM)
     rows = tl.program_id(0) % tiles * BM + tl.arange(0, BM)
     keys = tl.program_id(0) // tiles * BK + tl.arange(0, BK)
@@ -116,7 +117,7 @@ def weigh_kernel(
 def read_joint_kernel(
     scores, joint_query, starts, joint, first_row, row_count, key_count, score_stride, scale, BJ: tl.constexpr
 ):
-    """Program j reads the joint scores of the j-th tile of a block's keys; ``starts`` begins at its first key."""
+    """Program j reads the joint scores of the j-th key tile of a block; ``starts`` begins at the block's first key."""
     keys = tl.program_id(0) * BJ + tl.arange(0, BJ)
     first = tl.load(starts + keys, mask=keys < key_count, other=0)
     last = tl.load(starts + keys + 1, mask=keys < key_count, other=0)
@@ -130,7 +131,7 @@ def read_joint_kernel(
 
 @triton.jit
 def add_joint_kernel(weights, joint_query, starts, grad_joint, row_count, key_count, weight_stride, BJ: tl.constexpr):
-    """Program j adds the gradients of the joint pairs of the j-th tile of keys to their weights, pair after pair."""
+    """Program j adds the gradients of the joint pairs of key tile j to their weights, one pair per key at a time."""
     keys = tl.program_id(0) * BJ + tl.arange(0, BJ)
     first = tl.load(starts + keys, mask=keys < key_count, other=0)
     last = tl.load(starts + keys + 1, mask=keys < key_count, other=0)
@@ -141,6 +142,6 @@ def add_joint_kernel(weights, joint_query, starts, grad_joint, row_count, key_co
         grad = tl.load(grad_joint + pair, mask=here, other=0.0)
         target = weights + row * weight_stride + keys
         sum_ = tl.load(target, mask=here, other=0.0).to(tl.float32) + grad
-        tl.debug_barrier()  # A pair may be listed twice: every thread has read before one writes, and the reverse.
+        tl.debug_barrier()  # a pair may be listed twice: threads must all read before any writes, and vice versa
         tl.store(target, sum_.to(weights.dtype.element_ty), mask=here)
         tl.debug_barrier()

@@ -1,4 +1,4 @@
-"""The forward and the backward pass: which products, which kernels between them, in which order."""
+"""The forward and the backward pass: the order of matrix products and of the kernels between them."""
 
 # mypy: disable-error-code="import-untyped"
 
@@ -27,14 +27,15 @@ from infomax.ops.triton.config import tiles_for
 
 __all__ = ["backward", "forward", "score_and_weigh"]
 
-# Below every float32 score, and subtracted from an excluded -inf it leaves -inf.
+# The initial peak. It is finite, so that the -inf of an excluded score minus the peak is -inf and not NaN.
 _LOWEST = -3.0e38
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `_Kept` views.
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, the data of a `_Kept`.
 
-    Halves are reduced as they are scored: on tensor cores the scores' way through memory costs more than the product.
+    In half precision, the kernel that computes scores also reduces them: with tensor cores, writing and reading the
+    scores would take longer than their product.
     """
     if problem.query.dtype != torch.float32:
         return launch.forward(problem, keep)
@@ -72,12 +73,12 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     plan, query, key = Plan.of(problem), problem.query, problem.key
     grad_key = key.new_empty(key.shape if need_key else (0,))
     wide = torch.empty_like(query, dtype=torch.float32, memory_format=torch.contiguous_format) if need_query else None
     kept = _Kept.of(problem, saved)
-    # The scale is that of the scores: it comes with the gradients of the rows.
+    # The derivative of a score by its rows contains the scale, which is multiplied into the incoming gradients here.
     grad_value, grad_joint = (None if grad is None else grad * problem.scale for grad in (grad_value, grad_joint))
     lift = lift_of(query.dtype, grad_value, grad_joint)
     if lift is not None:
@@ -122,7 +123,7 @@ def backward(
 def _finish(
     grad_key: Tensor, panel: slice, weights: Tensor, query: Tensor, lift: Tensor | None, plan: Plan, results: _Buffer
 ) -> None:
-    """Write the gradient of a panel of keys; halves are summed in float32 and rounded once, a chunk at a time."""
+    """Write the gradient of a panel of keys; half precision is summed in float32, in chunks, and rounded once."""
     if grad_key.dtype == torch.float32:
         product(weights, query, grad_key[panel])
         return
@@ -135,7 +136,7 @@ def _finish(
 
 
 def _add(wide: Tensor, weights: Tensor, keys: Tensor, plan: Plan, results: _Buffer, *, first: bool) -> None:
-    """Add a panel's part to the queries' gradient. torch does not add products of halves to a float32."""
+    """Add a panel's part to the queries' gradient. torch cannot add half-precision products to a float32 tensor."""
     if first:
         product(weights, keys, wide)
     elif keys.dtype == torch.float32:
@@ -188,11 +189,11 @@ def score_and_weigh(problem: Problem, panel: slice, value: Tensor, grad: Tensor,
 
 @dataclass(frozen=True)
 class _Kept:
-    """What the forward pass saved: slopes, and what those of a log-sum-exp are relative to.
+    """What the forward pass saved: slopes and, for a log-sum-exp, the references to which they are relative.
 
     Attributes:
-        slopes: ``(M, K)``, rows aligned.
-        references: ``(tiles of keys, M)``, or None.
+        slopes: ``(M, K)``, with aligned rows.
+        references: ``(key tiles, M)`` for a log-sum-exp, else None.
     """
 
     slopes: Tensor
@@ -200,7 +201,7 @@ class _Kept:
 
     @classmethod
     def of(cls, problem: Problem, saved: Tensor, fresh: bool = False) -> _Kept | None:
-        """View what is saved, or is about to be if ``fresh``; None where nothing is."""
+        """Return views of the saved tensor, or None if it is empty; ``fresh``: it is not filled yet."""
         if not saved.numel():
             return None
         rows, keys = problem.query.shape[0], problem.key.shape[0]
@@ -208,29 +209,29 @@ class _Kept:
         slopes = saved[:length].view(rows, padded(keys))
         references = saved[length:].view(-1, rows) if problem.reduction == "logsumexp" else None
         if fresh:
-            slopes[:, keys:] = 0  # tiles write no ends of rows, and what an op returns must not differ between calls
+            slopes[:, keys:] = 0  # no tile writes this padding, and the outputs of an op must repeat bitwise
         return cls(slopes[:, :keys], references)
 
     def of_block(self, rows: slice, part: slice) -> Tensor | None:
-        """Return the references of a block, ``(tiles, rows)``; a block starts where a tile does."""
+        """Return the references of a block, ``(tiles, rows)``. Every block starts at the start of a tile."""
         return None if self.references is None else self.references[part.start // KEY_TILE :, rows]
 
 
 class _Buffer:
-    """Memory for one tensor at a time, as large as the largest so far."""
+    """Memory for one tensor at a time, which grows to the largest size needed."""
 
     def __init__(self, like: Tensor, dtype: torch.dtype) -> None:
         self._memory = like.new_empty(0, dtype=dtype)
 
     def view(self, rows: int, columns: int) -> Tensor:
-        """Return an uninitialised contiguous matrix, in place of the one before."""
+        """Return an uninitialised contiguous matrix, which overwrites the previous one."""
         if self._memory.numel() < rows * columns:
             self._memory = self._memory.new_empty(rows * columns)
         return self._memory[: rows * columns].view(rows, columns)
 
 
 def _starts(problem: Problem) -> Tensor | None:
-    """Return where the run of joint pairs of each key starts, ``(K + 1,)``."""
+    """Return where the run of joint pairs of each key starts and where the last run ends, ``(K + 1,)``."""
     if not problem.joints or problem.joint_key is None:
         return None
     return run_starts(problem.joint_key, problem.key.shape[0])

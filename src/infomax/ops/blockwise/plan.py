@@ -1,4 +1,4 @@
-"""How a problem is cut for torch's products: blocks of scores, panels of weights, chunks of results."""
+"""How a problem is split for torch's products: blocks of scores, panels of weights, chunks of results."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ from infomax.ops.traced import surely
 __all__ = ["KEY_TILE", "MOST_ROWS_OF_GRID", "ROW_TILE", "Plan", "kept_size", "may_keep", "obstacle", "padded", "slices"]
 
 ROW_TILE, KEY_TILE = 16, 128
-"""Scores that a program of the kernels holds at a time."""
+"""Rows and keys of the tile of scores that a program of the kernels holds at a time."""
 MOST_ROWS_OF_GRID = 65_535 * ROW_TILE
-"""CUDA takes no more programs along the second axis of a grid."""
+"""The most queries per launch: CUDA allows at most 65,535 programs along the second axis of a grid."""
 
-# 128 MiB of float32. A block that fits the cache would be read faster, but then the host cannot launch as fast as the
-# device computes: on an H100, blocks of 16 MiB took up to twice as long.
+# 128 MiB of float32. A block that fits in the cache would be read faster, but the host could not launch such small
+# kernels as fast as the device computes: on an H100, blocks of 16 MiB took up to twice as long.
 _BLOCK_SCORES = 2**25
 _MOST_ROWS = 4096
-# Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
+# The number of programs that keeps the largest GPUs busy. It is a constant, so that every device splits sums alike.
 _PROGRAMS = 1024
 _ALIGNMENT = 64
 
 
 def padded(keys: int) -> int:
-    """Return the length of a row of a table, at which rows start aligned."""
+    """Return the padded length of the rows of a table, so that every row starts aligned."""
     return -(-keys // _ALIGNMENT) * _ALIGNMENT
 
 
 def kept_size(rows: int, keys: int, reduction: str) -> int:
-    """Return the float32 elements that hold the slopes and, for a log-sum-exp, a reference per query and tile."""
+    """Return the number of float32 elements for the slopes and, in a log-sum-exp, a reference per query and tile."""
     return rows * padded(keys) + (rows * -(-keys // KEY_TILE) if reduction == "logsumexp" else 0)
 
 
 def may_keep(rows: int, keys: int, reduction: str, dtype: torch.dtype, workspace: int) -> bool:
-    """Say whether slopes are kept: in float32, where they fit half the workspace.
+    """Say whether slopes are kept: only in float32, and only if they fit in half of the workspace.
 
-    By count, computing scores of halves again costs an H100 as much as writing and reading slopes at 512 features, and
-    less below. It would pay above; it is left out for one way instead of two.
+    In half precision they are never kept. By a count of operations and bytes for an H100, recomputing the scores costs
+    as much as writing and reading slopes at 512 features, and less with fewer features. With more features keeping them
+    would be faster, but half precision would then need two code paths.
     """
     return dtype == torch.float32 and surely(8 * kept_size(rows, keys, reduction) <= workspace)
 
 
 def obstacle(query: torch.Tensor, workspace: int) -> str | None:
-    """Say why the queries do not fit the workspace: a panel of weights holds them all, and so does a wide sum."""
+    """Return why the queries do not fit in the workspace, or None if they do.
+
+    A panel of weights has a row for each query, and so has the float32 sum of the queries' gradient.
+    """
     rows, dim = query.shape
     least = 8 * rows * max(KEY_TILE * query.dtype.itemsize // 2, 4 * dim)
     if not surely(least > workspace):
@@ -55,18 +59,18 @@ def obstacle(query: torch.Tensor, workspace: int) -> str | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cuts of one problem.
+    """How one problem is split.
 
-    Half of the workspace is for kept slopes. Of the rest, a quarter of the workspace holds a block of scores in the
-    forward pass; in the backward pass a quarter holds a panel of weights, an eighth a wide sum of the queries'
-    gradient, and sixteenths a block of scores and a chunk of a wide result.
+    Half of the workspace is for kept slopes. A block of scores takes up to a sixteenth of the workspace. In the
+    backward pass, a panel of weights takes up to a quarter, the float32 sum of the queries' gradient up to an eighth,
+    and a chunk of a float32 result up to a sixteenth.
 
     Attributes:
         rows: Query slices of the blocks.
-        panels: Key slices for which weights exist at a time.
-        block: Keys in a block of scores, at most.
-        chunk: Rows of a gradient that are summed in float32 at a time, at most.
-        parts: Ranges into which programs split the keys of a block.
+        panels: Key slices of the panels of weights.
+        block: Largest number of keys in a block of scores.
+        chunk: Largest number of gradient rows that are summed in float32 at a time.
+        parts: Number of ranges into which the programs of a kernel split the keys of a block.
     """
 
     rows: tuple[slice, ...]
@@ -77,7 +81,7 @@ class Plan:
 
     @classmethod
     def of(cls, problem: Problem) -> Plan:
-        """Cut a problem; the same problem is always cut alike."""
+        """Split a problem; the same problem is always split alike."""
         (rows, dim), keys = problem.query.shape, problem.key.shape[0]
         share = problem.workspace // 16
         scores = min(_BLOCK_SCORES, share // 4)
@@ -90,14 +94,14 @@ class Plan:
         return cls(slices(0, rows, row_block), slices(0, keys, panel), block, chunk, parts)
 
     def blocks(self, panel: slice) -> tuple[slice, ...]:
-        """Cut a panel, or all keys, into the blocks of scores."""
+        """Split a panel, or all keys, into blocks of scores."""
         return slices(panel.start, panel.stop, self.block)
 
     def chunks(self, part: slice) -> tuple[slice, ...]:
-        """Cut the rows of a gradient."""
+        """Split the rows of a gradient into chunks."""
         return slices(part.start, part.stop, self.chunk)
 
 
 def slices(first: int, last: int, most: int) -> tuple[slice, ...]:
-    """Cut a range into parts of ``most`` at most."""
+    """Split a range into slices of at most ``most``."""
     return tuple(slice(start, min(start + most, last)) for start in range(first, last, max(1, most)))

@@ -1,4 +1,4 @@
-"""Matrix products whose results are wider than their operands."""
+"""Matrix products whose results have a wider dtype than their operands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 __all__ = ["WIDE_PRODUCTS", "product"]
 
 WIDE_PRODUCTS = hasattr(torch.ops.aten.mm, "dtype_out")
-"""Whether this torch multiplies halves into float32 on CUDA: from 2.8 on."""
+"""Whether this version of torch multiplies half precision into float32 on CUDA, as torch 2.8 and later do."""
 
 
 def product(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """Put ``left @ right``, summed in float32, in ``out``, whose dtype is that of the operands or float32."""
+    """Write ``left @ right`` to ``out``, whose dtype is that of the operands or float32; sums are in float32."""
     if left.dtype == out.dtype:
         torch.mm(left, right, out=out)
     elif left.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The blockwise backend, in plain torch: any device, any number of queries and keys, a fixed workspace."""
+"""The chunked backend: plain torch, on any device, with any number of queries and keys in a fixed workspace."""
 
 from infomax.ops.chunked.backward import backward
 from infomax.ops.chunked.forward import forward

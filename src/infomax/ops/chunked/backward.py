@@ -1,4 +1,4 @@
-"""The backward pass: the two matrix products that carry the weights of the scores to queries and keys."""
+"""The backward pass: two matrix products turn the weights of scores into the gradients of queries and keys."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     plan = Plan.of(problem, bool(saved.numel()))
     weights = Weights(problem, plan, grad_value, grad_joint, value, saved)
     return gradients(problem, weights, need_query, need_key)
 
 
 class WeightBlocks(Protocol):
-    """Hands out the derivative of the loss by the scores, block by block."""
+    """An object that returns weights, the derivatives of the loss by the scores, block by block."""
 
     plan: Plan
     blocks: Blocks
 
     def block(self, index: int, rows: slice, keys: Tensor, queries: Tensor) -> Tensor:
-        """Return the weights ``(B, M)`` of a block, as `Weights.block`."""
+        """Return the weights ``(B, M)`` of a block, with the arguments of `Weights.block`."""
 
 
 def gradients(problem: Problem, weights: WeightBlocks, need_query: bool, need_key: bool) -> tuple[Tensor, Tensor]:
-    """Carry weights to queries and keys; an empty tensor stands for a gradient that is not needed."""
+    """Return the gradients of query and key from weights, or an empty tensor for one that is not needed."""
     plan = weights.plan
     query, key = problem.query, problem.key
     grad_query = query.new_zeros(query.shape) if need_query else None
@@ -51,8 +51,8 @@ def gradients(problem: Problem, weights: WeightBlocks, need_query: bool, need_ke
         grad_key.zero_()
     narrow = query.dtype != problem.dtype
     if narrow and len(plan.rows) > 1 and grad_key is not None:
-        # A sum must not be rounded to a half on its way, and a wide copy of a whole gradient would not fit: each
-        # gradient has a sweep of its own that finishes one block of it after the other.
+        # Partial sums must not be rounded to half precision, and a wide copy of a whole gradient may not fit in the
+        # workspace. So each gradient gets a sweep of its own, which completes its blocks one after the other.
         _sweep_keys(weights, grad_key)
         grad_key_left = None
     else:
@@ -64,7 +64,7 @@ def gradients(problem: Problem, weights: WeightBlocks, need_query: bool, need_ke
 
 
 def _sweep_queries(weights: WeightBlocks, grad_query: Tensor | None, grad_key: Tensor | None) -> None:
-    """Finish one block of queries after the other; the keys' gradient grows with each."""
+    """Complete the gradient of one block of queries at a time, and add each block's part to the keys' gradient."""
     blocks, plan = weights.blocks, weights.plan
     for rows in plan.rows:
         queries = blocks.queries(rows)
@@ -84,7 +84,7 @@ def _sweep_queries(weights: WeightBlocks, grad_query: Tensor | None, grad_key: T
 
 
 def _sweep_keys(weights: WeightBlocks, grad_key: Tensor) -> None:
-    """Finish the gradient of one block of keys after the other."""
+    """Complete the gradient of one block of keys at a time."""
     blocks, plan = weights.blocks, weights.plan
     for index, part in enumerate(plan.keys):
         keys = blocks.keys(part)

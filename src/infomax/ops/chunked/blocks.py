@@ -1,4 +1,4 @@
-"""The operands of one block, and the buffers that blocks share."""
+"""The operands of blocks, and the buffers that all blocks share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Blocks", "slice_keys"]
 
 
 class Blocks:
-    """Hands out operands and buffers; a buffer is as large as the largest block and is allocated once.
+    """The operands of blocks, and buffers of the size of the largest block, each allocated once.
 
     Args:
-        problem: What is computed.
-        plan: Its blocks.
-        unit: What scores are divided by; it is folded into the queries, as the scale is.
+        problem: The problem to solve.
+        plan: The blocks of the problem.
+        unit: Divisor of the scores. Like the scale, it is multiplied into the queries.
     """
 
     def __init__(self, problem: Problem, plan: Plan, unit: float) -> None:
-        """Allocate nothing yet: a buffer appears when first asked for."""
+        """Store the sizes; each buffer is allocated at its first use."""
         self.factor = problem.scale / unit
         self._query = problem.query
         self._key = problem.key
@@ -33,11 +33,11 @@ class Blocks:
     def queries(self, rows: slice) -> Tensor:
         """Return queries ``(M, d)`` in the dtype of the scores, multiplied by the factor."""
         source = self._query[rows]
-        # Copied before it is multiplied, since a product of halves would be rounded to a half.
+        # Copy to the wide dtype before multiplying, since a half-precision product would be rounded.
         return self.buffer("queries", self._rows, source.shape).copy_(source).mul_(self.factor)
 
     def keys(self, keys: slice) -> Tensor:
-        """Return keys ``(B, d)``, or the map ``(n, d, P)`` of them, in the dtype of the scores."""
+        """Return keys ``(B, d)``, or their map ``(n, d, P)``, in the dtype of the scores."""
         source = slice_keys(self._key, keys)
         if source.dtype == self._dtype:
             return source
@@ -48,14 +48,14 @@ class Blocks:
         return self.buffer(name, self._keys, torch.Size((keys, rows)))
 
     def sum_into(self, name: str, target: Tensor) -> Tensor:
-        """Return where to sum up a slice of a gradient: the slice itself, or a wide buffer for halves."""
+        """Return the tensor in which to sum a gradient slice: the slice, or for half precision a wide buffer."""
         if target.dtype == self._dtype:
             return target
         longest = self._rows if name == "grad_query" else self._keys
         return self.buffer(name, longest, target.shape)
 
     def buffer(self, name: str, longest: int, shape: torch.Size) -> Tensor:
-        """Return an uninitialised ``shape`` view of the buffer of that name, made for ``longest`` first indices."""
+        """Return an uninitialised view, of the given shape, of the named buffer, which holds ``longest`` rows."""
         buffer = self._buffers.get(name)
         if buffer is None:
             buffer = self._query.new_empty(longest * shape[1], dtype=self._dtype)

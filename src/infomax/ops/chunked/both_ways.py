@@ -1,4 +1,4 @@
-"""Log-sum-exps of a table along both of its sides: the scores are computed once, and so are the two products."""
+"""Log-sum-exps along both sides of a table; the scores and the two products of backward are computed only once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ __all__ = ["backward", "forward"]
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the log-sum-exps of queries ``(M,)`` and of keys ``(K,)``, the joint scores, and kept scores ``(K M,)``.
 
-    What is kept are scores and not slopes: a slope is relative to one side's sum. So nothing clipped may be kept.
+    The kept table has scores, not slopes, because a slope belongs to the sum of one side. So the derivative of clipping
+    cannot be kept, and clipped problems must be called without ``keep``.
     """
     plan = Plan.of(problem, keep)
     clipping = Clipping(problem, LogSumExp.unit)
@@ -57,14 +58,14 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     plan = Plan.of(problem, bool(saved.numel()))
     weights = _Weights(problem, plan, (grad_value, grad_key_value), grad_joint, (value, key_value), saved)
     return gradients(problem, weights, need_query, need_key)
 
 
 class _Sums:
-    """Running sums of powers of two along both sides; bare where they can be, as in :class:`LogSumExp`."""
+    """Running sums of powers of two along both sides, bare as long as possible, as in :class:`LogSumExp`."""
 
     def __init__(self, queries: Tensor, keys: Tensor) -> None:
         """Start from nothing absorbed."""
@@ -74,7 +75,7 @@ class _Sums:
         self._bare = queries.device.type == "cpu"
 
     def absorb(self, block: Tensor, spare: Tensor, rows: slice, part: slice) -> None:
-        """Add a block of scores ``(B, M)``, which stays as it is."""
+        """Add a block of scores ``(B, M)`` without changing it."""
         if self._bare:
             powers = torch.exp2(block, out=spare)
             totals = powers.sum(0), powers.sum(1)
@@ -100,7 +101,7 @@ class _Sums:
 
 
 class _Weights:
-    """Blocks of gradients by the scores, as `Weights`, with the share of either side in each."""
+    """Blocks of weights, as in `Weights`; each weight has a contribution from both sides' log-sum-exps."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class _Weights:
         self._pairs = None if grad_joint is None else JointPairs(problem, plan.keys)
 
     def block(self, index: int, rows: slice, keys: Tensor, queries: Tensor) -> Tensor:
-        """Return the weights ``(B, M)`` of a block; arguments as `Weights.block`."""
+        """Return the weights ``(B, M)`` of a block, with the arguments of `Weights.block`."""
         part = self.plan.keys[index]
         size = part.stop - part.start, queries.shape[0]
         block, spare = (self.blocks.scores(name, *size) for name in ("weights", "spare"))

@@ -1,4 +1,4 @@
-"""Clipping of a block of scores, soft and then hard, and its part in their slopes."""
+"""The soft and then hard clip of a block of scores, and its derivative."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ __all__ = ["Clipping"]
 
 
 class Clipping:
-    """Clips a block of scores in place, and later multiplies its slopes by what the clipping passes on.
+    """The clipping of a block of scores in place, and the derivative of the clipping for the slopes of the block.
 
     Args:
-        problem: What is computed.
-        unit: What the reduction wants scores to be divided by.
+        problem: The problem to solve.
+        unit: Divisor of the scores that the reduction takes.
     """
 
     def __init__(self, problem: Problem, unit: float) -> None:
-        """Take over the bounds."""
+        """Convert the bounds to the units of the blocks."""
         soft, clip = problem.soft_clip, problem.clip
         self.unit = unit if soft is None else soft
-        """What scores in a block to be clipped must have been divided by: a soft clip starts from ``score / c``."""
+        """Divisor of the scores that `apply` takes; c for a soft clip, which starts from ``score / c``."""
         self._soft = None if soft is None else soft / unit
         self._clip = None if clip is None else clip / unit
-        # The hard bound in the unit of the block as it comes, but bent already.
+        # The hard bound in the unit of the scores that `apply` takes; it is compared with them after the tanh.
         self._edge = None if clip is None else clip / self.unit
         self.keeps_zeros = soft is None
-        """Whether a slope of zero stays one: not where the bent score is a NaN."""
+        """Whether `to_slopes` keeps zero slopes at zero. A soft clip may not: the factor of a NaN score is NaN."""
         self._squares: Tensor | None = None
         self._outside: Tensor | None = None
 
     def apply(self, block: Tensor, blocks: Blocks, slopes: bool) -> None:
-        """Clip a block, which then is in the reduction's unit; with ``slopes``, remember what `to_slopes` needs."""
+        """Clip a block and convert it to the unit of the reduction; with ``slopes``, store what `to_slopes` needs."""
         if self._soft is not None:
             block.tanh_()
         if slopes and self._edge is not None:
@@ -52,4 +52,4 @@ class Clipping:
             block.addcmul_(block, self._squares, value=-1.0)
         if self._outside is not None:
             block.masked_fill_(self._outside, 0.0)
-        self._squares = self._outside = None  # the next block's mask is made before this one would be let go
+        self._squares = self._outside = None  # free them before the next block allocates its own

@@ -1,4 +1,4 @@
-"""Which part of a block of scores holds pairs of one group, and how they are taken out."""
+"""The exclusion of pairs of the same group from a block of scores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["Exclusion"]
 
 
 class Exclusion:
-    """Finds excluded pairs a block at a time.
+    """The excluded pairs, found one block at a time.
 
-    Groups usually come sorted: examples one after the other, each with its run of locations. A block of keys then
-    meets few groups, and the queries of those groups are one short range of columns; only that corner of the block is
-    compared. Groups in any other order are compared over the whole block. On an accelerator the ranges are not looked
-    for, since reading them would wait for the device.
+    Groups are usually sorted: the locations of the first example, those of the second, and so on. A block of keys then
+    has few groups, the queries of these groups form one short range of columns, and only these columns are compared.
+    With unsorted groups, the whole block is compared. On an accelerator the whole block is always compared, because
+    reading the ranges would synchronise with the device.
     """
 
     def __init__(self, problem: Problem, keys: tuple[slice, ...]) -> None:
-        """Find the range of queries that each block of keys can exclude."""
+        """Find, for each block of keys, the range of queries that may share a group with it."""
         self._query_group = problem.query_group
         self._key_group = problem.key_group
         self._columns: list[tuple[int, int]] | None = None
@@ -36,14 +36,14 @@ class Exclusion:
         self._columns = list(zip(first.tolist(), last.tolist(), strict=True))
 
     def fill(self, block: Tensor, index: int, keys: slice, rows: slice, value: float) -> None:
-        """Put ``value`` in place of what a block holds for excluded pairs.
+        """Overwrite the excluded pairs of a block.
 
         Args:
-            block: ``(B, M)``, an entry for each of the keys and queries in the two slices.
-            index: Which block of keys it is.
-            keys: Its keys.
-            rows: Its queries.
-            value: What takes their place.
+            block: ``(B, M)``, one entry per key and query of the two slices.
+            index: Index of the block of keys.
+            keys: Keys of the block.
+            rows: Queries of the block.
+            value: New value of the excluded pairs.
         """
         if self._query_group is None or self._key_group is None:
             return

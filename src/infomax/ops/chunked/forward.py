@@ -1,4 +1,4 @@
-"""The forward pass: one matrix product, each block of it reduced while in cache."""
+"""The forward pass: one matrix product in blocks, each of which is reduced while it is in cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["forward", "split_kept"]
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, what `split_kept` views."""
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and, with ``keep``, the data for `split_kept`."""
     plan = Plan.of(problem, keep)
     reduction_type = reduction_of(problem.reduction)
     clipping = Clipping(problem, reduction_type.unit)
@@ -33,7 +33,7 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     kept = new_empty(value, (kept_size(queries, keys) if keep else 0,), value.dtype)
     table, references = split_kept(kept, queries, keys) if keep else (None, None)
     if references is not None:
-        references.zero_()  # not every reduction and block has one, and what is saved must repeat bitwise
+        references.zero_()  # some blocks have no reference, and saved tensors must repeat bitwise
     excluded = reduction_type.excluded
     for rows in plan.rows:
         scaled = blocks.queries(rows)
@@ -59,9 +59,10 @@ def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def split_kept(kept: Tensor, queries: int, keys: int) -> tuple[Tensor, Tensor]:
-    """View what was kept: the slopes ``(K, M)``, each up to a factor a query, and the factors' references.
+    """Return views of the kept slopes ``(K, M)`` and of their references ``(blocks, M)``.
 
-    References are ``(blocks, M)``: a row a block of keys, from which the reduction finds the factor.
+    Slopes are correct up to one factor per query and block of keys. The reduction computes the factors of a block from
+    its row of references.
     """
     count = (keys + LEAST_KEYS - 1) // LEAST_KEYS
     table, references = kept[: keys * queries], kept[keys * queries :]

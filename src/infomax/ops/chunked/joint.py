@@ -1,4 +1,4 @@
-"""Where the joint pairs lie in the blocks, so that they are read and differentiated in passing."""
+"""The positions of joint pairs in blocks, where their scores are read and their gradients are added."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ __all__ = ["JointPairs"]
 
 
 class JointPairs:
-    """The listed pairs, found by block.
+    """The joint pairs, located block by block.
 
-    Joint keys come in order, so the pairs of a block of keys are one run of the list. Only when the queries are
-    cut too are the pairs of a block picked out of that run.
+    The keys of joint pairs are sorted, so the pairs of a block of keys are one run of the list. If the queries are
+    split as well, the pairs of a block are selected from that run.
     """
 
     def __init__(self, problem: Problem, keys: tuple[slice, ...]) -> None:
-        """Find each block's run."""
+        """Find the run of each block of keys."""
         self._query = problem.joint_query
         self._key = problem.joint_key
         self._queries = problem.query.shape[0]
         self._bounds = [0] * (len(keys) + 1)
         if self._key is not None and keys:
-            # Read back once: on an accelerator this waits for the device.
+            # Read all bounds at once: on an accelerator, each read synchronises with the device.
             starts = self._key.new_tensor([block.start for block in keys] + [keys[-1].stop])
             self._bounds = torch.searchsorted(self._key, starts).tolist()
 
     def read(self, joint: Tensor, block: Tensor, index: int, keys: slice, rows: slice) -> None:
-        """Put the scores of a block's joint pairs in the list of all."""
+        """Copy the scores of a block's joint pairs to ``joint``, the scores of all joint pairs."""
         found = self._find(index, keys, rows)
         if found is not None:
             positions, where = found
             joint[where] = block.view(-1)[positions]
 
     def add(self, grads: Tensor, block: Tensor, index: int, keys: slice, rows: slice) -> None:
-        """Add the gradients of a block's joint pairs, from the list of all, to its weights."""
+        """Add the gradients of a block's joint pairs, from ``grads`` of all joint pairs, to its weights."""
         found = self._find(index, keys, rows)
         if found is not None:
             positions, where = found
             _add_at(block, positions, grads[where])
 
     def _find(self, index: int, keys: slice, rows: slice) -> tuple[Tensor, Tensor | slice] | None:
-        """Locate a block's joint pairs.
+        """Locate the joint pairs of a block.
 
         Returns:
             Their positions in the flattened ``(B, M)`` block and in the list of pairs, or None if there are none.
@@ -65,5 +65,5 @@ def _add_at(block: Tensor, positions: Tensor, values: Tensor) -> None:
     if block.device.type == "cpu":
         block.view(-1).index_add_(0, positions, values)
     else:
-        # index_add_ adds in any order there.
+        # On other devices, index_add_ has no fixed order of addition.
         block.view(-1).index_put_((positions,), values, accumulate=True)

@@ -1,4 +1,4 @@
-"""How a table of scores is cut into blocks, and whether it may be kept whole."""
+"""How a table of scores is split into blocks, and whether it may be kept whole."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from infomax.ops.traced import surely
 
 __all__ = ["LEAST_KEYS", "Plan", "kept_size", "may_keep", "takes_map"]
 
-# Fewer keys than this in a block leave the matrix products short of work.
+# Matrix products with fewer keys in a block are inefficient.
 LEAST_KEYS = 256
-# Scores in a block: enough for the products to run at full speed, few enough to stay in a shared cache meanwhile.
+# Scores in a block: enough for products at full speed, and few enough for the block to stay in a shared cache.
 _BLOCK_SCORES = 2**20
 _ALIGNMENT = 64
 
 
 def kept_size(rows: int, keys: int) -> int:
-    """Return the elements of a kept table: the slopes, and one row of references a block."""
+    """Return the number of elements of a kept table: the slopes, and one row of references per block."""
     return rows * (keys + (keys + LEAST_KEYS - 1) // LEAST_KEYS)
 
 
 def may_keep(query: Tensor, key: Tensor, workspace: int) -> bool:
-    """Say whether the whole table fits in half the workspace, and one block spans all queries."""
+    """Say whether the whole table fits in half of the workspace, and a block can span all queries."""
     rows, dim = query.shape
     budget = workspace // accumulation_dtype(query.dtype).itemsize
     share = budget // 16
@@ -35,14 +35,14 @@ def may_keep(query: Tensor, key: Tensor, workspace: int) -> bool:
 
 
 def _least(key: Tensor) -> int:
-    """Return the keys that the smallest block may come to hold: whole examples of a map may be almost twice as many."""
+    """Return a bound on the keys of the smallest block; a block of a map has whole examples, so up to twice as many."""
     return LEAST_KEYS if key.ndim == 2 else 2 * LEAST_KEYS
 
 
 def takes_map(key: Tensor) -> bool:
-    """Say whether a map ``(N, d, P)`` is gone through example by example: blocks then hold whole examples.
+    """Say whether a map ``(N, d, P)`` is read directly, in blocks of whole examples.
 
-    So one must be no more than a block has, and enough for a product of its own.
+    An example must then have no more locations than the smallest block has keys, and enough for a product of its own.
     """
     wide = key.dtype in (torch.float32, torch.float64)
     return wide and key.device.type == "cpu" and key.is_contiguous() and _ALIGNMENT // 4 <= key.shape[2] <= LEAST_KEYS
@@ -52,13 +52,13 @@ def takes_map(key: Tensor) -> bool:
 class Plan:
     """The blocks of one problem.
 
-    Seven temporaries of at most one share of the workspace exist at a time (two blocks of scores and their masks,
-    the scaled queries, and for half precision the widened keys and gradients), so a share is an eighth of it,
-    or a sixteenth beside a kept table, which takes half.
+    Seven temporaries of at most one share of the workspace exist at a time: two blocks of scores and their masks, the
+    scaled queries and, for half precision, the widened keys and gradients. So a share is an eighth of the workspace, or
+    a sixteenth if a kept table takes half of it.
 
     Attributes:
         rows: Query slices.
-        keys: Key slices; all of one length but the last.
+        keys: Key slices; all but the last have the same length.
     """
 
     rows: tuple[slice, ...]
@@ -66,14 +66,14 @@ class Plan:
 
     @classmethod
     def of(cls, problem: Problem, keep: bool) -> Plan:
-        """Cut a problem; the same problem is always cut alike."""
+        """Split a problem into blocks; the same problem is always split alike."""
         rows, dim = problem.query.shape
         keys, locations = problem.keys, problem.key.shape[2] if problem.key.ndim == 3 else 1
         share = problem.workspace // problem.dtype.itemsize // (16 if keep else 8)
         row_block = min(rows, max(1, share // max(dim, _least(problem.key))))
         key_block = max(LEAST_KEYS, min(_BLOCK_SCORES, share) // max(1, row_block))
         if problem.query.dtype != problem.dtype:
-            # Keys are widened a block at a time.
+            # Keys are widened one block at a time.
             key_block = min(key_block, max(share // max(1, dim), LEAST_KEYS if keep else 1))
         if problem.key.ndim == 3:
             examples = max(-(-LEAST_KEYS // locations), key_block // locations)
@@ -82,7 +82,7 @@ class Plan:
 
 
 def _slices(total: int, most: int) -> tuple[slice, ...]:
-    """Cut ``range(total)`` into even runs of at most ``most``, so that none is a short remainder."""
+    """Split ``range(total)`` into runs of similar length, at most ``most``, without a short remainder."""
     if total == 0:
         return ()
     size = -(-total // -(-total // most))

@@ -1,6 +1,6 @@
-"""The four matrix products, over keys that are rows and over keys that are the locations of a map.
+"""The matrix products, for keys that are rows and for keys that are the locations of a map.
 
-A map ``(n, d, P)`` stays as it lies: its products are batched over the examples, and nothing is copied in or out.
+A map ``(n, d, P)`` is not copied: its products are batched over the examples.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["add_to_keys", "add_to_queries", "scores_into"]
 
 
 def scores_into(block: Tensor, keys: Tensor, queries: Tensor) -> None:
-    """Put the scores of keys, ``(B, d)`` or ``(n, d, P)``, with queries ``(M, d)`` in a block ``(B, M)``."""
+    """Write the scores of keys, ``(B, d)`` or ``(n, d, P)``, with queries ``(M, d)`` to a block ``(B, M)``."""
     if keys.ndim == 2:
         torch.mm(keys, queries.T, out=block)
     else:
@@ -20,7 +20,7 @@ def scores_into(block: Tensor, keys: Tensor, queries: Tensor) -> None:
 
 
 def add_to_queries(total: Tensor, weight: Tensor, keys: Tensor, *, first: bool) -> None:
-    """Add ``weight.T @ keys`` to the queries' gradient ``(M, d)``, or put it there where it is the first part."""
+    """Add ``weight.T @ keys`` to the queries' gradient ``(M, d)``; if ``first``, overwrite it."""
     beta = 0.0 if first else 1.0
     if keys.ndim == 2:
         torch.addmm(total, weight.T, keys, beta=beta, out=total)
@@ -30,7 +30,7 @@ def add_to_queries(total: Tensor, weight: Tensor, keys: Tensor, *, first: bool) 
 
 
 def add_to_keys(total: Tensor, weight: Tensor, queries: Tensor, *, first: bool) -> None:
-    """Add ``weight @ queries`` to the keys' gradient, ``(B, d)`` or ``(n, d, P)``, or put it there."""
+    """Add ``weight @ queries`` to the keys' gradient, ``(B, d)`` or ``(n, d, P)``; if ``first``, overwrite it."""
     beta = 0.0 if first else 1.0
     if total.ndim == 2:
         torch.addmm(total, weight, queries, beta=beta, out=total)

@@ -1,8 +1,8 @@
-"""The elementwise half of each reduction, in place on a block of scores.
+"""The elementwise part of each reduction, in place on a block of scores.
 
-A block is key-major, ``(B, M)``: a row a key, a column a query. It arrives holding scores divided by the
-reduction's ``unit``, excluded ones replaced by its ``excluded``, and leaves holding *slopes*, the derivative of the
-reduction by each score up to one factor a query.
+A block is key-major, ``(B, M)``: one row per key, one column per query. At first it contains scores, divided by the
+``unit`` of the reduction, with the value ``excluded`` for excluded pairs. The reduction replaces the scores by
+*slopes*, which are the derivatives of the reduction by each score, up to one factor per query.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ __all__ = [
     "reduction_of",
 ]
 
-# Above this softplus(x) = x to the last bit of a float64, and exp stays finite in a float32 below it.
+# Above this, softplus(x) = x to the last bit of a float64. Below it, exp(x) is finite in float32.
 _LINEAR_ABOVE = 40.0
-# Sums of bare powers of two between these lose nothing: what has underflowed beside them is below their last bit.
+# In sums of bare powers of two between these bounds, all terms that have underflowed are below the last bit.
 _LEAST, _MOST = 2.0**-40, 2.0**100
 
 
 class Reduction(ABC):
-    """Reduces the scores of a set of queries, a block of keys at a time.
+    """The reduction of the scores of a set of queries, one block of keys at a time.
 
     Args:
-        like: a vector with an entry for each query.
+        like: a vector with one entry per query.
     """
 
     unit = 1.0
     excluded = -math.inf
-    """A score whose term is zero. Its slope must be zero too, unless it is finite: those are cleared by the caller."""
+    """The score that replaces that of an excluded pair; its term is zero. If it is infinite, its slope is zero as well;
+    if it is finite, the caller sets the slope to zero."""
     reference: Tensor | None = None
-    """What the block absorbed last needs `slope_factor` to know, ``(M,)``; None stands for zeros."""
+    """The reference of the last absorbed block, ``(M,)``, which `slope_factor` takes; None stands for zeros."""
 
     def __init__(self, like: Tensor) -> None:
         """Start from nothing absorbed."""
@@ -52,29 +53,33 @@ class Reduction(ABC):
 
     @abstractmethod
     def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
-        """Reduce a block; with ``slopes``, leave them in it. False asks for the same block of scores once more."""
+        """Add a block to the reduction; with ``slopes``, replace its scores by slopes.
+
+        Return False if the block was not added; the caller must then compute its scores again and repeat the call.
+        """
 
     def value(self) -> Tensor:
-        """Return the reduction ``(M,)`` of all blocks absorbed; a sum is zero where every pair was excluded."""
+        """Return the reduction ``(M,)`` of all absorbed blocks; a sum is zero if every pair was excluded."""
         return self._total
 
     @staticmethod
     @abstractmethod
     def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:
-        """Turn a block of scores into its final slopes, times a factor a query."""
+        """Replace a block of scores by its final slopes, times ``grad``, a factor per query."""
 
     @staticmethod
     def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
-        """Return the factor ``(M,)`` that turns slopes left by `absorb` into final ones: here they are final."""
+        """Return the factor ``(M,)`` that turns the slopes of `absorb` into final slopes; 1 if they are final."""
         return torch.ones_like(value)
 
 
 class LogSumExp(Reduction):
-    """Log-sum-exp in base two: ``exp2`` costs about half of ``exp``, and the unit is folded into the queries.
+    """Log-sum-exp in base two: ``exp2`` takes half the time of ``exp``, and the unit is folded into the queries.
 
-    Scores are seldom so large that their powers overflow, and to find and subtract the largest of each query takes two
-    passes over a block. So bare powers come first, and their sums say whether they will do; from the first block for
-    which they do not, sums are relative to a running peak. An accelerator would have to be waited for: there, always.
+    Scores are seldom so large that their powers overflow, and finding and subtracting the largest score of each query
+    takes two passes over a block. So the sums start with *bare* powers, from which no peak is subtracted. From the
+    first block whose sums are out of range, sums are relative to a running peak. On an accelerator, the check of the
+    range would synchronise with the device, so sums are always relative to a peak.
     """
 
     unit = math.log(2.0)
@@ -83,11 +88,11 @@ class LogSumExp(Reduction):
         """Start from nothing absorbed."""
         super().__init__(like)
         self._bare = like.device.type == "cpu"
-        # The lowest finite number, so that a peak over excluded pairs alone is never subtracted as -inf - -inf.
+        # The lowest finite number: with only excluded pairs, a peak of -inf would give -inf - -inf, which is NaN.
         self._peak = torch.full_like(like, torch.finfo(like.dtype).min)
 
     def absorb(self, block: Tensor, _blocks: Blocks, _slopes: bool, /) -> bool:
-        """Replace scores by powers of two, bare or relative to the running peak, which is then the reference."""
+        """Replace scores by powers of two, either bare or relative to the running peak, the reference."""
         if self._bare:
             total = block.exp2_().sum(0)
             self._bare = in_range(total)
@@ -102,13 +107,13 @@ class LogSumExp(Reduction):
         return True
 
     def value(self) -> Tensor:
-        """Return the log-sum-exp in nats; ``-inf`` where every pair was excluded, ``inf`` where a score is."""
+        """Return the log-sum-exp in nats: ``-inf`` if every pair was excluded, and ``inf`` if a score is ``inf``."""
         value = self._total.log2_().add_(self._peak).mul_(self.unit)
         return value.masked_fill_(self._peak == torch.inf, torch.inf)
 
     @staticmethod
     def slopes(block: Tensor, value: Tensor, grad: Tensor, /) -> None:
-        """Softmax weights, from the log-sum-exp."""
+        """Compute softmax weights from the log-sum-exp."""
         value = finite(value / LogSumExp.unit)
         if block.device.type == "cpu" and in_range(value.exp2()):
             block.exp2_().mul_(value.neg_().exp2_().mul_(grad))
@@ -117,7 +122,7 @@ class LogSumExp(Reduction):
 
     @staticmethod
     def slope_factor(value: Tensor, references: Tensor, /) -> Tensor:
-        """From powers relative to a reference to softmax weights."""
+        """Return the factor that turns powers relative to a reference into softmax weights."""
         return references.sub(finite(value / LogSumExp.unit)).exp2_()
 
 
@@ -125,7 +130,7 @@ class SoftplusSum(Reduction):
     """Sum of ``log(1 + exp(score))``."""
 
     def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
-        """Add up the block, then leave the sigmoid of its scores in it if asked."""
+        """Add the block; with ``slopes``, replace its scores by their sigmoids."""
         spare = blocks.scores("spare", *block.shape)
         torch.ops.aten.softplus.out(block, 1.0, _LINEAR_ABOVE, out=spare)
         self._total.add_(spare.sum(0))
@@ -135,7 +140,7 @@ class SoftplusSum(Reduction):
 
     @staticmethod
     def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
-        """Sigmoids."""
+        """Compute sigmoids."""
         block.sigmoid_().mul_(grad)
 
 
@@ -145,7 +150,7 @@ class PlainSum(Reduction):
     excluded = 0.0
 
     def absorb(self, block: Tensor, _blocks: Blocks, slopes: bool, /) -> bool:
-        """Add up the block, then leave ones in it if asked."""
+        """Add the block; with ``slopes``, replace its scores by ones."""
         self._total.add_(block.sum(0))
         if slopes:
             block.fill_(1.0)
@@ -153,7 +158,7 @@ class PlainSum(Reduction):
 
     @staticmethod
     def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
-        """Ones."""
+        """Fill the block with ones."""
         block.copy_(grad.expand_as(block))
 
 
@@ -163,7 +168,7 @@ class SquareSum(Reduction):
     excluded = 0.0
 
     def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
-        """Add up the squares, then leave twice the scores in the block if asked."""
+        """Add the squares; with ``slopes``, replace the scores by twice the scores."""
         self._total.add_(torch.square(block, out=blocks.scores("spare", *block.shape)).sum(0))
         if slopes:
             block.mul_(2.0)
@@ -171,7 +176,7 @@ class SquareSum(Reduction):
 
     @staticmethod
     def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
-        """Twice the scores."""
+        """Double the scores."""
         block.mul_(2.0 * grad)
 
 
@@ -181,7 +186,7 @@ class Pearson(Reduction):
     excluded = 0.0
 
     def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
-        """Add up the terms, then leave ``1 + score / 2`` in the block if asked."""
+        """Add the terms; with ``slopes``, replace the scores by ``1 + score / 2``."""
         spare = blocks.scores("spare", *block.shape)
         self._total.add_(torch.addcmul(block, block, block, value=0.25, out=spare).sum(0))
         if slopes:
@@ -190,7 +195,7 @@ class Pearson(Reduction):
 
     @staticmethod
     def slopes(block: Tensor, _value: Tensor, grad: Tensor, /) -> None:
-        """``1 + score / 2``."""
+        """Compute ``1 + score / 2``."""
         block.mul_(0.5).add_(1.0).mul_(grad)
 
 
@@ -204,12 +209,12 @@ _REDUCTIONS: dict[str, type[Reduction]] = {
 
 
 def reduction_of(name: str) -> type[Reduction]:
-    """Look a reduction up by name."""
+    """Return the class of a reduction by its name."""
     return _REDUCTIONS[name]
 
 
 def in_range(powers: Tensor) -> bool:
-    """Say whether bare sums are all such that nothing overflowed and nothing that counts underflowed."""
+    """Say whether, in all bare sums, nothing overflowed and nothing significant underflowed."""
     if not powers.numel():
         return True
     least, most = torch.aminmax(powers)
@@ -217,5 +222,5 @@ def in_range(powers: Tensor) -> bool:
 
 
 def finite(value: Tensor) -> Tensor:
-    """Lift the ``-inf`` of a query without admissible keys to zero, so that its slopes come out zero."""
+    """Replace the ``-inf`` of a query without admissible keys by zero, so that its slopes are zero and not NaN."""
     return value.masked_fill(value == -torch.inf, 0.0)

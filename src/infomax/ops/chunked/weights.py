@@ -1,4 +1,4 @@
-"""The derivative of the loss by each score, a block at a time."""
+"""The derivative of the loss by each score, one block at a time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Weights"]
 
 
 class Weights:
-    """Blocks of gradients by the scores, read from what was kept or recomputed; the saved tensors stay as they are.
+    """Blocks of weights, the gradients by the scores, from kept slopes or recomputed scores.
 
-    A block is multiplied by the unit of the scores in it, so that its product with `Blocks.queries` is the gradient
-    of the keys, and its product with the keys, times `Blocks.factor`, that of the queries.
+    A block is multiplied by the unit of its scores. So its product with `Blocks.queries` is the gradient of the keys,
+    and its product with the keys, times `Blocks.factor`, is the gradient of the queries. Saved tensors are not changed.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Weights:
         """Return the weights ``(B, M)`` of a block.
 
         Args:
-            index: Which block of keys.
-            rows: Which queries.
-            keys: Those keys, ``(B, d)`` or a map ``(n, d, P)``.
-            queries: Those queries ``(M, d)``, from `Blocks.queries`.
+            index: Index of the block of keys.
+            rows: Slice of the queries.
+            keys: The keys of the block, ``(B, d)`` or a map ``(n, d, P)``.
+            queries: The queries of the slice, ``(M, d)``, from `Blocks.queries`.
         """
         part = self.plan.keys[index]
         block = self.blocks.scores("weights", part.stop - part.start, queries.shape[0])

@@ -1,4 +1,4 @@
-"""The CUDA backend: tiles of scores that never leave the chip. Importing this imports Triton."""
+"""The Triton backend for CUDA, in which tiles of scores never leave the chip. Importing this imports Triton."""
 
 from infomax.ops.triton.launch import backward, forward
 

@@ -1,4 +1,4 @@
-"""What kernels are launched with, read off a problem."""
+"""Launch arguments of kernels, derived from a problem."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["bounds_of", "cover", "flags_of", "groups_of", "run_starts"]
 
 
 def groups_of(problem: Problem) -> tuple[Tensor | None, Tensor | None]:
-    """Return the groups of queries and keys, contiguous; two times None where nothing is excluded."""
+    """Return the groups of queries and keys as contiguous tensors, or None twice if nothing is excluded."""
     if problem.query_group is None or problem.key_group is None:
         return None, None
     return problem.query_group.contiguous(), problem.key_group.contiguous()
 
 
 def bounds_of(problem: Problem) -> tuple[float, float]:
-    """Return the hard and the soft bound; 0 stands for one that the flags say is not there."""
+    """Return the hard and the soft bound; 0 stands for a bound that is not set, as the flags say."""
     return problem.clip or 0.0, problem.soft_clip or 0.0
 
 
 def flags_of(problem: Problem) -> dict[str, Any]:
-    """Return what kernels are compiled for, by name."""
+    """Return the compile-time flags of kernels, by name."""
     return {
         "REDUCTION": problem.reduction,
         "GROUPED": problem.query_group is not None,
@@ -35,10 +35,10 @@ def flags_of(problem: Problem) -> dict[str, Any]:
 
 
 def cover(size: int, tile: int) -> int:
-    """Return how many tiles cover a size. Triton's own function for it costs 15 microseconds a call on the host."""
+    """Return how many tiles cover a size. `triton.cdiv` would take 15 microseconds per call on the host."""
     return -(-size // tile)
 
 
 def run_starts(index: Tensor, size: int) -> Tensor:
-    """Return where the run of each of 0, ..., size - 1 starts in sorted integers, and where the last ends."""
+    """Return where the run of each of 0, ..., size - 1 starts in sorted integers, and where the last run ends."""
     return torch.searchsorted(index, torch.arange(size + 1, device=index.device))

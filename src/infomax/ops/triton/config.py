@@ -1,7 +1,7 @@
-"""Tile sizes: a small space, and the choice from it.
+"""Tile sizes: a small search space, and a table of the chosen sizes.
 
-The choice is a table, not a measurement at run time, so that two runs add up in the same order and agree bitwise.
-``SPACE`` is what ``python -m benchmarks tune`` goes through on a GPU; the table holds what it found.
+The choice is a fixed table and not a measurement at run time, so that all runs add in the same order and agree bitwise.
+``python -m benchmarks tune`` measures all of ``SPACE`` on a GPU; the table holds the results.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Tiles:
         rows: Queries in a tile.
         keys: Keys in a tile.
         depth: Features multiplied at a time for the scores.
-        out: Features of a gradient that a program owns; scores are computed again for each further chunk.
-        warps: Warps of a program.
-        stages: Loads in flight.
+        out: Features of a gradient that a program computes; each chunk of features computes the scores again.
+        warps: Warps per program.
+        stages: Stages of software pipelining of the loads.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class Tiles:
         return Tiles(self.rows, self.keys, depth, out, self.warps, self.stages)
 
     def options(self, dim: int) -> dict[str, int | bool]:
-        """Return what a kernel of scores is launched with, by name."""
+        """Return the launch options of a kernel that computes scores, by name."""
         return {
             "BM": self.rows, "BK": self.keys, "BD": self.depth, "WHOLE": dim <= self.depth,
             "num_warps": self.warps, "num_stages": self.stages,
@@ -77,7 +77,7 @@ _GRADIENT_OF_SINGLES = (
     Tiles(64, 64, 16, 128, 8, 2),
 )
 
-# By kernel and bytes of an element.
+# Candidates by kernel and bytes per element.
 SPACE = {
     ("reduce", 2): (
         Tiles(64, 64, 64, 64, 4, 3),
@@ -120,8 +120,8 @@ SPACE = {
     ("grad_query", 4): _GRADIENT_OF_SINGLES,
 }
 
-# By kernel and bytes of an element: up to which width, and the tiles. The fastest on an H100 (docs/gpu.md) that neither
-# spill nor take too much shared memory on an A100 or a B200.
+# By kernel and bytes per element: the tiles up to a number of features. They are the fastest on an H100 (docs/gpu.md)
+# of those that neither spill registers nor need too much shared memory on an A100 or a B200.
 _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("reduce", 2): (
         (128, Tiles(64, 128, 128, 64, 4, 3)),
@@ -148,14 +148,15 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("grad_query", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
 }
 
-# Rows of such a length load a feature at a time, which takes registers.
+# For rows whose length is not a multiple of 16: they are loaded one feature at a time, which takes more registers.
 _ODD = Tiles(128, 64, 64, 64, 8, 3)
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of a kernel for a dtype and dimension: of the names in `SPACE`, or ``"add"``.
+    """Return the tiles of a kernel for a dtype and number of features; its name is one of `SPACE`, or ``"add"``.
 
-    That is the kernel ``"reduce"`` where it sums scores or their squares: on a B200 it spills with larger tiles.
+    ``"add"`` is the kernel ``"reduce"`` for sums of scores or of their squares, which needs smaller tiles: on a B200 it
+    spills registers with larger ones.
     """
     if kernel in ("reduce", "add", "weigh") and dtype.itemsize == 2 and dim % 16:
         return _ODD.for_dim(dim)

@@ -1,4 +1,4 @@
-"""The backward kernels: each program owns the rows it writes, so nothing is added up in an order left to chance."""
+"""The backward kernels. No two programs write the same results, so all sums have a fixed order."""
 
 # mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
 
@@ -23,7 +23,7 @@ def grad_key_kernel(
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
     WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, c) owns keys of tile i and their c-th chunk of features, and goes through all queries."""
+    """Program (i, c) computes the gradient of key tile i in the c-th chunk of features, in a loop over all queries."""
     keys = tl.program_id(0) * BK + tl.arange(0, BK)
     chunk = tl.program_id(1) * BO + tl.arange(0, BO)
     total = tl.zeros((BK, BO), dtype=tl.float32)
@@ -64,7 +64,7 @@ def grad_query_kernel(
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, BO: tl.constexpr,
     WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, c, p) owns queries of tile i, their c-th chunk of features, and the p-th range of keys."""
+    """Program (i, c, p) computes the gradient of query tile i in the c-th chunk of features, over key range p."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     chunk = tl.program_id(1) * BO + tl.arange(0, BO)
     part = tl.program_id(2)

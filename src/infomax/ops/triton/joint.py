@@ -1,4 +1,4 @@
-"""Joint pairs: their scores, and their part of a gradient, added to the rows that a program owns."""
+"""Joint pairs: their scores, and their contribution to the gradient of the rows that a program owns."""
 
 # mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
 
@@ -12,7 +12,7 @@ from infomax.ops.triton.tiles import load_rows, product
 __all__ = ["PAIRS", "add_joint", "first_pair", "joint_kernel"]
 
 PAIRS = 32
-"""Pairs that a program takes at a time."""
+"""Number of pairs that a program processes at a time."""
 _FAR: tl.constexpr = tl.constexpr(1024)
 
 
@@ -37,7 +37,7 @@ def joint_kernel(
 
 @triton.jit
 def first_pair(joint_key, joint_count, key):
-    """The first pair whose key is at least ``key``: a binary search, since pairs are in the order of their keys."""
+    """Return the first pair whose key is at least ``key``, by binary search, as pairs are sorted by key."""
     low = tl.program_id(0) * 0
     high = low + joint_count
     while low < high:
@@ -53,9 +53,10 @@ def add_joint(
     total, owned, lowest, size, owned_index, other, other_index, grad_joint, first, last,
     columns, other_count, dim, other_stride, other_step, BJ: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Add ``grad_joint[j] * other[other_index[j]]`` over the pairs j of ``first:last`` that each owned row is in.
+    """Add ``grad_joint[j] * other[other_index[j]]`` to each owned row, over its pairs j in ``first:last``.
 
-    A program owns the ``size`` rows from ``lowest`` on, in ``owned``. It passes over stretches without such a pair.
+    A program owns the ``size`` rows from ``lowest`` on, which are in ``owned``. It skips stretches of pairs without an
+    owned row.
     """
     for far in range(first, last, _FAR):
         stretch = far + tl.arange(0, _FAR)

@@ -1,4 +1,4 @@
-"""Grids, buffers and the order of kernels."""
+"""The launches of kernels: their grids, buffers and order."""
 
 # mypy: disable-error-code="import-untyped"
 
@@ -19,12 +19,12 @@ from infomax.ops.triton.reduce import reduce_kernel
 
 __all__ = ["backward", "forward", "precision"]
 
-# Programs that keep the largest GPUs busy. A constant, so that sums are split alike on every device.
+# The number of programs that keeps the largest GPUs busy. It is a constant, so that every device splits sums alike.
 _PROGRAMS = 512
 
 
 def forward(problem: Problem, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and an empty tensor: only the reduction is saved."""
+    """Return the reduction ``(M,)``, the joint scores ``(J,)`` and an empty tensor, as no table is kept."""
     query, key = addressable(problem.query), addressable(problem.key)
     queries, keys, dim = query.shape[0], key.shape[0], query.shape[1]
     nothing = query.new_empty(0, dtype=torch.float32)
@@ -62,7 +62,7 @@ def backward(
     need_query: bool,
     need_key: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of query and key; an empty tensor stands for one that is not needed."""
+    """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     query, key = addressable(problem.query), addressable(problem.key)
     queries, keys, dim = query.shape[0], key.shape[0], query.shape[1]
     if not (queries and keys and dim):
@@ -97,7 +97,7 @@ def backward(
 
 
 def _split(queries: int, keys: int, tiles: Tiles, chunks: int, most: int) -> tuple[int, int]:
-    """Return into how many ranges the keys are split, and their length: few queries must still fill the device."""
+    """Return the number and the length of the ranges of keys; with few queries, more ranges keep the device busy."""
     programs = cover(queries, tiles.rows) * chunks
     parts = max(1, min(_PROGRAMS // programs, cover(keys, tiles.keys), most))
     length = cover(cover(keys, parts), tiles.keys) * tiles.keys
@@ -109,8 +109,8 @@ def _flags(problem: Problem) -> dict[str, Any]:
 
 
 def precision(query: Tensor) -> str:
-    """Return how kernels multiply: as torch's own products would."""
+    """Return the precision of products in kernels, which is that of torch's own products."""
     if query.device.type != "cuda":
         return "interpreted"
-    # tf32 only where torch's own products would use it.
+    # TF32 only if torch's own products would use it.
     return "ieee" if query.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest" else "tf32"

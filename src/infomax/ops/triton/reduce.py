@@ -19,12 +19,12 @@ def reduce_kernel(
     REDUCTION: tl.constexpr, GROUPED: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, p) reduces queries of tile i over the p-th range of keys into ``partial[p]``."""
+    """Program (i, p) reduces query tile i over the p-th range of keys, and writes the result to ``partial[p]``."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     part = tl.program_id(1)
     first = part * keys_per_part
     last = tl.minimum(first + keys_per_part, key_count)
-    # The lowest finite peak: subtracting it from an excluded -inf stays -inf.
+    # A finite initial peak, so that the -inf of an excluded score minus the peak is -inf and not NaN.
     peak = tl.full((BM,), -3.0e38, dtype=tl.float32)
     total = tl.zeros((BM,), dtype=tl.float32)
     for start in range(first, last, BK):

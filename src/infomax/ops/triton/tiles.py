@@ -1,4 +1,4 @@
-"""The score tile that all kernels share, and the pieces of mathematics in it."""
+"""The tile of scores that all kernels share, and the functions that process it."""
 
 # mypy: allow-untyped-decorators, disable-error-code="import-untyped, no-untyped-def"
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @triton.jit
 def load_rows(pointer, rows, columns, row_count, column_count, row_stride, column_stride):
-    """Load ``pointer[rows, columns]``, zero outside. Rows are counted in 64 bits, columns in 32."""
+    """Load ``pointer[rows, columns]``, with zero outside. Row offsets have 64 bits, column offsets 32 bits."""
     inside = (rows[:, None] < row_count) & (columns[None, :] < column_count)
     offsets = rows[:, None].to(tl.int64) * row_stride + columns[None, :] * column_stride
     return tl.load(pointer + offsets, mask=inside, other=0.0)
@@ -31,14 +31,14 @@ def load_rows(pointer, rows, columns, row_count, column_count, row_stride, colum
 
 @triton.jit
 def load_values(value, rows, row_count):
-    """Load what queries reduced to; 0 for the -inf of one without admissible keys, which no slope is relative to."""
+    """Load the reductions of queries, with 0 for the -inf of a query without admissible keys, to avoid NaN slopes."""
     values = tl.load(value + rows, mask=rows < row_count, other=0.0)
     return tl.where(values == float("-inf"), 0.0, values)
 
 
 @triton.jit
 def product(left, right, total, PRECISION: tl.constexpr):
-    """``total + left @ right`` with sums in float32. The interpreter would multiply the bits of bfloat16s."""
+    """Return ``total + left @ right``, summed in float32. The interpreter needs the casts: it misreads bfloat16."""
     if PRECISION == "interpreted":
         return tl.dot(left.to(tl.float32), right.to(tl.float32), total)
     return tl.dot(left, right, total, input_precision=PRECISION)
@@ -46,9 +46,9 @@ def product(left, right, total, PRECISION: tl.constexpr):
 
 @triton.jit
 def log1p(z):
-    """``log(1 + z)`` for z in [0, 1], accurate for small z too: the series of ``2 artanh(z / (2 + z))``.
+    """Return ``log(1 + z)`` for z in [0, 1] from the series of ``2 artanh(z / (2 + z))``, accurate for small z, too.
 
-    The hardware's logarithm has an absolute error near 1e-7, which is all there is left of a small z.
+    The logarithm of the hardware has an absolute error of about 1e-7, which is as large as the result for a small z.
     """
     t = z / (2.0 + z)
     u = t * t
@@ -65,7 +65,7 @@ def log1p(z):
 
 @triton.jit
 def admissible_tile(query_group, key_group, rows, keys, row_count, key_count, GROUPED: tl.constexpr):
-    """Say which pairs of a tile are within bounds and of different groups."""
+    """Return a mask of the pairs of a tile that are within bounds and have different groups."""
     admissible = (rows[:, None] < row_count) & (keys[None, :] < key_count)
     if GROUPED:
         of_query = tl.load(query_group + rows, mask=rows < row_count, other=0)
@@ -81,9 +81,10 @@ def score_tile(
     BM: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr, WHOLE: tl.constexpr,
     GROUPED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scores ``(BM, BK)`` in float32, and which of them are admissible.
+    """Return the scores ``(BM, BK)`` in float32, and a mask of the admissible ones.
 
-    With ``WHOLE``, all features fit BD: without a loop in here, Triton overlaps the loads of the caller's loop.
+    With ``WHOLE``, BD covers all features, and this function has no loop, so Triton can overlap the loads of the
+    caller's loop.
     """
     scores = tl.zeros((BM, BK), dtype=tl.float32)
     if WHOLE:
@@ -102,7 +103,7 @@ def score_tile(
 
 @triton.jit
 def tanh(x):
-    """The hyperbolic tangent. Near zero the series of Cephes, since ``1 - exp(-2 x)`` has lost what there is of x."""
+    """Return the hyperbolic tangent. Near zero, ``1 - exp(-2 x)`` cancels, so the polynomial of Cephes is used."""
     size = tl.abs(x)
     decay = tl.exp(-2.0 * size)
     far = (1.0 - decay) / (1.0 + decay)
@@ -117,7 +118,7 @@ def tanh(x):
 
 @triton.jit
 def clip_tile(scores, clip, soft_clip, CLIPPED: tl.constexpr, SOFT: tl.constexpr):
-    """Bound scores; by comparisons, since the hardware's minimum and maximum drop a NaN."""
+    """Clip scores by comparisons, since the minimum and maximum of the hardware drop NaN."""
     if SOFT:
         scores = soft_clip * tanh(scores / soft_clip)
     if CLIPPED:
@@ -150,7 +151,7 @@ def slope_tile(
     scores, admissible, value, clip, soft_clip,
     REDUCTION: tl.constexpr, CLIPPED: tl.constexpr, SOFT: tl.constexpr,
 ):  # fmt: skip
-    """The derivative ``(BM, BK)`` of each query's reduction by its scores; zero where excluded or clipped."""
+    """Return the derivatives ``(BM, BK)`` of each query's reduction by its scores; zero if excluded or clipped."""
     if SOFT:
         bent = tanh(scores / soft_clip)
         scores = soft_clip * bent
@@ -166,7 +167,7 @@ def slope_tile(
     elif REDUCTION == "pearson":
         slope = 1.0 + 0.5 * scores
     else:
-        # A score is at most the log-sum-exp, but for rounding and for the scores that are masked just below.
+        # Up to rounding, an admissible score is at most the log-sum-exp. The bound keeps exp finite for all others.
         excess = scores - value[:, None]
         slope = tl.exp(tl.where(excess > 1.0, 1.0, excess))
     if SOFT:
