@@ -154,7 +154,7 @@ class TestBadInput:
             ({"input_size": 0}, "input_size must be at least 1, got 0"),
             ({"input_channels": 0}, "input_channels must be at least 1, got 0"),
             ({"global_dim": -1}, "global_dim must be at least 1, got -1"),
-            ({"input_size": 1}, r"layer conv2 = .* leaves nothing of a 1x1 map"),
+            ({"input_size": 1}, r"layer conv2 = .* gives an empty output for a 1x1 map"),
         ],
     )
     def test_options(self, options: dict[str, object], message: str) -> None:

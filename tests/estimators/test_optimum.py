@@ -68,7 +68,7 @@ def test_optimal_scores_are_that_function_of_the_log_ratio(form: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(names()) - set(NAMES)))
 def test_without_one_log_ratios_are_refused(name: str) -> None:
     with pytest.raises(
-        ValueError, match=r"cannot read log density ratios: its optimal critic.*estimator='nwj' or 'dv'"
+        ValueError, match=r"cannot evaluate log density ratios: its optimal critic.*estimator='nwj' or 'dv'"
     ):
         build_estimator(name).optimal_scores(F.dense_scores(randn(4, 4)))
 

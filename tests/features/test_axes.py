@@ -166,7 +166,7 @@ class TestMaps:
     def test_modules_that_disagree_over_equal_axes(self) -> None:
         body = nn.Sequential(nn.Conv2d(3, C, 1), Stage(), nn.Identity())
         with pytest.raises(
-            ValueError, match=r"\(2, 6, 6, 6\), whose axes nothing tells apart; pass local_layout='NCHW'"
+            ValueError, match=r"\(2, 6, 6, 6\) do not show which axis is the channels; pass local_layout='NCHW'"
         ):
             tap(Pooled(body), "body")(torch.rand(N, 3, C, C))
         one = tap(Pooled(Stage()), "body")(torch.rand(N, C, C, C))

@@ -35,7 +35,7 @@ class WithTorchsNorm(BilinearCritic):
             torch.zeros(4),
             None,
             ValueError,
-            r"global_ must have shape \(N, channels, \*spatial\), got \(4,\).*are these labels\?",
+            r"global_ must have shape \(N, channels, \*spatial\), got \(4,\).*features of an encoder, not labels",
         ),
         (GOOD[0], torch.zeros(3, 4), None, ValueError, "same examples, got batch sizes 4 .* and 3"),
         (GOOD[0][:1], GOOD[1][:1], None, ValueError, "at least 2 examples, got 1.*drop_last=True"),
@@ -46,7 +46,7 @@ class WithTorchsNorm(BilinearCritic):
             torch.zeros(4).long(),
             None,
             ValueError,
-            r"global_ must have shape.*\(4,\) of torch.int64; are these labels",
+            r"global_ must have shape.*\(4,\) of torch.int64; pass the global features of an encoder, not labels",
         ),
         (
             GOOD[0].half(),
@@ -126,7 +126,7 @@ def test_a_map_of_another_size() -> None:
         (
             lambda: LocalDIMLoss(3, 4, critic=nn.Sequential(nn.BatchNorm1d(3))),
             ValueError,
-            "critic must score each pair by itself, got BatchNorm1d at '0', .*of a tile of pairs; use a layer norm",
+            "critic must score each pair by itself, got BatchNorm1d at '0', .*over tiles of pairs; use a layer norm",
         ),
         (
             lambda: LocalDIMLoss(3, 4, critic=WithTorchsNorm(3, 4), gather=True),

@@ -182,7 +182,7 @@ def test_booleans_in_batches_are_numbered_alike() -> None:
 
 def test_labels_that_print_alike_are_refused() -> None:
     x = np.array([1, "1", 2, "2"] * 50, dtype=object)
-    with pytest.raises(TypeError, match="which some print alike; give them one type"):
+    with pytest.raises(TypeError, match="which some have the same text; convert them to one type"):
         estimate_mi(x, np.arange(200.0), max_steps=0)
 
 

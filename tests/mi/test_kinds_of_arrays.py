@@ -44,11 +44,11 @@ REFUSED = {
     "coo array": (lambda: sparse("coo_array"), r"must be dense, got a sparse coo_array; .*\.toarray\(\)"),
     "coo tensor": (lambda: sparse_tensor(torch.sparse_coo), r"must be a dense tensor, got layout.*\.to_dense\(\)"),
     "csr tensor": (lambda: sparse_tensor(torch.sparse_csr), r"must be a dense tensor, got layout.*\.to_dense\(\)"),
-    "nested": (nested, "must be a dense tensor, got a nested tensor; .*features of the same number"),
+    "nested": (nested, "must be a dense tensor, got a nested tensor; compute equally many features for each row"),
     "jagged": (lambda: nested(layout=torch.jagged), "must be a dense tensor, got a nested tensor"),
     "quantised": (quantised, r"must not be quantised, got torch.qint8; .*\.dequantize\(\)"),
     "meta": (lambda: torch.ones(60, 3, device="meta"), "must hold values, got a tensor on the meta device"),
-    "lists": (lambda: [[1.0, 2.0], [3.0]] * 30, "must have rows of one length.*; take features of the same number"),
+    "lists": (lambda: [[1.0, 2.0], [3.0]] * 30, "must have rows of one length.*; compute equally many features"),
     "lists of strings": (lambda: [["a"], ["b", "c"]] * 30, "must have rows of one length"),
     "tensors": (lambda: [torch.ones(2), torch.ones(3)] * 30, "must have rows of one length"),
     "objects": (

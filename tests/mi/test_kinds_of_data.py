@@ -137,7 +137,7 @@ class TestGroups:
         ("groups", "match"),
         [
             (np.arange(599), "group of each of the 600 rows"),
-            (np.arange(600) % 7, "at least two for each of the 5 folds"),
+            (np.arange(600) % 7, "at least two groups for each of the 5 folds, 10"),
         ],
     )
     def test_groups_that_do_not_do(self, groups: np.ndarray, match: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from scipy import special, stats
 
 from infomax.mi.tasks import (
+    Task,
     additive_noise,
     beyond_normal,
     concentric_gaussians,
@@ -317,9 +319,36 @@ def test_tasks_of_unknown_information_are_refused() -> None:
         inliers(5, 0.3)
     with pytest.raises(ValueError, match="dim must be at least 2"):
         inliers(1, 0.2)
-    with pytest.raises(ValueError, match="nats must be positive for every pair of coordinates, got 0"):
+    with pytest.raises(
+        ValueError, match="nats must be from 1e-06 to 14 for every pair of coordinates of quantized, got 0"
+    ):
         quantized(1.0, 0)
     with pytest.raises(ValueError, match="smoothed_uniform needs the nats of at least one pair"):
         smoothed_uniform()
+    with pytest.raises(ValueError, match="from 1e-06 to 14 for every pair of coordinates of quantized, got 15"):
+        quantized(15.0)
     with pytest.raises(ValueError, match="noise must be positive"):
         noisy_sine(0.0)
+    with pytest.raises(ValueError, match=r"noise must be at least 0\.\d+, the distance of nodes, got 0.0001"):
+        noisy_square(1e-4)  # 4,000 nodes would tell 6.2 nats of about 8.6
+
+
+@pytest.mark.parametrize(
+    "family", [correlated_normal, log_gamma_exponential, smoothed_uniform, quantized, smoothed_discrete]
+)
+@pytest.mark.parametrize("nats", [1e-6, 14.0])
+def test_families_at_the_ends_of_their_range(family: Callable[..., Task], nats: float) -> None:
+    """`quantized(1e-13)` divided by 0, and `log_gamma_exponential(50)` drew samples of 39 nats."""
+    x, y = family(nats).sample(100, seed=0)
+    assert x.double().isfinite().all()
+    assert y.double().isfinite().all()
+
+
+def test_the_gamma_family_has_its_information_where_it_is_large() -> None:
+    """By the mean of the log density ratio of samples: e^y given x is exponential, and e^y alone is Lomax."""
+    nats = 30.0
+    x, y = (side.double() for side in log_gamma_exponential(nats).sample(20_000, seed=0))
+    # With a tiny, psi(1 + a) - log a = nats gives a, and e^y has the density a (1 + e^y)^-(1 + a).
+    shape = math.exp(-nats + float(torch.digamma(torch.tensor(1.0))))
+    ratio = x - (x + y).exp() - math.log(shape) + (1 + shape) * torch.nn.functional.softplus(y)
+    assert float(ratio.mean()) == pytest.approx(nats, abs=0.2)

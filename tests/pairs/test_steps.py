@@ -92,9 +92,9 @@ ROWS, CONTEXTS, INDEX = torch.zeros(5, C), torch.zeros(5, D), torch.tensor([0, 0
     [
         (Z, X, {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
         (Z, X, {"steps": 1.0}, TypeError, "steps must be an integer, got float"),
-        (Z, X, {"steps": 4}, ValueError, "longest sequence, got 4 for sequences of which none has more than 4 steps"),
+        (Z, X, {"steps": 4}, ValueError, "longest sequence, got 4, but no sequence has more than 4 steps"),
         (Z, X, {"steps": 40}, ValueError, "steps must be less than the length of the longest sequence, got 40"),
-        (Z[:0], X[:0], {}, ValueError, "no pair would be joint"),
+        (Z[:0], X[:0], {}, ValueError, "there is no joint pair"),
         (Z.long(), X, {}, TypeError, "local must have a real floating dtype"),
         (Z, [1.0], {}, TypeError, "global_ must be a torch.Tensor, got list"),
         (
@@ -108,7 +108,7 @@ ROWS, CONTEXTS, INDEX = torch.zeros(5, C), torch.zeros(5, D), torch.tensor([0, 0
         (Z, X[:1], {}, ValueError, "the same sequences and steps"),
         (Z, X, {"mask": torch.ones(2, 4)}, TypeError, "mask must be a bool tensor"),
         (Z, X, {"mask": torch.ones(2, 3).bool()}, ValueError, r"mask must have the shape \(2, 4\) to fit the steps of"),
-        (Z, X, {"mask": torch.zeros(2, 4).bool()}, ValueError, "no pair would be joint"),
+        (Z, X, {"mask": torch.zeros(2, 4).bool()}, ValueError, "there is no joint pair"),
         (ROWS, CONTEXTS, {"batch": INDEX.float()}, TypeError, "batch must be a tensor of integers, got torch.float32"),
         (ROWS, CONTEXTS, {"batch": INDEX[:4]}, ValueError, r"sequence of each row .* got \(4,\) for \(5, 2\)"),
         (ROWS, CONTEXTS[:4], {"batch": INDEX}, ValueError, r"for \(5, 2\) and \(4, 3\)"),

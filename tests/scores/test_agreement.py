@@ -138,7 +138,7 @@ def test_a_soft_clip_comes_first(soft: bool) -> None:
     expected = F.dense_scores(inside).reduce("sum")
     assert_close(cut.joint, expected.joint, 1e-12)
     assert_close(cut.marginal, expected.marginal, 1e-12)
-    with pytest.raises(ValueError, match=r"a soft clip must come before other clips, got .* at 2.0; clip softly first"):
+    with pytest.raises(ValueError, match=r"a soft clip must come before other clips, got .* at 2.0; apply it first"):
         ClippedScores(clipped, 1.0, soft=True).reduce("sum")
 
 

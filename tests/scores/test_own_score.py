@@ -45,7 +45,7 @@ def test_a_soft_clip_is_asked_for_by_a_flag() -> None:
 
 
 def test_a_function_is_no_module() -> None:
-    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got function; put a function into the"):
+    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got function; wrap a function in a Module"):
         PairwiseCritic(lambda local, global_: (local * global_).sum(1), 3, 3)  # type: ignore[arg-type]
 
 

@@ -136,13 +136,14 @@ class PairwiseCritic(Critic):
         super().__init__(local_dim, global_dim)
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"module must be a torch.nn.Module, got {type(module).__name__}; put a function into the forward of one"
+                f"module must be a torch.nn.Module, got {type(module).__name__}; "
+                "wrap a function in a Module that calls it"
             )
         for name, part in module.named_modules():
             if isinstance(part, _BatchNorm):
                 raise ValueError(  # noqa: TRY004 (the type of the critic is right)
-                    f"critic must score each pair by itself, got {type(part).__name__} at {name!r}, whose statistics "
-                    "would be those of a tile of pairs; use a layer norm"
+                    f"critic must score each pair by itself, got {type(part).__name__} at {name!r}, which "
+                    "would compute its statistics over tiles of pairs; use a layer norm"
                 )
         _check_signature(module)
         self.module = module

@@ -105,7 +105,7 @@ def _made(factory: Callable[[int, int], nn.Module], local_dim: int, global_dim: 
     except (TypeError, AttributeError) as error:
         raise TypeError(
             f"critic was called as a factory, with local_dim={local_dim} and global_dim={global_dim}, and raised "
-            f"{type(error).__name__}: {error}; make a function that scores pairs an nn.Module"
+            f"{type(error).__name__}: {error}; to use a function that scores pairs, wrap it in an nn.Module"
         ) from error
 
 

@@ -222,7 +222,7 @@ def _fixed_scale(name: str, value: float | str) -> float | None:
         return None
     if isinstance(value, Tensor):
         raise TypeError(
-            f"{name} must be a number or 'learned', got a torch.Tensor: the pairwise ops take a factor that is no part "
-            f"of the graph; {name}='learned' trains one"
+            f"{name} must be a number or 'learned', got a torch.Tensor: the pairwise ops need a constant factor; use "
+            f"{name}='learned' to train one"
         )
     return check_number(name, value)

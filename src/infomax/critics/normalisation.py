@@ -47,8 +47,8 @@ class BatchNorm(nn.BatchNorm1d):
                 _check_two(rows)
                 if self.track_running_stats and transformed():
                     raise NotImplementedError(
-                        "batch norm in training mode records statistics, which it cannot under torch.func (grad, jvp, "
-                        "vmap, ...); .eval() the loss, or use critic='bilinear' or 'cosine'"
+                        "batch norm in training mode updates running statistics, which is impossible under torch.func "
+                        "(grad, jvp, vmap, ...); call .eval() on the loss, or use critic='bilinear' or 'cosine'"
                     )
             return super().forward(rows)
         wide = widened(rows)

@@ -78,7 +78,7 @@ def convolutions(
             block["pool"] = nn.MaxPool2d(*layer.pool)
             size = shrink(size, *layer.pool, 0)
         if min(size) < 1:
-            raise ValueError(f"layer conv{number} = {layer} leaves nothing of a {came[0]}x{came[1]} map")
+            raise ValueError(f"layer conv{number} = {layer} gives an empty output for a {came[0]}x{came[1]} map")
         stages[f"conv{number}"] = nn.Sequential(block)
         channels = layer.channels
     return (nn.Sequential(stages) if stages else nn.Identity()), size

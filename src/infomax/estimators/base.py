@@ -124,8 +124,8 @@ class Estimator(nn.Module, ABC):
         """
         if self.optimum is None:
             raise ValueError(
-                f"{type(self).__name__} cannot read log density ratios: its optimal critic is no linear function of "
-                "them; read them with estimator='nwj' or 'dv'"
+                f"{type(self).__name__} cannot evaluate log density ratios: its optimal critic is not a linear "
+                "function of them; use estimator='nwj' or 'dv'"
             )
         slope, offset = self.optimum
         scores = log_ratio if slope == 1 else log_ratio.scaled(slope)

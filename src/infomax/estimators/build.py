@@ -73,8 +73,8 @@ def build_estimator(estimator: EstimatorLike, name: str = "estimator") -> Estima
             made = estimator()
         except TypeError as error:
             raise TypeError(
-                f"{name} was called as a factory, without arguments, and raised {error}; make a function of scores "
-                "an infomax.Estimator"
+                f"{name} was called as a factory, without arguments, and raised {error}; to use a function of "
+                "scores, subclass infomax.Estimator"
             ) from error
         if not isinstance(made, nn.Module):
             raise _no_estimator(name, f"{type(estimator).__name__}, which returned {type(made).__name__}")

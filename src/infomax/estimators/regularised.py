@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from infomax._checks import check_flag, check_number
 from infomax.estimators.base import Estimator
-from infomax.estimators.build import build_estimator
+from infomax.estimators.build import EstimatorLike, build_estimator
 from infomax.scores import ClippedScores, PairScores
 
 __all__ = ["ScoreRegularised", "mean_square"]
@@ -82,7 +82,7 @@ class ScoreRegularised(Estimator):
 
     def __init__(
         self,
-        estimator: str | nn.Module = "infonce",
+        estimator: EstimatorLike = "infonce",
         *,
         weight: float = 4e-2,
         clip: float | None = 20.0,

@@ -230,9 +230,9 @@ def _reset(module: nn.Module) -> None:
             part.reset_parameters()
         if any(bool(weight.isnan().any()) for weight in weights):
             raise ValueError(
-                f"from_scratch needs a reset_parameters() of every submodule that makes its weights anew, which "
-                f"{name or 'the encoder'} ({type(part).__name__}) does not have; call fine_tune on an untrained "
-                "encoder instead"
+                f"from_scratch needs a reset_parameters() in every submodule that initialises all of its weights; "
+                f"{name or 'the encoder'} ({type(part).__name__}) has none; call fine_tune on an untrained encoder "
+                "instead"
             )
 
 

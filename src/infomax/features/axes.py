@@ -128,7 +128,7 @@ class Witness:
                 found = shown[0] if shown else None
             elif len(shape) > 3 and len(set(shown)) > 1:
                 raise ValueError(
-                    f"local features have the shape {shape}, whose axes nothing tells apart; pass local_layout='NCHW' "
+                    f"local features of shape {shape} do not show which axis is the channels; pass local_layout='NCHW' "
                     "or 'NHWC'"
                 )
             elif len(shape) > 3:

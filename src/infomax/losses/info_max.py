@@ -117,12 +117,13 @@ class InfoMaxLoss(InformationLoss):
                 raise ValueError(f"{name} must be False with in_batch=False, which takes none of the other examples")
         if same_side and getattr(self.estimator, "needs_density", False):
             raise ValueError(
-                f"same_side must be False where the estimator is {type(self.estimator).__name__}: its scores are log "
-                "densities of y given x, and those of y given another y are none"
+                f"same_side must be False where the estimator is {type(self.estimator).__name__}: it needs log "
+                "densities of y given x, and scores of two y are not such densities"
             )
         if same_side and sample_negatives is not None:
             raise ValueError(
-                "sample_negatives must be None with same_side=True: the one asks for fewer, the other for more"
+                "sample_negatives must be None with same_side=True: the first asks for fewer negatives, the second "
+                "for more"
             )
         self.symmetric = symmetric
         self.same_side = same_side
@@ -142,7 +143,9 @@ class InfoMaxLoss(InformationLoss):
     ) -> Rows:
         del mask, batch  # vectors have no locations
         if negatives is not None and (self.symmetric or self.same_side):
-            raise ValueError("negatives must be None with symmetric=True or same_side=True: they are x without a y")
+            raise ValueError(
+                "negatives must be None with symmetric=True or same_side=True: they are x without a matching y"
+            )
         for name, vectors in (("x", local), ("y", global_)):
             if check_floating(name, vectors).ndim != 2:
                 raise ValueError(f"{name} must have shape (N, channels), got {shape_of(vectors)}")
@@ -178,8 +181,8 @@ class InfoMaxLoss(InformationLoss):
     def _pair_own(self, x: Tensor, y: Tensor, negatives: Tensor, group: Tensor | None) -> Rows:
         for reason, given in (
             ("in_batch=True: each y has its own negatives or those of all; pass in_batch=False", self.in_batch),
-            ("gather=True: no other process has a part in them", self.gather),
-            ("group: they are no examples", group is not None),
+            ("gather=True: they belong to the examples of one process", self.gather),
+            ("group: groups apply to examples, not to these negatives", group is not None),
         ):
             if given:
                 raise ValueError(f"negatives must not be (N, M, x_dim), got {shape_of(negatives)}, with {reason}")

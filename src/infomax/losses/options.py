@@ -37,7 +37,7 @@ def check_negatives_options(*, in_batch: bool, sample_negatives: int | None, gat
     sample_negatives = check_positive("sample_negatives", sample_negatives)
     if gather:
         raise ValueError(
-            "sample_negatives must be None with gather=True: the one asks for fewer negatives, the other for more"
+            "sample_negatives must be None with gather=True: the first asks for fewer negatives, the second for more"
         )
     if not in_batch:
         raise ValueError("sample_negatives must be None with in_batch=False, which takes none of the other examples")

@@ -21,9 +21,9 @@ __all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_parts", 
 
 _RUN_AWAY = {
     "rkl": (
-        "its loss E[e^-T] + E'[T - 1] falls without end as marginal scores T fall, in any finite batch",
+        "its loss E[e^-T] + E'[T - 1] falls without limit as marginal scores T fall, in any batch",
         (
-            "ScoreRegularised('rkl', weight=0.1, clip=10.0), which holds the scores, or the module FDivergence('rkl'), "
+            "ScoreRegularised('rkl', weight=0.1, clip=10.0), which bounds scores, or the module FDivergence('rkl'), "
             "which trains as it stands"
         ),
     ),
@@ -100,7 +100,7 @@ def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None)
 def _check_runs_away(estimator: EstimatorLike) -> None:
     if isinstance(estimator, str) and estimator in _RUN_AWAY:
         reason, cure = _RUN_AWAY[estimator]
-        raise ValueError(f"estimator {estimator!r} runs away with its critic: {reason}; pass {cure}")
+        raise ValueError(f"estimator {estimator!r} diverges when it is trained: {reason}; pass {cure}")
 
 
 def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:

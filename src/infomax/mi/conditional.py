@@ -62,7 +62,7 @@ def measure_given(
     if raw - away > most:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, and labels hold at most {most:.2f}")
     if raw < -away:
-        doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, which no information can be")
+        doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, but information is never negative")
     nats = min(max(0.0, raw), most)
     return replace(
         whole,

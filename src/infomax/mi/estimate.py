@@ -119,8 +119,8 @@ def estimate_mi(
     generator = as_generator(random_state)
     if given is not None and permutations is not None:
         raise ValueError(
-            "permutations must be None with given: rows paired at random lose what z tells of both sides; look at the "
-            "interval"
+            "permutations must be None with given: random pairs also destroy the dependence of both sides on z; use "
+            "the interval"
         )
     with (
         Bar(progress) as bar,

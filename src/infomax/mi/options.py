@@ -74,7 +74,7 @@ def _maker(name: str, given: EstimatorLike) -> partial[Estimator]:
         )
     if built.optimum is None or built.needs_two_critics:
         raise ValueError(
-            f"{name} must have a linear function of the log density ratio as its optimal critic, which "
-            f"{type(built).__name__} has not; use 'nwj' or 'dv' to read and 'jsd' to train"
+            f"{name} must have an optimal critic that is linear in the log density ratio; that of "
+            f"{type(built).__name__} is not; use 'nwj' or 'dv' to read and 'jsd' to train"
         )
     return partial(copy.deepcopy, built)

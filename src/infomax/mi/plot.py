@@ -57,7 +57,7 @@ class Picture:
         ax.plot([last * 1.03] * len(self.folds), self.folds, "_", color="C2", markersize=10, label="bound of each fold")
         ax.plot(self.steps, self.curve, color="C1", label="training, on validation rows")
         if self.limit is not None:
-            ax.axhline(self.limit, color="C3", linestyle="--", label="what so many rows can certify")
+            ax.axhline(self.limit, color="C3", linestyle="--", label="the most that these rows can certify")
         ax.set_xlabel("step")
         ax.set_ylabel("mutual information, nats")
         ax.legend(fontsize="small")

@@ -166,7 +166,7 @@ class MIEstimate(float):
             limit = told(10 * self.rows, blurred=blurred)
             return f"with ten times the rows, {limit:.1f} nats could be told without a flag"
         if self.nats == 0.0:
-            return f"with four times the rows, {width / 2:.3f} nats and more could be told from 0"
+            return f"with four times the rows, {width / 2:.3f} nats or more could be told apart from 0"
         return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"
 
     def __str__(self) -> str:

@@ -80,7 +80,7 @@ def choose(query: Tensor, reduction: str, space: int) -> str:
     if obstacle is None and forced == "blockwise":
         obstacle = _blockwise_obstacle(query, space)
     if obstacle is not None:
-        raise RuntimeError(f'use_backend("{forced}"): {obstacle}; use_backend(None) chooses by the tensors.')
+        raise RuntimeError(f'use_backend("{forced}"): {obstacle}; use_backend(None) restores the default choice.')
     return forced
 
 
@@ -88,9 +88,9 @@ def _kernels_obstacle(query: Tensor, reduction: str) -> str | None:
     if not _TRITON_INSTALLED:
         return "Triton is not installed"
     if query.dtype == torch.float64:
-        return "its kernels accumulate in float32, got float64 tensors"
+        return "its kernels compute in float32 and do not support float64"
     if query.dtype == torch.float16 and reduction in ("square_sum", "pearson"):
-        return "its weights grow with the scores and may pass what a float16 holds"
+        return "its weights grow with the scores and may overflow float16"
     if query.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"its kernels run on CUDA (elsewhere only interpreted, under TRITON_INTERPRET=1), got {query.device}"
     return None

@@ -108,7 +108,7 @@ def use_backend(name: str | None) -> Iterator[None]:
     if name is not None and name not in BACKENDS:
         raise ValueError(
             f"use_backend: name must be one of {', '.join(map(repr, BACKENDS))} or None, got {name!r}; "
-            "None chooses by the tensors."
+            "None restores the default choice."
         )
     previous = _settings.backend
     _settings.backend = name
@@ -143,8 +143,7 @@ def use_workspace(size: int) -> Iterator[None]:
     given: object = size
     if not isinstance(given, Integral) or isinstance(given, bool) or not SMALLEST_WORKSPACE <= int(given) < 2**63:
         raise ValueError(
-            f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, "
-            f"got {size!r}; the default is {DEFAULT_WORKSPACE}."
+            f"use_workspace: size must be an integer number of bytes of at least {SMALLEST_WORKSPACE}, got {size!r}."
         )
     previous = _settings.workspace
     _settings.workspace = int(size)

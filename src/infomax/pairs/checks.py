@@ -52,8 +52,8 @@ def check_features(
     check_floating(first, local)
     if isinstance(global_, Tensor) and global_.ndim == 1:
         raise ValueError(
-            f"{second} must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; are these "
-            "labels? It takes the global features of an encoder"
+            f"{second} must have shape (N, channels, *spatial), got {shape_of(global_)} of {global_.dtype}; pass the "
+            "global features of an encoder, not labels"
         )
     check_floating(second, global_)
     if mask is not None:

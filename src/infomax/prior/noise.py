@@ -146,7 +146,7 @@ class NoisePrior(nn.Module):
             )
         by_location = rows_of(y)
         rows = rearrange(by_location, "n p d -> (n p) d")
-        message = "y must hold at least 2 samples in training mode, which the variance is taken over, got 1"
+        message = "y must hold at least 2 samples in training mode, to compute a variance, got 1"
         if self.training and len(rows) == 1 and not self._together:
             raise ValueError(message)
         processes = norm.processes

@@ -50,7 +50,7 @@ class ClippedScores(PairScores):
             # The reductions apply the tanh before the hard clip, not after it.
             kind = "softly" if self.soft else "hard"
             raise ValueError(
-                f"a soft clip must come before other clips, got scores clipped {kind} at {self.clip}; clip softly first"
+                f"a soft clip must come before other clips, got scores clipped {kind} at {self.clip}; apply it first"
             )
         bounds = (clip, self.clip) if self.soft else (self.clip if clip is None else min(clip, self.clip), None)
         joint, marginal = self.inner.reduce_clipped(reduction, *bounds)

@@ -189,15 +189,15 @@ def _as_text(name: str, array: np.ndarray) -> np.ndarray:
     listed = ", ".join(sorted(one.__name__ for one in types))
     if all(issubclass(one, np.ndarray | list | tuple | Tensor) for one in types):
         raise TypeError(
-            f"{name} must have rows of one length, got objects of type {listed}; use np.stack(list(values)) if they "
-            "have, or take features of the same number of each row"
+            f"{name} must have rows of one length, got objects of type {listed}; use np.stack(list(values)) if "
+            "all have the same length, or compute equally many features for each row"
         )
     if not all(issubclass(one, str | bool | np.bool_ | int) for one in types):
         raise TypeError(f"{name} must hold numbers or labels, got objects of type {listed}; take features of them")
     if len({str(value) for value in array.tolist()}) < len({_told(value) for value in array.tolist()}):
         raise TypeError(
-            f"{name} must hold labels that are told apart when they are printed, got objects of type {listed} of "
-            "which some print alike; give them one type"
+            f"{name} must hold labels that differ as text, got objects of type {listed} of which some have the same "
+            "text; convert them to one type"
         )
     return array.astype(str)
 

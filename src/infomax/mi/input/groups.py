@@ -36,7 +36,7 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
     found = int(codes.max()) + 1
     if found < 2 * folds:
         raise ValueError(
-            f"groups must be at least two for each of the {folds} folds, so that none stays empty, got {found}; use "
+            f"groups must hold at least two groups for each of the {folds} folds, {2 * folds}, got {found}; use "
             "fewer folds"
         )
     return codes

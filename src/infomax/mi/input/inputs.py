@@ -74,7 +74,7 @@ def columns_of_given(given: Values, x: list[Column]) -> list[Column]:
         raise ValueError(f"given must have as many rows as x and y, {rows}, got {came}")
     if all(bool((column.values == column.values[:1]).all()) and not column.merges for column in columns):
         raise ValueError(
-            f"given must vary, got the same row {rows} times; leave it out: what is the same in all rows tells nothing"
+            f"given must vary, got the same row {rows} times; leave it out: a constant carries no information"
         )
     return _moved(settled(columns, False), x[0].values.device)
 

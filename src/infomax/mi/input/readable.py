@@ -10,7 +10,7 @@ from infomax._checks import check_dense, check_holds_values
 
 __all__ = ["as_table", "check_readable"]
 
-_SAME_NUMBER = "take features of the same number of each row"
+_SAME_NUMBER = "compute equally many features for each row"
 
 
 def check_readable(name: str, values: object) -> None:

@@ -153,8 +153,8 @@ def _levels(name: str, values: Tensor) -> Tensor:
     levels: Tensor = torch.unique(values)
     if len(levels) > _MOST_LABELS:
         raise ValueError(
-            f"{name} must have at most {_MOST_LABELS} labels in a column, got {len(levels)}; leave out a column that "
-            "names rows, merge rare labels, or take numbers as numbers"
+            f"{name} must have at most {_MOST_LABELS} labels in a column, got {len(levels)}; drop columns that "
+            "identify rows, merge rare labels, or pass numeric columns as numbers"
         )
     return levels[1:] if len(levels) == 2 else levels
 

@@ -119,7 +119,7 @@ def _share(difference: float, chance: float, sure: float) -> float:
 def _method(raised: float, added: float) -> str:
     if added > 0:
         return "nearest neighbours corrected by held-out critics"
-    return "held-out critics, raised by what rows they learnt from read" if raised > 0 else "held-out critics"
+    return "held-out critics, corrected for what they lose on unseen rows" if raised > 0 else "held-out critics"
 
 
 def _at_none(neighbours: tuple[int, ...], terms: tuple[Tensor, Tensor], dims: int) -> Tensor:

@@ -70,5 +70,7 @@ def doubts_of(
     if highest - lowest > max(0.1, _RANGES * of_a_fold) or highest - lowest > 1 + 0.5 * abs(reading):
         found.append(f"the folds disagree: {lowest:.2f} to {highest:.2f} nats")
     if reading < -max(0.05, 3 * standard_error):
-        found.append(f"the held-out critics read {reading:.2f} nats, which no information can be: they failed")
+        found.append(
+            f"the held-out critics read {reading:.2f} nats, but information is never negative: the critics failed"
+        )
     return tuple(found)

@@ -30,8 +30,8 @@ def check_exchangeable(groups: Tensor, tests: list[Tensor]) -> None:
             ways = min(_FEWEST, ways * math.factorial(min(alike, _FEWEST)))
     if ways < _FEWEST:
         raise ValueError(
-            f"permutations needs groups that can change places, of one size and in one fold, got {ways} pairing"
-            f"{'s' * (ways > 1)} in all; look at the interval, or bring groups to one size"
+            f"permutations needs at least {_FEWEST} ways to exchange groups of equal size within a fold, got {ways}; "
+            "use the interval, or make all groups the same size"
         )
 
 

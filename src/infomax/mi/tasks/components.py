@@ -15,6 +15,7 @@ from infomax.mi.tasks.task import Task
 __all__ = ["correlated_normal", "log_gamma_exponential", "quantized", "smoothed_discrete", "smoothed_uniform"]
 
 _HALVINGS = 200
+_LEAST = 1e-6  # nats of a pair of coordinates; the parameters of a family lose their digits below
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
@@ -25,7 +26,7 @@ def correlated_normal(*nats: float) -> Task:
         nats: information of each pair of coordinates; the pairs are independent, so the task has the sum.
 
     Raises:
-        ValueError: no ``nats``, or one that is not positive.
+        ValueError: no ``nats``, or one outside 1e-6 to 30.
 
     Example:
         >>> correlated_normal(1.0, 2.0)
@@ -55,7 +56,7 @@ def log_gamma_exponential(*nats: float) -> Task:
         nats: information of each pair of coordinates; it determines a, and more information means a smaller a.
 
     Raises:
-        ValueError: no ``nats``, or one that is not positive.
+        ValueError: no ``nats``, or one outside 1e-6 to 30.
 
     Source:
         Butakov et al., the package mutinfo, for the family. The formula is
@@ -92,7 +93,7 @@ def smoothed_uniform(*nats: float) -> Task:
         nats: information of each pair of coordinates; it determines w, and more information means narrower noise.
 
     Raises:
-        ValueError: no ``nats``, or one that is not positive.
+        ValueError: no ``nats``, or one outside 1e-6 to 30.
 
     Source:
         Butakov et al., the package mutinfo, for the family.
@@ -127,7 +128,7 @@ def quantized(*nats: float) -> Task:
             that can have this entropy.
 
     Raises:
-        ValueError: no ``nats``, or one that is not positive.
+        ValueError: no ``nats``, or one outside 1e-6 to 14.
 
     Source:
         Butakov et al., the package mutinfo, for the family.
@@ -138,7 +139,7 @@ def quantized(*nats: float) -> Task:
     """
 
     def pair(information: float) -> Draw:
-        classes = math.ceil(math.exp(information) * (1 - 1e-12))
+        classes = max(2, math.ceil(math.exp(information) * (1 - 1e-12)))
 
         def short_by(last: float) -> float:
             rest = 1 - last
@@ -153,7 +154,7 @@ def quantized(*nats: float) -> Task:
 
         return draw
 
-    return _product("quantized", nats, pair)
+    return _product("quantized", nats, pair, most=14)  # about a million bins
 
 
 def smoothed_discrete(*nats: float) -> Task:
@@ -167,7 +168,7 @@ def smoothed_discrete(*nats: float) -> Task:
         nats: information of each pair of coordinates; m is the smallest number of levels that can have it.
 
     Raises:
-        ValueError: no ``nats``, or one that is not positive.
+        ValueError: no ``nats``, or one outside 1e-6 to 30.
 
     Source:
         Butakov et al., the package mutinfo, for the family. Their noise has the width of a number of levels, or varies
@@ -196,13 +197,15 @@ def _gamma_exponential_nats(shape: float) -> float:
     return float(torch.digamma(torch.tensor(1 + shape, dtype=torch.float64))) - math.log(shape)
 
 
-def _product(family: str, nats: tuple[float, ...], pair: Callable[[float], Draw]) -> Task:
+def _product(family: str, nats: tuple[float, ...], pair: Callable[[float], Draw], most: float = 30.0) -> Task:
     """Return the task of independent pairs of coordinates, one for each entry of ``nats``."""
     if not nats:
         raise ValueError(f"{family.replace('-', '_')} needs the nats of at least one pair of coordinates")
     for information in nats:
-        if not check_number("nats", information) > 0:
-            raise ValueError(f"nats must be positive for every pair of coordinates, got {information}")
+        if not _LEAST <= check_number("nats", information) <= most:
+            raise ValueError(
+                f"nats must be from {_LEAST:g} to {most:g} for every pair of coordinates of {family}, got {information}"
+            )
     draws = [pair(float(information)) for information in nats]
     dim = len(nats)
 

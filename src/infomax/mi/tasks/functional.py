@@ -15,6 +15,7 @@ from infomax.mi.tasks.task import Map, Task
 __all__ = ["equal_levels", "function_of", "noisy_sine", "noisy_square", "strong"]
 
 _NODES = 4000  # of the integral over x
+_COARSE = 1e-4  # share of x around which nodes may be too coarse for the noise
 _TAILS = 8.0  # standard deviations of x that the integral covers
 _WIDTHS = 8.0  # standard deviations of the noise that the integral covers
 
@@ -24,6 +25,9 @@ def noisy_square(noise: float = 0.3) -> Task:
 
     Args:
         noise: standard deviation of the normal noise.
+
+    Raises:
+        ValueError: the noise is not positive, or too small for the nodes of the integral.
 
     Example:
         >>> noisy_square()
@@ -44,6 +48,9 @@ def noisy_sine(noise: float = 0.3, waves: float = 2.0) -> Task:
     Args:
         noise: standard deviation of the normal noise.
         waves: number of waves over (0, 1).
+
+    Raises:
+        ValueError: the noise is not positive, or too small for the nodes of the integral.
 
     Example:
         >>> noisy_sine()
@@ -69,6 +76,10 @@ def _noisy(
     r"""Return a task with normal noise: :math:`I = H(y) - H(\text{noise})`, with the density of y a sum over nodes."""
     check_number("noise", noise, above=0)
     centres = function(nodes)
+    gaps = centres.diff().abs()
+    if float(weights[1:][gaps > noise].sum()) > _COARSE:  # the sum over nodes would miss the shape of the noise
+        likely = gaps[weights[1:] > _COARSE / len(weights)]
+        raise ValueError(f"noise must be at least {float(likely.max()):.2g}, the distance of nodes, got {noise}")
     margin = _WIDTHS * noise
     steps = math.ceil((float(centres.max() - centres.min()) + 2 * margin) / (0.05 * noise))
     grid = torch.linspace(float(centres.min()) - margin, float(centres.max()) + margin, steps + 1, dtype=torch.float64)
