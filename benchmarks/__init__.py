@@ -1,1 +1,1 @@
-"""Measurements of infomax: ``python -m benchmarks --help`` lists them."""
+"""Benchmarks of infomax; ``python -m benchmarks --help`` lists them."""

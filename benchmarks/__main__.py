@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME``: run one benchmark, print its table and write it to benchmarks/results."""
+"""Run one benchmark: ``python -m benchmarks NAME`` prints its table and writes it to benchmarks/results."""
 
 from __future__ import annotations
 

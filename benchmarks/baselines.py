@@ -1,4 +1,4 @@
-"""What ours is measured against: the written-out formula, the bare products, and libraries that do part of it."""
+"""Baselines for our losses: the written-out formula, the matrix products alone, and KeOps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from benchmarks.harness import DEVICE
 __all__ = ["MOST_BYTES", "bare_products", "keops_logsumexp", "written_out_bytes", "written_out_infonce"]
 
 MOST_BYTES = 12 * 2**30
-"""Tables of the written-out formula that take more are not tried."""
+"""The largest memory of the written-out formula's tables; larger cases are skipped."""
 
 
 def written_out_infonce(local: Tensor, global_: Tensor) -> Tensor:
-    """InfoNCE as public code writes it: a row of logits for each joint pair, (N P) x (1 + N P) in all.
+    """Compute InfoNCE as public code writes it: a row of logits per joint pair, (N P) x (1 + N P) in all.
 
-    With an axis for several globals per example, as there, and the example's own pairs left out exactly.
+    As in that code, the logits have an axis for several globals per example; its length is 1 here. The pairs of a
+    global with its own locations are masked out of its marginal pairs with -inf, so they are left out exactly.
 
     Args:
         local: (N, P, d).
@@ -36,18 +37,18 @@ def written_out_infonce(local: Tensor, global_: Tensor) -> Tensor:
 
 
 def written_out_bytes(examples: int, locations: int) -> int:
-    """The memory its tables take, forward and backward: logits, log-softmax and gradients of both."""
+    """Return the bytes of the formula's float32 tables: logits, log-softmax and the gradients of both."""
     return 4 * 4 * (examples * locations) ** 2
 
 
 def bare_products(query: Tensor, key: Tensor, scores: int, gradients: int = 2) -> Callable[[], object]:
-    """Matrix products of forward and backward, and nothing else.
+    """Return a function that computes the matrix products of forward and backward, and nothing else.
 
     Args:
         query: (M, d).
         key: (K, d).
-        scores: how often the table of scores is made, (M, K).
-        gradients: 2 of both sides, 1 of the keys, or 0.
+        scores: how many times the (M, K) table of scores is computed.
+        gradients: 2 for the gradients of queries and keys, 1 for the gradient of the keys, 0 for none.
     """
     grad = torch.randn(query.shape[0], key.shape[0], dtype=query.dtype, device=query.device)
 
@@ -61,7 +62,7 @@ def bare_products(query: Tensor, key: Tensor, scores: int, gradients: int = 2) -
 
 
 def keops_logsumexp(queries: int, keys: int, dim: int) -> Callable[[Tensor, Tensor], Tensor] | str:
-    """KeOps' streamed log-sum-exp over all keys, or why it is left out. It excludes nothing."""
+    """Return KeOps' streamed log-sum-exp over all keys, or why it is skipped. Unlike ours, it excludes no pair."""
     if dim > 512:
         return "made for small d; a minute to compile at this one"
     if DEVICE == "cpu" and queries * keys * dim > 4e9:

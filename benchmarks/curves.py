@@ -1,4 +1,4 @@
-"""Training curves that must agree: a batch by chunks and at once, bfloat16 and float32. With the plot."""
+"""Training curves that should agree: a batch in chunks and at once, bfloat16 and float32; with a plot."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Step = Callable[[nn.Module, LocalDIMLoss, Tensor], Tensor]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options beside ``--smoke``."""
+    """Add the options besides ``--smoke``."""
     parser.add_argument("--steps", type=int, nargs=2, default=(30, 200), help="of the large batch, of the precisions")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, write the table and draw."""
+    """Train, write the table and draw the plot."""
     steps = (2, 2) if options.smoke else options.steps
     large, small = (64, 16) if options.smoke else (4096, 256)
     runs: dict[str, dict[str, Any]] = {
@@ -90,7 +90,7 @@ def _train(step: Step, batch: int, steps: int, locations: int | None = None) -> 
     features = tap(encoder, local="0", global_="1")
     loss_fn = LocalDIMLoss(64, 64, units=64, sample_locations=locations, device=DEVICE)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
-    from sklearn.datasets import load_digits  # here, so that the other benchmarks need neither
+    from sklearn.datasets import load_digits  # imported here, so that the other benchmarks run without scikit-learn
 
     digits = torch.tensor(load_digits().images / 16.0, dtype=torch.float32).unsqueeze(1)
 

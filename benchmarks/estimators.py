@@ -1,4 +1,4 @@
-"""Bias, spread and ceiling of every estimator with the best critic there is, as the information grows."""
+"""Bias, spread and ceiling of ten estimators with the optimal critic, for growing mutual information."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TRUTHS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say how many batches of which size."""
+    """Add the options for the batch size and the number of batches."""
     command.add_argument("--batch", type=int, default=128)
     command.add_argument("--repeats", type=int, default=200, help="batches per truth")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read batches of Gaussians by their exact log density ratio: what is wrong is the estimator's alone."""
+    """Give each estimator exact log density ratios of Gaussian pairs, so that every error is the estimator's own."""
     batch, repeats = (16, 3) if options.smoke else (options.batch, options.repeats)
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> None:
         tables = [_exact_scores(truth, batch, generator) for _ in range(repeats)]
         for name in NAMES:
             estimator = build_estimator(name)
-            slope, offset = estimator.optimum or (1.0, 0.0)  # densities differ from ratios by what cancels
+            # Without an optimum, the critic is a log density. It differs from the log ratio by a term that cancels.
+            slope, offset = estimator.optimum or (1.0, 0.0)
             values = torch.stack([
                 estimator.mutual_information(F.dense_scores(slope * table + offset)) for table in tables
             ])  # fmt: skip
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _exact_scores(nats: float, batch: int, generator: torch.Generator) -> Tensor:
-    """Log density ratios of all pairs of a batch, ``table[i, j]`` of global i with local j."""
+    """Return the log density ratios of all pairs of a batch: ``table[i, j]`` is for global i and local j."""
     x, y = gaussian_pairs(nats, batch, generator)
     rho = correlation(nats)
     square = x.square().sum(1), y.square().sum(1)

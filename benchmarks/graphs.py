@@ -24,19 +24,19 @@ CHECKED = 512
 
 
 class Case(NamedTuple):
-    """Something that runs forward and backward, and how to tell whether its gradients are right."""
+    """A training step with its memory limit, and a written-out formula to check its gradients against."""
 
     step: Callable[[], object]
     """Run forward and backward."""
     trained: list[Tensor]
-    """What has gradients afterwards."""
+    """The tensors that have gradients after the step."""
     sizes: str
     limit: float
-    """GiB that the peak must stay under."""
+    """The limit of the peak in GiB; it is not enforced, only reported beside the measured peak."""
     beyond_gradients: bool
-    """Whether the gradients are left out of the peak."""
+    """Whether the bytes of the gradients are subtracted from the peak."""
     pairs: tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
-    """Our loss of two tables of rows, and the formula written out."""
+    """Our loss and the written-out formula, each a function of two tensors of rows."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
         torch.manual_seed(0)
         case = CASES[name](options.smoke)
         seconds: list[float] = []
-        peak = peak_bytes(lambda: seconds.append(_timed(case.step)), DEVICE)  # noqa: B023  (called here and now)
+        peak = peak_bytes(lambda: seconds.append(_timed(case.step)), DEVICE)  # noqa: B023  (called at once)
         if case.beyond_gradients:
             peak -= sum(tensor.numel() * tensor.element_size() for tensor in case.trained)
         rows.append({
@@ -80,7 +80,7 @@ def _timed(step: Callable[[], object]) -> float:
 def gradient_error(
     ours: Callable[[Tensor, Tensor], Tensor], written_out: Callable[[Tensor, Tensor], Tensor], dim: int = 64
 ) -> float:
-    """Largest difference of the gradients, ours in float32, the formula in float64, over the largest gradient."""
+    """Return the largest error of our float32 gradients against the float64 formula, over the largest gradient."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, CHECKED, dim, generator=generator).to(DEVICE).unbind()
     found = torch.autograd.grad(ours(*(leaves := (x.requires_grad_(), y.requires_grad_()))), leaves)
@@ -98,7 +98,7 @@ def grace_loss(dim: int) -> InfoMaxLoss:
 
 
 def grace_written_out(u: Tensor, v: Tensor) -> Tensor:
-    """Zhu et al. 2020, eq. 1 and 2, with two tables of nodes by nodes for each direction."""
+    """Compute the loss of Zhu et al. 2020, eq. 1 and 2, with two nodes x nodes tables for each direction."""
     u, v = nnf.normalize(u), nnf.normalize(v)
     own = torch.eye(len(u), dtype=torch.bool, device=u.device)
 
@@ -130,7 +130,7 @@ def grace(smoke: bool) -> Case:
 
 
 def random_graph(nodes: int, edges: int) -> Tensor:
-    """A random graph's adjacency with loops, every row summing to one; sparse."""
+    """Return the sparse adjacency matrix of a random graph with self-loops; every row sums to one."""
     ends = torch.randint(nodes, (2, edges))
     both = torch.cat([ends, ends.flip(0), torch.arange(nodes).expand(2, -1)], 1)
     degree = torch.bincount(both[0], minlength=nodes).float()
@@ -169,7 +169,11 @@ def neighbourhood(smoke: bool, one_to_one: bool) -> Case:
 
 
 class Neighbourhoods(nn.Module):
-    """Every neighbourhood against the corrupted node in the place of its own, or all against the same drawn ones."""
+    """The Jensen-Shannon loss of nodes with the summaries of their neighbourhoods.
+
+    With ``one_to_one``, each neighbourhood has one marginal pair, with the corrupted node at the same index. Otherwise
+    all neighbourhoods share the same corrupted nodes, at most ``DRAWN`` drawn at random.
+    """
 
     def __init__(self, units: int, one_to_one: bool) -> None:
         super().__init__()
@@ -219,8 +223,8 @@ def towers(smoke: bool, make: Callable[[int], InfoMaxLoss], written_out: Callabl
     return Case(lambda: loss_fn(x, y).backward(), trained, f"B {rows}, d {dim}", 0.5, True, (make(64), written_out))
 
 
-# GRACE on a large graph; Deep Graph Infomax whose global is the summary of a node's neighbourhood, in two ways; and the
-# losses of two towers.
+# GRACE on a large graph; Deep Graph Infomax with a summary of each node's neighbourhood as the global feature, in two
+# forms; and two losses of two towers.
 CASES: dict[str, Callable[[bool], Case]] = {
     "grace": grace,
     "shared-negatives": partial(neighbourhood, one_to_one=False),

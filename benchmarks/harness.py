@@ -1,4 +1,4 @@
-"""Timing in turns, and tables that say what they were measured with."""
+"""Interleaved timing of candidates, and tables that record the conditions of a measurement."""
 
 from __future__ import annotations
 
@@ -26,31 +26,34 @@ _disturbances: list[float] = []
 
 
 def add_rounds(command: argparse.ArgumentParser) -> None:
-    """Say how often `measure` takes each time."""
+    """Add ``--rounds``, the number of rounds of `measure`."""
     command.add_argument("--rounds", type=int, default=9, help="times each candidate is measured; once with --smoke")
 
 
 class Timing:
-    """The times of one candidate over rounds."""
+    """The times of one candidate, one per round."""
 
     def __init__(self, seconds: Sequence[float]) -> None:
         self.seconds = list(seconds)
 
     @property
     def milliseconds(self) -> float:
-        """The median."""
+        """The median time in milliseconds."""
         return 1e3 * statistics.median(self.seconds)
 
     def over(self, other: Timing) -> float:
-        """The median over rounds of the ratio within a round, in which a slow machine slows both."""
+        """Return the median over rounds of the ratio of two times of the same round.
+
+        If the machine is slow during a round, it slows both candidates, so the ratio hardly changes.
+        """
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
 def measure(candidates: Mapping[str, Run], rounds: int, warm_up: int = 2) -> dict[str, Timing]:
-    """Time candidates in turns, so that quiet minutes of the machine serve all alike.
+    """Time the candidates in rounds, each candidate once per round, so that load on the machine affects all alike.
 
-    A round in which other processes had more than a twentieth of the processors is measured again, a few times over;
-    the quietest rounds are kept, and `conditions` says how quiet they were.
+    A round is disturbed if other processes used more than 5 % of the processors. Disturbed rounds are repeated, up to
+    ``8 * rounds`` rounds in all. The quietest ``rounds`` are kept, and `conditions` reports their load.
     """
     for run in candidates.values():
         for _ in range(warm_up):
@@ -72,7 +75,7 @@ def measure(candidates: Mapping[str, Run], rounds: int, warm_up: int = 2) -> dic
 
 
 def _others() -> tuple[float, float, float]:
-    """Seconds that all processors worked, that this process and its children did, and the time."""
+    """Return the busy seconds of all processors, those of this process and its children, and the current time."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except OSError:
@@ -82,7 +85,7 @@ def _others() -> tuple[float, float, float]:
 
 
 def _share(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
-    """The share of the processors that others had, of which one clock tick is not known."""
+    """Return the share of the processors that other processes used, less two clock ticks for rounding."""
     worked, ours, passed = (b - a for a, b in zip(before, after, strict=True))
     tick = 2 / os.sysconf("SC_CLK_TCK")
     return max(0.0, worked - ours - tick) / max(passed, 1e-9) / (os.cpu_count() or 1)
@@ -99,7 +102,7 @@ def _once(run: Run) -> float:
 
 
 def queue(run: Run, times: int) -> Run:
-    """Several calls between two waits for the device, as one; what they return is dropped at once."""
+    """Return a function that makes several calls without waiting for the device between them; it drops the results."""
 
     def several() -> None:
         for _ in range(times):
@@ -109,7 +112,7 @@ def queue(run: Run, times: int) -> Run:
 
 
 def conditions() -> str:
-    """One line: device, threads, versions, commit, and how quiet the machine was."""
+    """Return one line: device, threads, versions, commit, date, and the load of other processes."""
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else _processor()
     root = Path(__file__).parents[1]
     git = ["git", "-C", str(root)]
@@ -125,7 +128,7 @@ def conditions() -> str:
 
 
 def _output(command: list[str]) -> str:
-    """What a command prints; nothing where there is no such command."""
+    """Return what a command prints, or an empty string if there is no such command."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
@@ -142,7 +145,7 @@ def _processor() -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as text in columns."""
+    """Return rows as text in columns."""
     header = list(rows[0])
     cells = [header, *([_text(row.get(name)) for name in header] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
@@ -158,7 +161,7 @@ def _text(value: object) -> str:
 
 
 def write(name: str, title: str, rows: Sequence[Mapping[str, object]], *, keep: bool = True) -> None:
-    """Print a table, and write it as text and CSV unless told not to."""
+    """Print a table; if ``keep``, also write it to the results as text and CSV."""
     text = f"{title}\n{textwrap.fill(conditions(), 100)}\n\n{table(rows)}\n"
     print(text)
     if not keep:
@@ -173,7 +176,7 @@ def write(name: str, title: str, rows: Sequence[Mapping[str, object]], *, keep: 
 
 
 def pyplot() -> Any:
-    """Return matplotlib's ``pyplot``, which draws into files, or None after saying that there is no plot."""
+    """Return matplotlib's ``pyplot``, set to draw into files; without matplotlib, print a message and return None."""
     try:
         import matplotlib as mpl
     except ImportError:

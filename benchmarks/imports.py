@@ -1,4 +1,4 @@
-"""Import time of the package beside that of torch alone, in fresh processes in turns."""
+"""Import time of infomax against that of torch alone, in fresh processes by turns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The Triton kernels compiled ahead of time for real chips: registers, spills, shared memory, tensor-core instructions.
 
-No GPU is needed. The launch code runs on tensors without data, its launches are recorded instead of made, and each is
-compiled with the specialisation that its arguments would have: aligned pointers, strides of 1 and multiples of 16.
+No GPU is needed. The launch code runs on meta tensors, which have no data. Its launches are recorded instead of made,
+and each is compiled with the specialisation that Triton would choose for its arguments: aligned pointers, strides of 1
+and multiples of 16.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.harness import RESULTS, table
 __all__ = ["CHIPS", "Compiled", "Entry", "add_options", "compiled", "entries", "run"]
 
 CHIPS = {80: 166912, 90: 232448, 100: 232448}
-"""Compute capabilities, and the bytes of shared memory that a block may use: A100, H100, B200."""
+"""The bytes of shared memory that a thread block may use, by compute capability: A100, H100, B200."""
 
 KERNELS = {
     "infomax.ops.triton.launch": ("reduce_kernel", "joint_kernel", "grad_key_kernel", "grad_query_kernel"),
@@ -39,15 +40,15 @@ KERNELS = {
     ),
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Every width at which the tables of tiles give something else (a wider one compiles to the same).
-# The streaming kernels are not chosen for one that is no multiple of 16.
+# One width for each distinct entry of the tile tables; larger widths compile to the same kernels. The streaming kernels
+# run only at multiples of 16, so 100 is for the blockwise kernels.
 DIMS = {"triton": (16, 32, 64, 128, 256, 512), "blockwise": (512, 100)}
 _TENSOR_CORE = re.compile(r"\b(wgmma\.mma_async|mma\.sync|tcgen05\.mma)\b")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One way through a backend, whose launches are compiled."""
+    """One configuration of a backend; all its launches are compiled."""
 
     backend: str
     dtype: str
@@ -69,7 +70,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What became of one launch."""
+    """The result of compiling one launch for one chip."""
 
     kernel: str
     entry: str
@@ -81,7 +82,7 @@ class Compiled:
 
     @property
     def fault(self) -> str | None:
-        """What would make it slow, or not run at all."""
+        """The reason why the kernel would be slow or fail to launch (spills, too much shared memory), or None."""
         if self.spilled:
             return f"spills {self.spilled} bytes"
         if self.shared > CHIPS[self.chip]:
@@ -90,7 +91,11 @@ class Compiled:
 
 
 def entries(*, quick: bool = False) -> Iterator[Entry]:
-    """Go through the tables of tiles: every dtype, width and reduction, clipped, kept and odd; or a few of them."""
+    """Yield the configurations to compile: dtypes, widths, reductions, clipping, kept slopes, odd sizes.
+
+    Args:
+        quick: three configurations only.
+    """
     if quick:
         yield Entry("triton", "float32", 128)
         yield Entry("blockwise", "bfloat16", 512)
@@ -116,7 +121,7 @@ def compiled(chosen: Iterable[Entry], chips: Iterable[int] = tuple(CHIPS)) -> It
     """Compile each launch of each entry once for each chip.
 
     Raises:
-        RuntimeError: Triton is interpreting.
+        RuntimeError: ``TRITON_INTERPRET=1`` is set.
     """
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise RuntimeError("kernels cannot be compiled under TRITON_INTERPRET=1; unset it")
@@ -130,7 +135,7 @@ def compiled(chosen: Iterable[Entry], chips: Iterable[int] = tuple(CHIPS)) -> It
 
 
 class _Launch:
-    """A kernel, and the arguments of one launch as Triton would specialise them."""
+    """A kernel with the arguments of one launch, specialised as Triton would specialise them."""
 
     def __init__(self, kernel: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.kernel = kernel
@@ -163,7 +168,7 @@ def _type(value: object) -> tuple[str, bool]:
 
 
 class _Recorder:
-    """Stands in a kernel's place, and notes its launches."""
+    """A replacement for a kernel that records launches instead of making them."""
 
     def __init__(self, kernel: Any, launches: list[_Launch]) -> None:
         self._kernel, self._launches = kernel, launches
@@ -173,7 +178,7 @@ class _Recorder:
 
 
 def _launches(entry: Entry) -> list[_Launch]:
-    """Run a forward and a backward pass on tensors without data."""
+    """Return the launches of a forward and a backward pass on meta tensors."""
     from infomax.ops.dispatch import implementation
     from infomax.ops.problem import Problem
 
@@ -219,7 +224,7 @@ def _compile(launch: _Launch, entry: Entry, chip: int) -> Compiled:
 
 
 def _assembled(ptx: str) -> tuple[int, int]:
-    """Assemble again, and read what the assembler says of registers and of bytes stored to and loaded from memory."""
+    """Assemble the PTX again, and return the registers and the spilled bytes from the assembler's report."""
     target = re.search(r"\.target (sm_\w+)", ptx)
     if target is None:
         raise ValueError("the PTX names no target")
@@ -261,7 +266,7 @@ def run(options: argparse.Namespace) -> None:
         })  # fmt: skip
     if not options.check:
         print(table(rows))
-    if not (options.check or options.smoke) and set(options.chips) == set(CHIPS):  # the file is that of all chips
+    if not (options.check or options.smoke) and set(options.chips) == set(CHIPS):  # the file covers all chips
         import triton
 
         title = f"Every kernel and table entry, compiled ahead of time by Triton {triton.__version__}; no GPU was used"

@@ -1,4 +1,4 @@
-"""A batch larger than memory: the same training at once and by chunks, each in a process of its own. With the plot."""
+"""A batch larger than memory: the same training at once and in chunks, each in its own process; with a plot."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10-train
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options beside ``--smoke``."""
+    """Add the options besides ``--smoke``."""
     parser.add_argument("--steps", type=int, default=5, help="of each training (default: 5)")
     parser.add_argument("--batch", type=int, default=4096, help="examples of a step (default: 4096)")
     parser.add_argument("--chunk", type=int, default=256, help="examples of a chunk (default: 256)")
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, write the table and draw."""
+    """Train, write the table and draw the plot."""
     batch, chunk, steps, images = (
         (64, 16, 2, 200) if options.smoke else (options.batch, options.chunk, options.steps, 20000)
     )
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _read(data: Path, count: int) -> np.ndarray:
-    """``count`` images, evenly spaced in the file, (count, 3, 32, 32), uint8."""
+    """Return ``count`` images, evenly spaced in the archive, (count, 3, 32, 32) in uint8."""
     from PIL import Image
 
     with zipfile.ZipFile(data) as archive:
@@ -88,7 +88,7 @@ def _read(data: Path, count: int) -> np.ndarray:
 
 
 def _in_a_process(images: Path, options: dict[str, int]) -> dict[str, Any]:
-    # Blocks from 1 MiB on go back to the system when they are freed, so that what is held is what is in use.
+    # With this setting, freed blocks of 1 MiB or more go back to the system, so that resident memory is memory in use.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     command = [sys.executable, "-m", "benchmarks.large_batch", str(images), json.dumps(options)]
     done = subprocess.run(
@@ -100,7 +100,10 @@ def _in_a_process(images: Path, options: dict[str, int]) -> dict[str, Any]:
 
 
 class Encoder(nn.Module):
-    """A small vision transformer: images to drawn tokens of 8 x 8 patches, and the mean of all as a vector."""
+    """A small vision transformer on 8 x 8 patches; it returns some tokens, drawn at random, and a vector.
+
+    The vector is a linear map of the mean of all tokens.
+    """
 
     def __init__(self, locations: int, width: int = 64, depth: int = 3) -> None:
         super().__init__()
@@ -114,7 +117,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.layers(self.patches(images.float() / 127.5 - 1).flatten(2).mT + self.places)
         local = tokens
-        if self.locations < local.shape[1]:  # here, so that what is not drawn is not kept for the whole batch
+        if self.locations < local.shape[1]:  # drawn here, so that the other locations are not kept for the whole batch
             drawn = torch.rand(local.shape[:2], device=local.device).topk(self.locations).indices
             local = local.gather(1, drawn[:, :, None].expand(-1, -1, local.shape[2]))
         return local.mT, self.vector(tokens.mean(1))
@@ -129,7 +132,7 @@ def _train(images: Tensor, batch: int, chunk: int, locations: int, steps: int) -
     for number in range(steps):
         generator = torch.Generator().manual_seed(number)
         given = images[torch.randint(len(images), (batch,), generator=generator)]
-        torch.manual_seed(number)  # of the locations
+        torch.manual_seed(number)  # for the drawn locations
         optimizer.zero_grad()
         if chunk:
             loss = cached_backward(encoder, loss_fn, given, chunk_size=chunk)

@@ -1,4 +1,4 @@
-"""How much memory a call holds at its highest, as torch's own allocators report it."""
+"""The peak memory of a call, as torch's own allocators report it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 __all__ = ["peak_bytes"]
 
-_ALLOWED = 2**16  # bytes of small things that a call may free
+_ALLOWED = 2**16  # bytes of earlier small allocations that a call may free
 
 
 def peak_bytes(run: Callable[[], object], device: str = "cpu") -> int:
-    """Return the most bytes held at a time beyond those held at the start, results included.
+    """Return the peak of the bytes held during a call, beyond those held before it; results are included.
 
-    The profiler of a CPU tells of memory that is freed only if an earlier measured call took it. So clear what such a
-    call has left, such as gradients, before the next one.
+    On a CPU, the profiler reports that memory is freed only if a measured call allocated it. So before each call, clear
+    what an earlier measured call has left, such as gradients.
 
     Raises:
-        RuntimeError: the call freed what an earlier measured call had left, which would be subtracted from its peak.
+        RuntimeError: the call freed memory of an earlier measured call, which would make its own peak too low.
     """
     if device == "cuda":
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Mutual information by estimate_mi and by peers, against the truth, on suites of tasks that have one."""
+"""Mutual information by estimate_mi and by other libraries, against the truth, on suites of tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.mi_suites import SUITES, Case, Samples, Suite
 
 __all__ = ["add_options", "run"]
 
-_PATIENCE = 2  # cases on which a method may be over its time before it is asked no more
+_PATIENCE = 2  # a method is skipped after this many cases in a row without an answer in time
 _SILENT = ("no answer within", "not asked")
 _SMOKE_ROWS, _SMOKE_STEPS, _SMOKE_SEEDS = 120, 5, 2
 FIELDS = [
@@ -28,7 +28,7 @@ _NUMBERS = ("truth", "nats", "low", "high", "bound", "seconds")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say which suite, which of its tasks, which methods, how many samples; a run goes on where an earlier one was."""
+    """Add the options for suite, tasks, methods, samples and budget."""
     command.add_argument("--suite", default="beyond-normal", choices=list(SUITES))
     command.add_argument("--tasks", nargs="*", default=[], help="only tasks whose name holds one of these")
     command.add_argument("--methods", nargs="*", default=None, choices=sorted(METHODS), metavar="NAME")
@@ -39,7 +39,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Estimate what is not yet in the file, case by case, and draw what is there; the file holds default training."""
+    """Estimate case by case what the results file does not hold yet; then write the report and the plot.
+
+    A run continues an earlier one. The files are for training at its default length: ``--steps`` and ``--smoke`` leave
+    them alone.
+    """
     suite = SUITES[options.suite]
     cases = _chosen(options, suite)
     methods = _methods(options, suite)
@@ -107,7 +111,7 @@ def _seeds(options: argparse.Namespace, suite: Suite) -> range:
 
 
 def _too_short(row: Mapping[str, object], seconds: float) -> bool:
-    """Whether there is no answer and this run allows more time than the one that waited for it."""
+    """Return whether a row has no answer and should be tried again: not asked, or given less time than now."""
     waited = re.search(r"no answer within (\d+) s", str(row["note"]))
     return str(row["note"]).startswith("not asked") or (waited is not None and int(waited[1]) < seconds)
 
@@ -123,7 +127,7 @@ def _given_up(method: str, rows: Sequence[Mapping[str, object]]) -> bool:
 def _ask(
     method: Method, x: np.ndarray, y: np.ndarray, terms: Terms, name: str, skipped: dict[str, str]
 ) -> Answer | None:
-    """Return the answer, or None after noting why there can be none here."""
+    """Return the answer of a method; if it cannot run here, note why in ``skipped`` and return None."""
     try:
         return method(x, y, terms)
     except MissingPeerError as reason:
@@ -132,10 +136,10 @@ def _ask(
 
 
 def _of_bmi(ours: list[Case]) -> list[Case]:
-    """Draw with benchmark-mi where it is installed, the tasks of the same names."""
+    """Let benchmark-mi, if installed, draw the samples of the tasks that it has under the same name."""
     try:
         import bmi
-    except (ImportError, AttributeError) as error:  # its jax may not fit its equinox
+    except (ImportError, AttributeError) as error:  # AttributeError: incompatible versions of jax and equinox
         print(f"benchmark-mi cannot be imported ({error}): the samples are our own")
         return ours
     theirs = bmi.benchmark.BENCHMARK_TASKS

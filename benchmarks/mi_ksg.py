@@ -14,13 +14,13 @@ def ksg(x: np.ndarray, y: np.ndarray, neighbours: int = 3) -> float:
 
     .. math:: \psi(k) + \psi(n) - \overline{\psi(n_x + 1) + \psi(n_y + 1)}
 
-    Coordinates are shifted and scaled to variance 1, and moved by 1e-10 at random so that none are equal, as
-    scikit-learn does for one coordinate a side.
+    Each coordinate is shifted to mean 0 and scaled to variance 1. Noise of 1e-10 then breaks ties, as in scikit-learn,
+    whose estimator takes one coordinate per side.
 
     Args:
         x: (n, dx).
         y: (n, dy).
-        neighbours: k.
+        neighbours: k, the number of neighbours.
     """
     from scipy.spatial import cKDTree
     from scipy.special import digamma
@@ -29,9 +29,9 @@ def ksg(x: np.ndarray, y: np.ndarray, neighbours: int = 3) -> float:
     sides = [_scaled(side, seed) for seed, side in enumerate((x, y))]
     joint = np.concatenate(sides, 1)
     distance = cKDTree(joint).query(joint, k=[neighbours + 1], p=np.inf)[0][:, 0]
-    within = np.nextafter(distance, 0)  # strictly nearer than the k-th
+    within = np.nextafter(distance, 0)  # so that only rows strictly nearer than the k-th neighbour count
     counts = [cKDTree(side).query_ball_point(side, within, p=np.inf, return_length=True) for side in sides]
-    # Each count holds the row itself: n_x + 1.
+    # Each count includes the row itself, so it is n_x + 1 or n_y + 1.
     return float(digamma(neighbours) + digamma(rows) - np.mean(digamma(counts[0]) + digamma(counts[1])))
 
 

@@ -1,4 +1,4 @@
-"""Images of digits and their classes: the information is not known, but a classifier shows a lower bound."""
+"""Images of digits and their classes: the mutual information is unknown, but a classifier gives a lower bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _CLASSES = 10
 
 
 def labels() -> dict[str, Callable[[int | None, int], Samples]]:
-    """Return samplers by the coding of the classes: rows in an order of the seed, the first so many of them."""
+    """Return a sampler for each coding of the classes.
+
+    A sampler takes a number of rows, or None for all, and a seed. It shuffles the rows by the seed and returns the
+    first of them.
+    """
     return {"digits, integers": _digits(one_hot=False), "digits, one-hot": _digits(one_hot=True)}
 
 
@@ -30,7 +34,7 @@ def _digits(*, one_hot: bool) -> Callable[[int | None, int], Samples]:
 
 
 def held_out_nats(x: np.ndarray, y: np.ndarray) -> float:
-    """Entropy of the classes less the cross-entropy of an SVM's probabilities on rows held out: a lower bound."""
+    """Return a lower bound in nats: the entropy of the classes minus the held-out cross-entropy of an SVM."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.metrics import log_loss
     from sklearn.model_selection import cross_val_predict

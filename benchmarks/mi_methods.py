@@ -1,4 +1,4 @@
-"""What is compared: a function of samples and the terms of the run each, which answers in nats."""
+"""The methods that the benchmark compares. Each is a function of samples and terms, and answers in nats."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from benchmarks.mi_labels import held_out_nats
 
 __all__ = ["METHODS", "Answer", "MissingPeerError", "Terms"]
 
-_START_UP = 30.0  # seconds in which another process imports its libraries, beside its budget
+_START_UP = 30.0  # seconds for another process to import its libraries, in addition to its budget
 
 
 class MissingPeerError(Exception):
-    """A method that cannot run here, with the reason."""
+    """The reason why a method cannot run here."""
 
 
 class NotApplicableError(Exception):
-    """A method that has no answer for samples of this shape, with the reason."""
+    """The reason why a method has no answer for samples of this kind."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What every method is given beside the samples.
+    """The settings that every method receives besides the samples.
 
     Attributes:
-        seconds: budget; a method in another process is ended when it is over.
-        seed: of what a method draws, where it takes one.
-        steps: of our training; its own default when None.
+        seconds: time budget; a method in another process is terminated when it exceeds the budget.
+        seed: random seed, for methods that take one.
+        steps: most training steps of `estimate_mi`; its default when None.
     """
 
     seconds: float = 60.0
@@ -50,7 +50,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method says; ``nats`` is None where it says nothing, and ``note`` why."""
+    """The answer of a method. If it gives no estimate, ``nats`` is None and ``note`` says why."""
 
     nats: float | None = None
     low: float | None = None
@@ -72,7 +72,7 @@ def _ours(**options: object) -> Method:
         begun = time.perf_counter()
         try:
             found = estimate_mi(x, y, random_state=terms.seed, **{"max_steps": terms.steps, **options})
-        except ValueError as error:  # an answer too: it could not be read
+        except ValueError as error:  # a refusal is an answer too
             return Answer(seconds=time.perf_counter() - begun, note=f"ValueError: {error}"[:200])
         note = "" if found.seconds <= terms.seconds else f"took {found.seconds:.0f} s"
         return Answer(
@@ -83,7 +83,7 @@ def _ours(**options: object) -> Method:
 
 
 def _here(estimate: Estimate, needs: str) -> Method:
-    """Run in this process: what is quick and starts no threads of its own."""
+    """Run an estimate in this process; for estimates that are fast and start no threads of their own."""
 
     def ask(x: np.ndarray, y: np.ndarray, terms: Terms) -> Answer:
         del terms
@@ -104,7 +104,7 @@ def _refuse_missing(needs: str) -> None:
 
 
 def _apart(estimate: Estimate, needs: str) -> Method:
-    """Run in another process, which is ended when its time is over."""
+    """Run an estimate in another process, which is terminated when its time is over."""
 
     def ask(x: np.ndarray, y: np.ndarray, terms: Terms) -> Answer:
         _refuse_missing(needs)
@@ -138,7 +138,7 @@ def _answer(estimate: Estimate, needs: str, x: np.ndarray, y: np.ndarray, thread
     torch.set_num_threads(threads)
     try:
         __import__(needs)
-    except (ImportError, AttributeError) as error:  # AttributeError: versions that do not fit each other
+    except (ImportError, AttributeError) as error:  # AttributeError: incompatible versions
         sender.send(("missing", f"{needs}: {error}", 0.0))
         return
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Estimate less truth, case by case, for every method; needs matplotlib."""
+"""A plot of the estimate minus the truth for every case and method; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from benchmarks.harness import pyplot
 
 __all__ = ["draw"]
 
-_SHOWN = 0.6  # nats; errors beyond lie on the edge
-_FARTHEST = 25.0  # nats; estimates and ends beyond lie on the edge
+_SHOWN = 0.6  # nats; larger errors are drawn at the edge
+_FARTHEST = 25.0  # nats; larger estimates and interval ends are drawn at the edge
 Row = Mapping[str, Any]
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Draw the errors of all methods, with our intervals, or say why not.
+    """Draw the errors of all methods into a file, with intervals where a method gives them.
 
-    Where some truth is infinite or not known, the estimates are drawn instead, with a mark at each truth.
+    If a truth is infinite or unknown, estimates are drawn in place of errors, with a mark at each finite truth. Without
+    matplotlib, a message is printed instead.
     """
     plt = pyplot()
     if plt is None:

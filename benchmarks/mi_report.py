@@ -1,4 +1,4 @@
-"""Tables of a suite: by method, by group of cases, by case."""
+"""Tables of a suite by method, by group of cases and by case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 def report(suite: Suite, rows: Sequence[Row], skipped: Mapping[str, str]) -> str:
-    """Write what was asked, what was skipped, and the tables."""
+    """Return the report as text: the suite and its aim, the skipped methods, and the tables."""
     head = [f"Mutual information in nats: {suite.title}", f"Aim: {suite.aim}"]
     head += [f"Samples by {', '.join(_in_order(rows, 'samples'))}"] if rows else ["No answers"]
     head += _in_order(rows, "conditions")
@@ -37,10 +37,11 @@ def report(suite: Suite, rows: Sequence[Row], skipped: Mapping[str, str]) -> str
 
 
 def sound(row: Row, tolerance: float) -> bool:
-    """Whether a reading of strong dependence cannot be taken for a weak one.
+    """Return whether an estimate of strong dependence cannot be mistaken for one of weak dependence.
 
-    It is finite, with a finite interval, and near the truth; or flagged and about what n rows can certify, between
-    half of log n and twice log n; or it was refused.
+    An estimate passes if the method refused to give one, with ``ValueError``. Otherwise estimate and interval must be
+    finite, and the estimate must be within ``tolerance`` nats of the truth, or flagged and between half of log n and
+    twice log n, which is about what n rows can certify.
     """
     if row["nats"] is None:
         return str(row["note"]).startswith("ValueError")
@@ -81,7 +82,10 @@ def _summary(suite: Suite, names: dict[str, object], rows: Sequence[Row]) -> dic
 
 
 def _by_case(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, object]]:
-    """Each case's means over samples, and of the first method with an interval that, its bound and its flags."""
+    """Return a line per case: the mean of each method over samples, and more of the first method with an interval.
+
+    Of that method, the line also has the interval, how often it holds the truth, the bound and the flags.
+    """
     with_ends = [name for name in methods if any(row["low"] is not None for row in _of(rows, method=name))]
     shown = (with_ends or list(methods))[0]
     lines = []
@@ -89,7 +93,7 @@ def _by_case(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, obje
         of_case = [row for row in rows if str(row["task"]) == task and str(row["rows"]) == size]
         first = [row for row in _of(of_case, method=shown) if row["nats"] is not None]
         told = [row for row in first if row["flagged"] is not None]
-        seeds = {str(row["seed"]) for row in of_case}  # a file's are text
+        seeds = {str(row["seed"]) for row in of_case}  # seeds read from a file are text
         line: dict[str, object] = {"task": task, "rows": size, "samples": len(seeds), "truth": of_case[0]["truth"]}
         for method in methods:
             line[method] = _mean([row["nats"] for row in _of(of_case, method=method) if row["nats"] is not None])

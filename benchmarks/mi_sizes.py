@@ -1,4 +1,4 @@
-"""How far an estimate is from the truth by rows, coordinates and information: advice on the size of a sample."""
+"""The error of an estimate by rows, coordinates and mutual information, as advice on sample sizes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _DIMS = (1, 5, 20)
 
 
 def sized_tasks() -> dict[str, list[Task]]:
-    """Return normal tasks by their coordinates, the information shared equally, and one with uniform noise."""
+    """Return tasks by group: normal ones, with the information split equally over coordinates, and uniform noise."""
     tasks = {f"normal, {dim} + {dim}": [correlated_normal(*[nats / dim] * dim) for nats in _NATS] for dim in _DIMS}
     return {**tasks, "uniform noise, 1 + 1": [smoothed_uniform(nats) for nats in _NATS]}
 
 
 def draw_sizes(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Draw the absolute error (mean over samples) against the rows, a panel per group, a line per information."""
+    """Draw the absolute error of the first method, a mean over samples, against the number of rows.
+
+    There is one panel per group of tasks, and one line per amount of information.
+    """
     plt = pyplot()
     if plt is None:
         return

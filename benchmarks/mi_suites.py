@@ -1,4 +1,4 @@
-"""Suites of the MI benchmark: which tasks, how many pairs and seeds, what is aimed at."""
+"""Suites of the MI benchmark: their tasks, numbers of pairs and seeds, and aims."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ from infomax.mi.tasks import (
 __all__ = ["SUITES", "Case", "Suite"]
 
 Samples = tuple[np.ndarray, np.ndarray]
-# Spirals, the Swiss roll and uniform noise; all others are increasing maps of a Gaussian or Student-t copula.
+# Spirals, the Swiss roll, uniform noise and the four clouds. All other tasks are increasing maps of a Gaussian or
+# Student-t copula.
 _NOT_ELLIPTICAL = ("additive", "swissroll", "spiral", "clouds")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A task at a number of pairs.
+    """A task and a number of pairs.
 
     Attributes:
-        name: of the task.
-        truth: nats; infinite where one side is a function of the other, None where it is not known.
-        rows: pairs.
-        sample: pairs from their number and a seed.
-        group: of cases whose errors are averaged.
-        drawn_by: whose sampler it is.
+        name: name of the task.
+        truth: mutual information in nats; infinite if one side is a function of the other, None if unknown.
+        rows: number of pairs.
+        sample: draws pairs, given their number and a seed.
+        group: name of the group of cases whose errors are averaged.
+        drawn_by: library that the sampler is from.
     """
 
     name: str
@@ -60,16 +61,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Suite:
-    """Cases, and how they are run unless told otherwise.
+    """Cases, and the defaults for running them.
 
     Attributes:
-        title: of the table.
-        aim: what the estimates should reach.
-        cases: from a number of pairs, or None for the suite's own.
-        seeds: samples of each case.
-        methods: that are asked.
-        first_seed: of the samples.
-        tolerance: nats within which an estimate must be that is not flagged; not counted when None.
+        title: title of the table.
+        aim: accuracy that the estimates should reach.
+        cases: makes the cases, given a number of pairs or None for the suite's own.
+        seeds: number of samples of each case.
+        methods: names of the methods to run.
+        first_seed: seed of the first sample.
+        tolerance: largest error in nats of an estimate that is not flagged; not checked when None.
         picture: draws the rows of the table into a file.
     """
 

@@ -1,4 +1,4 @@
-"""Losses, forward and backward, against the bare products, the written-out formula and KeOps."""
+"""Losses, forward and backward, against the matrix products alone, the written-out formula and KeOps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["add_options", "run"]
 
 add_options = add_rounds
 
-# N, P, d, and how many products the scores leave to do: three where they fit in the workspace, else four.
+# N, P, d, and the number of matrix products: three where the scores fit in the workspace and are kept, else four.
 CPU = [(64, 64, 512, 3), (64, 64, 2048, 3), (128, 64, 512, 3), (256, 64, 512, 3), (1024, 64, 256, 4)]
 CUDA = [(256, 64, 512, 4), (1024, 64, 512, 4), (1024, 64, 128, 4)]
 SMOKE = [(8, 4, 16, 3)]
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.dtype, rounds: int) -> list[dict]:
     key = _leaf(examples * locations, dim, dtype)
-    # Scores of order one, at which no bare exponential overflows.
+    # Scores of order one, so that no bare exponential overflows.
     query = _leaf(examples, dim, dtype, scale=dim**-0.5)
     local = key.view(examples, locations, dim)
 
@@ -67,7 +67,7 @@ def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.d
     skipped = {}
     if written_out_bytes(examples, locations) <= MOST_BYTES:
         peers["written out"] = differentiate(lambda: written_out_infonce(local, query))
-        compiled = torch.compile(written_out_infonce, dynamic=False)  # the next size would be compiled for any size
+        compiled = torch.compile(written_out_infonce, dynamic=False)  # else the next size compiles for dynamic shapes
         peers["written out, compiled"] = differentiate(lambda: compiled(local, query))
     else:
         need = written_out_bytes(examples, locations) / 2**30

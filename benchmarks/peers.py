@@ -1,4 +1,4 @@
-"""InfoNCE of two towers beside the fused losses that pip brings, each on its own example; they need a GPU."""
+"""InfoNCE of two towers against fused losses of other packages, each on its own example; these need a GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ add_options = add_rounds
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-# Package, N, d, temperature, both ways, dtype: from the examples in each package's own pages, and in bfloat16.
+# Package, N, d, temperature, both directions, dtype. The float32 cases are from the documentation of each package.
 CASES = [
     ("inf_cl", 32768, 768, 0.02, False, torch.float32),
     ("memeff", 32768, 1152, 0.07, True, torch.float32),
@@ -32,7 +32,7 @@ CASES = [
 
 
 def run(options: argparse.Namespace) -> None:
-    """Compare on each case; what cannot run is reported, and the next one is tried."""
+    """Compare the losses on each case; a loss that cannot run is reported and skipped."""
     smoke, rounds = options.smoke, 1 if options.smoke else options.rounds
     rows = []
     for package, examples, dim, temperature, both, dtype in CASES:
@@ -65,7 +65,7 @@ def _case(
         try:
             torch.testing.assert_close(loss(left, right).float(), expected.float(), rtol=close, atol=close)
             candidate()
-        except Exception as error:  # noqa: BLE001 (another's failure is a result, and so is memory that does not suffice)
+        except Exception as error:  # noqa: BLE001 (a failure is a result, also for lack of memory)
             skipped[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"[:120]
             continue
         candidates[name] = candidate
@@ -101,7 +101,7 @@ def _written_out(left: Tensor, right: Tensor, temperature: float, both: bool) ->
 
 
 def _peer(package: str, temperature: float) -> Loss | str:
-    """The package's loss, or why it is left out."""
+    """Return the loss of a package, or why it is skipped."""
     if DEVICE != "cuda":
         return "needs a GPU"
     try:
@@ -109,7 +109,7 @@ def _peer(package: str, temperature: float) -> Loss | str:
     except ImportError as error:
         return f"cannot be imported: {error}"
     if package == "inf_cl":
-        # It takes features in heads of 256.
+        # The package splits features into heads; here each has 256 features.
         return lambda a, b: module.cal_flash_loss(a, b, scale=1 / temperature, head_dim=256).mean()
     loss: Loss = module.MemoryEfficientCLIPLoss(temperature=temperature, normalized_inputs=True, stable=False)
     return loss

@@ -1,4 +1,4 @@
-"""Negatives of other processes against one process with the whole batch: error, memory, bytes sent, collectives."""
+"""Negatives of other processes, compared with one process on the whole batch: error, memory, bytes, collectives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TITLE = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options beside ``--smoke``."""
+    """Add the options besides ``--smoke``."""
     parser.add_argument("--worlds", type=int, nargs="+", default=[1, 2, 4], help="numbers of processes")
     parser.add_argument(
         "--namespaces",
@@ -67,7 +67,7 @@ def _rows(world: int, size: dict[str, int], place: str, found: list[dict[str, An
             "gradient error": max(
                 float((one - other).norm() / other.norm())
                 for one, other in zip(grads, [expected["local"], *expected["gradients"]], strict=True)
-                if other.norm() > 1e-6  # those of a layer norm's constant are 0
+                if other.norm() > 1e-6  # not for gradients of 0, such as that of a layer norm's bias
             ),
             "peak MiB": max(result["peak"] for result in ranks) / 2**20,
             "peak MiB, one process": expected["peak"] / 2**20,
@@ -80,7 +80,7 @@ def _rows(world: int, size: dict[str, int], place: str, found: list[dict[str, An
 
 
 def _together(world: int, size: dict[str, int], spaces: list[tuple[str, str]] | None = None) -> list[dict[str, Any]]:
-    """What each of the processes finds."""
+    """Start the processes, and return their results by rank."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
@@ -106,7 +106,10 @@ def _together(world: int, size: dict[str, int], spaces: list[tuple[str, str]] | 
 
 @contextmanager
 def _two_namespaces() -> Iterator[list[tuple[str, str]]]:
-    """Two network namespaces and a virtual cable between them; both go when it is done."""
+    """Create two network namespaces joined by a virtual cable, and delete them on exit.
+
+    The value is the name and the network interface of each.
+    """
     spaces = [(f"infomax{number}", f"imx{number}") for number in range(2)]
 
     def ip(*given: str) -> None:

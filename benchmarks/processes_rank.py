@@ -1,4 +1,4 @@
-"""One process of the benchmark ``processes``; run by it as a script."""
+"""One process of the benchmark ``processes``, which runs this file as a script."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["LARGE", "SMALL", "one_process"]
 LARGE = {"examples": 64, "locations": 64, "units": 256}
 SMALL = {"examples": 4, "locations": 4, "units": 8}
 _CHANNELS = 32
-_WORKSPACE = 2**22  # small, so that the rows are seen beside the scores
+_WORKSPACE = 2**22  # small, so that the gathered rows show in the peak beside the scores
 
 
 class Counter:
-    """Bytes that this process hands to `torch.distributed`, and calls."""
+    """The number of calls to `torch.distributed`, and the bytes that this process sends in them."""
 
     def __init__(self) -> None:
         self.sent, self.calls = 0.0, 0
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count while within."""
+        """Count the calls and bytes inside this context."""
         world = dist.get_world_size()
         originals = {name: getattr(dist, name) for name in ("all_gather", "all_reduce", "batch_isend_irecv")}
 
@@ -82,7 +82,7 @@ def _step(loss: LocalDIMLoss, local: Tensor, global_: Tensor) -> dict[str, Any]:
 
 
 def one_process(world: int, size: dict[str, int]) -> dict[str, Any]:
-    """A step on the batch of all."""
+    """Run a step on the whole batch in one process; return loss, gradients and peak memory."""
     loss, features = _loss(size, False), _features(world, size)
     with use_workspace(_WORKSPACE):
         peak = peak_bytes(lambda: _step(loss, *features))
@@ -90,7 +90,7 @@ def one_process(world: int, size: dict[str, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure every form, and save the results."""
+    """Measure every setting of ``gather``, and save the results."""
     init, rank, world, interface, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
     size = dict(zip(LARGE, map(int, sys.argv[6:]), strict=True))
     torch.set_num_threads(1)

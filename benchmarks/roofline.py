@@ -1,7 +1,7 @@
-"""What each path of the pairwise ops must do on an H100, counted and not measured: flops, bytes, launches, and a bound.
+"""The work of each path of the pairwise ops on an H100, counted and not measured: flops, bytes, launches, time bound.
 
-The counts come from the same plans and tables as the launches. Times are the counts over the rates of the data sheet:
-none of them has been measured.
+The counts come from the same plans and tile tables as the launches. The times are the counts divided by the rates of
+the data sheet; none of them has been measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_options", "run"]
 
-# H100 SXM5 by NVIDIA's data sheet, dense.
+# Rates of an H100 SXM5 from NVIDIA's data sheet, without sparsity.
 TENSOR_FLOPS, FLOAT32_FLOPS, HBM = 989e12, 67e12, 3.35e12
 MEMORY = 80 * 2**30
 LOCATIONS = 64
@@ -33,19 +33,19 @@ EXAMPLES, DIMS = (256, 1024, 8192), (128, 512, 2048)
 
 @dataclass(frozen=True)
 class Count:
-    """What one forward and backward pass does."""
+    """The work of one forward and backward pass."""
 
     path: str
     products: float
     main: float
-    """Bytes to and from main memory."""
+    """Bytes read from and written to main memory."""
     launches: int
     workspace: float
-    """Bytes beside inputs, gradients and vectors."""
+    """Bytes allocated besides inputs, gradients and vectors."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Take none: nothing is measured."""
+    """Add no options: nothing is measured."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -108,7 +108,11 @@ def _paths(examples: int, dim: int, dtype: torch.dtype) -> list[Count]:
 
 
 def _streaming(examples: int, dim: int, dtype: torch.dtype) -> Count:
-    """Each kernel reads its inputs and writes its results once; tiles that share them find them in the L2 cache."""
+    """Count the work of the streaming path.
+
+    A gradient kernel reads its inputs once per chunk of features; other reads and all writes happen once. This assumes
+    that tiles that share data find it in the L2 cache.
+    """
     size, keys = dtype.itemsize, examples * LOCATIONS
     inputs, main, products, held = (examples + keys) * dim * size, 0.0, 1, 0.0
     for kernel in ("grad_key", "grad_query"):
@@ -125,12 +129,14 @@ def _blockwise(examples: int, dim: int, dtype: torch.dtype, *, keep: bool) -> Co
     plan = Plan.of(Problem(query, key, None, None, None, None, "logsumexp", 1.0, None, None, MEMORY // GPU_SHARE))
     scores, blocks, panels = float(examples) * keys, len(plan.rows) * len(plan.blocks(slice(0, keys))), len(plan.panels)
     halves = size == 2
-    # Written and read again: weights by two products; scores of float32 by a kernel, and kept slopes by another.
+    # Tables that are written and read again. Two products read the weights; one kernel reads float32 scores, and
+    # another kernel reads the kept slopes.
     passes = 0 if halves else 1 if keep else 2
     main = scores * (3 * size + 8 * passes + (8 if keep else 0))
-    # Operands of the scores' products, of which each block reads its keys.
+    # Keys that the products of the scores read: twice in half precision, else once per pass and block of queries.
     main += (2 if halves else passes * len(plan.rows)) * keys * dim * size
-    # Gradients, and their operands; halves are summed in float32 in chunks, and rounded into place.
+    # Gradients and the operands of their products. Half-precision gradients are summed in float32 by chunks, and then
+    # rounded.
     main += (2 * keys + examples) * dim * size + (8.0 * keys * dim if halves else 0) + 8.0 * examples * dim * panels
     chunks = sum(len(plan.chunks(panel)) for panel in plan.panels) if halves else panels
     launches = (2 if halves else (3 if keep else 5) * blocks + 2) + panels * (2 if keep or halves else 1) + 2 * chunks

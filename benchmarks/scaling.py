@@ -1,4 +1,4 @@
-"""Time and memory of InfoNCE against the batch size, ours and the written-out formula, with a plot."""
+"""Time and memory of InfoNCE against the batch size, for our loss and the written-out formula; with a plot."""
 
 from __future__ import annotations
 

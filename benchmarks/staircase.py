@@ -1,4 +1,4 @@
-"""Gaussian pairs of known information, and the picture of estimates against it."""
+"""Gaussian pairs of known mutual information, and plots of estimates against it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, object]]
 
 
 def correlation(nats: float) -> float:
-    """Return the correlation of each coordinate of x with its own of y that makes so much information in all."""
+    """Return the correlation of matching coordinates of x and y at which the total information is ``nats``."""
     return math.sqrt(1 - math.exp(-2 * nats / DIM))
 
 
@@ -31,7 +31,7 @@ def gaussian_pairs(nats: float, rows: int, generator: torch.Generator) -> tuple[
 
 
 def draw_means(ax: Axes, rows: Rows, batch: int) -> None:
-    """Draw the mean estimates of rows against the truth, with the diagonal and InfoNCE's ceiling."""
+    """Draw the mean estimates against the truth, with the diagonal and InfoNCE's ceiling."""
     truths = list(dict.fromkeys(float(row["truth"]) for row in rows))  # type: ignore[arg-type]
     ax.plot(truths, truths, color="black", linewidth=0.8)
     ax.axhline(math.log(batch), color="grey", linestyle="--", linewidth=0.8)
@@ -42,7 +42,7 @@ def draw_means(ax: Axes, rows: Rows, batch: int) -> None:
 
 
 def draw_spreads(ax: Axes, rows: Rows) -> None:
-    """Draw the standard deviations over batches."""
+    """Draw the standard deviations over batches against the truth."""
     _lines(ax, rows, "spread")
     ax.set_yscale("log")
     ax.set_ylabel("standard deviation over batches, nats")

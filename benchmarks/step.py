@@ -1,4 +1,4 @@
-"""A whole training step: encoder, critic and loss, forward and backward, with ours and with the written-out loss."""
+"""A whole training step (encoder, critic and loss, forward and backward), with our loss and the written-out one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCHES = (32, 64, 128)
 
 
 class _WrittenOut(nn.Module):
-    """The same critic, and the loss with its table of logits."""
+    """The written-out loss, with its table of logits, on the scores of the same critic."""
 
     def __init__(self, critic: nn.Module) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         parameters = [*encoder.parameters(), *ours.parameters()]
         for name, candidate in candidates.items():
             for parameter in parameters:
-                parameter.grad = None  # of the candidate before
+                parameter.grad = None  # left by the previous candidate
             rows.append({
                 "N": batch,
                 "loss": name,

@@ -1,4 +1,4 @@
-"""Both directions of InfoNCE between two towers from one table of scores: against two tables and written out."""
+"""InfoNCE of two towers in both directions from one table of scores, against two tables and the written-out loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["add_options", "run"]
 
 add_options = add_rounds
 
-# N, d, and how many products the scores leave to do: three where they fit in the workspace, else four.
+# N, d, and the number of matrix products: three where the scores fit in the workspace and are kept, else four.
 SIZES = [(1024, 512, 3), (4096, 512, 4), (8192, 768, 4)]
 SMOKE = [(16, 8, 3)]
 TEMPERATURE = 0.1

@@ -1,4 +1,4 @@
-"""Bias, spread, ceiling, cost and overfitting of every estimator with a critic that it trains itself."""
+"""Bias, spread, ceiling, cost and overfitting of the estimators with trained critics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMED_STEPS = 5
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say how long to train, on what, and how often."""
+    """Add the options for the length, the data and the number of trainings."""
     command.add_argument("--batch", type=int, default=128)
     command.add_argument("--steps", type=int, default=500, help="of a training on fresh pairs; twice on a sample")
     command.add_argument("--seeds", type=int, default=2, help="trainings of each kind")
@@ -37,7 +37,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Time a step of each, train all of them on fresh pairs and on a finite sample, and read fresh batches."""
+    """Time a step of each training, train on fresh pairs and on a finite sample, and evaluate on fresh batches."""
     if options.smoke:
         options.batch, options.steps, options.seeds, options.reads, options.sample = 16, 4, 1, 3, 64
         options.rounds = 1
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _cost(batch: int, rounds: int) -> dict[str, float]:
-    """Time of a training step over InfoNCE's."""
+    """Return the time of a training step of each estimator, relative to InfoNCE's."""
     pairs = fresh_batch(TRUTHS[0], batch, torch.Generator().manual_seed(0))
 
     def steps_of(name: str) -> Run:
@@ -96,7 +96,7 @@ def _train_all(plans: list[Plan], workers: int) -> dict[Plan, dict[str, Reading]
 
 
 def _groups(plans: list[Plan], done: dict[Plan, dict[str, Reading]]) -> Iterable[tuple[Plan, str, list[Reading]]]:
-    """Each reader's readings, one per seed."""
+    """Yield, for each kind of training and each estimator that reads its critic, the readings over all seeds."""
     for plan in plans:
         if plan.seed == 0:
             alike = [other for other in plans if (other.name, other.nats) == (plan.name, plan.nats)]
@@ -114,7 +114,7 @@ def _fresh_row(plan: Plan, name: str, readings: list[Reading], cost: dict[str, f
 
 
 def _summary(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """A row per estimator: means at every truth, and what the page tells beside them."""
+    """Return a row per estimator: its mean at every truth, its spread at the first and the last, its step time."""
     by_estimator: dict[object, list[dict[str, object]]] = {}
     for row in rows:
         by_estimator.setdefault(row["estimator"], []).append(row)

@@ -1,4 +1,4 @@
-"""What trains a critic and what reads it: every estimator, on critics of the same kind."""
+"""The trained critics: which estimator trains each of them, and which estimators read it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ __all__ = ["RATE", "TRAINED", "UNITS", "Pairs", "Trained"]
 
 UNITS = 128
 RATE = 1e-3
-RADIUS = 4.0  # about the norm of x and of y together
+RADIUS = 4.0  # about the norm of x and y concatenated
 Pairs = tuple[Tensor, Tensor]
 
 
 class Separable(nn.Module):
-    """A small network for each side, and an inner product; no batch norm, so that it reads as it was trained."""
+    """A critic of a small network per side and an inner product.
+
+    It has no batch norm, so that its scores are the same in training and in evaluation.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,11 +42,11 @@ def _encoder() -> nn.Module:
 
 
 class Trained:
-    """Critics, the estimator whose loss trains them, and all that read what was trained.
+    """Critics, the estimator whose loss trains them, and the estimators that read them.
 
     Args:
-        readers: by name; the first one's loss is the one that trains.
-        critics: their scores are what an estimator is called with.
+        readers: estimators by name; the loss of the first trains the critics.
+        critics: the critics; an estimator is called with the scores of each.
     """
 
     def __init__(self, readers: dict[str, Estimator], critics: Sequence[nn.Module]) -> None:
@@ -54,7 +57,7 @@ class Trained:
         self.optimizer = torch.optim.Adam(parameters, lr=RATE, fused=True)
 
     def step(self, x: Tensor, y: Tensor, rate: float = RATE) -> bool:
-        """Take one step and return True, or none where the loss is not finite."""
+        """Take one step and return True; if the loss is not finite, take none and return False."""
         loss = self.estimator(*self._scores(x, y))
         if not loss.isfinite():
             return False
@@ -65,7 +68,7 @@ class Trained:
         return True
 
     def read(self, batches: Iterable[Pairs]) -> dict[str, Tensor]:
-        """Every reader's estimate of every batch."""
+        """Return the estimates of each reader, one per batch."""
         with torch.no_grad():
             scores = [self._scores(x, y) for x, y in batches]
         return {
@@ -82,7 +85,7 @@ def _by_name(name: str) -> Callable[[], Trained]:
 
 
 TRAINED: dict[str, Callable[[], Trained]] = {
-    # "kl" is nwj, "gan" is jsd.
+    # Left out: "kl" is the same as nwj, and "gan" the same as jsd.
     **{name: _by_name(name) for name in ("infonce", "dv", "mine", "nwj", "tuba", "alpha_tuba")},
     "jsd": lambda: Trained(
         {"jsd": JensenShannon(), "jsd (nwj)": JensenShannon(read="nwj"), "smile": SMILE()}, [Separable()]

@@ -1,4 +1,4 @@
-"""Trained critics against the truth, family by family, and on the pairs they trained on; needs matplotlib."""
+"""A plot of trained critics against the truth, by family, and on their own training pairs; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Rows = Sequence[Mapping[str, object]]
 
 
 def draw(fresh: Rows, finite: Rows, batch: int, file: Path) -> None:
-    """Draw means and spreads by family, and bars of the finite sample, or say why not."""
+    """Draw means and spreads by family, and bars of the finite sample; without matplotlib, print a message instead."""
     plt = pyplot()
     if plt is None:
         return
@@ -50,7 +50,7 @@ def draw(fresh: Rows, finite: Rows, batch: int, file: Path) -> None:
 
 
 def _staircase(ax: Axes, rows: Rows, batch: int) -> None:
-    """The means, and a cross at the lower edge for those that lie below it."""
+    """Draw the means; a cross at the lower edge stands for a mean that is below it or not finite."""
     draw_means(ax, [{**row, "mean": _shown(row, "mean")} for row in rows], batch)
     ax.set_ylim(_LOWEST, 14)
     names = list(dict.fromkeys(row["estimator"] for row in rows))
@@ -61,7 +61,7 @@ def _staircase(ax: Axes, rows: Rows, batch: int) -> None:
 
 
 def _shown(row: Mapping[str, object], column: str) -> float:
-    """The number, or NaN where the mean is not finite or is off the picture."""
+    """Return the number, or NaN if the mean of the row is not finite or below the picture."""
     mean = float(row["mean"])
     return float(row[column]) if math.isfinite(mean) and mean >= _LOWEST else math.nan
 

@@ -1,4 +1,4 @@
-"""One training of a critic on Gaussian pairs, fresh or from a finite sample, and what is read off it."""
+"""One training of a critic on Gaussian pairs, fresh or from a finite sample, and the estimates read from it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LOOKS = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained on what, and for how long.
+    """The settings of one training.
 
     Args:
-        name: of a row of ``TRAINED``.
-        nats: information of a pair.
-        seed: of the critic's start and of the pairs.
-        steps: of the optimiser.
+        name: key of ``TRAINED``.
+        nats: mutual information of the pairs.
+        seed: seed of the initial weights and of the pairs.
+        steps: optimiser steps.
         batch: pairs per step.
-        reads: fresh batches that are read.
-        sample: pairs there are in all; None: fresh ones every step.
+        reads: fresh batches to evaluate on.
+        sample: size of a finite sample; None draws fresh pairs in every step.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one reader says of a trained critic.
+    """The estimates of one reader on one trained critic.
 
     Args:
-        mean: over fresh batches.
-        spread: over fresh batches.
-        train: mean over the batches of a finite sample.
-        best: the highest mean over fresh batches of all looks during training on a finite sample.
-        stopped: the step whose loss was not finite, if there was one; the critic is read as it was then.
+        mean: mean over fresh batches.
+        spread: standard deviation over fresh batches.
+        train: mean over the batches of the finite sample; None without a finite sample.
+        best: highest mean over fresh batches during and after training on a finite sample; None without one.
+        stopped: step whose loss was not finite, or None; the critic is then evaluated as it was before that step.
     """
 
     mean: float
@@ -59,8 +59,8 @@ class Reading:
 
 
 def train(plan: Plan) -> dict[str, Reading]:
-    """Train as planned, and read; every training of a seed sees the same pairs."""
-    torch.set_num_threads(1)  # steps are small: two trainings beside each other are faster than two threads
+    """Train as planned and evaluate; all critics of the same seed and task are trained on the same pairs."""
+    torch.set_num_threads(1)  # steps are small: two trainings in parallel are faster than one on two threads
     torch.manual_seed(plan.seed)
     drawn = torch.Generator().manual_seed(plan.seed)
     kept = torch.Generator().manual_seed(10_000 + plan.seed)
@@ -91,19 +91,19 @@ def train(plan: Plan) -> dict[str, Reading]:
 
 
 def whole_batches(pairs: Pairs, size: int) -> Iterator[Pairs]:
-    """Cut pairs into batches; what is left over would have fewer negatives."""
+    """Split pairs into batches of equal size; a smaller last batch is dropped, since it has fewer negatives."""
     parts = (side[: len(side) // size * size].split(size) for side in pairs)
     return zip(*parts, strict=True)
 
 
 def fresh_batch(nats: float, rows: int, generator: torch.Generator) -> Pairs:
-    """Draw pairs as a critic takes them."""
+    """Draw pairs in float32, the dtype of the critics."""
     x, y = gaussian_pairs(nats, rows, generator)
     return x.float(), y.float()
 
 
 def _batches(plan: Plan, sample: Pairs | None, generator: torch.Generator) -> Iterator[Pairs]:
-    """Batches without an end: fresh, or epochs of the sample in ever new order, without what does not fill a batch."""
+    """Yield batches without end: fresh pairs, or epochs of the sample in new order, without an incomplete batch."""
     while True:
         if sample is None:
             yield fresh_batch(plan.nats, plan.batch, generator)

@@ -1,4 +1,4 @@
-"""The space of tile sizes, measured on a GPU: what the table of the Triton backend is filled from."""
+"""Times of the Triton kernels over the space of tile sizes, on a GPU; the backend's tile table is filled from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_options", "run"]
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say how often each is timed, and which kernels."""
+    """Add the options for rounds, kernels and the least number of features."""
     add_rounds(command)
     command.add_argument("--kernels", nargs="+", choices=PRODUCTS, default=list(PRODUCTS), help="which to time")
     command.add_argument("--least", type=int, default=0, metavar="D", help="only on this many features or more")
@@ -27,12 +27,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 QUERIES, KEYS = 1024, 65536
 NARROW = {torch.bfloat16: (64, 128, 256), torch.float32: (64, 128)}
-"""The widths for which the streaming kernels of the gradients are of use."""
+"""The numbers of features for which the streaming kernels of the gradients are useful, by dtype."""
 WIDE = (*NARROW[torch.bfloat16], 512, 2048)
 QUEUED = 10
-"""Launches between two waits for the device: the host is ahead of it, as in a training."""
+"""Launches between two waits for the device, so that the host runs ahead of it, as in a training."""
 PRODUCTS = {"reduce": (1, 0), "weigh": (1, 0), "grad_key": (1, 1), "grad_query": (1, 1)}
-"""Matrix products that each kernel does: of scores, and of gradients."""
+"""Matrix products in each kernel: of scores, and of gradients."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Trial:
     tiles: tuple[int, ...]
 
     def prepared(self) -> Run:
-        """Make the operands, and return what launches the kernel."""
+        """Make the operands, and return a function that launches the kernel."""
         from infomax.ops.dispatch import implementation
         from infomax.ops.problem import Problem
         from infomax.ops.triton import launch
@@ -69,7 +69,7 @@ class Trial:
             return weighed
 
         def launched() -> None:
-            with mock.patch.object(launch, "tiles_for", return_value=tiles):  # whatever is asked for, these
+            with mock.patch.object(launch, "tiles_for", return_value=tiles):  # these tiles, not the table's
                 for _ in range(QUEUED):
                     if self.kernel == "reduce":
                         backend.forward(problem, False)
@@ -81,7 +81,7 @@ class Trial:
 
 
 def trials() -> Iterator[Trial]:
-    """Go through the space; tiles that a width shrinks to the same are tried once."""
+    """Yield the trials of the whole space; tiles that shrink to the same at a width are tried once."""
     from infomax.ops.triton.config import SPACE
 
     for kernel, size in SPACE:
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     every = every[: 4 if options.smoke else None]
     whole = not options.smoke and options.least == 0 and set(options.kernels) == set(PRODUCTS)
     with ProcessPoolExecutor(min(14, os.cpu_count() or 1), get_context("spawn")) as pool:
-        failures = dict(zip(every, pool.map(failure, every), strict=True))  # compiles into Triton's cache
+        failures = dict(zip(every, pool.map(failure, every), strict=True))  # this also fills Triton's cache
     rows: list[dict] = []
     for kernel, dtype, dim in dict.fromkeys((trial.kernel, trial.dtype, trial.dim) for trial in every):
         here = [trial for trial in every if (trial.kernel, trial.dtype, trial.dim) == (kernel, dtype, dim)]
@@ -121,14 +121,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def keep(rows: list[dict], *, whole: bool) -> None:
-    """Write what there is; the file is that of a run over the whole space."""
+    """Print the rows so far; write them to the file only if the run covers the whole space."""
     rows.sort(key=lambda row: (row["kernel"], row["dtype"], row["d"], row["ms"] or float("inf")))
     title = f"Kernels of the Triton backend by tiles: {QUERIES} queries, {KEYS} keys, without groups; best first"
     write("tune", title, rows, keep=whole)
 
 
 def failure(trial: Trial) -> str:
-    """Launch once; what went wrong, or nothing."""
+    """Launch the kernel once; return the error as text, or an empty string."""
     try:
         trial.prepared()()
         torch.cuda.synchronize()

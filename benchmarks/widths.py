@@ -1,4 +1,4 @@
-"""The pairwise log-sum-exp on a GPU at three widths, each path beside bare products; rows are written at once."""
+"""The pairwise log-sum-exp on a GPU at five widths, each path against the matrix products alone; with a plot."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SIZES = [(n, d) for n in (256, 1024) for d in (64, 128, 256, 512, 2048)]
 LARGE = [(8192, 512)]
 SMOKE = [(8, 16)]
 QUEUED = 5
-"""Passes between two waits for the device: the host is ahead of it, as in a training."""
+"""Passes between two waits for the device, so that the host runs ahead of it, as in a training."""
 MOST_STREAMED = 256
-"""The widest float32 features that the streaming kernels are timed on: wider ones take seconds."""
+"""The most float32 features that the streaming kernels are timed on; with more, a pass takes seconds."""
 TITLE = "The pairwise log-sum-exp with joint pairs, forward and backward; five passes between two waits for the device"
 RECOMPUTE = 2**26
-"""A workspace in which none of the tables of `SIZES` is kept but the smallest."""
+"""A workspace so small that only the smallest tables of `SIZES` are kept; the others are computed again."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw milliseconds against features for the most examples that have every width, a panel per dtype."""
+    """Draw milliseconds against features for N = 1024, with a panel per dtype."""
     plt = pyplot()
     if plt is None:
         return
@@ -104,7 +104,7 @@ def _case(examples: int, dim: int, dtype: torch.dtype, rounds: int) -> list[dict
     for name in list(candidates):
         try:
             candidates[name]()
-        except Exception as error:  # noqa: BLE001 (what cannot run is a result, and the others go on)
+        except Exception as error:  # noqa: BLE001 (a failure is a result, and the others go on)
             failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             del candidates[name]
     queued = {name: queue(run, QUEUED) for name, run in candidates.items()}

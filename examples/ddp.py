@@ -2,18 +2,18 @@
 Several processes
 =================
 
-Deep InfoMax trains with the batch split over processes and with the negatives of all of them.
+Deep InfoMax splits each batch over several processes and uses the negatives of all of them.
 
 ::
 
     torchrun --nproc-per-node 2 examples/ddp.py      # python examples/ddp.py does the same
 
-Each process holds its share of the batch. With gather=True a loss takes the other processes' rows as negatives, so that
-loss and gradients are those of one process with the whole batch. The data are scikit-learn's digits. The processes use
-gloo, or NCCL where every process has a GPU. Three trainings start from the same weights. The first has the whole batch
-in one process. The second splits the batch and gathers the negatives. The third splits the batch, and each process has
-only its own negatives, as with DistributedDataParallel alone. The number is the test accuracy of a linear classifier
-that sees three labels per digit.
+Each process holds its share of the batch. With gather=True, the loss takes the rows of the other processes as
+negatives, so that loss and gradients are those of one process with the whole batch. The data are scikit-learn's digits.
+The processes use gloo, or NCCL where every process has a GPU. Three trainings start from the same weights. The first
+has the whole batch in one process. The second splits the batch and gathers the negatives. The third splits the batch,
+and each process has only its own negatives, as with DistributedDataParallel alone. The reported number is the test
+accuracy of a linear classifier that is trained with three labels per digit.
 
 One full run on two processes, seed 0: raw pixels 78.4 %, untrained encoder 71.8 %, whole batch in one process 85.1 %,
 split with gathered negatives 84.9 %, split with own negatives 86.6 %. The first ten losses with gathered negatives are
@@ -101,7 +101,7 @@ def main() -> None:
         features.setdefault("untrained encoder", embed(training, images))
         losses[name] = fit(DistributedDataParallel(training), train, options, share=rank)
         features[name] = embed(training, images)
-    if rank == 0:  # the same in one process, as a check: neither is anything gathered nor averaged here
+    if rank == 0:  # the whole batch in one process, as a check: nothing is gathered or averaged
         torch.manual_seed(options.seed)
         training = Training(gather=False).to(device)
         losses["whole batch, one process"] = fit(training, train, options, share=None)
@@ -129,7 +129,7 @@ def start_processes() -> None:
 
 
 def fit(training: nn.Module, images: Tensor, options: argparse.Namespace, share: int | None) -> list[float]:
-    """Train on this process's share of every batch, or on the whole; the losses of this process."""
+    """Train on this process's share of every batch, or on the whole batch; return the losses of this process."""
     optimizer = torch.optim.Adam(training.parameters(), lr=1e-3)
     drawn = torch.Generator().manual_seed(options.seed)
     losses = []
@@ -147,7 +147,7 @@ def fit(training: nn.Module, images: Tensor, options: argparse.Namespace, share:
 
 
 def moved(images: Tensor, drawn: torch.Generator) -> Tensor:
-    """The images, each moved, turned and stretched at random."""
+    """Move, turn and stretch each image at random."""
     maps = torch.eye(2, 3) + 0.12 * torch.randn(len(images), 2, 3, generator=drawn)
     grid = nn.functional.affine_grid(maps, list(images.shape), align_corners=False).to(images.device)
     return nn.functional.grid_sample(images, grid, align_corners=False)
@@ -164,9 +164,9 @@ def embed(training: Training, images: Tensor) -> Tensor:
 
 
 def probe(features: Tensor, labels: Tensor) -> float:
-    """Test accuracy in %, mean over ten draws of the labelled images, which choose scaling and penalty."""
+    """Return the test accuracy in %, a mean over ten draws of labelled images, which choose scaling and penalty."""
     features = features.cpu()
-    scale = FunctionTransformer(StandardScaler().fit(features[:TRAINED].numpy()).transform)  # which takes no labels
+    scale = FunctionTransformer(StandardScaler().fit(features[:TRAINED].numpy()).transform)  # needs no labels
     linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
     choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     correct = []
@@ -179,7 +179,7 @@ def probe(features: Tensor, labels: Tensor) -> float:
 
 
 def report(losses: dict[str, list[float]], features: dict[str, Tensor], labels: Tensor, out: Path) -> None:
-    """Print the accuracies, and how far gathering is from one process; draw both."""
+    """Print accuracies and the difference between gathered and single-process losses; draw losses and accuracies."""
     accuracies = {name: probe(values, labels) for name, values in features.items()}
     print(
         f"Digits, batches of {BATCH} on {dist.get_world_size()} processes, test accuracy in % with {LABELS} labels:\n"

@@ -2,16 +2,16 @@
 Nodes of a graph
 ================
 
-Deep Graph Infomax learns the nodes of one graph without labels. A classifier then reads them with a few labels.
+Deep Graph Infomax learns features of the nodes of a graph without labels. A classifier then needs only a few labels.
 
 ::
 
     python examples/graph_nodes.py --data FOLDER --graph cora --seeds 20
 
-The data are citation graphs: a node is a paper, its features say which words it holds, an edge is a citation. The local
-features are the nodes, the global one is a summary of the graph, and the negatives are the nodes of a corrupted graph,
-in which the papers have swapped their words. The public split gives 20 labels per class to logistic regression on the
-frozen nodes.
+The data are citation graphs: a node is a paper, its features say which words it contains, and an edge is a citation.
+The local features are those of the nodes, and the global feature is a summary of the graph. The negatives are the nodes
+of a corrupted graph, in which the papers have exchanged their words. Logistic regression is then trained on the frozen
+node features, with the 20 labels per class of the public split.
 
 One full run on Cora, seed 0: raw words 60.4 %, untrained encoder 73.8 %, trained encoder 82.7 %; published 82.3 %.
 
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Node features whose rows sum to 1, and the normalised adjacency of the GCN, both sparse."""
+    """Return node features whose rows sum to 1, and the normalised adjacency matrix of a GCN, both sparse."""
     nodes, words = graph["shape"]
     entries = torch.from_numpy(np.stack([graph["feature_row"], graph["feature_col"]])).long()
     values = torch.from_numpy(graph["feature_value"])
@@ -107,7 +107,7 @@ def sparse(entries: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def mean_over_neighbours(adjacency: Tensor) -> Tensor:
-    """The matrix that averages over the neighbours of each node and itself."""
+    """Return the matrix that averages over each node and its neighbours."""
     edges = adjacency.indices()
     degree = torch.bincount(edges[0], minlength=len(adjacency)).float()
     return sparse(edges, 1 / degree[edges[0]], adjacency.shape)
@@ -142,8 +142,9 @@ class Encoder(nn.Module):
 # Training
 # --------
 #
-# With `batch` the nodes are rows of a graph, however many it has. With `in_batch=False` the corrupted nodes are the
-# only negatives. With `--loss pyg` PyTorch Geometric's class takes the same nodes.
+# `batch` says which graph each node belongs to, so that a graph may have any number of nodes. With `in_batch=False` the
+# corrupted nodes are the only negatives. With `--loss pyg`, PyTorch Geometric's class computes the loss of the same
+# nodes.
 
 
 def fit(
@@ -155,7 +156,10 @@ def fit(
     patience: int = 20,
     pyg: bool = False,
 ) -> int:
-    """Train until the loss has not fallen for ``patience`` epochs, and go back to the lowest; return the epochs."""
+    """Train until the loss has not fallen for ``patience`` epochs; return the number of epochs.
+
+    The encoder ends with the weights of the lowest loss.
+    """
     if pyg:
         from torch_geometric.nn import DeepGraphInfomax
 
@@ -165,7 +169,7 @@ def fit(
     else:
         loss_fn = InfoMaxLoss(UNITS, UNITS, critic="bilinear", estimator="jsd", in_batch=False, symmetric=False)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
-    everywhere = torch.zeros(len(features), dtype=torch.long)  # all nodes are of graph 0
+    everywhere = torch.zeros(len(features), dtype=torch.long)  # all nodes belong to graph 0
     neighbours = mean_over_neighbours(adjacency)
     losses: list[float] = []
     for _ in range(epochs):
@@ -176,7 +180,7 @@ def fit(
         elif summary == "graph":
             whole = nodes.mean(0, keepdim=True).sigmoid()
             loss = loss_fn(nodes, whole, batch=everywhere, negatives=corrupted)
-        else:  # each node has a global of its own, and the corrupted node in its place as the one negative
+        else:  # each node has its own global feature and one negative, the corrupted node at its index
             around = torch.sparse.mm(neighbours, nodes).sigmoid()
             loss = loss_fn(nodes, around, negatives=corrupted[:, None])
         losses.append(loss.item())
@@ -197,7 +201,7 @@ def fit(
 
 
 def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:
-    """Test accuracy in % of logistic regression on the labelled nodes; the validation nodes choose its penalty."""
+    """Return the test accuracy in % of logistic regression; the validation nodes choose its penalty."""
     nodes = nodes.numpy() / np.linalg.norm(nodes.numpy(), axis=1, keepdims=True).clip(1e-12)
     train, val, test = graph["train"], graph["val"], graph["test"]
     label = graph["label"]
@@ -207,7 +211,7 @@ def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:
 
 
 def draw(nodes: Tensor, label: np.ndarray, accuracies: dict[str, list[float]], published: float) -> Figure:
-    """The trained nodes in two dimensions, and the accuracies."""
+    """Draw the trained nodes in two dimensions, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     flat, _, _ = torch.pca_lowrank(nn.functional.normalize(nodes), q=2, niter=8)
     left.scatter(*flat[label >= 0].T, c=label[label >= 0], s=4, cmap="tab10", vmin=0, vmax=10)

@@ -2,20 +2,20 @@
 Sets of graphs
 ==============
 
-InfoGraph learns a vector of each whole graph without labels. A classifier then reads the vectors.
+InfoGraph learns a vector for each whole graph without labels. A classifier is then trained on the vectors.
 
 ::
 
     python examples/graph_sets.py --data FOLDER
 
-The data are the 188 molecules of MUTAG: a node is an atom, its tag says which element, and the class says whether the
-molecule causes mutations. The local features are the atoms of all molecules, one row each. The global feature is their
-sum over the molecule. The atoms of the other molecules of a batch are the negatives. A support vector machine
-classifies the frozen vectors in ten folds. The training folds choose its penalty, and after how many epochs the vectors
-are taken.
+The data are the 188 molecules of MUTAG: a node is an atom, its tag names the element, and the class says whether the
+molecule causes mutations. The local features are those of the atoms, one row per atom. The global feature of a molecule
+is the sum over its atoms. The negatives are the atoms of the other molecules of a batch. A support vector machine
+classifies the frozen vectors, with ten-fold cross-validation. The training folds choose its penalty and the epoch from
+which the vectors are taken.
 
 One full run, three seeds: counts of atoms 80.6 %, untrained encoder 85.7 %, trained encoder 86.3 %; published 89.0 %.
-So few graphs cannot show a difference of a point: the standard error is about two points.
+So few graphs cannot show a difference of one point: the standard error is about two points.
 
 A figure is written to runs/graph_sets/.
 """
@@ -39,9 +39,9 @@ from infomax.pairs import Pairing
 from infomax.scores import StreamedScores
 
 DATA = Path("data")  # docs/gallery.md says how to make the archives
-PUBLISHED = {"mutag": 89.0, "proteins": 74.4}  # the latter by You et al. 2020, table 3
+PUBLISHED = {"mutag": 89.0, "proteins": 74.4}  # proteins: You et al. 2020, table 3
 UNITS, LAYERS = 32, 3
-EPOCHS = (1, 3, 5, 10, 20)  # after which vectors are taken
+EPOCHS = (1, 3, 5, 10, 20)  # the vectors are kept after each of these epochs
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
         found = fit(encoder, atoms, edges, graph, epochs)
         chosen, peeked = classify(found, label, fold, folds)
         accuracies.setdefault("trained encoder", []).append(chosen)
-        accuracies.setdefault("epoch by test folds", []).append(peeked)  # as in the published code
+        accuracies.setdefault("epoch by test folds", []).append(peeked)  # the choice of the published code
         print(f"seed {seed}: {accuracies['trained encoder'][-1]:.1f} %", flush=True)
 
     print(
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 class Encoder(nn.Module):
-    """A graph isomorphism network; the features of a node are those of all layers, one after the other."""
+    """A graph isomorphism network; the features of a node are the outputs of all layers, concatenated."""
 
     def __init__(self, tags: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
     def forward(self, nodes: Tensor, edges: Tensor) -> Tensor:
         found = []
         for layer in self.layers:
-            nodes = layer(nodes.index_add(0, edges[1], nodes[edges[0]]))  # a node and the sum of its neighbours
+            nodes = layer(nodes.index_add(0, edges[1], nodes[edges[0]]))  # a node plus the sum of its neighbours
             found.append(nodes)
         return torch.cat(found, 1)
 
@@ -125,11 +125,11 @@ def initialise(module: nn.Module) -> None:
 # A critic of your own
 # --------------------
 #
-# A critic makes rows and hands them to scores. The pairing says which pairs are joint.
+# A critic maps the features to rows and passes the rows to a class of scores. The pairing says which pairs are joint.
 
 
 class Networks(Critic):
-    """A small network on either side; the score is the inner product of what they give."""
+    """A critic with a small network per side; the score is the inner product of their outputs."""
 
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__(local_dim, global_dim)
@@ -141,7 +141,7 @@ class Networks(Critic):
 
 
 class Feedforward(nn.Module):
-    """Three layers beside a shortcut."""
+    """Three layers with a linear shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class Feedforward(nn.Module):
 
 
 def add_up(nodes: Tensor, graph: Tensor) -> Tensor:
-    """The sum of the nodes of each graph."""
+    """Return the sum of the nodes of each graph."""
     return nodes.new_zeros(int(graph.max()) + 1, nodes.shape[1]).index_add(0, graph, nodes)
 
 
@@ -161,13 +161,13 @@ def add_up(nodes: Tensor, graph: Tensor) -> Tensor:
 # Training
 # --------
 #
-# `batch` is the graph of each atom, as in PyTorch Geometric.
+# `batch` is the index of each atom's graph, as in PyTorch Geometric.
 
 
 def fit(
     encoder: Encoder, atoms: Tensor, edges: Tensor, graph: Tensor, epochs: tuple[int, ...], size: int = 128
 ) -> list[Tensor]:
-    """Train the encoder on batches of graphs: no labels come in here. Return the vectors after some epochs."""
+    """Train the encoder on batches of graphs, without labels; return the vectors after each of ``epochs``."""
     width = UNITS * LAYERS
     loss_fn = LocalDIMLoss(width, width, critic=Networks, estimator="jsd")
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
@@ -187,7 +187,7 @@ def fit(
 
 
 def subset(drawn: Tensor, edges: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Some of the graphs: their nodes, the edges between these, and the graph of each, numbered from 0."""
+    """Return the indices of the drawn graphs' nodes; their edges and the graph of each node, renumbered from 0."""
     place = torch.full((int(graph.max()) + 1,), -1)
     place[drawn] = torch.arange(len(drawn))
     rows = (place[graph] >= 0).nonzero().squeeze(1)
@@ -208,9 +208,10 @@ def embed(encoder: Encoder, atoms: Tensor, edges: Tensor, graph: Tensor) -> Tens
 
 
 def classify(candidates: list[Tensor], label: np.ndarray, fold: np.ndarray, folds: range) -> tuple[float, float]:
-    """Mean accuracy in % over the test folds; the other folds choose vectors and penalty among themselves.
+    """Return two mean accuracies in % over the test folds.
 
-    The second number is the highest mean accuracy of one of the candidates: the test folds have chosen it.
+    For the first, cross-validation within the training folds chooses vectors and penalty. The second is the highest
+    mean accuracy of one of the candidates, so the test folds choose the vectors.
     """
     correct, of_each = [], []
     for test in folds:
@@ -231,7 +232,7 @@ def classify(candidates: list[Tensor], label: np.ndarray, fold: np.ndarray, fold
 
 
 def draw(vectors: Tensor, label: np.ndarray, accuracies: dict[str, list[float]], published: float) -> Figure:
-    """The trained vectors in two dimensions, and the accuracies."""
+    """Draw the trained vectors in two dimensions, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     flat, _, _ = torch.pca_lowrank((vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6), q=2, niter=8)
     left.scatter(*flat.T, c=label, s=12, cmap="coolwarm")

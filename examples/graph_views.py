@@ -2,16 +2,16 @@
 Two views of a graph
 ====================
 
-GRACE learns the nodes of a graph from two views of the graph, without labels.
+GRACE learns features of the nodes of a graph from two views of the graph, without labels.
 
 ::
 
     python examples/graph_views.py --data FOLDER
 
-The data are the citation graph Cora: a node is a paper, its features say which words it holds, an edge is a citation. A
-view drops some edges and hides some words. A node of one view has to find itself in the other view, among all other
-nodes of both views. No table of nodes by nodes is held, so the graph may be large. The public split then gives 20
-labels per class to logistic regression on the frozen nodes.
+The data are the citation graph Cora: a node is a paper, its features say which words it contains, and an edge is a
+citation. A view drops some edges and hides some words. A node of one view has to find itself in the other view, among
+all other nodes of both views. The table of scores between all nodes is never stored, so the graph may be large.
+Logistic regression is then trained on the frozen node features, with the 20 labels per class of the public split.
 
 One full run, seed 0: raw words 60.4 %, untrained encoder 64.8 %, trained encoder 70.2 %. The training is short.
 
@@ -34,7 +34,7 @@ from infomax import CosineCritic, InfoMaxLoss
 
 DATA = Path("data")  # docs/gallery.md says how to make the archives
 UNITS = 128
-VIEWS = ((0.2, 0.3), (0.4, 0.4))  # the share of edges that a view drops, and of words that it hides
+VIEWS = ((0.2, 0.3), (0.4, 0.4))  # of each view: the share of edges dropped, the share of words hidden
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Node features whose rows sum to 1, sparse, and each edge once, (2, E)."""
+    """Return sparse node features whose rows sum to 1, and the edges (2, E), each in one direction."""
     nodes, words = graph["shape"]
     entries = torch.from_numpy(np.stack([graph["feature_row"], graph["feature_col"]])).long()
     values = torch.from_numpy(graph["feature_value"])
@@ -91,7 +91,7 @@ def load(graph: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 
 def adjacency_of(edges: Tensor, nodes: int) -> Tensor:
-    """The normalised adjacency of a GCN, with both directions of each edge and a loop at each node."""
+    """Return the normalised adjacency matrix of a GCN, with both directions of each edge and a loop at each node."""
     loops = torch.arange(nodes).expand(2, -1)
     both = torch.cat([edges, edges.flip(0), loops], 1)
     degree = torch.bincount(both[0], minlength=nodes).float()
@@ -113,7 +113,7 @@ class Encoder(nn.Module):
         self.second = nn.Parameter(nn.init.xavier_uniform_(torch.empty(2 * UNITS, UNITS)))
 
     def forward(self, features: Tensor, adjacency: Tensor, shown: Tensor | None = None) -> Tensor:
-        """Encode the nodes; ``shown`` is 0 at hidden words, (words,)."""
+        """Encode the nodes; ``shown``, (words,), is 0 for hidden words and 1 for the others."""
         weight = self.first if shown is None else self.first * shown[:, None]
         hidden = torch.sparse.mm(adjacency, torch.sparse.mm(features, weight)).relu()
         return torch.sparse.mm(adjacency, hidden @ self.second).relu()
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
 
 def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[float]:
-    """Train the encoder, all nodes in each step: no labels come in here. Return the losses."""
+    """Train the encoder on all nodes in each step, without labels; return the losses."""
     head = nn.Sequential(nn.Linear(UNITS, UNITS), nn.ELU(), nn.Linear(UNITS, UNITS))
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic=partial(CosineCritic, units=None, temperature=0.4), same_side=True)
     optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=5e-3, weight_decay=1e-5)
@@ -150,7 +150,7 @@ def fit(encoder: Encoder, features: Tensor, edges: Tensor, epochs: int) -> list[
 
 
 def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:
-    """Test accuracy in % of logistic regression on the labelled nodes; the validation nodes choose its penalty."""
+    """Return the test accuracy in % of logistic regression; the validation nodes choose its penalty."""
     nodes = nodes.numpy() / np.linalg.norm(nodes.numpy(), axis=1, keepdims=True).clip(1e-12)
     train, val, test = graph["train"], graph["val"], graph["test"]
     label = graph["label"]
@@ -160,7 +160,7 @@ def classify(nodes: Tensor, graph: dict[str, np.ndarray]) -> float:
 
 
 def draw(losses: list[float], accuracies: dict[str, list[float]], nodes: int) -> Figure:
-    """The loss over the steps, and the accuracies."""
+    """Draw the loss over the steps, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     left.plot(losses)
     left.axhline(np.log(2 * nodes - 1), color="grey", linestyle="--", label="a critic that knows nothing")

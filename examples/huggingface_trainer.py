@@ -8,14 +8,15 @@ The objective is a module whose forward returns the loss. The Trainer does every
 
     python examples/huggingface_trainer.py
 
-The images are scikit-learn's handwritten digits. The encoder is a small ViTModel with random weights, and a pretrained
-one can take its place without another change. The local features are the patch embeddings of one random view. The
-global feature is the class token of another view. A linear classifier learns from five labelled digits of each class,
-on raw pixels, on the untrained encoder and on the trained one. The same Trainer also trains ViTForImageClassification
-on those labels alone.
+The images are scikit-learn's handwritten digits. The encoder is a small ViTModel with random weights; a pretrained one
+can replace it without any other change. The local features are the patch embeddings of one random view. The global
+feature is the class token of another view. A linear classifier is trained with five labelled digits per class, on raw
+pixels, on the features of the untrained encoder and on those of the trained one. The same Trainer also trains
+ViTForImageClassification on these labels alone.
 
 One full run, seed 0: raw pixels 85.6 %, untrained encoder 41.4 %, labels alone 61.2 %, trained encoder 87.0 %.
-Another draw of the labels, or another scaling of the features, changes raw pixels and trained encoder by two points.
+Another draw of the labels, or another scaling of the features, changes the accuracies of raw pixels and of the trained
+encoder by two points.
 
 A figure is written to runs/huggingface_trainer/.
 """
@@ -100,11 +101,11 @@ def main() -> None:
 # Encoder and loss in one module
 # ------------------------------
 #
-# `tap` reads the patch embeddings without the class token, and the class token after the last norm.
+# `tap` reads the patch embeddings, without the class token, and the class token after the last layer norm.
 
 
 class DeepInfoMax(nn.Module):
-    """What the Trainer trains: encoder and critic, with a forward that returns the loss."""
+    """The module that the Trainer trains: encoder and loss, with a forward that returns the loss."""
 
     def __init__(self, encoder: ViTModel, example: Tensor) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class DeepInfoMax(nn.Module):
 
 
 def view(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and brightened at random."""
+    """Move, turn, stretch and brighten each image at random."""
     maps = torch.eye(2, 3, device=images.device) + 0.12 * torch.randn(len(images), 2, 3, device=images.device)
     moved = grid_sample(images + 1, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False) - 1
     gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1, device=images.device)
@@ -131,14 +132,14 @@ def view(images: Tensor) -> Tensor:
 
 
 def train(model: nn.Module, rows: list[dict[str, Tensor]], steps: int, options: argparse.Namespace) -> list[dict]:
-    """Train a model with the Trainer; return what it logged."""
+    """Train a model with the Trainer; return the entries of its log that have a loss."""
     arguments = TrainingArguments(
         output_dir=str(options.out / "trainer"), max_steps=steps, per_device_train_batch_size=min(128, len(rows)),
         learning_rate=1e-3, warmup_steps=steps // 10, logging_steps=max(1, steps // 20), save_strategy="no",
         report_to="none", disable_tqdm=True, dataloader_drop_last=True, seed=options.seed,
     )  # fmt: skip
     trainer = Trainer(model=model, args=arguments, train_dataset=rows)
-    trainer.remove_callback(PrinterCallback)  # the figure shows what it logs
+    trainer.remove_callback(PrinterCallback)  # the figure shows the log instead
     trainer.train()
     model.cpu()
     return [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -150,18 +151,18 @@ def train(model: nn.Module, rows: list[dict[str, Tensor]], steps: int, options: 
 
 
 def embed(encoder: ViTModel, images: Tensor) -> Tensor:
-    """The class token of the frozen encoder."""
+    """Return the class token of the frozen encoder."""
     return extract_features(encoder, {"pixel_values": images}, {"vector": "layernorm[:, 0]"}).features["vector"]
 
 
 def few(label: Tensor, seed: int) -> Tensor:
-    """The rows of a few labelled training images of each class."""
+    """Return the rows of a few labelled training images of each class."""
     order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(seed))
     return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
 
 
 def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
-    """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
+    """Return the test accuracy in % of a linear classifier; the labelled rows also choose scaling and penalty."""
     linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
     machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
     machine.fit(vectors[rows].numpy(), label[rows].numpy())
@@ -169,7 +170,7 @@ def classify(vectors: Tensor, label: Tensor, rows: Tensor) -> float:
 
 
 def draw(vectors: Tensor, label: Tensor, history: list[dict], accuracies: dict[str, float]) -> Figure:
-    """The loss that the Trainer logged, the trained vectors in two dimensions, and the accuracies."""
+    """Draw the loss that the Trainer logged, the trained vectors in two dimensions, and the accuracies."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot([entry["step"] for entry in history], [float(entry["loss"]) for entry in history], marker=".")
     left.set(title="loss logged by the Trainer", xlabel="step", ylabel="nats")

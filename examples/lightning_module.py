@@ -2,15 +2,16 @@
 A Lightning module
 ==================
 
-Deep InfoMax is a LightningModule here, and the Trainer brings devices, precision, checkpoints and loggers.
+Deep InfoMax is a LightningModule here, so that the Trainer handles devices, precision, checkpoints and loggers.
 
 ::
 
     python examples/lightning_module.py
 
 The data are scikit-learn's 1,797 digits of 8 x 8 pixels. A small network learns from them without labels: the loss
-compares the map of one layer, computed from one view of an image, with the last vector, computed from another view. The
-number is the test accuracy of a linear classifier on the frozen vectors. It sees ten labels per digit.
+compares the map of one layer, computed from one view of an image, with the output vector, computed from another view.
+The reported number is the test accuracy of a linear classifier on the frozen vectors, trained with ten labels per
+digit.
 
 One full run, seed 0: raw pixels 87.8 %, principal components 87.6 %, untrained encoder 83.0 %, trained encoder 94.8 %.
 
@@ -41,7 +42,7 @@ UNITS, LABELS, TRAINED = 64, 10, 1297
 
 
 class DeepInfoMax(L.LightningModule):
-    """An encoder of yours, the names of two of its layers, and a loss between what they give."""
+    """An encoder, the names of two of its layers, and a loss between the outputs of these layers."""
 
     def __init__(self, encoder: nn.Module, lr: float = 1e-3) -> None:
         super().__init__()
@@ -51,19 +52,19 @@ class DeepInfoMax(L.LightningModule):
 
     def training_step(self, batch: list[Tensor]) -> Tensor:
         (images,) = batch
-        local = self.features(moved(images)).local  # of one view
-        global_ = self.features(moved(images)).global_  # of another one
+        local = self.features(moved(images)).local  # from one view
+        global_ = self.features(moved(images)).global_  # from another view
         scores = self.loss_fn.scores(local, global_)  # scored once, for the loss and for the estimate
         loss = self.loss_fn.estimator(scores)
         self.log("nats", self.loss_fn.estimator.mutual_information(scores), on_step=False, on_epoch=True)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.lr)  # those of encoder and loss
+        return torch.optim.Adam(self.parameters(), lr=self.lr)  # the parameters of encoder and loss
 
 
 class History(L.Callback):
-    """Keeps the information of each epoch."""
+    """A callback that stores the mutual information of each epoch."""
 
     def __init__(self) -> None:
         self.nats: list[float] = []
@@ -73,12 +74,12 @@ class History(L.Callback):
 
 
 # %%
-# Training by a Trainer
-# ---------------------
+# Training with a Trainer
+# -----------------------
 
 
 def main() -> None:
-    """Train by a Trainer, compare four kinds of features, draw."""
+    """Train with a Trainer, compare four kinds of features, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=20, help="passes over the images (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and views (default: 0)")
@@ -144,7 +145,7 @@ def build_encoder() -> nn.Sequential:
 
 
 def moved(images: Tensor) -> Tensor:
-    """The images, each moved, turned and stretched at random."""
+    """Move, turn and stretch each image at random."""
     maps = torch.eye(2, 3, device=images.device) + 0.12 * torch.randn(len(images), 2, 3, device=images.device)
     grid = nn.functional.affine_grid(maps, list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images, grid, align_corners=False)
@@ -161,8 +162,8 @@ def embed(encoder: nn.Module, images: Tensor) -> Tensor:
 
 
 def probe(features: Tensor, labels: Tensor) -> float:
-    """Test accuracy in %, mean over five draws of the labelled images, which choose scaling and penalty."""
-    scale = FunctionTransformer(StandardScaler().fit(features[:TRAINED].numpy()).transform)  # which takes no labels
+    """Return the test accuracy in %, a mean over five draws of labelled images, which choose scaling and penalty."""
+    scale = FunctionTransformer(StandardScaler().fit(features[:TRAINED].numpy()).transform)  # needs no labels
     linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
     choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     correct = []
@@ -175,7 +176,7 @@ def probe(features: Tensor, labels: Tensor) -> float:
 
 
 def draw(nats: list[float], accuracies: dict[str, float]) -> Figure:
-    """The information over the epochs, and the accuracies."""
+    """Draw the mutual information over the epochs, and the accuracies."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(range(1, len(nats) + 1), nats, marker=".")

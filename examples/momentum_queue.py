@@ -2,7 +2,7 @@
 Negatives from a queue
 ======================
 
-Negatives come from past batches (MoCo), and this example shows why their encoder has to change slowly.
+Negatives come from past batches, as in MoCo. The example shows why the encoder of the negatives has to change slowly.
 
 ::
 
@@ -10,12 +10,12 @@ Negatives come from past batches (MoCo), and this example shows why their encode
 
 An encoder sees two noisy views of each of scikit-learn's digits, without labels. A view has to find the other view of
 its digit among the batch and 1,024 keys of past batches. The keys come from the encoder at the step when they were
-made, or from a slowly moving average of it, `torch.optim.swa_utils.AveragedModel`. The number is how often the nearest
-of 100 labelled images has the right label.
+made, or from a slowly moving average of the encoder, `torch.optim.swa_utils.AveragedModel`. The reported number is the
+share of test images for which the nearest of 100 labelled images has the right label.
 
 One full run, three seeds: raw pixels 90.2 %, untrained encoder 78.5 %, batch alone 84.4 %, queue with keys of the
-encoder itself 64.5 %, queue with the moving average 81.8 %. On digits neither the queue nor the training is better than
-raw pixels. The run shows that a queue needs the moving average.
+encoder itself 64.5 %, queue with the moving average 81.8 %. On digits, no trained encoder is better than raw pixels.
+The run shows that a queue needs the moving average.
 
 A figure is written to runs/momentum_queue/.
 """
@@ -40,7 +40,7 @@ WAYS = ("untrained", "batch alone", "queue, same encoder", "queue, momentum enco
 
 
 def main() -> None:
-    """Train an encoder each way, compare, draw."""
+    """Train an encoder in each way, compare, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many encoders to train each way (default: 3)")
     parser.add_argument("--steps", type=int, default=600, help="training steps of each (default: 600)")
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def build_encoder() -> nn.Module:
-    """A small convolutional encoder, (N, 1, 8, 8) to (N, UNITS)."""
+    """Build a small convolutional encoder from (N, 1, 8, 8) to (N, UNITS)."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.GroupNorm(4, 32), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2), nn.ReLU(), nn.Flatten(),
         nn.Linear(256, UNITS),
@@ -101,11 +101,11 @@ def view(images: Tensor) -> Tensor:
 # Training
 # --------
 #
-# The queue takes the keys of each step and gives them as `negatives` to the steps after it.
+# The queue stores the keys of each step. Later steps take them as `negatives`.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, way: str, momentum: float) -> list[float]:
-    """Train the encoder; no labels come in here. Return the information found at each step, in nats."""
+    """Train the encoder without labels; return the estimated information at each step, in nats."""
     loss_fn = InfoMaxLoss(UNITS, UNITS, critic="cosine", units=UNITS, symmetric=False)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=1e-3)
     slow = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(momentum))
@@ -137,14 +137,14 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, way: str, momentum: floa
 
 
 def classify(features: Tensor, labels: np.ndarray, shown: np.ndarray, test: np.ndarray) -> float:
-    """Accuracy in % on the test images of the label of the nearest labelled one."""
+    """Return the test accuracy in % of the label of the nearest labelled image."""
     rows = nn.functional.normalize(features, dim=1).numpy()
     model = KNeighborsClassifier(1).fit(rows[shown], labels[shown])
     return 100 * model.score(rows[test], labels[test])
 
 
 def draw(curves: dict[str, list[float]], accuracies: dict[str, list[float]]) -> Figure:
-    """What is learned over the steps, and the accuracies."""
+    """Draw the estimated information over the steps, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for way, values in curves.items():
         if values:

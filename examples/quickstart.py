@@ -8,8 +8,9 @@ An encoder learns from 1,300 small images without their labels, and a classifier
 
     python examples/quickstart.py
 
-The data are scikit-learn's 1,797 digits of 8 x 8 pixels, so nothing is downloaded. A linear classifier learns from a
-few labels on raw pixels, on the untrained encoder and on the trained one. The other 497 images test each classifier.
+The data are scikit-learn's 1,797 digits of 8 x 8 pixels, so nothing is downloaded. A linear classifier is trained with
+a few labels, on raw pixels, on the output of the untrained encoder and on that of the trained one. The other 497 images
+test each classifier.
 
 One full run, 50 labels in all, mean over three encoders and ten draws of labels: raw pixels 85.3 %, untrained encoder
 79.3 %, trained encoder 93.4 %.
@@ -34,7 +35,7 @@ from infomax.evaluation import extract_features, nearest_neighbours
 
 BATCH = 128
 WOBBLE = 0.12  # how far views of an image differ
-LABELS = (10, 20, 50, 100)  # labelled images in all, as many of each class
+LABELS = (10, 20, 50, 100)  # labelled images in total, equally many of each class
 NEIGHBOURS = 7  # shown for each query
 
 
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images (1300, 1, 8, 8) in [0, 1], their labels, test images and theirs."""
+    """Return training images (1300, 1, 8, 8) in [0, 1] and their labels, then test images and their labels."""
     data = load_digits()
     order = torch.randperm(len(data.images), generator=torch.Generator().manual_seed(0))
     images = torch.from_numpy(data.images).float()[order, None] / 16
@@ -86,11 +87,11 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 # The encoder
 # -----------
 #
-# It gives a map, one vector per location, and a vector y of the whole image.
+# The encoder returns a map with one vector per location, and one vector y of the whole image.
 
 
 def build_encoder() -> ConvEncoder:
-    """Two convolutions to a local map of 4 x 4 locations, one more, a hidden layer, and the global vector y."""
+    """Build two convolutions to a local map of 4 x 4 locations, one more, a hidden layer and the global vector y."""
     return ConvEncoder(
         local=[Conv(32, 3, 1, 1), Conv(64, 4, 2, 1)],
         conv=[Conv(128, 3, 1, 1)],
@@ -105,26 +106,26 @@ def build_encoder() -> ConvEncoder:
 # Training
 # --------
 #
-# The loss compares the map of one view of an image with the vector of another view. InfoNCE bounds the mutual
-# information between the two from below. A smaller loss means a higher bound.
+# The loss compares the map of one view of an image with the vector of another view. InfoNCE gives a lower bound on the
+# mutual information between the two. A smaller loss means a higher bound.
 
 
 def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[tuple[int, float, float]]:
-    """Train the encoder by Deep InfoMax, without labels. Returns steps, estimates in nats and their ceiling."""
+    """Train the encoder by Deep InfoMax, without labels; return steps, estimates in nats and their ceiling."""
     loss_fn = LocalDIMLoss(encoder.local_dim, encoder.global_dim, estimator="infonce", units=128)
     # One step trains encoder and critic together. Both raise the lower bound on the mutual information.
     parameters = [*encoder.parameters(), *loss_fn.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
     locations = math.prod(encoder.local_size)
-    ceiling = math.log(1 + (BATCH - 1) * locations)  # InfoNCE cannot report more with so many negatives
+    ceiling = math.log(1 + (BATCH - 1) * locations)  # with this many negatives, InfoNCE cannot report more
     history: list[tuple[int, float, float]] = []
     encoder.train()
     bar = tqdm(range(steps), title, unit="step")
     for step in bar:
         batch = images[torch.randperm(len(images))[:BATCH]]
-        local = encoder.local(wobbled(batch))  # what each place looks like ...
-        global_ = encoder(wobbled(batch)).global_  # ... and what another view says about the whole
+        local = encoder.local(wobbled(batch))  # one vector per location of one view
+        global_ = encoder(wobbled(batch)).global_  # one vector of another view
         loss = loss_fn(local, global_)
         optimizer.zero_grad()
         loss.backward()
@@ -138,7 +139,7 @@ def fit(encoder: ConvEncoder, images: Tensor, steps: int, title: str) -> list[tu
 
 
 def wobbled(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and slanted a little at random."""
+    """Move, turn, stretch and slant each image a little at random."""
     still = torch.eye(2, 3).expand(len(images), 2, 3)
     grid = nn.functional.affine_grid(still + WOBBLE * torch.randn(len(images), 2, 3), images.shape, align_corners=False)
     return nn.functional.grid_sample(images, grid, align_corners=False)
@@ -152,20 +153,20 @@ def wobbled(images: Tensor) -> Tensor:
 
 
 def features(encoder: ConvEncoder, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """The frozen encoder's y, 64 numbers per image like the pixels, standardised by the training images."""
+    """Return the frozen encoder's y, standardised on the training images: 64 numbers per image, as many as pixels."""
     ours, theirs = (extract_features(encoder, images, ("y",)).features["y"] for images in (train, test))
     mean, deviation = ours.mean(0), ours.std(0) + 1e-6
     return (ours - mean) / deviation, (theirs - mean) / deviation
 
 
 def choose(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Indices of ``count`` images, as many of each class."""
+    """Return the indices of ``count`` images, equally many of each class."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return torch.cat([order[labels[order] == digit][: count // 10] for digit in range(10)])
 
 
 def classify(shown: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor) -> float:
-    """Test accuracy, in %, of logistic regression on the few labelled examples."""
+    """Return the test accuracy, in %, of logistic regression on the few labelled examples."""
     model = LogisticRegression(max_iter=500).fit(shown.numpy(), labels.numpy())
     return 100 * model.score(test.numpy(), test_labels.numpy())
 
@@ -176,7 +177,7 @@ def classify(shown: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor) -
 
 
 def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
-    """The table, and what it says in words."""
+    """Print the table of accuracies, and compare them in words."""
     runs = len(next(iter(accuracies.values()))[LABELS[0]])
     print(f"\nTest accuracy in %, mean and standard deviation of {runs} runs, by number of labels shown\n")
     print(f"{'':<20}" + "".join(f"{count:>6} labels" for count in LABELS))
@@ -195,7 +196,7 @@ def report(accuracies: dict[str, dict[int, list[float]]]) -> None:
 def draw_results(
     history: list[tuple[int, float, float]], accuracies: dict[str, dict[int, list[float]]], path: Path
 ) -> None:
-    """The mutual information of the last encoder by training step, and the test accuracies by number of labels."""
+    """Draw the mutual information of the last encoder by step, and the test accuracies by number of labels."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps, nats, ceilings = zip(*history, strict=True)
@@ -216,7 +217,7 @@ def draw_results(
 
 
 def draw_neighbours(encoder: ConvEncoder, images: Tensor, labels: Tensor, path: Path) -> None:
-    """One image of each digit, with its nearest neighbours in y and in pixels; another digit is framed in red."""
+    """Draw one image of each digit and its nearest neighbours in y and in pixels; other digits have a red frame."""
     y = extract_features(encoder, images, ("y",)).features["y"]
     queries = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
     figure = Figure(figsize=(9, 6))  # without a layout engine, which is slow with so many panels

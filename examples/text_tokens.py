@@ -2,16 +2,16 @@
 Short texts with padding
 ========================
 
-Texts of unequal length teach an encoder without labels. A mask says where the padding is, so that it has no influence.
+An encoder learns from texts of unequal length, without labels. A mask keeps the padding from having any influence.
 
 ::
 
     python examples/text_tokens.py
 
 The texts are docstrings of five installed packages: real prose that needs no download. A text has at most 48 words and
-is padded at the end. The local features are one half of the words, drawn at random. The global feature is a vector of
-the other half. Words of the other texts of a batch are the negatives. Ten labelled texts of each package train a
-classifier on the frozen vectors.
+is padded at the end. The local features are the vectors of one half of the words, drawn at random. The global feature
+is one vector of the other half. The negatives are words of the other texts of a batch. A classifier on the frozen
+vectors is trained with ten labelled texts of each package.
 
 One full run, seed 0: word counts 46.0 %, TF-IDF 55.8 %, TF-IDF and SVD 59.6 %, untrained encoder 32.3 %, trained
 encoder 63.8 %. The texts change with the versions of the packages.
@@ -64,12 +64,12 @@ def main() -> None:
     texts, label = [], []
     for number, package in enumerate(PACKAGES):
         found = docstrings(package, options.texts, random.Random(options.seed))
-        found = [text for text in found if text not in texts]  # some stand in two packages
+        found = [text for text in found if text not in texts]  # some are in two packages
         texts += found
         label += [number] * len(found)
     order = np.random.default_rng(options.seed).permutation(len(texts))
     texts, label = [texts[i] for i in order], np.array(label)[order]
-    test = len(texts) // 4  # the first quarter; its texts are not trained on, with labels or without
+    test = len(texts) // 4  # the first quarter of the texts; neither encoder nor classifier is trained on it
     vocabulary = {
         word: i for i, (word, _) in enumerate(Counter(w for t in texts[test:] for w in t).most_common(3000), 2)
     }
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def docstrings(package: str, number: int, chance: random.Random) -> list[list[str]]:
-    """The first words of that many docstrings of a package, without the package's name."""
+    """Return the first words of ``number`` docstrings of a package, without the package's name."""
     folder = Path(importlib.util.find_spec(package).origin).parent
     files = sorted(folder.rglob("*.py"))
     chance.shuffle(files)
@@ -117,7 +117,7 @@ def docstrings(package: str, number: int, chance: random.Random) -> list[list[st
 
 
 def documented(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
-    """The docstring of a module, a class or a function, and of the classes and methods in it."""
+    """Yield the docstring of a module, class or function, then those of the classes and functions in it."""
     yield ast.get_docstring(node) or ""
     if not isinstance(node, ast.FunctionDef):
         for child in node.body:
@@ -131,7 +131,10 @@ def documented(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[st
 
 
 class Encoder(nn.Module):
-    """A vector per word, and one per text: the mean of its words, without padding. A transformer can take its place."""
+    """An encoder with a vector per word, and a vector per text from the mean of its words, without the padding.
+
+    A transformer can replace it.
+    """
 
     def __init__(self, words: int) -> None:
         super().__init__()
@@ -151,7 +154,7 @@ class Encoder(nn.Module):
 
 
 def fit(encoder: Encoder, ids: Tensor, steps: int, size: int = 64) -> list[float]:
-    """Train the encoder on batches of texts: no labels come in here. Returns the information in nats, step by step."""
+    """Train the encoder on batches of texts, without labels; return the information in nats, step by step."""
     features = tap(encoder, local="words", global_="head")
     loss_fn = LocalDIMLoss.from_features(features, ids[:2], units=128)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=3e-3)
@@ -159,7 +162,7 @@ def fit(encoder: Encoder, ids: Tensor, steps: int, size: int = 64) -> list[float
     nats = []
     for step in range(steps):
         batch = ids[torch.randperm(len(ids))[:size]]
-        seen = torch.rand(batch.shape) < 0.5  # the vector of half of the words tells which the others are
+        seen = torch.rand(batch.shape) < 0.5  # the vector of these words has to predict the others
         hidden = batch * ~seen
         scores = loss_fn.scores(features(hidden).local, features(batch * seen).global_, mask=hidden > 0)
         loss = loss_fn.estimator(scores)
@@ -183,8 +186,8 @@ def embed(encoder: Encoder, ids: Tensor) -> np.ndarray:
 
 @threadpool_limits.wrap(limits=1)  # on several threads, problems as small as these take many times as long
 def classify(vectors: np.ndarray, label: np.ndarray, test: int) -> list[float]:
-    """Accuracies in % on the first texts; a few others train the classifier, and choose scaling and penalty."""
-    scale = FunctionTransformer(StandardScaler().fit(vectors[test:]).transform)  # which takes no labels
+    """Return accuracies in % on the test texts; a few labelled texts train a classifier and choose its settings."""
+    scale = FunctionTransformer(StandardScaler().fit(vectors[test:]).transform)  # needs no labels
     linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=500))])
     choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 1, 100]}
     correct = []
@@ -199,7 +202,7 @@ def classify(vectors: np.ndarray, label: np.ndarray, test: int) -> list[float]:
 
 
 def draw(vectors: np.ndarray, label: np.ndarray, nats: list[float], accuracies: dict[str, list[float]]) -> Figure:
-    """The information during training, the trained vectors of the test texts in two dimensions, and the accuracies."""
+    """Draw the information during training, the vectors of the test texts in two dimensions, and the accuracies."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats, linewidth=0.5)
     left.set(title="words and text", xlabel="step", ylabel="information, nats")

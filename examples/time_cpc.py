@@ -9,10 +9,10 @@ An encoder learns from sequences of unequal length without labels: it predicts t
     python examples/time_cpc.py
 
 The data are the Japanese Vowels, which sktime ships: 640 utterances by nine speakers, 7 to 29 steps of 12 numbers each.
-No sequence is padded. Steps are rows, and an index says which sequence each belongs to. A context sums up the steps so
-far. It has to find the step that comes one to four steps later, among the steps that follow other contexts. Logistic
-regression then reads the speaker from the mean over the steps of an utterance, with few labels per speaker. With
-`--parts 3` it reads the mean of each third.
+No sequence is padded. Steps are rows, and an index says which sequence each step belongs to. A context summarises the
+steps so far. The context has to find the step that comes one to four steps later, among the steps that follow other
+contexts. Logistic regression then predicts the speaker from the mean over the steps of an utterance, with few labels
+per speaker. With `--parts 3` it uses the mean of each third of an utterance.
 
 One full run, seed 0, with 2, 5 and 30 labels per speaker: raw steps 78.1, 88.1 and 96.8 %, nearest utterance by dynamic
 time warping 79.6, 87.1 and 94.3 %, untrained encoder 80.4, 90.4 and 97.0 %, trained encoder 88.3, 93.1 and 97.0 %.
@@ -37,7 +37,7 @@ from infomax import InfoMaxLoss
 from infomax.pairs import ahead
 
 STEPS, UNITS = 4, 64
-LABELS = (2, 5, 30)  # per speaker; 30 are all that there are
+LABELS = (2, 5, 30)  # per speaker; there are 30 in all
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def load(part: str) -> tuple[list[Tensor], np.ndarray]:
-    """Utterances, each (steps, 12), and who speaks."""
+    """Return utterances, each (steps, 12), and their speakers."""
     from sktime.datasets import load_japanese_vowels
 
     table, speakers = load_japanese_vowels(split=part, return_X_y=True)
@@ -103,7 +103,7 @@ def load(part: str) -> tuple[list[Tensor], np.ndarray]:
 
 
 class Encoder(nn.Module):
-    """Features of single steps, z, and contexts that sum up the steps so far, c; both as rows."""
+    """An encoder that returns features z of single steps and contexts c of the steps so far, both as rows."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         self.context = nn.GRU(UNITS, UNITS)
 
     def forward(self, sequences: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return z, c, and the sequence of each row; packed, so that no step is padding."""
+        """Return z, c and the sequence of each row, in packed order, so that no row is padding."""
         steps = pack_sequence(sequences, enforce_sorted=False)
         number = pack_sequence(
             [torch.full((len(sequence),), n) for n, sequence in enumerate(sequences)], enforce_sorted=False
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 
 
 def fit(encoder: Encoder, sequences: list[Tensor], epochs: int, size: int = 32) -> list[float]:
-    """Train the encoder: no labels come in here. Return the loss of every step of training."""
+    """Train the encoder without labels; return the loss of every training step."""
     losses = nn.ModuleList(InfoMaxLoss(UNITS, UNITS, critic="bilinear", symmetric=False) for _ in range(STEPS))
     optimizer = torch.optim.Adam([*encoder.parameters(), *losses.parameters()], lr=5e-3)
     history = []
@@ -154,20 +154,20 @@ def fit(encoder: Encoder, sequences: list[Tensor], epochs: int, size: int = 32) 
 
 
 def average(sequences: list[Tensor], parts: int) -> np.ndarray:
-    """The means of the steps of each part of a sequence, one behind the other."""
+    """Return, for each sequence, the means over the steps of its parts, concatenated."""
     return torch.stack([torch.cat([part.mean(0) for part in each.tensor_split(parts)]) for each in sequences]).numpy()
 
 
 @torch.no_grad()
 def embed(encoder: Encoder, sequences: list[Tensor], parts: int) -> np.ndarray:
-    """The means over the steps of each sequence, of features and contexts."""
+    """Return, for each sequence, the means of features and contexts over the steps of its parts, concatenated."""
     z, c, number = encoder(sequences)
     rows = torch.cat([z, c], 1)
     return average([rows[number == n] for n in range(len(sequences))], parts)
 
 
 def draw_labels(speakers: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
-    """Several draws of labelled utterances for every number of labels, one where all are drawn."""
+    """Draw labelled utterances several times for each number of labels, but only once where all are drawn."""
     random = np.random.default_rng(0)
     each = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     return {
@@ -186,7 +186,7 @@ def classify(
     test_speakers: np.ndarray,
     draws: dict[int, list[np.ndarray]],
 ) -> dict[int, list[float]]:
-    """Accuracies in % of logistic regression, for every draw of labelled utterances."""
+    """Return the accuracies in % of logistic regression, for every draw of labelled utterances."""
 
     def accuracy(shown: np.ndarray) -> float:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
@@ -196,11 +196,11 @@ def classify(
 
 
 def warping(some: list[Tensor], others: list[Tensor]) -> Tensor:
-    """Distances by dynamic time warping, the usual comparison of sequences of unequal length."""
+    """Return distances by dynamic time warping, the usual comparison of sequences of unequal length."""
     rows, columns = (nn.utils.rnn.pad_sequence(part, batch_first=True) for part in (some, others))
     end, ends = (torch.tensor([len(sequence) - 1 for sequence in part]) for part in (some, others))
     distances = torch.empty(len(some), len(others))
-    total = torch.full((columns.shape[1], *distances.shape), torch.inf)  # of the best path to each step of the other
+    total = torch.full((columns.shape[1], *distances.shape), torch.inf)  # cost of the best path to each step
     for i in range(rows.shape[1]):
         cost = torch.cdist(rows[:, i], columns.flatten(0, 1)).view(len(some), *columns.shape[:2])
         above, total = total, torch.empty_like(total)
@@ -216,7 +216,7 @@ def warping(some: list[Tensor], others: list[Tensor]) -> Tensor:
 def nearest(
     distances: Tensor, speakers: np.ndarray, test_speakers: np.ndarray, draws: dict[int, list[np.ndarray]]
 ) -> dict[int, list[float]]:
-    """Accuracies in % of the nearest labelled utterance."""
+    """Return the accuracies in % of the label of the nearest labelled utterance."""
     return {
         count: [
             100 * float(np.mean(speakers[shown][distances[:, shown].argmin(1).numpy()] == test_speakers))
@@ -227,7 +227,7 @@ def nearest(
 
 
 def draw(losses: list[float], found: dict[str, dict[int, list[float]]]) -> Figure:
-    """The loss over the training, and the accuracies."""
+    """Draw the loss over the training, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     left.plot(losses)
     left.set(title=f"loss, mean of {STEPS} steps ahead", xlabel="step of training", ylabel="nats")

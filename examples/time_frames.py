@@ -2,23 +2,23 @@
 ST-DIM on films
 ===============
 
-An encoder learns single frames of films without labels: each frame has to find the next one.
+An encoder learns from the frames of films without labels: each frame has to find the next one.
 
 ::
 
     python examples/time_frames.py
 
 A film shows a small garment of Fashion-MNIST that moves on black and bounces off the edges. Films have unequal lengths.
-Frames are rows, and an index says which film each belongs to. The vector of a frame has to find the locations of the
-next frame of its film among those of other frames, and each location has to find itself there. The other frames are
-those of other films, or those of all films. The example trains both ways. Ridge regression reads position and class of
-the garment from the frozen vectors.
+Frames are rows, and an index says which film each frame belongs to. The vector of a frame has to find the locations of
+the next frame of its film among those of other frames. Each location of a frame has to find the same location of the
+next frame. The negatives are frames of other films only, or frames of all films; the example trains both ways. Ridge
+regression predicts position and class of the garment from the frozen vectors.
 
 One full run, seed 0, position (R2) and class (accuracy): raw pixels 83.0 and 24.3 %, untrained encoder 85.3 and 28.7 %,
 negatives of other films 96.5 and 48.2 %, negatives of all films 97.5 and 46.3 %.
 
-With ``--background 0.5`` each film has a still background of its own, which is enough to find the next frame. The
-trained encoder is then worse than the untrained one: 45.1 and 14.7 % against 58.2 and 15.1 %.
+With ``--background 0.5`` each film has its own still background, which is enough to find the next frame. The trained
+encoder is then worse than the untrained one: 45.1 and 14.7 % against 58.2 and 15.1 %.
 
 A figure is written to runs/time_frames/.
 """
@@ -39,7 +39,7 @@ from infomax import InfoMaxLoss, LocalDIMLoss
 from infomax.pairs import ahead
 
 DATA = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
-SIDE, GARMENT = 32, 14  # pixels of a frame, and of what moves in it
+SIDE, GARMENT = 32, 14  # sides in pixels of a frame, and of the garment that moves in it
 PENALTIES = np.logspace(-2, 4, 7)
 
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, h, w) from 0 to 1, and their classes."""
+    """Return images (n, 1, h, w) in [0, 1], and their classes."""
     prefix = {"train": "train", "test": "t10k"}[part]
     path = folder / f"{prefix}-images-idx3-ubyte.gz"
     if not path.exists():
@@ -102,7 +102,7 @@ def load(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
 
 class Films:
-    """Frames one after the other, (K, 1, side, side); the film, the position and the class of each."""
+    """The frames of all films, (K, 1, side, side), and the film, the position and the class of each frame."""
 
     def __init__(self, images: Tensor, labels: Tensor, count: int, background: float = 0.0) -> None:
         lengths = torch.randint(6, 17, (count,))
@@ -113,7 +113,7 @@ class Films:
         start = torch.rand(count, 2) * 2 * room
         speed = torch.randn(count, 2) * 2
         way = (start[self.film] + step[:, None] * speed[self.film]) % (2 * room)
-        self.position = torch.where(way > room, 2 * room - way, way).round()  # it bounces off the edges
+        self.position = torch.where(way > room, 2 * room - way, way).round()  # the garment bounces off the edges
         self.label = labels[moving[self.film]]
         garments = interpolate(images[moving], (GARMENT, GARMENT), mode="bilinear", antialias=True)
         self.frames = background * interpolate(images[still], (SIDE, SIDE), mode="bilinear")[self.film]
@@ -128,7 +128,7 @@ class Films:
 
 
 class Encoder(nn.Module):
-    """Frames to a map of 4 x 4 locations and a vector."""
+    """An encoder from frames to a map of 4 x 4 locations and a vector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Encoder(nn.Module):
 
 
 def fit(encoder: Encoder, films: Films, epochs: int, elsewhere: bool, size: int = 16) -> None:
-    """Train the encoder on batches of films: neither position nor class comes in here."""
+    """Train the encoder on batches of films, without positions and classes."""
     frame_loss = LocalDIMLoss(64, 128, critic="bilinear")
     place_loss = InfoMaxLoss(64, 64, critic="bilinear", symmetric=False)
     parameters = [*encoder.parameters(), *frame_loss.parameters(), *place_loss.parameters()]
@@ -162,7 +162,7 @@ def fit(encoder: Encoder, films: Films, epochs: int, elsewhere: bool, size: int 
             pairs = ahead(maps, vectors, steps=1, batch=films.film[rows])  # the next frame's map, this frame's vector
             group = pairs.group if elsewhere else None
             loss = frame_loss(pairs.local, pairs.global_, group=group)
-            pairs = ahead(maps, maps, steps=1, batch=films.film[rows])  # the maps of both frames, place by place
+            pairs = ahead(maps, maps, steps=1, batch=films.film[rows])  # maps of both frames, by location
             places = zip(pairs.local.flatten(2).unbind(2), pairs.global_.flatten(2).unbind(2), strict=True)
             loss = loss + torch.stack([place_loss(x, y, group=group) for x, y in places]).mean()
             optimizer.zero_grad()
@@ -181,8 +181,8 @@ def embed(encoder: Encoder, frames: Tensor) -> Tensor:
 
 
 def read(train: Tensor, test: Tensor, films: Films, test_films: Films) -> tuple[float, float]:
-    """What ridge regression reads in other films: the position (R2 in %), and the class (accuracy in %)."""
-    mean, std = train.mean(0), train.std()  # one scale: some pixels hardly ever change
+    """Return how well ridge regression predicts position (R2 in %) and class (accuracy in %) in the test films."""
+    mean, std = train.mean(0), train.std()  # one scale for all, since some pixels hardly ever change
     x, x_test = ((train - mean) / std).numpy(), ((test - mean) / std).numpy()
     where = RidgeCV(PENALTIES).fit(x, films.position.numpy()).score(x_test, test_films.position.numpy())
     what = RidgeClassifierCV(PENALTIES).fit(x, films.label.numpy()).score(x_test, test_films.label.numpy())
@@ -190,7 +190,7 @@ def read(train: Tensor, test: Tensor, films: Films, test_films: Films) -> tuple[
 
 
 def draw(film: Tensor, found: dict[str, tuple[float, float]]) -> Figure:
-    """Six frames of a film, and what was read."""
+    """Draw six frames of a film, and how well position and class are predicted."""
     figure = plt.figure(figsize=(9, 5), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
     for axes, frame in zip(above.subplots(1, 6), film[:6], strict=True):
@@ -202,7 +202,7 @@ def draw(film: Tensor, found: dict[str, tuple[float, float]]) -> Figure:
         bars = axes.barh(list(found), [values[place] for values in found.values()], color=["grey", "grey", "C1", "C0"])
         axes.bar_label(bars, fmt="%.1f", padding=3)
         axes.set(title=title, xlim=(0, 110))
-    axes.invert_yaxis()  # of both: they share it
+    axes.invert_yaxis()  # of both panels, which share it
     return figure
 
 

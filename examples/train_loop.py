@@ -41,7 +41,7 @@ from infomax.features import feature_shapes
 
 
 def load_images(folder: Path | None, size: int) -> Dataset:
-    """Pairs of an image (channels, height, width) in [-1, 1] and its label. Only the probe uses the label."""
+    """Return pairs of an image (channels, height, width) in [-1, 1] and its label. Only the probe uses the labels."""
     if folder is None:
         from sklearn.datasets import load_digits
 
@@ -59,7 +59,7 @@ def load_images(folder: Path | None, size: int) -> Dataset:
 
 
 def build_encoder(channels: int, size: int) -> nn.Module:
-    """Convolutions to a map of 4 x 4 to 7 x 7 locations, then to a global vector y. Any module can take its place."""
+    """Build convolutions to a map of 4 x 4 to 7 x 7 locations, then to a global vector y. Any module can replace it."""
 
     def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:  # stride 1 keeps the size, stride 2 halves it
         conv = nn.Conv2d(inputs, outputs, kernel_size=2 + stride, stride=stride, padding=1, bias=False)
@@ -74,7 +74,7 @@ def build_encoder(channels: int, size: int) -> nn.Module:
 
 
 def view(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and recoloured at random. Replace it by what suits your images."""
+    """Move, turn, stretch and recolour each image at random. Replace this by changes that suit your images."""
     maps = torch.eye(2, 3, device=images.device) + 0.12 * torch.randn(len(images), 2, 3, device=images.device)
     moved = grid_sample(images, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False)
     gain, shift = 0.2 * torch.randn(2, len(images), images.shape[1], 1, 1, device=images.device)
@@ -85,18 +85,18 @@ def view(images: Tensor) -> Tensor:
 # The number
 # ----------
 #
-# A linear classifier on frozen features says what the encoder has learnt.
+# The accuracy of a linear classifier on frozen features measures what the encoder has learnt.
 
 
 def probe(encoder: nn.Module, train: Dataset, test: Dataset) -> float:
-    """Test accuracy in % of a linear classifier on the frozen encoder's y."""
+    """Return the test accuracy in % of a linear classifier on the frozen encoder's y."""
     x, labels = extract_features(encoder, DataLoader(train, 256), ["y"])
     x_test, labels_test = extract_features(encoder, DataLoader(test, 256), ["y"])
     return 100 * linear_probe(x["y"], labels, x_test["y"], labels_test)
 
 
 def draw(history: list[tuple[float, float]], ceiling: float, accuracies: dict[str, float], path: Path) -> None:
-    """The mutual information by epoch, and the accuracies of the probes."""
+    """Draw the mutual information by epoch, and the accuracies of the probes."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     left.plot(range(1, len(history) + 1), [nats for _, nats in history], marker=".")
@@ -146,7 +146,7 @@ def main() -> None:
     example = images[0][0][None].to(device)
     encoder = build_encoder(*example.shape[1:3]).to(device)
     untrained = copy.deepcopy(encoder)
-    features = tap(encoder, local="map", global_="y")  # of your own encoder, name the two layers to read
+    features = tap(encoder, local="map", global_="y")  # for your own encoder, name the two layers to read
     shapes = feature_shapes(features, example)
     loss_fn = LocalDIMLoss(shapes.local_dim, shapes.global_dim, units=256).to(device)
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss_fn.parameters()], lr=options.lr)
@@ -171,8 +171,8 @@ def main() -> None:
         for batch_images, _ in loader:
             x = batch_images.to(device)
             with torch.autocast(device, torch.bfloat16, enabled=options.bf16):
-                local = features(view(x)).local  # (N, c, h, w): what each place of one view looks like
-                global_ = features(view(x)).global_  # (N, d): what another view says about the whole image
+                local = features(view(x)).local  # (N, c, h, w): one vector per location of one view
+                global_ = features(view(x)).global_  # (N, d): one vector of another view of the whole image
                 scores = loss_fn.scores(local, global_)  # scored once, for the loss and for the estimate
             loss = loss_fn.estimator(scores)
             optimizer.zero_grad()
@@ -186,7 +186,7 @@ def main() -> None:
         state |= {"random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all()}
         partial = checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        partial.replace(checkpoint)  # in one step: the checkpoint is the old one or the new one, never half of one
+        partial.replace(checkpoint)  # in one step, so that the checkpoint is always whole: the old one or the new one
 
     labelled = options.images is None or len(images.classes) > 1
     encoders = {"untrained": untrained, "trained": encoder} if labelled else {}

@@ -2,15 +2,15 @@
 Two views of an image
 =====================
 
-An encoder learns images without labels by recognising each image after a change, as in SimCLR.
+An encoder learns from images without labels, by recognising each image after a random change, as in SimCLR.
 
 ::
 
     python examples/two_views.py
 
-Two views of a digit are moved, turned, stretched and recoloured at random. A view has to find the other view of the
-same image among all other views of the batch, of both sides. With these options `InfoMaxLoss` is SimCLR's loss. The
-example repeats the training with the formula written out in plain PyTorch. Logistic regression reads the class of
+Each view of a digit is moved, turned, stretched and recoloured at random. A view has to find the other view of the same
+image among all other views of the batch, first and second ones. With these options `InfoMaxLoss` is SimCLR's loss. The
+example repeats the training with the formula written out in plain PyTorch. Logistic regression predicts the class of
 scikit-learn's digits from the frozen features, with 5 labels per class.
 
 One full run, seed 0: raw pixels 83.4 %, untrained encoder 80.4 %, trained with the formula written out 93.4 %, with
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def build_encoder() -> nn.ModuleDict:
-    """Convolutions to 512 features, which are read, and a head to the vectors that the loss compares."""
+    """Build convolutions to 512 features, for the classifier, and a head to the vectors that the loss compares."""
     layers: list[nn.Module] = []
     for inputs, outputs, stride in ((1, 32, 1), (32, 64, 2), (64, 128, 2)):
         layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
@@ -92,7 +92,7 @@ def build_encoder() -> nn.ModuleDict:
 
 
 def view(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and recoloured at random."""
+    """Move, turn, stretch and recolour each image at random."""
     maps = torch.eye(2, 3) + 0.2 * torch.randn(len(images), 2, 3)
     moved = grid_sample(images, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False)
     gain, shift = 0.3 * torch.randn(2, len(images), 1, 1, 1)
@@ -107,7 +107,7 @@ def view(images: Tensor) -> Tensor:
 
 
 def written_out(x: Tensor, y: Tensor) -> Tensor:
-    """SimCLR's loss (NT-Xent) in plain PyTorch: a table of 2N x 2N scores."""
+    """Compute SimCLR's loss (NT-Xent) in plain PyTorch, from a table of 2N x 2N scores."""
     both = normalize(torch.cat([x, y]), dim=1)
     table = (both @ both.T / TEMPERATURE).fill_diagonal_(-torch.inf)
     return cross_entropy(table, torch.arange(len(both)).roll(len(x)))
@@ -119,7 +119,7 @@ def written_out(x: Tensor, y: Tensor) -> Tensor:
 
 
 def fit(encoder: nn.ModuleDict, images: Tensor, loss_fn: Callable[[Tensor, Tensor], Tensor], epochs: int) -> None:
-    """Train the encoder: no labels come in here."""
+    """Train the encoder without labels."""
     optimizer = torch.optim.Adam(encoder.parameters(), lr=2e-3)
     encoder.train()
     for _ in range(epochs):
@@ -143,9 +143,9 @@ def embed(encoder: nn.ModuleDict, images: Tensor) -> Tensor:
 
 
 def classify(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, draws: int) -> list[float]:
-    """Accuracies in % of a linear classifier for some draws of labelled images, which choose scaling and penalty."""
-    train, test = train.double(), test.double()  # in which the solver converges
-    scale = FunctionTransformer(StandardScaler().fit(train.numpy()).transform)  # which takes no labels
+    """Return accuracies in % of a linear classifier, one per draw of labelled images; these also choose its penalty."""
+    train, test = train.double(), test.double()  # in float64 the solver converges
+    scale = FunctionTransformer(StandardScaler().fit(train.numpy()).transform)  # needs no labels
     linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
     choices = {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]}
     accuracies = []
@@ -158,7 +158,7 @@ def classify(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, d
 
 
 def draw(images: Tensor, accuracies: dict[str, list[float]]) -> Figure:
-    """Six images, two views of each, and the accuracies."""
+    """Draw six images, two views of each, and the accuracies."""
     figure = plt.figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     left.suptitle("six images, and two views of each", fontsize="medium")

@@ -2,19 +2,19 @@
 A ResNet on images
 ==================
 
-A ResNet of timm learns from images without labels, and is compared with one that has ten labels per class.
+A ResNet of timm learns from images without labels, and is compared with one trained on ten labels per class.
 
 ::
 
     python examples/vision_resnet.py
 
 The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first stage
-from one random view of the image, and the global feature is the pooled output of another view. A linear classifier
-learns from 100 labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is
-also trained on the 100 labels alone.
+from one random view of the image, and the global feature is the pooled output of another view. A linear classifier is
+trained with 100 labelled images, on raw pixels, on the features of the untrained encoder and on those of the trained
+one. The same network is also trained on the 100 labels alone.
 
 One full run, seed 0: raw pixels 70.0 %, untrained encoder 56.3 %, labels alone 69.9 %, trained encoder 68.6 %. After
-so short a training the encoder is far above the untrained one, and not yet as good as raw pixels.
+this short training the encoder is far better than the untrained one, but not yet as good as raw pixels.
 
 A figure is written to runs/vision_resnet/.
 """
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def read(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
-    """The first images (N, 1, 28, 28) in [0, 1], and their labels."""
+    """Return the first images (N, 1, 28, 28) in [0, 1], and their labels."""
     path = folder / f"{name}-images-idx3-ubyte.gz"
     if not path.exists():
         sys.exit(f"{path} is missing: give the folder that holds it with --data")
@@ -105,17 +105,17 @@ def read(folder: Path, name: str, number: int) -> tuple[Tensor, Tensor]:
 # Network and views
 # -----------------
 #
-# Any network of timm or torchvision can take this place: `tap` reads two of its layers by name.
+# Any network of timm or torchvision can be used here: `tap` reads two of its layers by name.
 
 
 def build(classes: int = 0) -> nn.Module:
-    """A small ResNet; timm leaves out the classifier where there are no classes."""
+    """Build a small ResNet; if there are no classes, timm leaves out the classifier."""
     channels = (32, 64, 96, 128)
     return timm.create_model("resnet10t", in_chans=1, num_classes=classes, stem_width=16, channels=channels)
 
 
 def view(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and brightened at random."""
+    """Move, turn, stretch and brighten each image at random."""
     maps = torch.eye(2, 3) + 0.12 * torch.randn(len(images), 2, 3)
     moved = grid_sample(images, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False)
     gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1)
@@ -126,17 +126,17 @@ def view(images: Tensor) -> Tensor:
 # Training
 # --------
 #
-# `LocalDIMLoss.from_features` measures the sizes of both layers on one image. The map of each view meets the vector of
-# the other. One scoring gives loss and estimate.
+# `LocalDIMLoss.from_features` measures the sizes of both layers on one image. The loss compares the map of each view
+# with the vector of the other view. Loss and estimate share the same scores.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[float]:
-    """Train the encoder: no labels come in here. Returns the information in nats, step by step."""
+    """Train the encoder without labels; return the information in nats, step by step."""
     features = tap(encoder, local="layer1", global_="global_pool")
     loss_fn = LocalDIMLoss.from_features(features, images[:1], units=256)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *loss_fn.parameters()], lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
-    encoder.train().to(memory_format=torch.channels_last)  # a step takes a tenth less
+    encoder.train().to(memory_format=torch.channels_last)  # a step takes a tenth less time
     nats = []
     for step in range(steps):
         batch = images[torch.randperm(len(images))[:size]]
@@ -155,12 +155,12 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 64) -> list[
 
 
 # %%
-# What it is compared with
-# ------------------------
+# Comparison
+# ----------
 
 
 def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
-    """The same network, trained on a few labelled images and their views."""
+    """Train the same network on random views of a few labelled images."""
     network = build(classes=10)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     network.train()
@@ -173,27 +173,27 @@ def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
 
 
 def embed(encoder: nn.Module, images: Tensor) -> Tensor:
-    """The pooled output of the frozen encoder."""
+    """Return the pooled output of the frozen encoder."""
     return extract_features(encoder, images, {"vector": "global_pool"}).features["vector"]
 
 
 def few(label: Tensor, seed: int) -> Tensor:
-    """The rows of a few labelled images of each class."""
+    """Return the rows of a few labelled images of each class."""
     order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
     return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
 
 
 @threadpool_limits.wrap(limits=1)  # on several threads, problems as small as these take many times as long
 def classify(vectors: Tensor, label: Tensor, rows: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
-    """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
-    scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # which takes no labels
+    """Return the test accuracy in % of a linear classifier; the labelled rows also choose scaling and penalty."""
+    scale = FunctionTransformer(StandardScaler().fit(vectors.numpy()).transform)  # needs no labels
     linear = Pipeline([("scale", scale), ("read", LogisticRegression(max_iter=1000))])
     machine = GridSearchCV(linear, {"scale": [scale, "passthrough"], "read__C": [0.01, 0.1, 1]})
     return 100 * machine.fit(vectors[rows].numpy(), label[rows].numpy()).score(test_vectors.numpy(), test_label.numpy())
 
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
-    """The information during training, the trained vectors in two dimensions, and the accuracies."""
+    """Draw the information during training, the trained vectors in two dimensions, and the accuracies."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats)
     left.set(title="map and vector", xlabel="step", ylabel="information, nats")

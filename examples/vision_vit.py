@@ -2,7 +2,8 @@
 A vision transformer
 ====================
 
-A small ViT of timm learns from digits without labels. Its patch tokens are local features, its class token is global.
+A small ViT of timm learns from digits without labels. The local features are its patch tokens, and the global feature
+is its class token.
 
 ::
 
@@ -10,12 +11,13 @@ A small ViT of timm learns from digits without labels. Its patch tokens are loca
 
 The images are scikit-learn's handwritten digits, 8 x 8 pixels. The local features are the 16 patch tokens before the
 first block, from one random view of the image. The global feature is the class token after the last block, from another
-view. Class and register tokens are no locations, so brackets leave them out. A linear classifier learns from 50
-labelled images, on raw pixels, on the untrained encoder and on the trained one. The same network is also trained on the
-50 labels alone.
+view. Class and register tokens are not locations, so an index in brackets leaves them out of the local features. A
+linear classifier is trained with 50 labelled images, on raw pixels, on the features of the untrained encoder and on
+those of the trained one. The same network is also trained on the 50 labels alone.
 
 One full run, seed 0: raw pixels 85.6 %, untrained encoder 23.4 %, labels alone 74.6 %, trained encoder 87.0 %.
-Another draw of the labels, or another scaling of the features, changes raw pixels and trained encoder by two points.
+Another draw of the labels, or another scaling of the features, changes the accuracies of raw pixels and of the trained
+encoder by two points.
 
 A figure is written to runs/vision_vit/.
 """
@@ -90,14 +92,14 @@ def main() -> None:
 
 
 def build(classes: int = 0) -> nn.Module:
-    """A small ViT with a class token and four register tokens before the 4 x 4 patches."""
+    """Build a small ViT with a class token and four register tokens before the 4 x 4 patches."""
     return timm.models.VisionTransformer(
         img_size=8, patch_size=2, in_chans=1, num_classes=classes, embed_dim=64, depth=3, num_heads=4, reg_tokens=4
     )
 
 
 def view(images: Tensor) -> Tensor:
-    """The images, each moved, turned, stretched and brightened at random."""
+    """Move, turn, stretch and brighten each image at random."""
     maps = torch.eye(2, 3) + 0.12 * torch.randn(len(images), 2, 3)
     moved = grid_sample(images + 1, affine_grid(maps, list(images.shape), align_corners=False), align_corners=False) - 1
     gain, shift = 0.2 * torch.randn(2, len(images), 1, 1, 1)
@@ -108,12 +110,13 @@ def view(images: Tensor) -> Tensor:
 # Training
 # --------
 #
-# `norm_pre[:, 5:]` reads the output of a layer without its first five tokens; `NPC` says that the tokens come second.
+# `norm_pre[:, 5:]` reads the output of a layer without its first five tokens. `NPC` says that the tokens are the second
+# axis.
 
 
 def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list[float]:
-    """Train the encoder: no labels come in here. Returns the information in nats, step by step."""
-    first = encoder.num_prefix_tokens  # of the class and register tokens
+    """Train the encoder without labels; return the information in nats, step by step."""
+    first = encoder.num_prefix_tokens  # number of class and register tokens
     features = tap(encoder, local=f"norm_pre[:, {first}:]", global_="norm[:, 0]", local_layout="NPC")
     loss_fn = LocalDIMLoss.from_features(features, images[:1], units=256)
     parameters = [*encoder.parameters(), *loss_fn.parameters()]
@@ -139,12 +142,12 @@ def fit(encoder: nn.Module, images: Tensor, steps: int, size: int = 128) -> list
 
 
 # %%
-# What it is compared with
-# ------------------------
+# Comparison
+# ----------
 
 
 def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
-    """The same network, trained on a few labelled images and their views."""
+    """Train the same network on random views of a few labelled images."""
     network = build(classes=10)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     network.train()
@@ -157,25 +160,25 @@ def fit_with_labels(images: Tensor, label: Tensor, epochs: int) -> nn.Module:
 
 
 def embed(encoder: nn.Module, images: Tensor) -> Tensor:
-    """The class token of the frozen encoder."""
+    """Return the class token of the frozen encoder."""
     return extract_features(encoder, images, {"vector": "norm[:, 0]"}).features["vector"]
 
 
 def few(label: Tensor, seed: int) -> Tensor:
-    """The rows of a few labelled images of each class."""
+    """Return the rows of a few labelled images of each class."""
     order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
     return torch.cat([order[label[order] == number][:LABELS] for number in range(10)])
 
 
 def classify(vectors: Tensor, label: Tensor, test_vectors: Tensor, test_label: Tensor) -> float:
-    """Test accuracy in % of a linear classifier; cross-validation on the labelled rows chooses scaling and penalty."""
+    """Return the test accuracy in % of a linear classifier; the labelled rows also choose scaling and penalty."""
     linear = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
     machine = GridSearchCV(linear, {"scale": [StandardScaler(), "passthrough"], "read__C": [0.01, 0.1, 1]})
     return 100 * machine.fit(vectors.numpy(), label.numpy()).score(test_vectors.numpy(), test_label.numpy())
 
 
 def draw(vectors: Tensor, label: Tensor, nats: list[float], accuracies: dict[str, float]) -> Figure:
-    """The information during training, the trained vectors in two dimensions, and the accuracies."""
+    """Draw the information during training, the trained vectors in two dimensions, and the accuracies."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     left.plot(nats)
     left.set(title="patches and token", xlabel="step", ylabel="information, nats")

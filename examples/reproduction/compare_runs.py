@@ -1,9 +1,9 @@
-"""Put several runs of train_dim.py into one table.
+"""Compare several runs of train_dim.py in one table.
 
     python examples/reproduction/compare_runs.py runs/infonce runs/jsd runs/dv runs/supervised --out runs/table
 
-It prints Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.png. The untrained encoder is a row of its
-own, taken from the first run that probed it.
+The table is printed as Markdown; --out PREFIX also writes PREFIX.md, PREFIX.csv and PREFIX.png. The untrained encoder
+has its own row, taken from the first run that probed it.
 """
 
 import sys
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def compare(runs: list[Path], out: Path | None) -> None:
-    """One row per run, the untrained encoder first."""
+    """Print and write a table with one row per run, the untrained encoder first."""
     rows = collect(runs)
     layers = list(dict.fromkeys(layer for row in rows for layer in row["probes"]))
     head = ["encoder", *layers, "minutes", "epochs", "images/s", "MI, nats"]
@@ -66,7 +66,7 @@ COLUMNS = {"minutes": ".1f", "epochs": ".1f", "images_per_second": ".0f", "mi": 
 
 
 def collect(runs: list[Path]) -> list[dict[str, Any]]:
-    """What each run has to say, under names that tell the runs apart."""
+    """Return the results of each run, under distinct names."""
     if not runs:
         raise BadInput("RUN: expected at least one run folder; got none")
     twice = [str(run) for number, run in enumerate(runs) if run.resolve() in {one.resolve() for one in runs[:number]}]
@@ -95,7 +95,7 @@ def collect(runs: list[Path]) -> list[dict[str, Any]]:
 
 
 def told_apart(runs: list[Path]) -> list[str]:
-    """The ends of paths, as long as it takes for no two to be the same."""
+    """Return the ends of the paths, with as few parts as are needed for no two ends to be the same."""
     parts = [run.resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         ends = ["/".join(part[-length:]) for part in parts]
@@ -105,7 +105,7 @@ def told_apart(runs: list[Path]) -> list[str]:
 
 
 def smoke(folder: Path) -> int:
-    """Two runs of seconds, compared."""
+    """Make two runs of a few seconds and compare them; return the exit code."""
     import train_dim
 
     for name, more in (("dim", []), ("supervised", ["--objective", "supervised", "--no-untrained"])):

@@ -1,12 +1,13 @@
-"""How many negatives does each estimator need? The same encoder, trained with InfoNCE, DV and JSD against ever fewer.
+"""Find how many negatives each estimator needs: train the same encoder with InfoNCE, DV and JSD and fewer negatives.
 
     python examples/reproduction/negatives.py                                    # scikit-learn's digits
     python examples/reproduction/negatives.py --data cifar10 --download --train-images 10000 --epochs 4 --budget 1h
 
 All runs have the same images, batches and steps. They differ in the number of other images that a global feature is
-scored against (1, 4, 16, ... up to all others in the batch), and so in what is drawn at random. A probe of the frozen
-encoder then shows what it has learnt. Any option of train_dim.py can be given. The same command, run again, goes on
-where it was stopped. --out holds negatives.md, negatives.csv and negatives.png.
+scored against (1, 4, 16, ... up to all others in the batch), and therefore in their random draws. The accuracy of a
+probe on the frozen encoder then measures what the encoder has learnt. Most options of train_dim.py can be given. The
+same command, run again, continues where it was stopped. The results in --out are negatives.md, negatives.csv and
+negatives.png.
 """
 
 import sys
@@ -33,7 +34,7 @@ TAKEN = ("out", "seed", "estimator", "negatives", "objective", "untrained", "sup
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the grid, as far as the time goes, and show what is there."""
+    """Train the grid of runs as far as the budget allows, and print the table of the finished runs."""
     parser = Parser("negatives", __doc__)
     parser.add_argument("--estimators", nargs="+", default=list(COMPARED), choices=ESTIMATORS)
     parser.add_argument(
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 def grid(
     given: dict[str, Any], estimators: list[str], counts: list[int] | None, seeds: int, minutes: float, out: Path
 ) -> list[dict[str, Any]]:
-    """One run after the other: all estimators and counts for a seed, then for the next."""
+    """Make one run after the other, all counts and estimators for a seed and then for the next; return their rows."""
     if seeds < 1:
         raise BadInput(f"--seeds: expected at least 1; got {seeds}")
     first = resolve({**given, "out": "unused"})
@@ -102,7 +103,7 @@ def grid(
 
 
 def geometric(most: int) -> list[int]:
-    """1, 4, 16, ... and ``most``."""
+    """Return 1, 4, 16, ... and ``most``."""
     counts = [4**power for power in range(most.bit_length()) if 4**power <= most / 2]
     return [*counts, most]
 

@@ -1,4 +1,4 @@
-"""Make rows of the paper's tables: each recipe from data to a row with the published figures beside it.
+"""Reproduce rows of the paper's tables: each recipe makes a row, with the published figures beside it.
 
     python examples/reproduction/reproduce.py --list
     python examples/reproduction/reproduce.py cifar10/dim-local-infonce --data-root data --download
@@ -6,8 +6,8 @@
     python examples/reproduction/reproduce.py cifar10 --budget 2h                               # the whole table
 
 A recipe is a file in examples/reproduction/recipes/: the options of train_dim.py that make the row, and the published
-figures. An option given on the command line wins over the recipe, and the table says so. The same command, run again,
-goes on where it was stopped. Everything is written to --out: table.md, table.csv, learning.png, and a run folder for
+figures. An option given on the command line overrides the recipe, and the table says so. The same command, run again,
+continues where it was stopped. Everything is written to --out: table.md, table.csv, learning.png, and a run folder for
 each recipe.
 """
 
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """This script's own arguments, then all of train_dim.py's."""
+    """Build the parser: this script's own arguments, then those of train_dim.py except a few."""
     made = Parser("reproduce", __doc__)
     made.add_argument(
         "recipes", nargs="*", metavar="RECIPE", help="names that --list shows, a folder of them, or files"
@@ -68,7 +68,7 @@ def parser() -> Parser:
 
 
 def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float, command: str) -> int:
-    """One row after the other; one that cannot be made is reported and left out."""
+    """Make one row after the other and return the exit code; a row that cannot be made is reported and left out."""
     rows: list[Row] = []
     text, failed = "", 0
     for recipe in recipes:
@@ -87,14 +87,14 @@ def make(recipes: list[Recipe], given: dict[str, Any], out: Path, minutes: float
 
 
 def smaller(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
-    """Digits come in 32 pixels: enlarge them for a recipe whose encoder wants more."""
+    """Return the given options; digits, which have 32 pixels, are resized for the encoder of the recipe."""
     if given.get("data") != "digits" or "size" in given:
         return given
     return {**given, "size": recipe.settings.crop or recipe.settings.size}
 
 
 def length_of(recipe: Recipe, options: Options) -> str:
-    """The length in words, before it is run."""
+    """Return the length of a run in words, before it starts."""
     if not recipe.trains:
         return "nothing to train"
     wanted, asked = recipe.settings, _length(options)
@@ -107,7 +107,7 @@ def _length(options: Options) -> str:
 
 
 def print_list(recipes: list[Recipe]) -> None:
-    """Names, titles and published figures, a table after the other."""
+    """Print names, titles and published figures, table by table."""
     table = ""
     for recipe in recipes:
         if recipe.table != table:

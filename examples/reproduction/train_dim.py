@@ -5,9 +5,10 @@
     python examples/reproduction/train_dim.py --out runs/cifar10-infonce-0 --resume
     torchrun --nproc-per-node 2 examples/reproduction/train_dim.py --data cifar10 --epochs 100    # a process per GPU
 
-Everything a run makes is in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
-encoder.pt (a plain state dict) with encoder.json, results.json, report.md and report.html. Defaults shown below are
-those of the --recipe in force; `--recipe paper --help` shows the other's. Each part is a small file in dim_training/.
+All files that a run writes are in its folder: config.json, metrics.csv, probes.csv, TensorBoard events, checkpoint.pt,
+encoder.pt (a plain state dict) with encoder.json, results.json, report.md and report.html. The defaults shown below are
+those of the --recipe in force; `--recipe paper --help` shows those of another one. Each part of the script is a small
+file in dim_training/.
 """
 
 import argparse
@@ -37,7 +38,7 @@ SMOKE = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, run, and turn what a user can mend into one line."""
+    """Read the command line and run; print errors that a user can correct as one line, and return the exit code."""
     given: dict[str, Any] = vars(parser(arguments).parse_args(arguments))
     resume, smoke = given.pop("resume"), given.pop("smoke")
     out = ""
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         if team.rank == 0:
             team.complain(f"{signal}: checkpoint written; go on with --out {out} --resume")
         return signal.exit_code
-    except KeyboardInterrupt:  # while reading images or probing: what was trained is saved
+    except KeyboardInterrupt:  # while reading images or probing, when the training is saved
         go_on = f"go on with --out {out} --resume" if out and RunFolder(out).trained else "nothing was trained yet"
         team.complain(f"stopped; {go_on}")
         return 130
@@ -76,11 +77,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser(arguments: list[str] | None) -> Parser:
-    """The command line, whose help shows the defaults of the recipe that it names."""
+    """Build the command line, whose help shows the defaults of the recipe that the arguments name."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--recipe", choices=tuple(RECIPES), default="fast")
     recipe = "fast"
-    with contextlib.suppress(argparse.ArgumentError):  # the whole parser says what is wrong
+    with contextlib.suppress(argparse.ArgumentError):  # the full parser reports the error
         recipe = first.parse_known_args(arguments)[0].recipe
     made = Parser("train_dim", __doc__)
     most_used = made.add_run_options(RECIPES[recipe])["most used"]
@@ -113,7 +114,7 @@ def start(
 
 
 def baseline(options: Options, stack: contextlib.ExitStack, *, shrink: bool) -> None:
-    """Train the same encoder with labels, in a folder inside the run's; then write the report again, with its row."""
+    """Train the same encoder with labels, in a subfolder of the run; then write the report again, with its row."""
     with_labels = replace(
         options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
     )

@@ -1,1 +1,1 @@
-"""The parts of ``train_dim.py``, one idea a file: copy the ones your own training needs."""
+"""The parts of ``train_dim.py``, one idea per file. Copy the files that your own training needs."""

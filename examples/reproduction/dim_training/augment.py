@@ -11,12 +11,12 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """(N, H, W, C) uint8 to (N, C, H, W) in [-1, 1]: channels_last already, so nothing is copied."""
+    """Convert (N, H, W, C) uint8 to (N, C, H, W) in [-1, 1]; the result is channels_last without another copy."""
     return pixels.float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 
 def centre(pixels: Tensor, size: int) -> Tensor:
-    """The middle ``size`` x ``size`` of each image; 0: all of it."""
+    """Return the central ``size`` x ``size`` pixels of each image, or whole images if ``size`` is 0."""
     if not size:
         return pixels
     top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
@@ -24,7 +24,7 @@ def centre(pixels: Tensor, size: int) -> Tensor:
 
 
 def for_measuring(crop: int) -> Callable[[Tensor], Tensor]:
-    """From bytes to what an encoder is measured on: not augmented, and the middle where it was trained on crops."""
+    """Return the transform for measuring an encoder: no augmentation, and the central crop if it trained on crops."""
     return lambda pixels: to_float(centre(pixels, crop))
 
 
@@ -34,11 +34,11 @@ class Augment:
     Args:
         pixels: all the images, (N, H, W, C) uint8.
         crop: side of the random crops; 0: the size of the images.
-        shift: reflect-pad by this much first, once for all images.
+        shift: pixels of reflection padding, added once to all images; crops of the original size are then shifted.
         flip: whether half the images are mirrored.
-        area: zoom to a window of at least this share of the image, its sides at most 4:3 off square; 1: no zoom.
+        area: zoom to a window of at least this share of the image, its aspect ratio changed by at most 4:3; 1: no zoom.
         jitter: strength of brightness, contrast, saturation and hue changes; 0: none.
-        grey: share of images whose colours are taken away.
+        grey: share of images that are turned grey.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Augment:
         self.light = bool(jitter) and not colours
 
     def __call__(self, index: Tensor) -> Tensor:
-        """A fresh random view of the images at ``index``: (n, C, h, w) in [-1, 1], channels_last."""
+        """Return a new random view of the images at ``index``: (n, C, h, w) in [-1, 1], channels_last."""
         images = to_float(self._window(index))
         if self.area < 1:
             images = self._zoom(images)
@@ -90,7 +90,7 @@ class Augment:
         return chosen.view(n, self.height, self.width, -1)
 
     def _zoom(self, images: Tensor) -> Tensor:
-        """A random window of each image, resized back to the image's size."""
+        """Resize a random window of each image to the size of the image."""
         n, device = len(images), images.device
         area = self.area + (1 - self.area) * torch.rand(n, device=device)
         aspect = torch.exp((torch.rand(n, device=device) * 2 - 1) * math.log(4 / 3))
@@ -103,7 +103,7 @@ class Augment:
         return zoomed.contiguous(memory_format=torch.channels_last)
 
     def _recolour(self, images: Tensor) -> Tensor:
-        """Brightness, contrast, saturation, hue and grey, as one affine map of colours per image."""
+        """Change brightness, contrast, saturation, hue and grey, by one affine map of colours per image."""
         n, channels = images.shape[:2]
         device = images.device
 

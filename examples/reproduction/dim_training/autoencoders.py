@@ -1,4 +1,4 @@
-"""Baselines that learn `y` by reconstructing the image from it: an autoencoder and a variational one."""
+"""Baselines that learn `y` by reconstructing the image from it: an autoencoder and a variational autoencoder."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from .objective import Batch, Step
 
 
 class Autoencoder(nn.Module):
-    """Encoder and mirrored decoder, trained by the mean squared error of the pixels."""
+    """An encoder and a mirrored decoder, trained with the mean squared error of the pixels."""
 
     columns = ()
 
@@ -21,16 +21,16 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(encoder)
 
     def forward(self, batch: Batch) -> Step:
-        """Mean squared error of the reconstruction; pixels are in [-1, 1]."""
+        """Return the mean squared error of the reconstruction; pixels are in [-1, 1]."""
         images = self.decoder(self.encoder(batch.images).global_)
         return Step(mse_loss(images, batch.images), {}, None)
 
 
 class VariationalAutoencoder(nn.Module):
-    """A Gaussian posterior with mean `y`, a standard normal prior, a Gaussian likelihood of variance 1 for each pixel.
+    """A Gaussian posterior with mean `y`, a standard normal prior, and a Gaussian likelihood of variance 1 per pixel.
 
     The loss is minus the evidence lower bound, in nats per image and without its constant: distortion plus rate
-    (Kingma & Welling 2014). The rate is an upper bound on the information between image and sampled `y`.
+    (Kingma & Welling 2014). The rate is an upper bound on the information between the image and the sampled `y`.
     """
 
     columns = ("distortion", "rate")
@@ -42,7 +42,7 @@ class VariationalAutoencoder(nn.Module):
         self.log_variance = nn.Linear(encoder.y.in_features, encoder.global_dim)
 
     def forward(self, batch: Batch) -> Step:
-        """Distortion plus rate."""
+        """Return distortion plus rate."""
         encoder = self.encoder
         hidden = encoder.fc(encoder.conv(encoder.local(batch.images)))
         mean, log_variance = encoder.y(hidden), self.log_variance(hidden)

@@ -1,4 +1,4 @@
-"""BiGAN (Donahue et al. 2017, Dumoulin et al. 2017), a baseline: an encoder learnt as the inverse of a generator."""
+"""BiGAN (Donahue et al. 2017, Dumoulin et al. 2017), a baseline: an encoder trained as the inverse of a generator."""
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ SLOPE = 0.2
 
 
 class PairDiscriminator(nn.Module):
-    """Tells (image, its code) from (generated image, the code it was made from): one score per pair.
+    """A discriminator between pairs (image, its code) and pairs (generated image, the code it was made from).
 
-    The encoder's convolutions, without batch norm; then the code joins, and a hidden layer follows.
+    Its layers are the encoder's convolutions without batch norm. Their output and the code are concatenated, and a
+    hidden layer maps them to one score per pair.
     """
 
     def __init__(self, encoder: ConvEncoder, hidden: int = 1024) -> None:
@@ -33,15 +34,15 @@ class PairDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Scores (n,), high for the encoder's pairs."""
+        """Return scores (n,), high for the encoder's pairs."""
         return self.head(torch.cat([self.trunk(images), codes], 1)).squeeze(1)
 
 
 class BiGAN(nn.Module):
-    """Encoder, generator and discriminator, trained by one step: each gets the gradient of its own loss only.
+    """Encoder, generator and discriminator, trained in one step in which each gets the gradient of its own loss only.
 
-    The discriminator minimises `sp(-D(x, E(x))) + sp(D(G(z), z))` on pairs without gradient; encoder and generator
-    minimise the same with the sides exchanged, against the discriminator as it stands. z is standard normal.
+    The discriminator minimises `sp(-D(x, E(x))) + sp(D(G(z), z))` on detached pairs. Encoder and generator minimise the
+    same loss with the sign of D reversed and the weights of D detached. z is standard normal.
     """
 
     columns = ("discriminator", "adversary")
@@ -53,14 +54,14 @@ class BiGAN(nn.Module):
         self.discriminator = PairDiscriminator(encoder)
 
     def forward(self, batch: Batch) -> Step:
-        """The sum of both players' losses."""
+        """Return the sum of both losses."""
         codes = self.encoder(batch.images).global_
         noise = torch.randn_like(codes)
         images = torch.cat([batch.images, self.generator(noise)])
         codes = torch.cat([codes, noise])
         encoded, generated = self.discriminator(images.detach(), codes.detach()).float().chunk(2)
         judge = softplus(-encoded).mean() + softplus(generated).mean()
-        # Shard BiGAN as a whole under FSDP2: hooks of a discriminator sharded itself would bring its weights back in.
+        # Under FSDP2, shard BiGAN as a whole. The hooks of a discriminator sharded by itself would undo the detaching.
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         encoded, generated = torch.func.functional_call(self.discriminator, frozen, (images, codes)).float().chunk(2)
         adversary = softplus(encoded).mean() + softplus(-generated).mean()

@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Durations as users write them, such as 1h30m."""
 
 import re
 
@@ -9,7 +9,7 @@ NUMBER = r"(\d+(?:\.\d+)?)\s*"
 
 
 def minutes_of(text: str) -> float:
-    """`90s`, `20m`, `20min`, `1h30m` or a bare number of minutes, in minutes."""
+    """Return the minutes of `90s`, `20m`, `20min`, `1h30m` or a bare number, which is in minutes."""
     whole = re.fullmatch(rf"{NUMBER}|(?:{NUMBER}(?:s|min|m|h|d)\s*)+", text.strip())
     parts = re.findall(rf"{NUMBER}(s|min|m|h|d|)", text) if whole else []
     minutes = sum(float(number) * UNITS[unit] for number, unit in parts)

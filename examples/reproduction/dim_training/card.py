@@ -1,4 +1,4 @@
-"""What one must know to use an encoder's weights elsewhere: encoder.json beside them, and lines that load both."""
+"""How to use an encoder's weights elsewhere: encoder.json, which describes them, and code that loads both files."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from .options import Options
 
 
 def card(options: Options, channels: int, side: int) -> dict[str, Any]:
-    """Name, sizes and input of the encoder that encoder.pt holds the weights of."""
+    """Return the name, the sizes and the input format of the encoder whose weights are in encoder.pt."""
     return {
         "encoder": options.encoder,
         "input_channels": channels,
@@ -20,8 +20,8 @@ def card(options: Options, channels: int, side: int) -> dict[str, Any]:
 
 
 def snippet(options: dict[str, Any]) -> str:
-    """Python that loads the encoder in a run folder, to be copied out of its report."""
-    cpc = options["objective"] == "cpc"  # trains nothing above the crops
+    """Return Python code that loads the encoder of a run folder; the report shows it for copying."""
+    cpc = options["objective"] == "cpc"  # which trains no layer above the crops
     lines = [
         "import json",
         "from pathlib import Path",

@@ -1,4 +1,4 @@
-"""Checkpoints that hold all a run needs to go on as if never stopped, and the one before, in case one is damaged."""
+"""Checkpoints with all that a run needs to continue exactly. The previous one is kept in case the last is damaged."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ KEYS = ("options", "model", "average", "optimizer", "step", "seconds", "images",
 
 
 def write(folder: RunFolder, state: dict[str, Any]) -> None:
-    """Save ``state``. The last checkpoint becomes the one before; a crash at any point leaves one that is whole."""
+    """Save ``state``, and keep the last checkpoint as the previous one; a crash at any point leaves a whole one."""
     save_sealed(folder.new, {"version": VERSION, **state})
     if folder.checkpoint.exists():
         folder.checkpoint.replace(folder.before)
@@ -24,7 +24,7 @@ def write(folder: RunFolder, state: dict[str, Any]) -> None:
 
 
 def read(folder: RunFolder) -> dict[str, Any]:
-    """The last checkpoint; where it is damaged or missing, the one before, and a line that says so."""
+    """Return the newest checkpoint that is not damaged; print a message if a damaged one was passed over."""
     said = []
     for path in folder.checkpoints:
         try:
@@ -36,7 +36,7 @@ def read(folder: RunFolder) -> dict[str, Any]:
             print(
                 f"train_dim: {'; '.join(said)}; going on from {path.name}, of step {state['step']:,}", file=sys.stderr
             )
-            with contextlib.suppress(OSError):  # so that `write` does not take it for the one before
+            with contextlib.suppress(OSError):  # so that `write` does not keep it as the previous one
                 folder.checkpoint.replace(folder.checkpoint.with_suffix(".damaged"))
         return state
     raise BadInput(f"{'; '.join(said)}: there is no other one, so begin a new run in another --out")
@@ -54,7 +54,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of every random generator that training draws from."""
+    """Return the state of every random generator that training draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -62,7 +62,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put the generators back where `random_state` found them."""
+    """Restore the generators to the state that `random_state` returned."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,4 +1,4 @@
-"""A command line whose errors are one line each, and name what was perhaps meant."""
+"""A command line whose errors are one line each and suggest the option that the user may have meant."""
 
 import argparse
 import difflib
@@ -16,11 +16,11 @@ from .signals import Interrupted
 
 
 class Parser(argparse.ArgumentParser):
-    """`argparse` without the page of usage before an error.
+    """An `argparse` parser that prints no usage before an error.
 
     Args:
-        name: of the script, without `.py`.
-        description: its docstring.
+        name: name of the script, without `.py`.
+        description: docstring of the script.
     """
 
     def __init__(self, name: str, description: str | None) -> None:
@@ -34,14 +34,16 @@ class Parser(argparse.ArgumentParser):
     def add_run_options(
         self, defaults: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """An argument for every option of a run but some, without defaults: what the user did not say stays absent.
+        """Add an argument for every option of a run, except those in ``leave_out``.
+
+        The arguments have no defaults, so an option that the user does not pass is absent from the parsed result.
 
         Args:
-            defaults: what is in force where nothing is said; None if it is not known here, and not shown.
-            leave_out: fields without an argument.
+            defaults: values to show in the help as defaults; None shows none.
+            leave_out: fields that get no argument.
 
         Returns:
-            The groups of arguments by name, for arguments that are no fields.
+            The argument groups by name, to add arguments that are not fields.
         """
         groups: dict[str, Any] = {}
         for f in fields(Options):
@@ -67,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         return groups
 
     def error(self, message: str) -> NoReturn:
-        """One line, and exit code 2."""
+        """Print the error as one line, and exit with code 2."""
         print(f"{self.prog}: error: {message}{self._hint(message)}", file=sys.stderr)
         sys.exit(2)
 
@@ -89,14 +91,14 @@ def _near(word: str, known: list[Any]) -> str:
 
 
 def spelt(script: str, arguments: list[str] | None) -> str:
-    """The command that calls a script with these arguments, or with those of this process."""
+    """Return the command that calls a script with these arguments, or with those of this process when None."""
     return shlex.join(
         ["python", f"examples/reproduction/{script}.py", *(sys.argv[1:] if arguments is None else arguments)]
     )
 
 
 def exit_code(script: str, out: Path, work: Callable[[], int]) -> int:
-    """The exit code of ``work``, with one line on what a user can mend, or on how to go on after a stop."""
+    """Run ``work`` and return its exit code; print an error or a stop as one line, and return a code for it."""
     try:
         return work()
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""A run that is begun, continued or only read, as its folder requires."""
+"""Runs that are begun, continued or only read, depending on what their folder contains."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ LENGTH = ("epochs", "minutes", "max_steps")
 
 
 def saved(folder: RunFolder, state: dict[str, Any] | None) -> dict[str, Any]:
-    """The options of a run: of config.json, or of the checkpoint where that is damaged."""
+    """Return the options of a run, from config.json or, if that file is damaged, from the checkpoint."""
     try:
         return _every_option(folder)
     except BadInput as error:
@@ -38,9 +38,9 @@ def _every_option(folder: RunFolder) -> dict[str, Any]:
 
 
 def carry_out(options: Options) -> dict[str, Any]:
-    """The results of the run that ``options`` describe: made now, as far as they are not there already.
+    """Return the results of the run that ``options`` describe, after doing the parts that are not done yet.
 
-    A run whose rate is constant does not depend on its length, so it may be continued to another one.
+    With a constant learning rate, a run does not depend on its length, so it may be continued to another length.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadInput("torchrun: expected a single run, that of train_dim.py; this script makes several, one by one")
@@ -63,7 +63,7 @@ def carry_out(options: Options) -> dict[str, Any]:
 
 
 def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
-    """Results that hold all that is asked for; None if they are not there, or damaged."""
+    """Return the saved results if they contain all that ``options`` ask for; None if not, or if they are damaged."""
     try:
         results = read_json(folder.results) if folder.results.exists() else {}
     except BadInput:

@@ -1,4 +1,4 @@
-"""Contrastive predictive coding (van den Oord et al. 2018), a baseline: crops of a row predict those of rows below."""
+"""Contrastive predictive coding (van den Oord et al. 2018), a baseline: crops predict the crops in rows below them."""
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,12 @@ STEPS = 5
 
 
 class Context(nn.Module):
-    """Crop vectors (N, c, h, w) to contexts (N, width, h, w): each of its own row and those above, of none below.
+    """Crop vectors (N, c, h, w) to contexts (N, width, h, w), each of which depends on its own row and the rows above.
 
-    Residual layers of 3x3 convolutions over a row and the two above it: a PixelCNN's masked kernels, except that the
-    whole of its own row is seen, since only rows below are predicted. Three layers see six rows up and three columns to
-    each side. No batch norm: its statistics would carry what is below upwards.
+    The network has residual layers of 3x3 convolutions over a row and the two rows above it. These are the masked
+    kernels of a PixelCNN, except that a context sees its whole row, since only rows below are predicted. With three
+    layers, a context sees six rows up and three columns to each side. There is no batch norm, because its statistics
+    would carry information from the rows below upwards.
     """
 
     def __init__(self, channels: int, width: int, layers: int = 3) -> None:
@@ -33,7 +34,7 @@ class Context(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Contexts of crop vectors."""
+        """Return the contexts of crop vectors."""
         context = self.reduce(crops)
         for layer in self.layers:
             context = context + layer(context)
@@ -43,15 +44,16 @@ class Context(nn.Module):
 class ContrastivePredictiveCoding(nn.Module):
     """InfoNCE of the context of a crop and the crop k rows below it, averaged over k = 1, ..., 5 or as many as fit.
 
-    The score of step k is `s <z, W_k c>`, with s = 1 / sqrt(channels of z), so that scores start near 1, where the
-    source has no factor. Contexts of all rows predict, the first too. Crops overlap by half, as in the source, so step
-    1 predicts pixels that its context has partly seen.
+    The score of step k is `s <z, W_k c>`, with s = 1 / sqrt(channels of z), so that scores start near 1; the source has
+    no such factor. The contexts of all rows predict, including those of the first row. Crops overlap by half, as in the
+    source, so a context has already seen a part of the pixels that step 1 predicts.
 
-    Negatives of a prediction are the other crops that step k predicts: those of all other images, as everywhere in the
-    library, and those at other places of the same image, as in the source. For the latter every crop counts as an
-    example. The source scores against a drawn set; here are all, N L - 1 for N images with L crops each in reach of the
-    step. Crops of the same image are not independent of the context, so the estimate can pass what the N - 1 other
-    images alone would give, but by at most log(N / (N - 1)) nats: they make no loss smaller, only the ceiling higher.
+    The negatives of a prediction are all other crops that step k predicts: those of other images, as everywhere in the
+    library, and those at other locations of the same image, as in the source. To include the latter, every crop counts
+    as an example. The source draws a set of negatives; here all are used, N L - 1 for N images with L predicted crops
+    each. Crops of the same image are not independent of the context, so the estimate can exceed what the N - 1 other
+    images alone would give, but by at most log(N / (N - 1)) nats. These crops never lower the loss; they only raise the
+    ceiling.
     """
 
     def __init__(self, encoder: StagedEncoder, width: int = 256) -> None:
@@ -69,7 +71,7 @@ class ContrastivePredictiveCoding(nn.Module):
         self.columns = (*(f"below_{k}" for k in steps), "mi", "mi_ceiling")
 
     def forward(self, batch: Batch) -> Step:
-        """The mean of the steps' losses, each of which is a part."""
+        """Return the mean of the losses of all steps, with each loss as a part to report."""
         crops = self.encoder.local(batch.images)
         context = self.context(crops)
         losses = torch.stack([F.infonce_loss(scores) for scores in self.scores(crops, context)])
@@ -77,14 +79,14 @@ class ContrastivePredictiveCoding(nn.Module):
         return Step(losses.mean(), parts, Features(crops.detach(), context.detach()))
 
     def scores(self, crops: Tensor, context: Tensor) -> list[PairScores]:
-        """Scores of every step: its contexts, all rows but the last k, with the crops k rows below."""
+        """Return the scores of every step k: the contexts of all rows but the last k, with the crops k rows below."""
         return [
             critic(_rows(crops[:, :, k:]), _rows(context[:, :, :-k])) for k, critic in enumerate(self.critics, start=1)
         ]
 
     @torch.no_grad()
     def information(self, features: Features) -> dict[str, float]:
-        """Nats that a context holds on a crop below it, and their ceiling log(N L): means over the steps."""
+        """Return the nats between a context and a crop below it, and their ceiling log(N L), both means over steps."""
         scores = self.scores(*features)
         found = torch.stack([F.infonce_estimate(each) for each in scores]).mean()
         ceiling = torch.stack([each.count().log1p().mean() for each in scores]).mean()
@@ -92,5 +94,5 @@ class ContrastivePredictiveCoding(nn.Module):
 
 
 def _rows(grid: Tensor) -> Tensor:
-    """(N, c, h, w) as (N h w, c): every place an example of its own."""
+    """Return (N, c, h, w) as (N h w, c), so that every location is an example."""
     return grid.movedim(1, -1).flatten(0, 2)

@@ -1,4 +1,4 @@
-"""Images in memory: uint8 tensors (N, H, W, C), whatever data set or folder they came from."""
+"""Images in memory as uint8 tensors (N, H, W, C), from a data set or a folder."""
 
 import gzip
 import hashlib
@@ -25,7 +25,7 @@ class ImageSet(NamedTuple):
 
 
 class Images(NamedTuple):
-    """What a run needs: images to learn from, images whose labels a probe may see, and test images."""
+    """The images of a run: images to learn from, images whose labels a probe may use, and test images."""
 
     train: ImageSet
     labelled: ImageSet
@@ -34,11 +34,11 @@ class Images(NamedTuple):
 
     @property
     def has_labels(self) -> bool:
-        """Whether there is anything to probe for."""
+        """Whether a probe can be trained: there are labelled images of several classes."""
         return len(self.classes) > 1 and len(self.labelled.labels) > 0
 
     def fingerprint(self) -> str:
-        """A digest of the training pixels and labels, so that a resumed run meets the same images."""
+        """Return a digest of the training pixels and labels, to check that a resumed run has the same images."""
         digest = hashlib.sha256(self.train.labels.numpy().tobytes())
         for part in self.train.pixels.split(4096):
             digest.update(part.contiguous().numpy())
@@ -46,7 +46,7 @@ class Images(NamedTuple):
 
 
 def load(options: Options) -> Images:
-    """The data set that ``options`` name, split by ``--validation``, resized, cut to the numbers asked for."""
+    """Load the data set that ``options`` name; split off ``--validation``, resize, and keep the requested numbers."""
     readers = {"folder": _folder, "digits": _digits, "fashion-mnist": _fashion_mnist, "stl10": _stl10}
     images = readers.get(options.data, _cifar)(options)
     if options.validation:
@@ -67,7 +67,7 @@ def load(options: Options) -> Images:
 
 
 def _validating(images: Images, count: int) -> Images:
-    """Labelled images in the place of the test images, and left out of the others; the same ones for every seed."""
+    """Replace the test images by labelled images, which the other sets then lack; the same ones for every seed."""
     most = len(images.labelled.labels) - 2
     if count > most:
         raise BadInput(f"--validation: expected at most {most}, of {most + 2} labelled images; got {count}")
@@ -127,7 +127,7 @@ def _stl10(options: Options) -> Images:
 
 
 def _fashion_mnist(options: Options) -> Images:
-    """The original idx files, gzipped or not, in --root itself or where torchvision keeps them."""
+    """Read the original idx files, gzipped or not, from --root itself or from where torchvision keeps them."""
     classes = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
     if options.download:
         from torchvision import datasets
@@ -149,7 +149,7 @@ def _fashion_mnist(options: Options) -> Images:
 
 
 def _digits(_: Options) -> Images:
-    """scikit-learn's 1,797 digits, enlarged from 8 to 32 pixels: no download, for trying things out."""
+    """Load scikit-learn's 1,797 digits, enlarged from 8 to 32 pixels; they need no download."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -184,7 +184,7 @@ def _own(root: str) -> str:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """One idx file: two zero bytes, type 8 (uint8), the number of axes, their lengths, the bytes."""
+    """Read an idx file: two zero bytes, type 8 (uint8), the number of axes, their lengths, the pixels or labels."""
     gz = path.with_name(path.name + ".gz")
     try:
         raw = gzip.decompress(gz.read_bytes()) if gz.exists() else path.read_bytes()
@@ -198,7 +198,7 @@ def _idx(path: Path) -> np.ndarray:
 
 
 def _resized(images: ImageSet, size: int) -> ImageSet:
-    """Resize to ``size`` x ``size``, a few thousand at a time so that no float copy of all exists."""
+    """Resize to ``size`` x ``size``, a few thousand images at a time, so that there is no float copy of all images."""
     if images.pixels.shape[1:3] == (size, size):
         return images
     parts = [

@@ -1,4 +1,4 @@
-"""The bytes of an image file to uint8 pixels, whatever their depth."""
+"""Decoding of image files of any bit depth to uint8 pixels."""
 
 import io
 
@@ -7,12 +7,12 @@ from PIL import Image, ImageOps
 
 from .errors import BadInput
 
-DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # Pillow's modes of grey images that are no bytes
+DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # Pillow's modes of grey images with more than 8 bits
 WHOLE_16_BIT = (0.0, 65535.0)
 
 
 def value_range(text: str) -> tuple[float, float] | None:
-    """``--value-range``: the values that become black and white; None where nothing is said."""
+    """Parse ``--value-range``, the values that become black and white; return None for an empty text."""
     if not text:
         return None
     try:
@@ -26,13 +26,13 @@ def value_range(text: str) -> tuple[float, float] | None:
 
 
 def decode(content: bytes, size: int, span: tuple[float, float] | None) -> np.ndarray:
-    """Pixels (H, W) if the image is grey, else (H, W, 3), uint8. Raises whatever the bytes make Pillow raise.
+    """Return uint8 pixels, (H, W) for a grey image, else (H, W, 3). Damaged bytes raise any error that Pillow raises.
 
     Args:
-        content: of a file.
-        size: to resize to, short side first, then the centre; 0: as it is.
-        span: values that become black and white in images of more than 8 bits. Those of 16 bits have a range of their
-            own; of others nobody can know it, so they are refused without.
+        content: content of an image file.
+        size: side in pixels to resize and centre-crop to; 0 keeps the size.
+        span: values that become black and white in images of more than 8 bits. When None, 16-bit images use their full
+            range; other images are refused, since their range is unknown.
     """
     with Image.open(io.BytesIO(content)) as image:
         image.load()

@@ -1,4 +1,4 @@
-"""The mirror of an encoder, from `y` back to an image, for baselines that reconstruct or generate."""
+"""A decoder that mirrors an encoder, from `y` back to an image, for baselines that reconstruct or generate."""
 
 import math
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from .errors import BadInput
 class Decoder(nn.Sequential):
     """The layers of ``encoder`` in reverse: `y` (n, d) to images (n, C, H, W) in [-1, 1].
 
-    Every convolution becomes a transposed one of the same kernel and stride, and every pooling becomes an enlargement.
-    Batch norm and ReLU follow each layer but the last, which ends in tanh.
+    Every convolution becomes a transposed convolution with the same kernel and stride, and every pooling becomes an
+    upsampling. Batch norm and ReLU follow each layer but the last, which tanh follows.
     """
 
     def __init__(self, encoder: ConvEncoder) -> None:
@@ -51,7 +51,7 @@ class Decoder(nn.Sequential):
 
 
 def convolutions(encoder: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.MaxPool2d | None]]:
-    """Each convolution of ``encoder`` with the pooling after it, first to last."""
+    """Yield each convolution of ``encoder`` with the pooling after it, or None, from first to last."""
     if not isinstance(encoder, ConvEncoder):
         raise BadInput(
             f"--encoder: expected one of plain convolutions, which can be mirrored, for this objective; got "
@@ -70,7 +70,7 @@ def _shrunk(size: tuple[int, int], layer: nn.Conv2d | nn.MaxPool2d) -> tuple[int
 
 def _transposed(conv: nn.Conv2d, came: tuple[int, int], wanted: tuple[int, int], *, bias: bool) -> nn.ConvTranspose2d:
     kernel, stride, padding = _square(conv)
-    # A strided convolution maps several sizes to one: say which of them to go back to.
+    # A strided convolution maps several sizes to one. The output padding says which of these sizes to return to.
     missing = [w - ((c - 1) * stride - 2 * padding + kernel) for c, w in zip(came, wanted, strict=True)]
     return nn.ConvTranspose2d(
         conv.out_channels, conv.in_channels, kernel, stride, padding, output_padding=(missing[0], missing[1]), bias=bias

@@ -1,4 +1,4 @@
-"""Refusing options that were asked for and would change nothing in the training."""
+"""Refusing options that the user passes but that would not change the training."""
 
 from dataclasses import fields
 from typing import Any
@@ -7,16 +7,16 @@ from .errors import BadInput
 from .options import Options, flag_of
 from .recipes import RECIPES
 
-OF_EVERY_OBJECTIVE = ("objective", "encoder", "globals", "dim")  # within their group
-OF_THE_OTHER_VIEW = ("views", "symmetric", "occlusion")  # which DIM alone takes
+OF_EVERY_OBJECTIVE = ("objective", "encoder", "globals", "dim")  # in the group "objective"
+OF_THE_OTHER_VIEW = ("views", "symmetric", "occlusion")  # in other groups, but for DIM only
 
 
 def refuse_idle(given: dict[str, Any], options: Options) -> None:
-    """Refuse what was asked for and has no effect beside the other options, unless it is in force anyway.
+    """Refuse a passed option that has no effect with the other options, unless its value is in force anyway.
 
     Args:
-        given: what was asked for.
-        options: of the run, all of them.
+        given: options that the user passed.
+        options: all options of the run.
     """
     in_force = {f.name: f.default for f in fields(Options)} | RECIPES[options.recipe]
     needed = _needed(options)
@@ -26,7 +26,7 @@ def refuse_idle(given: dict[str, Any], options: Options) -> None:
 
 
 def _needed(options: Options) -> dict[str, str]:
-    """What each option without effect would need to have one."""
+    """Return the options that have no effect, with what each of them would need to have one."""
     if options.objective != "dim":
         of_dim = [f.name for f in fields(Options) if f.metadata["group"] == "objective"] + list(OF_THE_OTHER_VIEW)
         return {name: "--objective dim" for name in of_dim if name not in OF_EVERY_OBJECTIVE}

@@ -1,4 +1,4 @@
-"""What a run's figures were made with: device, versions, commit."""
+"""The environment in which the results of a run were made: device, versions, commit."""
 
 import platform
 import subprocess
@@ -9,7 +9,7 @@ import torch
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """Names and values for results.json and the report; what is not known is left out."""
+    """Return names and values for results.json and the report; unknown ones are left out."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     found = {"device": name, "python": platform.python_version(), "torch": torch.__version__}
     for package in ("infomax", "torchvision"):
@@ -22,7 +22,7 @@ def environment(device: torch.device) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the code that runs, marked where it was changed since; empty outside a repository."""
+    """Return the commit of the running code, marked if files were changed since; empty outside a repository."""
     git = ["git", "-C", str(Path(__file__).resolve().parents[3])]
     try:
         name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)

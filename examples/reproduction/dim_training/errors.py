@@ -1,4 +1,4 @@
-"""The one exception a user of these scripts is meant to see, as one line and no traceback."""
+"""The exception for errors that a user can correct. The scripts print it as one line, without a traceback."""
 
 import errno
 
@@ -16,10 +16,10 @@ ADVICE = {
 
 
 class BadInput(ValueError):  # noqa: N818  (it names what is bad, not what was raised)
-    """A file, folder or option that cannot be used: says which, what was expected and what came."""
+    """A file, folder or option cannot be used. The message says which, what was expected and what was given."""
 
 
 def unusable(path: object, error: OSError) -> BadInput:
-    """What the system says of a path, and what to do about it."""
+    """Return an error with what the system reports about a path, and what to do about it."""
     advice = ADVICE.get(error.errno or 0, "")
     return BadInput(f"{path}: cannot be used: {error.strerror or error}" + (f": {advice}" if advice else ""))

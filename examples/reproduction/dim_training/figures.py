@@ -1,4 +1,4 @@
-"""The pictures of the report. Each function takes figures that are already made and writes one PNG."""
+"""The pictures of the report. Each function takes finished results and writes one PNG."""
 
 import io
 import itertools
@@ -12,7 +12,7 @@ from torch import Tensor
 from .files import write_bytes
 
 BLUE, ORANGE, GREEN, GREY, INK = "#2563ab", "#d9702b", "#3b8f5a", "#9aa3ad", "#2b2f36"
-PALETTE = (BLUE, ORANGE, "#7a5195", "#c9a227", "#4fb0c6", "#b5527d")  # of encoders trained without labels
+PALETTE = (BLUE, ORANGE, "#7a5195", "#c9a227", "#4fb0c6", "#b5527d")  # for encoders trained without labels
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -23,7 +23,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def tidy(axes: Axes, title: str, x: str, y: str) -> None:
-    """One look for every plot: no box, a faint grid, the title on the left."""
+    """Give every plot the same look: no box, a faint grid, the title on the left."""
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
@@ -33,7 +33,7 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def curves(rows: list[dict[str, str]], path: Path, unit_of_loss: str = "") -> None:
-    """Loss, and MI in nats with its ceiling (or the training accuracy, where there is either), against time."""
+    """Draw the loss against time, and in a second panel the MI with its ceiling or the training accuracy, if any."""
     seconds = [float(row["seconds"]) for row in rows]
     unit, length = ("minutes", 60) if seconds[-1] > 180 else ("seconds", 1)
     time = [second / length for second in seconds]
@@ -71,7 +71,7 @@ def curves(rows: list[dict[str, str]], path: Path, unit_of_loss: str = "") -> No
 
 
 def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
-    """The values faintly, and their running mean over a fiftieth of the run."""
+    """Draw the values faintly, and their running mean over a fiftieth of the run."""
     width = max(1, len(y) // 50)
     axes.plot(x[: len(y)], y, color=colour, alpha=0.3 if width > 1 else 1.0, linewidth=1.2)
     if width > 1:
@@ -80,7 +80,7 @@ def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
 
 
 def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
-    """Bars: a group per layer, a bar per encoder. ``table[encoder][layer]`` is a test accuracy in %."""
+    """Draw a group of bars per layer, a bar per encoder. ``table[encoder][layer]`` is a test accuracy in %."""
     layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
     fixed = {"untrained": GREY, "supervised": GREEN}
     others = itertools.cycle(PALETTE)
@@ -102,7 +102,7 @@ def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def learning(rows: list[dict[str, str]], path: Path) -> None:
-    """Accuracy of the quick probes while training went on."""
+    """Draw the accuracy of the quick probes during training."""
     figure = Figure(figsize=(5.5, 3.2), layout="constrained")
     axes = figure.subplots()
     colours = iter((BLUE, ORANGE, GREEN, GREY))
@@ -115,12 +115,12 @@ def learning(rows: list[dict[str, str]], path: Path) -> None:
 
 
 def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
-    """A panel per layer, a line per run: accuracy of the quick probes. ``runs[name]`` are rows of probes.csv."""
+    """Draw the accuracy of the quick probes, a panel per layer, a line per run. ``runs[name]``: rows of probes.csv."""
     layers = list(dict.fromkeys(row["layer"] for rows in runs.values() for row in rows))
     figure = Figure(figsize=(3.6 * len(layers) + 2, 3.4), layout="constrained")
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, layer in zip(panels, layers, strict=True):
-        looks = itertools.product(("-", "--", ":"), (*PALETTE, GREEN, GREY))  # a line style when colours run out
+        looks = itertools.product(("-", "--", ":"), (*PALETTE, GREEN, GREY))  # another line style when colours run out
         for (name, rows), (style, colour) in zip(runs.items(), looks, strict=False):
             points = [(float(r["seconds"]) / 60, float(r["accuracy"])) for r in rows if r["layer"] == layer]
             axes.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=name, color=colour)
@@ -132,7 +132,10 @@ def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
 def against_negatives(
     lines: dict[str, dict[str, dict[int, list[float]]]], untrained: dict[str, float], path: Path
 ) -> None:
-    """A panel per layer, a line per estimator through its means, a dot per run. ``lines[name][layer][negatives]``."""
+    """Draw accuracy against the number of negatives: a panel per layer, a line per estimator, a dot per run.
+
+    ``lines[name][layer][negatives]`` are the accuracies of the runs. A line goes through their means.
+    """
     layers = list(next(iter(lines.values())))
     figure = Figure(figsize=(3.4 * len(layers) + 1, 3.4), layout="constrained")
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
@@ -154,12 +157,12 @@ def against_negatives(
 
 
 def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path) -> None:
-    """Queries on the left, then a block of nearest neighbours for each name in ``columns``.
+    """Draw the queries on the left, then a block of nearest neighbours for each name in ``columns``.
 
     Args:
         pixels: images, (N, H, W, C) uint8.
         labels: their classes, (N,); -1 where unknown.
-        queries: which images ask, (q,).
+        queries: indices of the query images, (q,).
         columns: name of a space -> indices of each query's nearest images there, (q, k).
         path: the PNG.
     """
@@ -193,7 +196,7 @@ def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[st
 
 
 def reconstructions(pixels: Tensor, made: dict[str, Tensor], path: Path) -> None:
-    """Images in the first row, and under each what a decoder made of its features.
+    """Draw images in the first row, and below them one row per encoder of the images decoded from its features.
 
     Args:
         pixels: images, (n, H, W, C) uint8.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and tensors whose checksum is read before they are."""
+"""Files that are written whole or not at all, and tensors whose checksum is verified before they are loaded."""
 
 import contextlib
 import hashlib
@@ -12,12 +12,12 @@ import torch
 
 from .errors import BadInput, unusable
 
-SEAL = b"infomax sha256 "  # followed by the digest of all before it, at the end of the file: torch.load overlooks it
+SEAL = b"infomax sha256 "  # at the end of a file, then the digest of all bytes before it; torch.load ignores both
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of ``path`` in one step, once it is whole and on the disk."""
+    """Open a file to write that replaces ``path`` in one step, once it is whole and on the disk."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,24 +41,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file in UTF-8; what UTF-8 cannot hold, as in damaged file names, is escaped."""
+    """Write a small text file in UTF-8; characters that it cannot encode, as in damaged file names, are escaped."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write plain values."""
+    """Write plain values as JSON."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The table in a JSON file."""
+    """Return the object in a JSON file."""
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise unusable(path, error) from error
     try:
         content = json.loads(raw)
-    except ValueError as error:  # bytes that are not UTF-8 raise one, too
+    except ValueError as error:  # also for bytes that are not UTF-8
         came = f"damaged JSON ({error})" if raw.strip() else "an empty file"
         raise BadInput(f"{path}: expected what a run wrote there; got {came}") from error
     if not isinstance(content, dict):
@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class _Digesting:
-    """What `torch.save` writes to: it cannot report a full disk, so the first error is kept and raised afterwards."""
+    """The file that `torch.save` writes to. It keeps the first error, since `torch.save` cannot report a full disk."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.digest = file, hashlib.sha256()
@@ -83,11 +83,11 @@ class _Digesting:
         return len(data)
 
     def flush(self) -> None:
-        """Part of what `torch.save` asks for; `replacing` flushes."""
+        """Do nothing: `torch.save` needs this method, and `replacing` flushes the file."""
 
 
 def save_sealed(path: Path, content: Any) -> None:
-    """`torch.save`, whole or not at all, with a checksum at the end of the file."""
+    """Save with `torch.save`, whole or not at all, with a checksum at the end of the file."""
     with replacing(path) as file:
         to = _Digesting(file)
         torch.save(content, to)
@@ -97,7 +97,7 @@ def save_sealed(path: Path, content: Any) -> None:
 
 
 def load_sealed(path: Path, *, mmap: bool = False) -> Any:
-    """Load what `save_sealed` wrote, tensors and plain values only: no code can run, no damaged byte gets through."""
+    """Load what `save_sealed` wrote: tensors and plain values only, so no code can run. Refuse a damaged file."""
     try:
         _check_seal(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -105,7 +105,7 @@ def load_sealed(path: Path, *, mmap: bool = False) -> Any:
         raise unusable(path, error) from error
     except BadInput:
         raise
-    except Exception as error:  # of torch, for what its zip holds
+    except Exception as error:  # torch raises many kinds for contents that it refuses
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{path}: expected tensors and plain values; got: {said}") from error
 

@@ -1,4 +1,4 @@
-"""A loss that is not finite: where it first was, noticed on the device, so that no step waits for the answer."""
+"""Detection of the first loss that is not finite, on the device, so that no step waits for the result."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from .objective import Step
 
 
 class Watch:
-    """Remembers the first step whose loss, or encoder output, was not finite."""
+    """A record of the first step in which the loss, a part of it or the encoder's output was not finite."""
 
     def __init__(self, device: torch.device) -> None:
         self.step = torch.full((), -1, device=device)
@@ -15,7 +15,7 @@ class Watch:
         self.names: list[str] = []
 
     def see(self, step: int, result: Step) -> None:
-        """Look at a step."""
+        """Check the result of a step."""
         looked = {name: value.isfinite() for name, value in {"loss": result.loss.detach(), **result.parts}.items()}
         if result.features is not None:
             looked["encoder"] = torch.stack([part.isfinite().all() for part in result.features]).all()
@@ -26,7 +26,7 @@ class Watch:
         self.step = torch.where(first, step, self.step)
 
     def cause(self) -> str:
-        """What was not finite, in words, with what to do."""
+        """Return in words what was not finite, and what to do."""
         bad = [name for name, is_bad in zip(self.names, self.bad.tolist(), strict=True) if is_bad]
         if "encoder" in bad:
             return "the encoder's outputs are not finite, so the steps before were too long: try a lower --lr"

@@ -1,4 +1,4 @@
-"""Any folder of images, or a zip of one: decoded once, in parallel, into a uint8 tensor that is kept on disk."""
+"""Folders of images, or zips of them, decoded once, in parallel, into a uint8 tensor that is cached on disk."""
 
 import hashlib
 import sys
@@ -18,13 +18,13 @@ from .files import load_sealed, save_sealed
 from .image_source import EXTENSIONS, Directory, Zip, is_image
 from .lock import locked
 
-FORMAT = 2  # of the cache
-DARK = 64  # of 255: what is stored in 12 of 16 bits reaches 16
-NAMED = 50  # bad files that are shown by name
+FORMAT = 2  # version of the cache
+DARK = 64  # of 255; images that use 12 of 16 bits reach only 16
+NAMED = 50  # an error names at most this many bad files
 
 
 class Folder(NamedTuple):
-    """Pixels (N, H, W, C) uint8, labels (N,) and class names; no classes where images lie flat."""
+    """Pixels (N, H, W, C) uint8, labels (N,) and class names; no classes if there is only one folder."""
 
     pixels: Tensor
     labels: Tensor
@@ -32,7 +32,7 @@ class Folder(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How images are read: ``--size``, ``--value-range``, ``--skip-bad``, ``--cache`` and ``--workers``."""
+    """The options for reading images: ``--size``, ``--value-range``, ``--skip-bad``, ``--cache`` and ``--workers``."""
 
     size: int = 0
     value_range: str = ""
@@ -42,9 +42,9 @@ class Reading(NamedTuple):
 
 
 def read_folder(root: Path, flag: str, how: Reading) -> Folder:
-    """Read every image below ``root``; the folder an image lies in is its class.
+    """Read every image below ``root``; the class of an image is the name of its folder.
 
-    Where that folder has one name everywhere, as in Tiny ImageNet's `n01443537/images/`, the one above it is.
+    If all images have the same folder name, as in Tiny ImageNet's `n01443537/images/`, the folder above is the class.
     """
     if not root.exists():
         raise BadInput(f"{flag} {root}: expected a folder of images or a .zip of one; there is no such file")
@@ -68,7 +68,7 @@ def read_folder(root: Path, flag: str, how: Reading) -> Folder:
 
 
 def holds_images(root: Path) -> bool:
-    """Whether `read_folder` would find any there."""
+    """Return whether `read_folder` would find images there."""
     try:
         return root.exists() and any(is_image(name) for name in _source(root).names())
     except BadInput:
@@ -80,7 +80,10 @@ def _source(root: Path) -> Directory | Zip:
 
 
 def _class_folders(parents: list[PurePosixPath]) -> list[str]:
-    """The name of the lowest folder, the same level for all, in which images differ."""
+    """Return a folder name per image, from the lowest level at which the names differ.
+
+    If images are at different depths, the name is that of the folder that contains the image.
+    """
     levels = [parent.parts for parent in parents]
     depths = {len(level) for level in levels}
     depth = depths.pop() if len(depths) == 1 else 0
@@ -92,7 +95,7 @@ def _class_folders(parents: list[PurePosixPath]) -> list[str]:
 
 
 def _pixels(root: Path, source: Directory | Zip, files: list[str], how: Reading) -> tuple[Tensor, list[int]]:
-    """Pixels, and which of the files they are of: from the cache if they are there and whole, else decoded and kept."""
+    """Return the pixels and the indices of their files, from an undamaged cache, else decoded and then cached."""
     kept = _cache_file(source, files, how)
     if kept and kept.exists():
         try:
@@ -128,11 +131,11 @@ def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Read
             return (str(error) or type(error).__name__).split("<_io")[0].strip()
 
     with warnings.catch_warnings(), ThreadPoolExecutor(max(1, how.workers)) as pool:
-        warnings.simplefilter("ignore")  # of large or odd images: what can be decoded is
+        warnings.simplefilter("ignore")  # about large or odd images, which are used if they can be decoded
         decoded = pool.map(read, files)
         try:
             found = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
-        except BaseException:  # Ctrl-C must not wait for all the others
+        except BaseException:  # Ctrl-C must not wait for the images that are left
             pool.shutdown(cancel_futures=True)
             raise
     bad = {source.where(name): said for name, said in zip(files, found, strict=True) if isinstance(said, str)}
@@ -154,7 +157,7 @@ def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Read
 
 
 def _refuse(bad: dict[str, str], count: int) -> None:
-    """Name every file that cannot be decoded, in one error."""
+    """Raise one error that names the files that cannot be decoded."""
     named = "; ".join(f"{name} ({said})" for name, said in list(bad.items())[:NAMED])
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     raise BadInput(

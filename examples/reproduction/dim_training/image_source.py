@@ -1,4 +1,4 @@
-"""Where image files lie: a folder or a zip. Their names, their bytes, and what tells whether they have changed."""
+"""Sources of image files, a folder or a zip: names, bytes, and stamps that change with a file."""
 
 import os
 import stat
@@ -13,13 +13,13 @@ LARGEST = 2**30  # bytes of one unpacked file; a larger one is a mistake or a de
 
 
 class Directory:
-    """A folder with its subfolders. Links are followed, except those that lead back to a parent."""
+    """A folder with its subfolders. Links are followed, except those that lead back to a parent folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def names(self) -> Iterator[str]:
-        """Paths below the root."""
+        """Yield the paths of all files below the root."""
         for folder, inner, names in os.walk(self.root, followlinks=True):
             here = os.path.realpath(folder)
             inner[:] = [name for name in inner if not _leads_back(f"{folder}/{name}", here)]
@@ -27,7 +27,7 @@ class Directory:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
         path = self.root / name
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):  # reading a pipe would wait for ever
@@ -36,49 +36,49 @@ class Directory:
         return path.read_bytes()
 
     def stamp(self, name: str) -> str:
-        """Changes with the file."""
+        """Return a text that changes with the file."""
         try:
             about = (self.root / name).stat()
-        except OSError:  # `read` will say so
+        except OSError:  # `read` reports it
             return f"{name}:missing"
         return f"{name}:{about.st_size}:{about.st_mtime_ns}"
 
     def where(self, name: str) -> str:
-        """A path to show."""
+        """Return the path of a file, for messages."""
         return str(self.root / name)
 
 
 class Zip:
-    """A zip file, never unpacked on the disk."""
+    """A zip file, which is never unpacked to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.archive = zipfile.ZipFile(path)
-        except Exception as error:  # a damaged directory of the zip raises many kinds
+        except Exception as error:  # a damaged zip directory raises many kinds
             raise BadInput(f"{path}: expected a folder of images or a .zip of one; got: {error}") from error
 
     def names(self) -> Iterator[str]:
-        """Paths in the zip."""
+        """Return the paths of all files in the zip."""
         return (name for name in dict.fromkeys(self.archive.namelist()) if not name.endswith("/"))
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
         _check_size(self.archive.getinfo(name).file_size)
         return self.archive.read(name)
 
     def stamp(self, name: str) -> str:
-        """Changes with the file."""
+        """Return a text that changes with the file."""
         info = self.archive.getinfo(name)
         return f"{name}:{info.file_size}:{info.CRC}"
 
     def where(self, name: str) -> str:
-        """A path to show."""
+        """Return the path of a file, for messages."""
         return f"{self.path}/{name}"
 
 
 def is_image(name: str) -> bool:
-    """Whether its name is that of an image."""
+    """Return whether a file name is that of an image."""
     path = PurePosixPath(name)
     hidden = path.name.startswith(".") or "__MACOSX" in path.parts
     return not hidden and path.suffix.lower() in EXTENSIONS

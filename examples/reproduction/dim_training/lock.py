@@ -1,4 +1,4 @@
-"""A lock on a folder that dies with the process that holds it, however that ends."""
+"""A lock on a folder. The system releases it when the process that holds it ends in any way."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ from .errors import BadInput, unusable
 
 try:
     import fcntl
-except ImportError:  # Windows: runs are not kept apart there
+except ImportError:  # on Windows there is no lock
     fcntl = None
 
 
 @contextlib.contextmanager
 def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
-    """Hold ``folder``, which is made if need be; refuse it while another process does."""
+    """Lock ``folder`` inside this context, creating it if necessary; refuse it if another process holds the lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
@@ -34,7 +34,7 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
                 ) from error
             except OSError:  # a file system without locks
                 pass
-        with contextlib.suppress(OSError):  # a full disk: the name is only for the message
+        with contextlib.suppress(OSError):  # a full disk: the text is only for the message
             os.truncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: the progress bar, metrics.csv and TensorBoard."""
+"""The log of a run during training: the progress bar, metrics.csv and TensorBoard."""
 
 import contextlib
 import sys
@@ -14,7 +14,7 @@ from .trainer import Trainer
 
 
 class Events:
-    """TensorBoard's writer. A run goes on without it: a missing package or a full disk costs the events only."""
+    """TensorBoard's writer. If the package is missing or the disk is full, the run goes on without events."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.writer: Any = None
@@ -27,13 +27,13 @@ class Events:
             self.writer = SummaryWriter(str(path), purge_step=step + 1)
 
     def add(self, group: str, values: dict[str, float], step: int) -> None:
-        """Write down numbers."""
+        """Write numbers under the names ``group/name``."""
         with self._expendable():
             for name, value in values.items() if self.writer else ():
                 self.writer.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the pending events and close the writer."""
         with self._expendable():
             if self.writer:
                 self.writer.close()
@@ -48,7 +48,7 @@ class Events:
 
 
 class Log:
-    """Between two rows nothing waits for the device."""
+    """The progress bar and the rows of metrics.csv. Between two rows, nothing waits for the device."""
 
     def __init__(self, trainer: Trainer, folder: RunFolder, events: Events) -> None:
         self.trainer, self.events = trainer, events
@@ -66,16 +66,16 @@ class Log:
         )
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Close the bar."""
         self.bar.close()
 
     def advance(self) -> None:
-        """Move the bar to where training is."""
+        """Move the bar to the current step, or second, of the training."""
         now = self.trainer.seconds if self.trainer.options.minutes else self.trainer.step
         self.bar.update(min(now, self.bar.total) - self.bar.n)
 
     def row(self, found: dict[str, float]) -> None:
-        """Write down what `found` gives."""
+        """Write the values of `found` as a row."""
         trainer = self.trainer
         (step, seconds), self.last = self.last, (trainer.step, trainer.seconds)
         images = (trainer.step - step) * trainer.options.batch
@@ -92,7 +92,7 @@ class Log:
 
 
 def found(trainer: Trainer, result: Step) -> dict[str, float]:
-    """Means since the last row, and the MI on the last batch; all processes ask."""
+    """Return the means since the last row, and the MI on the last batch; every process must call this."""
     row = trainer.means()
     if result.features is not None:
         with trainer.precision():

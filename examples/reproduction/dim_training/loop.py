@@ -1,4 +1,4 @@
-"""The training loop: one step after the other, written down, kept safe, and picked up where it stopped."""
+"""The training loop, with log, checkpoints, quick probes, and continuation of a stopped run."""
 
 import contextlib
 
@@ -13,9 +13,9 @@ from .trainer import Trainer
 
 
 def run(trainer: Trainer, folder: RunFolder) -> None:
-    """Train from where the trainer is to the end of the run, or raise `Interrupted` with a checkpoint written.
+    """Train from the trainer's current step to the end of the run; after a signal, save and raise `Interrupted`.
 
-    Between two steps the processes agree on what is next. The first one alone writes.
+    Between two steps, the processes agree on what to do next. Only the first process writes files.
     """
     team, options = trainer.team, trainer.options
     with contextlib.ExitStack() as stack:
@@ -56,14 +56,17 @@ def run(trainer: Trainer, folder: RunFolder) -> None:
 
 
 def agree(trainer: Trainer, caught: list[int]) -> int:
-    """Set all clocks to the first one's, which decides on rate and end; the signal that any process caught, or 0."""
+    """Advance all clocks by the first process's time; return a signal that any process has caught, or 0.
+
+    The clock decides the learning rate and the end of the run, so it must be the same in all processes.
+    """
     said = trainer.team.exchange(float(caught[0] if caught else 0), trainer.lap())
     trainer.seconds += said[0][1]
     return int(max(signal for signal, _ in said))
 
 
 def stop_if_diverged(trainer: Trainer, saved: int) -> None:
-    """Raise where a loss was not finite, in any process."""
+    """Raise an error if a loss was not finite in any process."""
     said = trainer.diverged()
     flags = [bad for (bad,) in trainer.team.exchange(float(bool(said)))]
     if not any(flags):

@@ -1,4 +1,4 @@
-"""Measures of the finished encoder besides the 200-unit probe: what ``--measures`` names, one function each."""
+"""Measures of the finished encoder besides the 200-unit probe: those that ``--measures`` names, one function each."""
 
 import importlib.util
 import time
@@ -30,11 +30,11 @@ USED_BY = {
     "neighbours": (),
 }  # options on which a measure depends and that may change after the training
 COLUMNS = ("measure", "encoder", "layer", "value", "unit", "limit", "seconds")
-PICTURES = 12  # reconstructions that the report shows
+PICTURES = 12  # number of reconstructions that the report shows
 
 
 class Row(NamedTuple):
-    """One number: of which measure and layer, in which unit, and where the measure has a limit, the limit."""
+    """One number with its measure, layer and unit, and the limit of the measure if it has one."""
 
     measure: str
     layer: str
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a measure gives: numbers, how to read them, and perhaps pictures (n, C, H, W) in [0, 1]."""
+    """The result of a measure: numbers, a note on how to read them, and pictures (n, C, H, W) in [0, 1] or None."""
 
     rows: list[Row]
     note: str
@@ -58,8 +58,8 @@ class Subject:
     Args:
         encoder: the encoder; no measure changes it.
         images: all images of the run.
-        options: of the run.
-        title: what the encoder is called: ``trained`` or ``untrained``.
+        options: options of the run.
+        title: name of the encoder, ``trained`` or ``untrained``.
     """
 
     def __init__(self, encoder: nn.Module, images: Images, options: Options, title: str) -> None:
@@ -83,12 +83,12 @@ class Subject:
         return train.to(device), test.to(device)
 
     def common(self, progress: evaluation.Progress | None) -> dict[str, Any]:
-        """Keyword arguments of every measure."""
+        """Return the keyword arguments that all measures share."""
         return {"random_state": self.options.seed, "progress": progress}
 
 
 def check(options: Options) -> None:
-    """Refuse, before a run and not after it, measures whose package is not there."""
+    """Refuse measures whose package is not installed, so that a run does not fail at its end."""
     for name in requested(options):
         module, package = PACKAGES.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is None:
@@ -98,7 +98,7 @@ def check(options: Options) -> None:
 
 
 def possible(options: Options, images: Images) -> list[str]:
-    """The measures asked for, without those that need labels where there are none."""
+    """Return the requested measures, without those that need labels if the images have none."""
     names = requested(options)
     left_out = [name for name in names if name in NEED_LABELS and not images.has_labels]
     if left_out:
@@ -107,18 +107,21 @@ def possible(options: Options, images: Images) -> list[str]:
 
 
 def settings_of(name: str, options: Options) -> dict[str, Any]:
-    """The options on which a measure depends, besides those of the training."""
+    """Return the options on which a measure depends, besides those of the training."""
     return {option: getattr(options, option) for option in USED_BY[name]}
 
 
 def is_taken(name: str, options: Options, taken: dict[str, dict[str, Any]]) -> bool:
-    """Whether a measure was taken with these options; one that was not asked of the untrained encoder may have it."""
+    """Return whether a measure was taken with these options.
+
+    If the options do not ask for the untrained encoder, a result that includes it counts too.
+    """
     wanted = settings_of(name, options)
     return name in taken and (taken[name] == wanted or taken[name] == {**wanted, "untrained": True})
 
 
 def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """One measure of all subjects: rows and a note as plain values, and pictures by the subjects' titles."""
+    """Take one measure of all subjects; return rows and a note as plain values, and pictures by subject title."""
     result: dict[str, Any] = {"rows": [], "note": ""}
     pictures = {}
     for subject in subjects if name != "semi" else subjects[:1]:  # `semi` brings its own comparison
@@ -135,7 +138,7 @@ def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, 
 
 
 def classifier(name: str) -> Callable[[Subject, evaluation.Progress | None], Taken]:
-    """A probe of `evaluate` by its name, at every layer."""
+    """Return a measure that runs a probe of `evaluate`, given by its name, at every layer."""
 
     def measure(subject: Subject, progress: evaluation.Progress | None) -> Taken:
         table = evaluation.evaluate(
@@ -156,7 +159,7 @@ def classifier(name: str) -> Callable[[Subject, evaluation.Progress | None], Tak
 
 
 def semi(subject: Subject, progress: evaluation.Progress | None) -> Taken:
-    """Fine-tune with a few labels, and do the same from random weights."""
+    """Fine-tune the encoder with a few labels; for comparison, train the same network from random weights."""
     options, images = subject.options, subject.images
     labelled = few(images.labelled, options.semi_labels or len(images.labelled.labels), options.seed)
     tuned = evaluation.fine_tune(
@@ -179,7 +182,7 @@ def semi(subject: Subject, progress: evaluation.Progress | None) -> Taken:
 
 
 def msssim(subject: Subject, progress: evaluation.Progress | None) -> Taken:
-    """Decode `y`."""
+    """Measure how well a decoder reconstructs images from `y`."""
     made = evaluation.reconstruction(
         subject.train.pixels,
         subject.y[0],
@@ -200,7 +203,7 @@ def msssim(subject: Subject, progress: evaluation.Progress | None) -> Taken:
 
 
 def mine(subject: Subject, progress: evaluation.Progress | None) -> Taken:
-    """Information that `y` holds on the image."""
+    """Estimate the mutual information between `y` and the image."""
     found = evaluation.image_information(
         subject.train.pixels,
         subject.y[0],
@@ -214,7 +217,7 @@ def mine(subject: Subject, progress: evaluation.Progress | None) -> Taken:
 
 
 def ndm(subject: Subject, progress: evaluation.Progress | None) -> Taken:
-    """Dependence of the units of `y`."""
+    """Estimate the dependence between the units of `y`."""
     found = evaluation.neural_dependency(*subject.y, **subject.common(progress))
     return Taken([Row("ndm", "y", found.nats, "nats", limit=found.limit)], _held_out_note(subject))
 

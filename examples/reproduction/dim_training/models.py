@@ -1,7 +1,7 @@
-"""The objectives by name. Each is a module around the encoder: a batch in, a `Step` out.
+"""The objectives by name. Each is a module around the encoder that takes a batch and returns a `Step`.
 
-Besides ``forward``, a model has ``encoder`` and ``columns``, the names of its parts in metrics.csv; one whose steps
-hold features also has ``information``, which measures on them what else there is to report.
+Besides ``forward``, a model has ``encoder`` and ``columns``, the names of its parts in metrics.csv. If its steps have
+features, the model also has ``information``, which computes more numbers to report from them.
 """
 
 from torch import nn
@@ -17,11 +17,11 @@ from .nat import NoiseAsTargets
 from .objective import DeepInfoMax, Supervised
 from .options import Options
 
-ALONE = ("nat", "cpc")  # targets that the images exchange, negatives that are not gathered
+ALONE = ("nat", "cpc")  # for one process: nat exchanges targets between images, cpc does not gather negatives
 
 
 def build_model(options: Options, encoder: StagedEncoder, images: Images, processes: int = 1) -> nn.Module:
-    """What ``--objective`` names, around ``encoder``. Put your own here."""
+    """Build the model that ``--objective`` names around ``encoder``. Add your own model here."""
     if processes > 1 and options.objective in ALONE:
         raise BadInput(
             f"--objective {options.objective}: expected one process; got {processes}: run it without torchrun"

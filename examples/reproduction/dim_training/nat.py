@@ -1,4 +1,4 @@
-"""Noise as targets (Bojanowski & Joulin 2017), a baseline: every image is given a random direction to be mapped to."""
+"""Noise as targets (Bojanowski & Joulin 2017), a baseline: the target of every image is a random direction."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ from .objective import Batch, Step
 
 
 class NoiseAsTargets(nn.Module):
-    """Normalised `y` against targets on the unit sphere, which the images of a batch may exchange.
+    """The squared distance of normalised `y` to targets on the unit sphere, which the images of a batch may exchange.
 
-    The targets are drawn once. In each step those of the batch are reassigned so that the sum of squared distances
-    is smallest; then `y` moves towards its target. The paper does so on gradient images; here they come as they are.
+    The targets are drawn once. Each step reassigns the targets of the batch so that the sum of squared distances is
+    smallest, and then moves `y` towards its target. The paper trains on image gradients, this class on the images.
     """
 
-    columns = ("moved",)  # the share of images that were handed another target
+    columns = ("moved",)  # the share of images that got another target
 
     def __init__(self, encoder: StagedEncoder, images: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class NoiseAsTargets(nn.Module):
         self.register_buffer("targets", normalize(torch.randn(images, encoder.global_dim)))
 
     def forward(self, batch: Batch) -> Step:
-        """Mean squared distance between `y` and its target: 2 at random, 0 at best."""
+        """Return the mean squared distance between `y` and its target: about 2 at random, 0 at best."""
         y = normalize(self.encoder(batch.images).global_.float())
         targets = self.targets[batch.index]
         order = cheapest(-(y.detach() @ targets.T))
@@ -36,7 +36,7 @@ class NoiseAsTargets(nn.Module):
 
 
 def cheapest(cost: Tensor) -> Tensor:
-    """The column for each row of ``cost`` (n, n), each used once, whose sum is smallest."""
+    """Return a column for each row of ``cost`` (n, n), each column once, so that the sum of the costs is smallest."""
     from scipy.optimize import linear_sum_assignment
 
     _, columns = linear_sum_assignment(cost.cpu().numpy())

@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]  # estimator, negatives, seed, and the results of th
 
 
 def write(rows: Rows, command: str, out: Path) -> str:
-    """The table with what it says in words, as Markdown; also negatives.md, negatives.csv and negatives.png."""
+    """Write negatives.md, negatives.csv and negatives.png; return the table and its verdict in words, as Markdown."""
     estimators = list(dict.fromkeys(row["estimator"] for row in rows))
     counts = sorted({row["negatives"] for row in rows})
     layers = list(rows[0]["results"]["probes"]["trained"])
@@ -44,7 +44,7 @@ def write(rows: Rows, command: str, out: Path) -> str:
 
 
 def verdict(rows: Rows, estimator: str, counts: list[int], layers: list[str]) -> str:
-    """What an estimator gains or loses with the fewest negatives instead of the most, seed by seed."""
+    """Return in words what an estimator gains or loses, per seed, with the fewest negatives instead of the most."""
     few, most = counts[0], counts[-1]
     found = {
         (r["negatives"], r["seed"]): r["results"]["probes"]["trained"] for r in rows if r["estimator"] == estimator
@@ -62,7 +62,7 @@ def verdict(rows: Rows, estimator: str, counts: list[int], layers: list[str]) ->
 
 
 def _conditions(rows: Rows) -> str:
-    """What all runs have in common."""
+    """Return in words what all runs have in common."""
     results = rows[0]["results"]
     training, options = results["training"], results["options"]
     seeds, locations = len({row["seed"] for row in rows}), options["locations"]

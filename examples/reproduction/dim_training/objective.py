@@ -1,4 +1,4 @@
-"""What a step minimises: Deep InfoMax without labels, or cross-entropy with them, for the same encoder."""
+"""The objectives of a step: Deep InfoMax without labels, or cross-entropy with labels, for the same encoder."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ STAGES = ("local", "conv", "fc", "y")
 
 
 class Batch(NamedTuple):
-    """What a step is made on: images (n, C, H, W), perhaps a second view, labels (n,) and their places in the data."""
+    """The input of a step: images (n, C, H, W), a second view or None, labels (n,), and indices into the data (n,)."""
 
     images: Tensor
     other: Tensor | None
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step's loss, its parts to report, and the features the MI is measured on."""
+    """The result of a step: loss, parts of it to report, and the features from which the MI is estimated, or None."""
 
     loss: Tensor
     parts: dict[str, Tensor]
@@ -50,7 +50,7 @@ class Step(NamedTuple):
 
 
 def encoder_name(options: Options, side: int) -> str:
-    """The encoder ``--encoder`` names, or the paper's for images of ``side`` pixels."""
+    """Return the name of the encoder: that of ``--encoder``, or for ``auto`` the paper's for ``side`` pixels."""
     if options.encoder != "auto":
         return options.encoder
     if side not in BY_SIZE:
@@ -62,7 +62,7 @@ def encoder_name(options: Options, side: int) -> str:
 
 
 def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
-    """The encoder of a run, untrained. Put your own here."""
+    """Build the encoder of a run, untrained. Add your own encoder here."""
     name = encoder_name(options, side)
     try:
         encoder = encoders.build(name, input_channels=channels, global_dim=options.dim, globals_=options.globals)
@@ -71,14 +71,14 @@ def build_encoder(options: Options, channels: int, side: int) -> StagedEncoder:
     if encoder.input_size != (side, side):
         wanted = encoder.input_size[0]
         raise BadInput(f"--encoder {name}: expected images of {wanted} pixels; these have {side}: pass --size {wanted}")
-    if options.objective == "cpc":  # trains nothing above the crops, so they are read by their mean, as its authors do
+    if options.objective == "cpc":  # trains no layer above the crops, so `y` is their mean, as in its paper
         encoder.fc, encoder.y = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Identity()
         encoder.global_dim = encoder.local_dim
     return encoder
 
 
 def read(encoder: StagedEncoder, images: Tensor, last: str = "y") -> dict[str, Tensor]:
-    """What the stages of an encoder make of images, up to the last one asked for."""
+    """Return the outputs of the stages of an encoder by name, up to the stage ``last``."""
     found = {}
     for stage in STAGES[: STAGES.index(last) + 1]:
         images = found[stage] = getattr(encoder, stage)(images)
@@ -86,7 +86,7 @@ def read(encoder: StagedEncoder, images: Tensor, last: str = "y") -> dict[str, T
 
 
 class DeepInfoMax(nn.Module):
-    """The encoder with the DIM objective on its local map and its global features, and the side tasks asked for."""
+    """The encoder with the DIM objective on its local map and its global features, and the requested further terms."""
 
     columns = (
         "local", "local_conv", "global", "prior", "between_views", "coordinates", "relative_coordinates", "activation",
@@ -143,7 +143,10 @@ class DeepInfoMax(nn.Module):
         self.ceiling = self.measured.estimator.ceiling(images * each)
 
     def forward(self, batch: Batch) -> Step:
-        """Locals of the images against globals of the second view, where there is one; the reverse, too, if asked."""
+        """Compute the loss of locals of the images with globals of the second view, or of the images if there is none.
+
+        With ``symmetric``, it is averaged with the reverse: locals of the second view with globals of the images.
+        """
         if batch.other is None:
             one = two = read(self.encoder, batch.images)
         else:
@@ -173,18 +176,18 @@ class DeepInfoMax(nn.Module):
         return Step(loss, parts, Features(one["local"].detach(), globals_[0].detach()))
 
     def information(self, features: Features) -> dict[str, float]:
-        """MI in nats between locals (maps, if there is no local term) and globals of one batch."""
+        """Return the MI in nats between locals (whole maps, if there is no local term) and globals of one batch."""
         nats = {"mi": self.measured.mutual_information(*features, gather=self.gather).item()}
         return nats | {"mi_ceiling": self.ceiling} if math.isfinite(self.ceiling) else nats
 
 
 def _mean(values: Sequence[Tensor | None]) -> Tensor | None:
-    """The mean of the terms of both directions; None of a term that is not there."""
+    """Return the mean of a term over both directions, or None if the term is absent."""
     return None if values[0] is None else torch.stack([value for value in values if value is not None]).mean()
 
 
 def _widths(encoder: StagedEncoder) -> dict[str, int]:
-    """The channels of what each stage gives."""
+    """Return the number of output channels of each stage."""
     training = encoder.training
     with torch.no_grad():
         found = read(encoder.eval(), torch.zeros(1, encoder.input_channels, *encoder.input_size))
@@ -193,7 +196,7 @@ def _widths(encoder: StagedEncoder) -> dict[str, int]:
 
 
 def _coarse(encoder: StagedEncoder, options: Options, gather: bool) -> LocalDIMLoss:
-    """The local objective once more, on the map of the last convolution."""
+    """Build a second local objective, on the map of the last convolution."""
     widths = _widths(encoder)
     return LocalDIMLoss(
         widths["conv"],
@@ -208,7 +211,7 @@ def _coarse(encoder: StagedEncoder, options: Options, gather: bool) -> LocalDIML
 
 
 def _between(encoder: StagedEncoder, options: Options, gather: bool) -> InfoMaxLoss:
-    """The information between the same layer of two views, by the cosine of projections over a temperature."""
+    """Build the loss between the same layer of two views, with a cosine critic on projections."""
     width = _widths(encoder)[options.between_layer]
     critic = CosineCritic(width, width, units=options.units, temperature=options.between_temperature)
     return InfoMaxLoss(width, width, critic=critic, sample_negatives=options.negatives or None, gather=gather)
@@ -223,7 +226,7 @@ def _prior(options: Options, dim: int) -> PriorMatchingLoss:
 
 
 class Supervised(nn.Module):
-    """The same encoder with a linear classifier on `y`, trained with labels: what labels are worth."""
+    """The same encoder with a linear classifier on `y`, trained with labels, for comparison."""
 
     columns = ("accuracy",)
 
@@ -233,11 +236,11 @@ class Supervised(nn.Module):
         self.head = nn.Linear(encoder.global_dim, classes)
 
     def forward(self, batch: Batch) -> Step:
-        """Cross-entropy of the classes predicted from `y`."""
+        """Return the cross-entropy of the classes predicted from `y`."""
         logits = self.logits(self.encoder(batch.images).global_)
         accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
         return Step(cross_entropy(logits, batch.labels), {"accuracy": accuracy}, None)
 
     def logits(self, y: Tensor) -> Tensor:
-        """Scores of the classes (n, classes), from `y`; from the mean of them where there are several."""
+        """Return the class logits (n, classes) from `y`, or from the mean over several global features."""
         return self.head(torch.relu(y).flatten(2).mean(2) if y.ndim > 2 else torch.relu(y))

@@ -12,11 +12,11 @@ from .options import Options
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. (2024): odd polynomial that takes (0, 1] to about 1 in five steps
 LENGTH = 0.8  # root mean square of an update at rate 1; the best of 0.2 (about AdamW's), 0.4 and 0.8 in short runs
-SHORTER_SIDE = range(64, 513)  # of Muon's matrices: kernels on pixels and heads have less, and more costs too much
+SHORTER_SIDE = range(64, 513)  # for Muon: kernels on pixels and heads are smaller, and larger matrices cost too much
 
 
 def build(model: nn.Module, options: Options, device: torch.device) -> "Optimizer | Together":
-    """What ``--optimizer`` names, over all parameters. Weight decay is for matrices and kernels only."""
+    """Build the optimizer that ``--optimizer`` names. Weight decay is for matrices and kernels only."""
     parameters = list(model.parameters())
     muon = [p for p in parameters if options.optimizer == "muon" and _suits_muon(p)]
     if options.optimizer == "muon" and not muon:
@@ -40,16 +40,16 @@ def _suits_muon(p: Tensor) -> bool:
 
 
 class Muon(Optimizer):
-    """Steps with nearly equal singular values: about U V^T of the momentum U S V^T (Jordan et al., 2024).
+    """Muon, whose updates have nearly equal singular values: about U V^T of the momentum U S V^T (Jordan et al., 2024).
 
-    A kernel is a matrix with one row per output channel. `torch.optim.Muon` takes no kernels, and it computes in
-    bfloat16, which is slow on many CPUs.
+    A kernel is treated as a matrix with one row per output channel. This class replaces `torch.optim.Muon`, which takes
+    no kernels and computes in bfloat16, which is slow on many CPUs.
 
     Args:
         parameters: tensors with at least two dimensions.
         lr: learning rate. The entries of an update have a root mean square of about ``LENGTH * lr`` (the scaling of Liu
             et al., 2025, arXiv 2502.16982).
-        momentum: decay of the averaged gradient, which is taken one step ahead (Nesterov).
+        momentum: decay of the averaged gradient, which enters in Nesterov's form.
         weight_decay: decoupled, as in AdamW.
     """
 
@@ -60,7 +60,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure: a run needs none
-        """Change every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -75,7 +75,7 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U V^T of a matrix U S V^T, by Newton-Schulz steps of a quintic: singular values from 0.7 to 1.2."""
+    """Return about U V^T of a matrix U S V^T, by quintic Newton-Schulz steps; singular values are from 0.7 to 1.2."""
     a, b, c = QUINTIC
     x = matrix / (matrix.norm() + 1e-12)
     tall = x.shape[0] > x.shape[1]
@@ -87,31 +87,31 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Together:
-    """Several optimizers of one model, with the calls of one."""
+    """Several optimizers of one model, with the methods of one optimizer."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self.optimizers = optimizers
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all."""
+        """The parameter groups of all optimizers."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=set_to_none)
 
     def step(self) -> None:
-        """One step of each."""
+        """Take one step of each optimizer."""
         for optimizer in self.optimizers:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all, by place."""
+        """Return the states of all optimizers, by position."""
         return {str(place): optimizer.state_dict() for place, optimizer in enumerate(self.optimizers)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what `state_dict` gave."""
+        """Restore the states that `state_dict` returned."""
         for place, optimizer in enumerate(self.optimizers):
             optimizer.load_state_dict(state[str(place)])

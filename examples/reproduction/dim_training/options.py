@@ -1,4 +1,4 @@
-"""Every option of a run: one dataclass, from which the command line, ``config.json`` and ``--resume`` follow."""
+"""Every option of a run, in one dataclass; the command line, ``config.json`` and ``--resume`` are derived from it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,13 +29,13 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 def option(default: Any, group: str, text: str, *, choices: Any = None, free: bool = False) -> Any:
-    """A field that knows its help text; ``free`` marks one that may change between a run and its resumption."""
+    """Return a field with a help text; ``free`` marks an option that may change when a run is resumed."""
     return field(default=default, metadata={"group": group, "help": text, "choices": choices, "free": free})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What one run is. Frozen: a run does not change its mind; ``--resume`` reads it back from the run folder."""
+    """The options of one run. They do not change during the run; ``--resume`` reads them from the run folder."""
 
     data: str = option("cifar10", "most used", "data set, or `folder` for images of your own", choices=DATASETS)
     root: str = option(
@@ -160,12 +160,12 @@ class Options:
 
 
 def flag_of(name: str) -> str:
-    """The flag of a field."""
+    """Return the command-line flag of a field."""
     return "--" + name.replace("_", "-")
 
 
 def requested(options: Options) -> tuple[str, ...]:
-    """The measures asked for, in the order of `MEASURES`; names that are none come last."""
+    """Return the requested measures in the order of `MEASURES`; unknown names come last."""
     names = [name.strip() for name in options.measures.split(",") if name.strip()]
     if names == ["all"]:
         return MEASURES

@@ -1,4 +1,4 @@
-"""What came out of a run, as plain values: how the training went, and every measure of the encoder."""
+"""The results of a run as plain values: facts about the training, and every measure of the encoder."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from .trainer import Trainer
 
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
-    """Take every measure asked for that results.json does not hold with these options, and write it there."""
+    """Take every requested measure that results.json does not have for these options, and write it there."""
     options, images = trainer.options, trainer.images
     results = _before(folder)
     if not results or results["training"]["steps"] != trainer.step:
@@ -53,12 +53,12 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
                 first = centre(images.test.pixels[:PICTURES], options.crop)
                 figures.reconstructions(first, made, folder.figures / "reconstructions.png")
         taken[name] = settings_of(name, options)
-        _write(folder, results)  # after each: some take minutes, and what was interrupted goes on from here
+        _write(folder, results)  # after each, so that an interrupted call can continue: some take minutes
     _write(folder, results)
 
 
 def _before(folder: RunFolder) -> dict[str, Any] | None:
-    """What was measured by an earlier call; nothing, with a line that says so, if that is damaged."""
+    """Return the results of an earlier call, or None; if they are damaged, print a message and return None."""
     if not folder.results.exists():
         return None
     try:
@@ -76,7 +76,7 @@ def _write(folder: RunFolder, results: dict[str, Any]) -> None:
 
 
 def untrained(trainer: Trainer) -> torch.nn.Module:
-    """An encoder with the seed's first weights: those that the run started from, on the same versions."""
+    """Return an encoder with the initial weights of the run, which the seed reproduces under the same versions."""
     torch.manual_seed(trainer.options.seed)
     channels, side = trainer.images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
     encoder = build_encoder(trainer.options, channels, side)
@@ -84,7 +84,7 @@ def untrained(trainer: Trainer) -> torch.nn.Module:
 
 
 def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
-    """What was trained, on what, and how it went."""
+    """Return the environment and facts about the training: data, length, speed and last values."""
     options, images, rows = trainer.options, trainer.images, read_table(folder.metrics)
     last = rows[-1] if rows else {}
     numbers = {name: float(last[name]) for name in ("loss", "mi", "mi_ceiling", "accuracy") if last.get(name)}
@@ -107,8 +107,8 @@ def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
 
 
 def neighbours(encoder: torch.nn.Module, images: Images, options: Options, path: Path, k: int = 6) -> dict[str, Any]:
-    """Draw a few queries with their nearest images, and count how often a neighbour has the query's class."""
-    # At random: a folder of images comes sorted by class.
+    """Draw a few queries with their nearest images, and return how often a neighbour has the query's class."""
+    # Drawn at random, since a folder of images is sorted by class.
     pixels, labels = few(images.test, 2000, options.seed)
     if len(pixels) <= k:
         return {}

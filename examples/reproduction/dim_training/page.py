@@ -1,4 +1,4 @@
-"""A page of headings, words, tables and pictures, as Markdown and as HTML that holds its pictures."""
+"""A page of headings, text, tables and pictures, as Markdown and as HTML with embedded pictures."""
 
 import base64
 import html
@@ -19,7 +19,7 @@ Block = tuple[str, Any]  # ("text" | "note" | "heading" | "code", str), ("table"
 
 
 def markdown(title: str, blocks: list[Block], base: Path) -> str:
-    """The page in Markdown; ``base`` is the folder that its pictures are named from."""
+    """Return the page in Markdown; the paths of its pictures are relative to the folder ``base``."""
     parts = [f"# {title}"]
     for kind, content in blocks:
         if kind == "heading":
@@ -37,13 +37,13 @@ def markdown(title: str, blocks: list[Block], base: Path) -> str:
 
 
 def markdown_table(rows: list[list[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
+    """Return a table in Markdown; all columns but the first are aligned to the right."""
     rule = ["---", *["---:"] * (len(rows[0]) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
 def html_page(title: str, blocks: list[Block]) -> str:
-    """The page in HTML, in one file with its pictures."""
+    """Return the page as one HTML file with embedded pictures."""
     parts = [f"<h1>{html.escape(title)}</h1>"]
     for kind, content in blocks:
         if kind == "heading":

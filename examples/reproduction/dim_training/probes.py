@@ -1,4 +1,4 @@
-"""Probes of a frozen encoder: quick ones on the way, a full one at the end, and nearest neighbours."""
+"""Probes of a frozen encoder: quick ones during training, a full one at the end, and nearest neighbours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ QUICK_EPOCHS = 8
 
 @contextmanager
 def progress(title: str) -> Iterator[evaluation.Progress | None]:
-    """A bar that shows how far a measure is, and goes when it ends; None where nobody watches."""
+    """Show the progress of a measure in a bar, and remove the bar at the end; the value is None without a terminal."""
     with tqdm(desc=title, leave=False, disable=None) as bar:
 
         def show(what: str, done: int, total: int | None) -> None:
@@ -39,7 +39,7 @@ def progress(title: str) -> Iterator[evaluation.Progress | None]:
 
 
 def probe(encoder: nn.Module, images: Images, options: Options, title: str, epochs: int = 0) -> dict[str, float]:
-    """Test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
+    """Return the test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
     with progress(f"probing the {title}") as show:
         table = evaluation.evaluate(
             encoder,
@@ -55,7 +55,7 @@ def probe(encoder: nn.Module, images: Images, options: Options, title: str, epoc
 
 
 def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options: Options) -> float:
-    """Test accuracy, in %, of the classifier that the encoder was trained with."""
+    """Return the test accuracy, in %, of the classifier that the encoder was trained with."""
     test = images.test.pixels, images.test.labels
     y, labels = evaluation.extract_features(encoder, test, ("y",), transform=for_measuring(options.crop))
     with torch.no_grad():  # (n, d, globals)
@@ -65,7 +65,7 @@ def own_accuracy(model: Supervised, encoder: nn.Module, images: Images, options:
 
 
 class QuickProbes:
-    """Probes on a few images at the start and ``--quick-probes`` times on the way to the end, written to probes.csv."""
+    """Probes on a few images, at the start and ``--quick-probes`` times during the run, written to probes.csv."""
 
     def __init__(self, options: Options, images: Images, folder: RunFolder, events: "Events", step: int) -> None:
         self.options, self.events = options, events
@@ -74,7 +74,7 @@ class QuickProbes:
             labelled=few(images.labelled, count, options.seed), test=few(images.test, count // 2, options.seed)
         )
 
-        # Training goes on from ``step``: forget probes after it, and one that was cut short before its last layer.
+        # Training continues from ``step``: drop later probes, and a probe that was interrupted before its last layer.
         self.table = Table(folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
         rows = self.table.rows
         last = [row for row in rows if row["step"] == rows[-1]["step"]]
@@ -83,7 +83,7 @@ class QuickProbes:
             self.table.rewrite()
 
     def due(self, trainer: "Trainer") -> bool:
-        """Whether another part of the run is over since the last probe."""
+        """Return whether a probe is due: the run has entered another of its ``--quick-probes`` parts."""
         if not self.options.quick_probes or not self.images.has_labels:
             return False
         if not self.table.rows:
@@ -103,7 +103,7 @@ class QuickProbes:
 
 
 def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: Options) -> dict[str, Tensor]:
-    """The ``k`` nearest images to each of the first ``queries`` by L1 distance, in `y` and in pixels."""
+    """Return the ``k`` nearest images to each of the first ``queries`` by L1 distance, in `y` and in pixels."""
     pixels = centre(pixels, options.crop)
     y = evaluation.extract_features(encoder, pixels, ("y",), transform=to_float).features["y"]
     return {
@@ -113,6 +113,6 @@ def nearest(encoder: nn.Module, pixels: Tensor, queries: int, k: int, options: O
 
 
 def few(images: ImageSet, count: int, seed: int) -> ImageSet:
-    """``count`` of the images, drawn by ``seed``."""
+    """Return ``count`` of the images, at least two, drawn by ``seed``."""
     chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[: max(2, count)]
     return ImageSet(images.pixels[chosen], images.labels[chosen])

@@ -1,4 +1,4 @@
-"""Recipe files: a row of a published table each, as the options of train_dim.py that make it and its figures."""
+"""Recipe files. Each has the options of train_dim.py that make a row of a published table, and the row's figures."""
 
 import difflib
 import json
@@ -24,7 +24,7 @@ KEYS = {"title": str, "table": str, "row": int, "source": str, "published": dict
 
 @dataclass(frozen=True)
 class Recipe:
-    """One row: ``published`` maps a measure to its figure in %, ``options`` holds what differs from the defaults."""
+    """One row. ``published`` maps a measure to its figure in %; ``options`` has the options that are not defaults."""
 
     name: str
     title: str
@@ -42,12 +42,12 @@ class Recipe:
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything to train: not in the row of the untrained encoder."""
+        """Whether the recipe trains; False for the row of the untrained encoder."""
         return bool(self.settings.epochs or self.settings.minutes)
 
 
 def find(names: list[str]) -> list[Recipe]:
-    """The recipes of these names; a folder's name stands for all in it, a path that ends in .json for itself."""
+    """Return the recipes of these names. A name may also be a folder, for all recipes in it, or a path to a file."""
     found: dict[str, Recipe] = {}
     for name in names:
         if name.endswith(".json"):
@@ -65,7 +65,7 @@ def find(names: list[str]) -> list[Recipe]:
 
 
 def every(folder: Path = FOLDER) -> list[Recipe]:
-    """All recipes below ``folder``, a table after the other, in the order of its rows."""
+    """Return all recipes below ``folder``, table by table, in the order of the rows."""
     recipes = [read(path) for path in sorted(folder.rglob("*.json"))]
     return sorted(recipes, key=lambda recipe: (recipe.name.rpartition("/")[0], recipe.row, recipe.name))
 
@@ -100,8 +100,8 @@ def read(path: Path) -> Recipe:
 
 
 def _check_option(path: Path, name: str, value: Any) -> None:
-    """Refuse an option that train_dim.py does not have, that decides nothing about the result, or a wrong value."""
-    places = ("root", "test_root")  # of an image folder: where a data set unpacks itself
+    """Refuse an option that train_dim.py does not have or that cannot change the result, and a wrong value."""
+    places = ("root", "test_root")  # allowed, for a data set that unpacks to image folders
     known = {f.name: f for f in fields(Options) if not f.metadata["free"] or f.name in places}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)

@@ -1,7 +1,7 @@
-"""Named settings for ``--recipe``. An option given on the command line wins over its recipe."""
+"""Named settings for ``--recipe``. An option given on the command line overrides the recipe."""
 
 FAST = {
-    # What gives the best encoder in minutes on a CPU: see docs/training.md for what each line is worth.
+    # The settings with the best encoder in minutes on a CPU. docs/training.md shows the effect of each line.
     "batch": 256,
     "lr": 3e-3,
     "weight_decay": 0.0,
@@ -41,7 +41,7 @@ PAPER = {
 }
 
 TWO_MAPS = FAST | {
-    # Ahead of the fast recipe in minutes: see docs/reproducing.md for what each line is worth.
+    # In the same minutes better than the fast recipe. docs/reproducing.md shows the effect of each line.
     "optimizer": "muon",
     "symmetric": True,
     "beta_conv": 4.0,

@@ -1,4 +1,4 @@
-"""One page on a run, as report.md and as a report.html that holds its pictures: what was done, what came out."""
+"""The report of a run, its settings and results, as report.md and as report.html with embedded pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ BASELINES = {"vae": "VAE", "nat": "NAT", "bigan": "BiGAN", "cpc": "CPC"}
 
 
 def name_of(options: dict[str, Any]) -> str:
-    """What a run is called in a table: `DIM(L) InfoNCE`, `DIM(G) JSD`, `supervised`, ..."""
+    """Return the name of a run in a table: `DIM(L) InfoNCE`, `DIM(G) JSD`, `supervised`, ..."""
     if not (options["epochs"] or options["minutes"]):
         return "not trained"
     if options["objective"] != "dim":
@@ -24,17 +24,17 @@ def name_of(options: dict[str, Any]) -> str:
 
 
 def estimator_name(name: str) -> str:
-    """How a table spells an estimator."""
+    """Return the spelling of an estimator in a table."""
     return {"infonce": "InfoNCE", "hellinger": "Hellinger", "chi2": "chi2"}.get(name, name.upper())
 
 
 def images_of(options: dict[str, Any]) -> str:
-    """What the images are called: the data set's name, or the folder's."""
+    """Return the name of the images: that of the data set or of the folder."""
     return Path(options["root"]).stem if options["data"] == "folder" else options["data"]
 
 
 def shown(options: dict[str, Any]) -> dict[str, Any]:
-    """The options a reader of the report wants: no empty ones, and of paths only the names."""
+    """Return the options to show in the report, without empty ones; of paths, only the last part is shown."""
     paths = {name: Path(options[name]).name for name in ("root", "test_root") if options[name]}
     return {
         name: value
@@ -44,7 +44,7 @@ def shown(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def unit_of_loss(options: dict[str, Any]) -> str:
-    """The unit of the column `loss`: nats where it is one bound, none where terms of different units add up."""
+    """Return the unit of the column `loss`: nats for a single bound, empty for a sum of terms of different units."""
     others = any(options.get(name) for name in ("gamma", "coordinates", "relative_coordinates", "activation_penalty"))
     bound = (
         options["objective"] == "dim" and options["estimator"] in IN_NATS and options["alpha"] + options["beta"] == 1
@@ -53,7 +53,7 @@ def unit_of_loss(options: dict[str, Any]) -> str:
 
 
 def accuracy_table(results: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Rows of the accuracy table: the untrained encoder, this run, the supervised run; columns are layers."""
+    """Return the rows of the accuracy table: untrained encoder, this run, supervised run; the columns are layers."""
     rows = {}
     for name in ("untrained", "trained", "supervised"):
         if results["probes"].get(name):
@@ -63,7 +63,7 @@ def accuracy_table(results: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def write(folder: RunFolder, results: dict[str, Any]) -> None:
-    """Draw the pictures and write the page in both forms."""
+    """Draw the pictures and write the report in both formats."""
     metrics, quick = read_table(folder.metrics), read_table(folder.probes)
     table = accuracy_table(results)
     blocks = _summary(results)
@@ -143,7 +143,7 @@ TITLES = {
 
 
 def _measures(results: dict[str, Any]) -> list[list[str]]:
-    """A line per measure, layer and unit, a column per encoder."""
+    """Return a table with a line per measure, layer and unit, and a column per encoder."""
     rows = [row for taken in results["measures"].values() for row in taken["rows"]]
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
     found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
@@ -190,9 +190,9 @@ def _neighbour_text(results: dict[str, Any]) -> str:
 
 
 def with_error(accuracy: float, count: int | None) -> str:
-    """An accuracy in % with the standard error of a share of ``count`` test images, if they are known.
+    """Return an accuracy in % with its standard error over ``count`` test images, if their number is known.
 
-    As if one more had been right and one more wrong: 20 of 20 do not prove that all are.
+    The standard error counts one more image as right and one more as wrong, so that it is not 0 for 20 of 20.
     """
     if not count:
         return f"{accuracy:.2f}"

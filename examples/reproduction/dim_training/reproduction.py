@@ -1,4 +1,4 @@
-"""A recipe's row: the run that makes it, and the table in which it stands beside the published one."""
+"""The row of a recipe: the run that makes it, and the table that shows it beside the published row."""
 
 import math
 from dataclasses import asdict, fields
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
     @property
     def measured(self) -> dict[str, float]:
-        """Figures in %, by measure."""
+        """The measured figures in %, by measure."""
         training = self.results["training"]
         own = {"classifier": training["test_accuracy"]} if "test_accuracy" in training else {}
         semi = self.results["measures"].get("semi", {"rows": []})["rows"]
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     @property
     def length(self) -> str:
-        """How long it was trained, of how long it should be: `5.4 of 1000 epochs`."""
+        """The length of the training and that of the recipe, as in `5.4 of 1000 epochs`."""
         wanted, training = self.recipe.settings, self.results["training"]
         if not self.recipe.trains:
             return "not trained"
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
     @property
     def departures(self) -> list[str]:
-        """Everything that was not as the recipe says, its length first."""
+        """All differences from the recipe, the length of the training first."""
         wanted, training = self.recipe.settings, self.results["training"]
         whole = (
             training["seconds"] >= 60 * wanted.minutes if wanted.minutes else training["epochs"] >= wanted.epochs - 1e-6
@@ -71,7 +71,7 @@ UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every", 
 
 
 def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float = 0.0) -> Options:
-    """The recipe's options, then what was given; ``minutes`` of training take the place of its length."""
+    """Return the options of the recipe, overridden by ``given``; ``minutes``, unless 0, replace its length."""
     settings = {**recipe.options, **given}
     if not recipe.trains:
         settings |= {"epochs": 0.0, "minutes": 0.0}
@@ -88,12 +88,12 @@ def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float 
 
 
 def run(recipe: Recipe, options: Options) -> Row:
-    """Train, probe and report; or go on where an earlier call stopped."""
+    """Train, probe and report, or continue where an earlier call stopped."""
     return Row(recipe, carry_out(options), RunFolder(options.out))
 
 
 def write(rows: list[Row], command: str, out: Path) -> str:
-    """The tables as Markdown; also table.md, table.csv and learning.png in ``out``."""
+    """Write table.md, table.csv and learning.png to ``out``; return the tables as Markdown."""
     if not rows:
         raise BadInput("RECIPE: expected at least one row that could be made; got none")
     parts = []
@@ -123,7 +123,7 @@ def write(rows: list[Row], command: str, out: Path) -> str:
 
 
 def _cells(rows: list[Row]) -> list[list[str]]:
-    """Ours, and the published figure to the right of it, for each measure that any row has."""
+    """Return the cells of a table: for each measure that any row has, our figure and then the published one."""
     shown = [name for name in MEASURES if any(name in row.measured or name in row.recipe.published for row in rows)]
     published = [name for name in shown if any(name in row.recipe.published for row in rows)]
     head, body = ["row"], [[row.recipe.title] for row in rows]
@@ -141,7 +141,7 @@ def _cells(rows: list[Row]) -> list[list[str]]:
 
 
 def _short(length: float) -> str:
-    return f"{length:.2g}" if length < 1 else f"{math.floor(10 * length) / 10:g}"  # nearly whole is not whole
+    return f"{length:.2g}" if length < 1 else f"{math.floor(10 * length) / 10:g}"  # rounded down: 9.99 is not 10
 
 
 def _spelt(name: str, value: Any) -> str:
@@ -153,13 +153,13 @@ def _percent(figure: float | None) -> str:
 
 
 def _shared(rows: list[Row]) -> list[str]:
-    """Departures that all rows of a table share, to be reported once; none where there is one row."""
+    """Return the departures that all rows of a table share, to report them once; none for a single row."""
     first, *others = rows
     return [one for one in first.departures if all(one in row.departures for row in others)] if others else []
 
 
 def _note(row: Row, shared: list[str]) -> str:
-    """One line: whether this is the published setting, what more than the shared is not, and what it was made with."""
+    """Return one line: whether the setting is the published one, the row's own departures, and how it was made."""
     training, options = row.results["training"], row.results["options"]
     setting = "the recipe's" if row.recipe.source == "infomax" else "the published"
     own = [one for one in row.departures if one not in shared]
@@ -178,7 +178,7 @@ def _note(row: Row, shared: list[str]) -> str:
 
 
 def _line(row: Row) -> dict[str, Any]:
-    """A line of table.csv."""
+    """Return a line of table.csv."""
     training, environment = row.results["training"], row.results["environment"]
     line: dict[str, Any] = {"recipe": row.recipe.name, "title": row.recipe.title, "source": row.recipe.source}
     for name in MEASURES:

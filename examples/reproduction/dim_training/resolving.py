@@ -1,4 +1,4 @@
-"""Options that can be run: the defaults, a recipe and what was given, checked; and those of a run to go on with."""
+"""Complete and checked options: from the defaults, a recipe and the given options, or from a run to continue."""
 
 import numbers
 from dataclasses import fields, replace
@@ -13,10 +13,10 @@ from .recipes import RECIPES
 
 
 def resolve(given: dict[str, Any]) -> Options:
-    """Defaults, then the recipe, then what was given."""
+    """Return the defaults, overridden by the recipe and then by the given options."""
     recipe = given.get("recipe", _default("recipe"))
     settings = {**RECIPES[recipe], **given, "recipe": recipe}
-    if given.get("epochs") and "minutes" not in given:  # one that is 0 leaves the other as it is
+    if given.get("epochs") and "minutes" not in given:  # a length of 0 leaves the other unchanged
         settings["minutes"] = 0.0
     if given.get("minutes") and "epochs" not in given:
         settings["epochs"] = 0.0
@@ -29,9 +29,9 @@ def resolve(given: dict[str, Any]) -> Options:
 
 
 def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Options:
-    """The saved options, with the new values of free ones; any other disagreement is an error that lists it."""
+    """Return the saved options with the new values of free ones; any other difference is an error."""
     free = {f.name for f in fields(Options) if f.metadata["free"]}
-    ran = {f.name: saved.get(f.name, f.default) for f in fields(Options)}  # of a run from before an option: its default
+    ran = {f.name: saved.get(f.name, f.default) for f in fields(Options)}  # an older run may lack an option
     clashes = [
         f"{flag_of(name)} {value} (the run has {ran[name]})"
         for name, value in given.items()
@@ -50,15 +50,18 @@ def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Option
 
 
 def same(name: str, asked: Any, ran: Any) -> bool:
-    """Whether a run with ``ran`` is what was asked for: ``auto`` names the encoder once the images are known."""
+    """Return whether the option of a run has the requested value; the encoder ``auto`` matches every name.
+
+    A run saves the name of its encoder in place of ``auto``.
+    """
     return asked == ran or (name == "encoder" and asked == "auto")
 
 
 def check(options: Options) -> None:
-    """Refuse what cannot be run, before any data are read."""
+    """Refuse options that cannot be run, before any data are read."""
     for f in fields(Options):
         value = getattr(options, f.name)
-        if isinstance(value, (int, float)) and not 0 <= value <= LARGEST:  # a NaN is not, either
+        if isinstance(value, (int, float)) and not 0 <= value <= LARGEST:  # this refuses NaN too
             raise BadInput(f"{flag_of(f.name)}: expected a number from 0 to {LARGEST:,}; got {value}")
         if f.metadata["choices"] and value not in f.metadata["choices"]:
             raise BadInput(
@@ -147,7 +150,7 @@ def check(options: Options) -> None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A number or truth value as Python's own, so that config.json can hold it: numpy has others."""
+    """Convert a value, such as a NumPy number, to the Python type of the option, which config.json can hold."""
     kind = type(_default(name))
     if kind is bool and isinstance(value, (bool, np.bool_)):
         return bool(value)

@@ -1,4 +1,4 @@
-"""The run folder: where each file lies, and tables that forget what came after a checkpoint."""
+"""The run folder: the paths of its files, and tables that drop the rows after a checkpoint."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ WORDS = ("layer",)  # columns that hold no numbers
 
 
 class RunFolder:
-    """Paths of one run."""
+    """The paths of one run."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -24,7 +24,7 @@ class RunFolder:
         self.measures = self.path / "measures.csv"
         self.events = self.path / "tensorboard"
         self.checkpoint = self.path / "checkpoint.pt"
-        self.new = self.path / "checkpoint.new.pt"  # for the moment in which the two others change places
+        self.new = self.path / "checkpoint.new.pt"  # exists only during `checkpoint.write`
         self.before = self.path / "checkpoint.before.pt"
         self.encoder = self.path / "encoder.pt"
         self.card = self.path / "encoder.json"
@@ -38,11 +38,11 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> list[Path]:
-        """Those that are there, the best first."""
+        """The checkpoints that exist, the preferred one first."""
         return [path for path in (self.checkpoint, self.new, self.before) if path.exists()]
 
     def begin(self) -> None:
-        """Refuse a folder in which a run lives."""
+        """Refuse a folder that already contains a run."""
         if self.trained or self.encoder.exists() or self.results.exists():
             raise BadInput(
                 f"--out {self.path}: expected a folder without a run; it holds one: "
@@ -51,14 +51,14 @@ class RunFolder:
 
 
 def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
-    """A CSV file of finished rows; none is written where there are no rows."""
+    """Write finished rows to a CSV file; write no file if there are no rows."""
     rows = list(rows)
     if rows:
         write_text(path, _lines(columns, rows, head=True))
 
 
 class Table:
-    """A CSV file that grows by a row at a time and is cut back to a checkpoint's step on resumption."""
+    """A CSV file that grows row by row, and is cut back to the step of a checkpoint when a run is resumed."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_to_step: int) -> None:
         self.path, self.columns = path, columns
@@ -89,11 +89,13 @@ def _lines(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], *, head: bo
 
 
 def read_table(path: Path, columns: tuple[str, ...] | None = None) -> list[dict[str, str]]:
-    """The whole rows of a CSV file, none if it is not there; what a crash tore or a disk damaged is left out.
+    """Return the undamaged rows of a CSV file, or none if the file does not exist.
+
+    Rows that a crash cut off or a disk damaged are left out.
 
     Args:
         path: the file.
-        columns: names in place of those in its first line; damaged rows are then reported.
+        columns: names to use in place of those in the first line; damaged rows are then reported.
     """
     try:
         text = path.read_bytes().decode(errors="replace").replace("\0", "\ufffd")
@@ -102,7 +104,7 @@ def read_table(path: Path, columns: tuple[str, ...] | None = None) -> list[dict[
     except OSError as error:
         raise unusable(path, error) from error
     lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):  # a number may be cut anywhere and still be a number
+    if lines and not lines[-1].endswith("\n"):  # a number that was cut off may still be valid
         lines.pop()
     if not lines:
         return []

@@ -10,7 +10,10 @@ START = 0.04  # share of the peak rate at which a warm-up begins
 
 
 def factor(share: float, warmup: float, shape: str) -> float:
-    """Rise linearly over ``warmup``, then fall to 0 along ``shape`` (or stay, if constant)."""
+    """Return the share of the peak rate: rising linearly over ``warmup``, then falling to 0 along ``shape``.
+
+    With the shape "constant", the rate stays at its peak.
+    """
     if share < warmup:
         return START + (1 - START) * share / warmup
     behind = min(1.0, (share - warmup) / (1 - warmup))

@@ -1,4 +1,4 @@
-"""One run from its options to its report: load, train, probe, write down."""
+"""One run from its options to its report: load, train, measure, write."""
 
 import contextlib
 import ctypes
@@ -21,12 +21,12 @@ from .trainer import Trainer
 
 
 def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *, shrink: bool = False) -> None:
-    """Train, then probe and report, unless that is done already. The folder is held by the caller.
+    """Train, measure and report, except for what is done already. The caller holds the lock of the folder.
 
     Args:
-        options: of the run.
+        options: options of the run.
         team: the processes that train it.
-        state: the checkpoint to go on from; a new run where there is none.
+        state: checkpoint to continue from; None begins a new run.
         shrink: whether a batch larger than the data may shrink.
     """
     measures.check(options)
@@ -62,7 +62,7 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
 
 
 def keep(trainer: Trainer, folder: RunFolder) -> None:
-    """The encoder alone, as a plain state dict, and what it takes."""
+    """Write the encoder alone, as a plain state dict, and encoder.json, which describes it."""
     buffer = io.BytesIO()
     torch.save({k: v.cpu() for k, v in trainer.encoder.state_dict().items()}, buffer)
     files.write_bytes(folder.encoder, buffer.getvalue())
@@ -71,11 +71,11 @@ def keep(trainer: Trainer, folder: RunFolder) -> None:
 
 
 def prepare(options: Options, team: Team) -> torch.device:
-    """The device to train on, with what makes it fast."""
+    """Return the device to train on, after setting torch's global options for speed."""
     if options.threads:
         torch.set_num_threads(options.threads)
     keep_memory()
-    torch.set_flush_denormal(True)  # values too small for a normal float are slow, and nothing here needs them
+    torch.set_flush_denormal(True)  # denormal numbers are slow, and nothing here needs them
     torch.set_float32_matmul_precision("high")
     name = options.device
     if name == "auto":
@@ -95,9 +95,9 @@ def prepare(options: Options, team: Team) -> torch.device:
 
 
 def keep_memory() -> None:
-    """Let glibc keep what tensors free: handing it back and page-faulting it in again costs a third of a step."""
+    """Let glibc keep freed memory: returning it and page-faulting it in again costs a third of a step."""
     mmap_max, trim_threshold, top_pad = -4, -1, -2
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt, and other habits
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no mallopt
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
@@ -105,7 +105,7 @@ def keep_memory() -> None:
 
 
 def publish(folder: RunFolder) -> None:
-    """Write the report, with the row of the supervised run where there is one."""
+    """Write the report, with the row of the supervised run if there is one."""
     results = files.read_json(folder.results)
     with_labels = RunFolder(folder.path / "supervised").results
     if with_labels.exists():

@@ -1,4 +1,4 @@
-"""What a run's options leave open until its images are known: which encoder, and how many images are in a batch."""
+"""The options that depend on the images of a run: the encoder and the batch size."""
 
 from dataclasses import replace
 
@@ -9,13 +9,13 @@ from .options import Options
 
 
 def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool = False) -> Options:
-    """The options with the name of the encoder in place of ``auto``, and a batch that the images can fill.
+    """Return the options with the name of the encoder in place of ``auto``, and a batch that the images can fill.
 
     Args:
-        options: as they were asked for.
-        images: to learn from.
-        processes: that share each batch.
-        shrink: whether the size of the batch is a default, which gives way to few images, or was asked for.
+        options: options as requested.
+        images: images to learn from.
+        processes: number of processes that share each batch.
+        shrink: whether the batch size is a default, which is lowered for few images; False if it was requested.
     """
     count, height, width = images.train.pixels.shape[:3]
     if height != width and not options.crop:
@@ -27,7 +27,7 @@ def settle(options: Options, images: Images, *, processes: int = 1, shrink: bool
     if options.pad >= side:
         raise BadInput(f"--pad: expected less than the {side} pixels of the images; got {options.pad}")
     if shrink and options.batch > count >= 4:
-        # At least two batches per epoch: the order changes, so other images are left over in each.
+        # At least two batches per epoch. The order changes, so each epoch leaves out other images.
         batch = 2 ** ((count // 2).bit_length() - 1) // processes * processes
         options = replace(options, batch=max(batch, 2))
     if count < options.batch:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the current step is finished and saved before the run ends."""
+"""Handling of Ctrl-C and SIGTERM: the current step is finished and saved before the run ends."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Training was asked to stop; a checkpoint has been written."""
+    """A signal stopped the training, and a checkpoint has been written."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
@@ -16,11 +16,11 @@ class Interrupted(Exception):  # noqa: N818
 
 @contextlib.contextmanager
 def watched(*, once: bool) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM.
+    """Collect SIGINT and SIGTERM in a list, instead of stopping at once.
 
     Args:
-        once: whether a second one acts at once, for those who will not wait; torchrun repeats what it was sent, so
-            there it must not.
+        once: whether a second signal stops the process at once, for users who do not want to wait. It must be False
+            under torchrun, which repeats the signal that it receives.
     """
     caught: list[int] = []
     before: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""The processes that train one model together, as torchrun starts them; most often there is one."""
+"""The processes that train one model together, as torchrun starts them; usually there is one."""
 
 import os
 import sys
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):  # noqa: N818
-    """Another process has said why."""
+    """Another process failed, and reports the reason."""
 
 
 class Team:
-    """Rank and size, and the few ways in which the processes speak to each other. All calls are made by all of them.
+    """Rank and number of the processes, and the operations between them, which every process must call.
 
     Args:
-        device: as ``--device`` says it, or ``"auto"``.
+        device: value of ``--device``, or ``"auto"``.
     """
 
     def __init__(self, device: str = "auto") -> None:
@@ -38,21 +38,24 @@ class Team:
             dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
 
     def leave(self) -> None:
-        """End the conversation: what follows, the first process does alone."""
+        """End the process group; from here on, the first process works alone."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
     def say(self, text: str) -> None:
-        """Print a line once, not once a process."""
+        """Print a line, in the first process only."""
         if self.rank == 0:
             print(text)
 
     def complain(self, text: str) -> None:
-        """Print an error."""
+        """Print an error message of this process."""
         print(f"train_dim: {f'rank {self.rank}: ' if self.rank else ''}{text}", file=sys.stderr)
 
     def exchange(self, *values: float, failed: bool = False) -> list[list[float]]:
-        """A few numbers of every process, by rank. Where some failed, all but the first of them raise `Stopped`."""
+        """Return a few numbers of every process, by rank.
+
+        If any process failed, all processes except the first that failed raise `Stopped`.
+        """
         if self.size == 1:
             return [list(values)]
         ours = torch.tensor([float(failed), *values, *[0.0] * (WIDTH - len(values))], dtype=torch.float64)
@@ -64,7 +67,7 @@ class Team:
         return [each[1 : 1 + len(values)].tolist() for each in theirs]
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do ``work``, after which all have done it, or none goes on."""
+        """Do ``work`` in every process; if it fails in one process, no process goes on."""
         try:
             result = work()
         except (BadInput, OSError):
@@ -74,7 +77,7 @@ class Team:
         return result
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """``work``, first in the first process, for what the others then find done: a download, a cache."""
+        """Do ``work`` in the first process, then in the others, which can use its download or cache."""
         if self.rank == 0:
             result = self.together(work)
             self.exchange()
@@ -83,32 +86,32 @@ class Team:
         return self.together(work)
 
     def from_first(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives in the first process, which alone does it."""
+        """Do ``work`` in the first process only, and return its result in every process."""
         given: list[Any] = [self.together(work if self.rank == 0 else lambda: None)]
         if self.size > 1:
             dist.broadcast_object_list(given)
         return given[0]
 
     def of_all(self, value: T) -> list[T]:
-        """A value of every process, by rank."""
+        """Return a value of every process, by rank."""
         values: list[Any] = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value)
         return values
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over the processes."""
+        """Return the mean over the processes."""
         if self.size > 1:
             dist.all_reduce(values)
             values /= self.size
         return values
 
     def share(self, index: Tensor) -> Tensor:
-        """This process's part of a batch."""
+        """Return this process's part of a batch."""
         return index.chunk(self.size)[self.rank]
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model whose gradients are means over the processes."""
+        """Wrap the model so that its gradients are means over the processes."""
         if self.size == 1:
             return model
         if device.type == "cuda":

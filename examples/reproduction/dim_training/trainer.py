@@ -1,4 +1,4 @@
-"""All that changes while a run goes on: weights, optimizer, averages, random generators, step and clock."""
+"""The state of a run, and its training step: weights, optimizer, averages, random generators, step and clock."""
 
 import contextlib
 import time
@@ -23,7 +23,10 @@ from .team import Team
 
 
 class Trainer:
-    """``state_dict`` holds every bit of it, ``load_state_dict`` puts it back. Its calls are made by the whole team."""
+    """The state of a run, all of which ``state_dict`` returns and ``load_state_dict`` restores.
+
+    Every process of the team must make the same calls.
+    """
 
     def __init__(self, options: Options, images: Images, device: torch.device, team: Team | None = None) -> None:
         self.options, self.images, self.device = options, images, device
@@ -51,30 +54,30 @@ class Trainer:
         self.steps_an_epoch = len(images.train.pixels) // options.batch
         self.steps = round(options.epochs * self.steps_an_epoch) if not options.minutes else 0
         self.step = 0
-        self.seconds = 0.0  # of training: probes and reports are not counted
-        self.sums: dict[str, Tensor] = {}  # of the steps since the last row of metrics.csv
-        self.summed = 0  # how many these are
+        self.seconds = 0.0  # of training, without probes and reports
+        self.sums: dict[str, Tensor] = {}  # over the steps since the last row of metrics.csv
+        self.summed = 0  # the number of these steps
         self.watch = Watch(device)
         self._epoch = (-1, torch.empty(0))
         self._lap = time.perf_counter()
         if options.compile:
             self.model.compile()
         self.parallel = team.wrap(self.model, device)
-        if team.rank:  # the first one's random numbers are those of a run in one process
+        if team.rank:  # the first process keeps the random numbers of a run in one process
             torch.manual_seed(options.seed + 7_919 * team.rank)
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder to keep: the averaged one where there is an average."""
+        """The encoder to keep: the averaged one, if there is an average."""
         return self.average.module if self.average else self.model.encoder
 
     @property
     def share(self) -> float:
-        """How much of the run is behind us, 0 to 1: of the minutes if they were given, else of the steps."""
+        """The share of the run that is done, 0 to 1: of the minutes if they are given, else of the steps."""
         return self.share_at(self.step, self.seconds)
 
     def share_at(self, step: int, seconds: float) -> float:
-        """How much of the run was behind us at a step, after so many seconds of training."""
+        """Return the share of the run that is done at a step, after ``seconds`` of training."""
         limit = self.options.max_steps
         if limit and step >= limit:
             return 1.0
@@ -83,29 +86,29 @@ class Trainer:
         return min(1.0, step / self.steps) if self.steps else 1.0
 
     def start_clock(self) -> None:
-        """Forget the time since the last `lap`: it was not training."""
+        """Restart the clock, so that the time since the last `lap` does not count as training."""
         self._lap = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds of training since it was last asked."""
+        """Return the seconds of training since the last call."""
         before, self._lap = self._lap, time.perf_counter()
         return self._lap - before
 
     def order(self, epoch: int) -> Tensor:
-        """The batches of an epoch, (steps, batch): a function of seed and epoch, so nothing of it need be saved."""
+        """Return the batches of an epoch, (steps, batch). They depend on seed and epoch only, so they are not saved."""
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + epoch)
         shuffled = torch.randperm(len(self.labels), generator=generator)
         return shuffled[: self.steps_an_epoch * self.options.batch].view(self.steps_an_epoch, -1)
 
     def batch(self, step: int) -> Tensor:
-        """Which images a step uses, over all processes."""
+        """Return the indices of the images that a step uses, over all processes."""
         epoch, position = divmod(step, self.steps_an_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self.order(epoch).to(self.device))
         return self._epoch[1][position]
 
     def train_step(self, index: Tensor) -> Step:
-        """One step on the images at ``index``, of which every process takes its share."""
+        """Take one step on the images at ``index``; every process takes its share of them."""
         options = self.options
         index = self.team.share(index)
         set_rate(self.optimizer, options.lr * factor(self.share, options.warmup, options.schedule))
@@ -128,14 +131,14 @@ class Trainer:
         return result
 
     def means(self) -> dict[str, float]:
-        """Loss and parts since this was last asked, over all processes."""
+        """Return the means of the loss and its parts since the last call, over all processes."""
         means = self.team.mean(torch.stack(list(self.sums.values())) / self.summed)
         found = dict(zip(self.sums, means.tolist(), strict=True))
         self.sums, self.summed = {}, 0
         return found
 
     def diverged(self) -> str:
-        """What was not finite, and in which batch; empty if all was. It waits for the device."""
+        """Return what was not finite and in which batch, or an empty text. The call waits for the device."""
         step = int(self.watch.step)
         if step < 0:
             return ""
@@ -148,13 +151,13 @@ class Trainer:
         )
 
     def precision(self) -> contextlib.AbstractContextManager:
-        """Autocast to bfloat16 if asked."""
+        """Return a context that autocasts to bfloat16 with ``--bf16``, or that does nothing."""
         if self.options.bf16:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on."""
+        """Return everything that a run needs to continue."""
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
             raise BadInput(
                 f"training diverged: weights are not finite after step {self.step}, though its loss was: the last "
@@ -174,7 +177,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what `state_dict` gave."""
+        """Restore the state that `state_dict` returned."""
         if state["images"] != self.fingerprint:
             raise BadInput(
                 f"--resume: expected the images the run was begun with ({state['images']}); "
