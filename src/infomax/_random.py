@@ -17,6 +17,8 @@ from torch import Tensor
 
 __all__ = ["RandomState", "as_generator", "drawing_from", "random_state", "replayed"]
 
+_NO_GENERATOR = ("cpu", "meta")  # the CPU's state is kept apart, and meta tensors draw nothing
+
 RandomState: TypeAlias = "int | np.integer | np.random.Generator | torch.Generator | None"
 """The types that ``random_state=`` accepts."""
 
@@ -72,24 +74,43 @@ def drawing_from(generator: torch.Generator | None) -> _Drawing:
     return {} if generator is None else {"generator": generator}
 
 
-def random_state(tensors: Iterable[object]) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return the states of the global generators for the CPU and for the CUDA devices of the tensors.
+def random_state(tensors: Iterable[object]) -> tuple[Tensor, dict[torch.device, Tensor]]:
+    """Return the states of the global generators for the CPU and for the devices of the tensors.
 
     :func:`replayed` takes these states.
     """
-    devices = {value.get_device() for value in tensors if isinstance(value, Tensor) and value.is_cuda}
-    return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
+    devices = {value.device for value in tensors if isinstance(value, Tensor)}
+    return torch.get_rng_state(), {device: _state_on(device) for device in devices if device.type not in _NO_GENERATOR}
 
 
 @contextmanager
-def replayed(state: tuple[Tensor, dict[int, Tensor]]) -> Iterator[None]:
+def replayed(state: tuple[Tensor, dict[torch.device, Tensor]]) -> Iterator[None]:
     """Set the global generators to a state from :func:`random_state`, and restore them on exit.
 
     A second pass inside the context draws the same numbers as the first pass.
     """
     on_cpu, on_devices = state
-    with torch.random.fork_rng(devices=list(on_devices)):
+    before = {device: _state_on(device) for device in on_devices}
+    with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(on_cpu)
-        for device, values in on_devices.items():
-            torch.cuda.set_rng_state(values, device)
-        yield
+        try:
+            for device, values in on_devices.items():
+                _set_state_on(device, values)
+            yield
+        finally:
+            for device, values in before.items():
+                _set_state_on(device, values)
+
+
+def _state_on(device: torch.device) -> Tensor:
+    state: Tensor = torch.get_device_module(device).get_rng_state(*_which(device))
+    return state
+
+
+def _set_state_on(device: torch.device, state: Tensor) -> None:
+    torch.get_device_module(device).set_rng_state(state, *_which(device))
+
+
+def _which(device: torch.device) -> tuple[torch.device, ...]:
+    """Return the arguments that name the device: none for MPS, which has one device."""
+    return () if device.type == "mps" else (device,)

@@ -12,9 +12,10 @@ import torch
 from contracts.layouts import randn
 from tolerances import assert_close
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from infomax import DIMLoss, InfoMaxLoss, LocalDIMLoss, PriorMatchingLoss
-from infomax._random import random_state
+from infomax._random import random_state, replayed
 from infomax.training import cached_backward
 
 N = 10
@@ -211,6 +212,33 @@ def test_random_numbers_are_those_of_the_weights_devices_too(monkeypatch: pytest
     assert len(seen) == 2
     for tensors in seen:
         assert {id(parameter) for parameter in encoder.parameters()} < {id(tensor) for tensor in tensors}
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "xpu:0", "mps:0"])
+def test_any_device_draws_the_same_numbers_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices other than CUDA were not replayed. A stand-in for torch's module of the device counts its draws."""
+    device, state = torch.device(name), [5]
+
+    class Generators:
+        @staticmethod
+        def get_rng_state(*which: torch.device) -> Tensor:
+            assert which == (() if device.type == "mps" else (device,))
+            return torch.tensor(state)
+
+        @staticmethod
+        def set_rng_state(values: Tensor, *which: torch.device) -> None:
+            assert which == (() if device.type == "mps" else (device,))
+            state[:] = values.tolist()
+
+    monkeypatch.setattr(torch, "get_device_module", lambda of: Generators if of == device else None)
+    with FakeTensorMode():
+        inputs = [torch.empty(2, device=device), torch.empty(2, device="meta"), torch.empty(2), "text"]
+    drawn = random_state(inputs)
+    state[0] = 9  # other draws come between the passes
+    with replayed(drawn):
+        assert state == [5]
+        state[0] += 1
+    assert state == [9]
 
 
 def test_batch_norm_in_evaluation_mode_is_fine() -> None:
