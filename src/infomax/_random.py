@@ -89,26 +89,24 @@ def replayed(state: tuple[Tensor, dict[torch.device, Tensor]]) -> Iterator[None]
 
     A second pass inside the context draws the same numbers as the first pass.
     """
+    before = torch.get_rng_state(), {device: _state_on(device) for device in state[1]}
+    _restore(state)
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+def _restore(state: tuple[Tensor, dict[torch.device, Tensor]]) -> None:
     on_cpu, on_devices = state
-    before = {device: _state_on(device) for device in on_devices}
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(on_cpu)
-        try:
-            for device, values in on_devices.items():
-                _set_state_on(device, values)
-            yield
-        finally:
-            for device, values in before.items():
-                _set_state_on(device, values)
+    torch.set_rng_state(on_cpu)
+    for device, values in on_devices.items():
+        torch.get_device_module(device).set_rng_state(values, *_which(device))
 
 
 def _state_on(device: torch.device) -> Tensor:
     state: Tensor = torch.get_device_module(device).get_rng_state(*_which(device))
     return state
-
-
-def _set_state_on(device: torch.device, state: Tensor) -> None:
-    torch.get_device_module(device).set_rng_state(state, *_which(device))
 
 
 def _which(device: torch.device) -> tuple[torch.device, ...]:

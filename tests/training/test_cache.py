@@ -230,9 +230,9 @@ def test_any_device_draws_the_same_numbers_again(name: str, monkeypatch: pytest.
             assert which == (() if device.type == "mps" else (device,))
             state[:] = values.tolist()
 
-    monkeypatch.setattr(torch, "get_device_module", lambda of: Generators if of == device else None)
     with FakeTensorMode():
         inputs = [torch.empty(2, device=device), torch.empty(2, device="meta"), torch.empty(2), "text"]
+    monkeypatch.setattr(torch, "get_device_module", lambda of: Generators if of == device else None)
     drawn = random_state(inputs)
     state[0] = 9  # other draws come between the passes
     with replayed(drawn):
