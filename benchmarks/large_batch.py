@@ -55,7 +55,9 @@ def run(options: argparse.Namespace) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
-        np.save(path, _read(options.data, images))
+        read = _read(options.data, images)
+        images = len(read)
+        np.save(path, read)
         found = {name: _in_a_process(path, options) for name, options in trainings.items()}
     reference = found[small]["peak"]
     rows = []

@@ -36,5 +36,7 @@ def peak_bytes(run: Callable[[], object], device: str = "cpu") -> int:
         most, least = max(most, held), min(least, held)
     del result
     if least < -_ALLOWED:
-        raise RuntimeError(f"the call freed {-least / 2**20:.1f} MiB of an earlier measured call: clear that before it")
+        raise RuntimeError(
+            f"the call freed {-least / 2**20:.1f} MiB that an earlier measured call allocated: clear them first"
+        )
     return most

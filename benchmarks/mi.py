@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> None:
             others = {str(row["samples"]) for row in rows if row["task"] == case.name} - {case.drawn_by}
             if others:
                 raise SystemExit(
-                    f"{file} holds samples of {case.name} by {', '.join(others)}, and these would be by "
-                    f"{case.drawn_by}: move the file"
+                    f"{file} holds samples of {case.name} drawn by {', '.join(others)}, but this run draws them by "
+                    f"{case.drawn_by}: move the file first"
                 )
             x, y = case.sample(case.rows, seed)
             for method in missing:
@@ -112,8 +112,8 @@ def _seeds(options: argparse.Namespace, suite: Suite) -> range:
 
 def _too_short(row: Mapping[str, object], seconds: float) -> bool:
     """Return whether a row has no answer and should be tried again: not asked, or given less time than now."""
-    waited = re.search(r"no answer within (\d+) s", str(row["note"]))
-    return str(row["note"]).startswith("not asked") or (waited is not None and int(waited[1]) < seconds)
+    waited = re.search(r"no answer within ([\d.]+) s", str(row["note"]))
+    return str(row["note"]).startswith("not asked") or (waited is not None and float(waited[1]) < seconds)
 
 
 _NOT_ASKED = Answer(note=f"not asked: over its time on {_PATIENCE} cases in a row")

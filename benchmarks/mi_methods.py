@@ -126,7 +126,7 @@ def _apart(estimate: Estimate, needs: str) -> Method:
         if kind == "missing":
             raise MissingPeerError(value)
         if kind == "over":
-            return Answer(seconds=taken, note=f"no answer within {seconds:.0f} s")
+            return Answer(seconds=taken, note=f"no answer within {seconds:g} s")
         if kind == "failed" or not math.isfinite(value):
             return Answer(seconds=taken, note=str(value))
         return Answer(value, seconds=taken)

@@ -253,5 +253,7 @@ def test_samples_of_two_samplers_are_not_mixed(tmp_path: Path, monkeypatch: pyte
     (file,) = tmp_path.glob("*.csv")
     file.write_text(file.read_text().replace("infomax.mi.tasks", "another"))
     mi.run(options(*few, "quick"))  # nothing is missing
-    with pytest.raises(SystemExit, match=r"by another, and these would be by infomax\.mi\.tasks: move the file"):
+    with pytest.raises(
+        SystemExit, match=r"drawn by another, but this run draws them by infomax\.mi\.tasks: move the file first"
+    ):
         mi.run(options(*few, "KSG, k = 3"))

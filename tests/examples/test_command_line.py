@@ -86,7 +86,7 @@ def test_numbers_of_numpy(train_dim):
         ({"jitter": 3.0}, "--jitter: expected a strength, at most 1; got 3.0"),
         (
             {"objective": "vae", "supervised_baseline": True},
-            "--supervised-baseline: expected --objective dim, beside which it stands; got --objective vae",
+            "--supervised-baseline: expected --objective dim, whose run it is compared with; got --objective vae",
         ),
     ],
 )
@@ -112,7 +112,7 @@ def test_what_fails_late_is_refused_at_once(train_dim, given, said):
 def test_an_option_without_effect_is_refused(train_dim, tmp_path, one_line, arguments, said):
     """They were taken, and the run was reported as one with them."""
     assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
-    assert f"{said}; without, it has no effect: leave it out" in one_line()
+    assert f"{said}; without that it has no effect: add that, or leave it out" in one_line()
 
 
 def test_an_option_is_not_refused_where_its_value_is_in_force_anyway(train_dim):

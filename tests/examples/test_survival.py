@@ -75,7 +75,7 @@ class TestCheckpoint:
         flip(half / "checkpoint.pt", 0.6)
         assert read()["step"] == 2
         said = capsys.readouterr().err
-        assert "checkpoint.pt: expected a whole file; its checksum does not hold" in said
+        assert "checkpoint.pt: expected a whole file; its checksum is wrong" in said
         assert "of step 2" in said
         assert not (half / "checkpoint.pt").exists()  # or the next would put it in the place of the good one
         assert read()["step"] == 2
@@ -217,7 +217,7 @@ class TestDivergence:
             assert train_dim.main([*short_run, *arguments]) == 2
         said = one_line()
         assert "the loss of step 4 is not finite" in said
-        assert "the part prior" in said
+        assert "not finite in the loss: prior" in said
         assert "batch 4 of epoch 1, training images " in said
         assert "the checkpoint of step 2 is kept" in said
         assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2

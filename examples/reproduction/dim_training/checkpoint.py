@@ -39,7 +39,7 @@ def read(folder: RunFolder) -> dict[str, Any]:
             with contextlib.suppress(OSError):  # so that `write` does not keep it as the previous one
                 folder.checkpoint.replace(folder.checkpoint.with_suffix(".damaged"))
         return state
-    raise BadInput(f"{'; '.join(said)}: there is no other one, so begin a new run in another --out")
+    raise BadInput(f"{'; '.join(said)}: there is no other checkpoint: begin a new run with another --out")
 
 
 def _read(path: Path) -> dict[str, Any]:

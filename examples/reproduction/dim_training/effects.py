@@ -22,7 +22,9 @@ def refuse_idle(given: dict[str, Any], options: Options) -> None:
     needed = _needed(options)
     for name in given:
         if name in needed and getattr(options, name) != in_force[name]:
-            raise BadInput(f"{flag_of(name)}: expected {needed[name]}; without, it has no effect: leave it out")
+            raise BadInput(
+                f"{flag_of(name)}: expected {needed[name]}; without that it has no effect: add that, or leave it out"
+            )
 
 
 def _needed(options: Options) -> dict[str, str]:

@@ -11,7 +11,7 @@ ADVICE = {
     errno.EROFS: "pass a folder on a disk that can be written",
     errno.ENOTDIR: "a part of this path is a file: pass another folder",
     errno.EEXIST: "a part of this path is a file: pass another folder",
-    errno.EISDIR: "there is a folder of this name: take it away",
+    errno.EISDIR: "a folder has this name: remove or rename it",
 }
 
 

@@ -121,4 +121,4 @@ def _check_seal(path: Path) -> None:
     if body < 0 or not seal.startswith(SEAL):
         raise BadInput(f"{path}: expected a whole file; this one was cut short, or another program made it")
     if seal != SEAL + digest.digest():
-        raise BadInput(f"{path}: expected a whole file; its checksum does not hold, so it is damaged")
+        raise BadInput(f"{path}: expected a whole file; its checksum is wrong, so it is damaged")

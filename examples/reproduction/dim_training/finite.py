@@ -29,8 +29,8 @@ class Watch:
         """Return in words what was not finite, and what to do."""
         bad = [name for name, is_bad in zip(self.names, self.bad.tolist(), strict=True) if is_bad]
         if "encoder" in bad:
-            return "the encoder's outputs are not finite, so the steps before were too long: try a lower --lr"
+            return "the encoder's outputs are not finite, so the previous steps were too large: try a lower --lr"
         parts = [name for name in bad if name != "loss"]
         if parts:
-            return f"not finite is the part {', '.join(parts)}: try another --estimator, or a lower --lr"
+            return f"not finite in the loss: {', '.join(parts)}: try another --estimator, or a lower --lr"
         return "try a lower --lr, or a longer --warmup"

@@ -58,7 +58,7 @@ def read_folder(root: Path, flag: str, how: Reading) -> Folder:
             f"  {flag} {root}: {len(files) - len(kept)} of {len(files)} images left out, since they cannot be decoded"
         )
     if not how.value_range and (brightest := int(pixels.max())) < DARK:
-        print(f"  {flag} {root}: dark, the brightest of 255 is {brightest}: 12-bit images want --value-range 0,4095")
+        print(f"  {flag} {root}: the brightest value is {brightest} of 255; 12-bit images need --value-range 0,4095")
     folders = _class_folders([PurePosixPath(files[at]).parent for at in kept])
     classes = tuple(sorted(set(folders)))
     if len(classes) == 1:
@@ -161,6 +161,6 @@ def _refuse(bad: dict[str, str], count: int) -> None:
     named = "; ".join(f"{name} ({said})" for name, said in list(bad.items())[:NAMED])
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     raise BadInput(
-        f"expected images that can be decoded; {len(bad)} of {count} cannot: {named}{more}. Repair them, take them "
-        "away, or leave them out with --skip-bad"
+        f"expected images that can be decoded; {len(bad)} of {count} cannot: {named}{more}. Repair or remove "
+        "them, or pass --skip-bad"
     )

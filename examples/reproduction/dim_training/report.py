@@ -85,7 +85,7 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     if metrics:
         path = folder.figures / "curves.png"
         figures.curves(metrics, path, unit_of_loss(results["options"]))
-        blocks += [("heading", "Training"), ("picture", (path, "Loss and mutual information against minutes"))]
+        blocks += [("heading", "Training"), ("picture", (path, "Loss and mutual information over the training time"))]
     if len({row["step"] for row in quick}) > 1:
         path = folder.figures / "learning.png"
         figures.learning(quick, path)

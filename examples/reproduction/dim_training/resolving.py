@@ -124,7 +124,7 @@ def check(options: Options) -> None:
         (
             options.objective == "dim" or not options.supervised_baseline,
             "--supervised-baseline",
-            "--objective dim, beside which it stands",
+            "--objective dim, whose run it is compared with",
             f"--objective {options.objective}",
         ),
         (options.units > 0, "--units", "at least 1", options.units),
