@@ -94,7 +94,7 @@ else
         --junitxml="$out/tests.xml" tests/ops/test_triton_cuda.py
 fi
 
-# 2. Beside bare products at the three widths, then beside the fused losses of others; the space of tile sizes.
+# 2. Beside bare products at the five widths, then beside the fused losses of others; the space of tile sizes.
 bench() {
     local name=$1 limit=$2
     shift 2
