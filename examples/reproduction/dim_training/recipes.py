@@ -1,7 +1,7 @@
 """Named settings for ``--recipe``. An option given on the command line overrides the recipe."""
 
 FAST = {
-    # The settings with the best encoder in minutes on a CPU. docs/training.md shows the effect of each line.
+    # The settings with the best encoder in minutes on a CPU. docs/reproducing.md shows the effect of each line.
     "batch": 256,
     "lr": 3e-3,
     "weight_decay": 0.0,
