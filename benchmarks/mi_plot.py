@@ -49,7 +49,7 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     margin = 0.02 * (high - low)
     ax.set_xlim(low - margin, high + margin)
     edge = f"(beyond {high:.3g}: on the edge)"
-    ax.set_xlabel(f"estimate less truth, nats {edge}" if known else f"estimate, nats; | the truth {edge}")
+    ax.set_xlabel(f"estimate minus truth, nats {edge}" if known else f"estimate, nats; | the truth {edge}")
     ax.grid(axis="y", linewidth=0.3)
     figure.legend(loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(file, dpi=110)
