@@ -1,4 +1,4 @@
-"""What every test and doctest of the repository shares: seeds, threads, and when CUDA tests count."""
+"""Setup shared by all tests and doctests of the repository: random seeds, threads, and the rules for CUDA tests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 
 SEED = 0
 
-# Read by Triton when kernels are defined, so it is set before any test, of ours or of another library, imports them.
+# Triton reads this variable when kernels are defined, so it is set before any test imports a module with kernels.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-# Two workers with all the cores each are slower than two workers with their share.
+# Workers that each use all cores are slower than workers that divide the cores among them.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     share = max(1, (os.cpu_count() or 1) // workers)
     torch.set_num_threads(share)
@@ -33,7 +33,7 @@ def _seed() -> None:
 
 @pytest.fixture(autouse=True)
 def _leave_torch_as_found() -> Iterator[None]:
-    """Give back torch's global settings, so that no test depends on the one before it."""
+    """Restore torch's global settings after each test, so that no test depends on the one before it."""
     dtype, grad, anomaly = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_anomaly_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
@@ -41,7 +41,7 @@ def _leave_torch_as_found() -> Iterator[None]:
     torch.set_float32_matmul_precision(precision)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)  # a training example turns it on; it cannot be asked
+    torch.set_flush_denormal(False)  # a training example turns it on, and torch has no getter for it
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(grad)
     torch.autograd.set_detect_anomaly(anomaly)
@@ -56,7 +56,7 @@ def _doctest_names(doctest_namespace: dict[str, object]) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `cuda` where there is no device."""
+    """Skip tests marked `cuda` where there is no CUDA device."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _CudaTestsRan:
-    """Fail a run that asked for CUDA tests and executed none: skipped is not passed."""
+    """A plugin that fails a run which selected CUDA tests but executed none: skipped tests do not count as passed."""
 
     def __init__(self) -> None:
         self.executed = 0
@@ -80,7 +80,7 @@ class _CudaTestsRan:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch for CUDA tests when the marker expression selects them."""
+    """Register the plugin `_CudaTestsRan` when the marker expression selects CUDA tests."""
     expression = config.option.markexpr
     if "cuda" in expression and "not cuda" not in expression and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_CudaTestsRan(), "cuda-tests-ran")

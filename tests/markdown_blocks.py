@@ -1,10 +1,10 @@
-"""Run the Python blocks of Markdown pages: what a page shows must work as it stands.
+"""Run the Python blocks of Markdown pages: the code on a page must work as shown.
 
-The blocks of a page run in order and share their names, as in a reader's session. A block that starts with ``>>>``
-is a doctest; its output is compared. A block after the comment ``<!-- not run: REASON -->`` is left out. So is one
-after ``<!-- needs: PACKAGE -->`` where that package is not installed.
+The blocks of a page run in order and share their names, as in a reader's session. A block that starts with ``>>>`` is a
+doctest; its output is compared. A block after the comment ``<!-- not run: REASON -->`` is left out. A block after
+``<!-- needs: PACKAGE -->`` is left out if that package is not installed.
 
-Needs the standard library only, so that the wheel can be tried with nothing else installed:
+This script needs only the standard library, so that the wheel can be tried with nothing else installed:
 ``python -I tests/markdown_blocks.py README.md``.
 """
 
@@ -27,7 +27,7 @@ _BLOCK = re.compile(
 
 
 class Block(NamedTuple):
-    """A Python block and where its first line of code stands."""
+    """A Python block and the number of its first line of code."""
 
     code: str
     line: int
@@ -42,14 +42,14 @@ def python_blocks(text: str) -> Iterator[Block]:
 
 
 def run_page(text: str, name: str) -> int:
-    """Run the blocks of a page, in order, in one namespace; return how many there were."""
+    """Run the blocks of a page in order, in one namespace, and return their number."""
     names: dict[str, object] = {"__name__": "__page__"}
     count = 0
     for block in python_blocks(text):
         if block.code.startswith(">>>"):
             _run_doctest(block, name, names)
         else:
-            padding = "\n" * (block.line - 1)  # so that tracebacks name the page's own lines
+            padding = "\n" * (block.line - 1)  # so that tracebacks show the line numbers of the page
             exec(compile(padding + block.code, name, "exec"), names)
         count += 1
     return count

@@ -1,7 +1,7 @@
-"""What every estimator must give, written as plain loops over joint and marginal scores.
+"""The exact losses and estimates of every estimator, as plain loops over joint and marginal scores.
 
-Nothing of ours is imported: Python's complex numbers and ``cmath`` only, in double precision. `score_tables` says why
-they are complex, and makes pairs out of a table of scores.
+Imports nothing of the library. The loops use Python's complex numbers and ``cmath``, in double precision.
+`score_tables` explains why the numbers are complex, and forms pairs from a table of scores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _softplus(score: complex) -> complex:
 
 
 def _log1p(value: complex) -> complex:
-    # cmath has none. The imaginary part is a complex step: its square is zero.
+    # cmath has no log1p. The imaginary part is a complex step, so small that its square is zero.
     return complex(math.log1p(value.real), value.imag / (1 + value.real))
 
 
@@ -44,7 +44,7 @@ def _clipped(pairs: Pairs, clip: float | None) -> Pairs:
 
 
 def softly_clipped(pairs: Pairs, bound: float) -> Pairs:
-    """Every score T becomes c tanh(T / c) (Bachman et al. 2019)."""
+    """Replace every score T by c tanh(T / c) (Bachman et al. 2019)."""
     return Pairs(
         [(bound * cmath.tanh(score / bound), owner) for score, owner in pairs.joint],
         {owner: [bound * cmath.tanh(score / bound) for score in scores] for owner, scores in pairs.marginal.items()},
@@ -79,7 +79,7 @@ def infonce_estimate(pairs: Pairs) -> complex:
 
 
 def infonce_anchor_loss(pairs: Pairs, anchor: float = 1.0) -> complex:
-    """One more class with weight ``anchor (1 + K)``, the right one where a global meets marginal locals only."""
+    """Compute InfoNCE with another class of weight ``anchor (1 + K)``, the right one where all locals are marginal."""
     terms = []
     for score, owner in pairs.joint:
         others = pairs.marginal[owner]
@@ -111,7 +111,7 @@ def jsd_loss(pairs: Pairs, clip: float | None = None) -> complex:
 
 
 def logistic_loss(pairs: Pairs) -> complex:
-    """Zhai et al. 2023, eq. 1: every pair has the same weight."""
+    """Compute the loss of Zhai et al. 2023, eq. 1: every pair has the same weight."""
     total = 0j
     for score, _ in pairs.joint:
         total += _softplus(-score)
@@ -149,7 +149,7 @@ def smile_estimate(pairs: Pairs, clip: float | None = 5.0) -> complex:
 
 
 def doubled_dv_estimate(pairs: Pairs) -> complex:
-    """The Hellinger critic is half the log ratio at its optimum."""
+    """Compute the DV estimate from doubled scores: the Hellinger critic is half the log ratio at its optimum."""
     doubled = {owner: [2 * score for score in scores] for owner, scores in pairs.marginal.items()}
     return dv_estimate(Pairs([(2 * score, owner) for score, owner in pairs.joint], doubled))
 
@@ -159,7 +159,7 @@ def renyi_estimate(pairs: Pairs, clip: float | None = None) -> complex:
 
 
 def mine_surrogate(pairs: Pairs, log_average: float) -> complex:
-    """A function with the *gradient* of MINE (Belghazi et al. 2018, eq. 12): the average is a constant to it."""
+    """Compute a function with the *gradient* of MINE (Belghazi et al. 2018, eq. 12); the average is a constant."""
     return _marginal_mean(pairs, cmath.exp) / math.exp(log_average) - _joint_mean(pairs, _same)
 
 
@@ -171,7 +171,7 @@ def _one(owner: tuple[int, int]) -> float:
 
 
 def tuba_estimate(pairs: Pairs, log_baseline: Baseline = _one, clip: float | None = None) -> complex:
-    """Poole et al. 2019, eq. 8: a baseline for each global."""
+    """Compute the bound of Poole et al. 2019, eq. 8, with one baseline per global."""
     pairs = _clipped(pairs, clip)
     joint = _mean([score - log_baseline(owner) for score, owner in pairs.joint])
     marginal = [
@@ -181,7 +181,7 @@ def tuba_estimate(pairs: Pairs, log_baseline: Baseline = _one, clip: float | Non
 
 
 def alpha_tuba_estimate(pairs: Pairs, alpha: float = 0.5, log_baseline: Baseline = _one) -> complex:
-    """Poole et al. 2019, section 2.4: the baseline is partly the mean of e^T over the pairs of a global."""
+    """Compute the bound of Poole et al. 2019, section 2.4: a global's mean of e^T is part of its baseline."""
     joint, marginal = [], []
     for score, owner in pairs.joint:
         every = [cmath.exp(score), *(cmath.exp(other) for other in pairs.marginal[owner])]
@@ -193,13 +193,13 @@ def alpha_tuba_estimate(pairs: Pairs, alpha: float = 0.5, log_baseline: Baseline
 
 
 def first_alpha_tuba_loss(pairs: Pairs) -> complex:
-    """Of the first batch in training mode: the average that is its baseline holds this batch alone."""
+    """Compute the loss of the first batch in training mode, when the average in the baseline holds this batch alone."""
     average = cmath.log(_marginal_mean(pairs, cmath.exp)).real
     return -alpha_tuba_estimate(pairs, 0.5, lambda owner: average)
 
 
 def flo_loss(pairs: Pairs, u: Callable[[complex], complex]) -> complex:
-    """Guo et al. 2022, with u a function of the score."""
+    """Compute the loss of Guo et al. 2022, with u a function of the score."""
     terms = []
     for score, owner in pairs.joint:
         contrast = _mean([cmath.exp(other - score) for other in pairs.marginal[owner]])
@@ -230,10 +230,10 @@ def mean_square(pairs: Pairs) -> complex:
 
 
 class Oracle(NamedTuple):
-    """Loss and estimate of an estimator, from pairs.
+    """The loss and the estimate of an estimator, as functions of pairs.
 
-    ``clips`` tells that its loss takes ``clip``; ``averages`` that its loss has the value of the loops and the gradient
-    of a moving average; ``density`` that it wants the log density of a global given a local.
+    ``clips``: the loss accepts ``clip``. ``averages``: the loss has the value of these loops, but the gradient of a
+    moving average. ``density``: the estimator needs the log density of a global given a local.
     """
 
     loss: Callable[..., complex]
@@ -243,7 +243,7 @@ class Oracle(NamedTuple):
     density: bool = False
 
 
-# By the short name of the public contract.
+# The keys are the short names of the public API.
 ORACLES: dict[str, Oracle] = {
     "infonce": Oracle(infonce_loss, infonce_estimate),
     "jsd": Oracle(jsd_loss, dv_estimate, clips=True),
@@ -265,5 +265,5 @@ ORACLES: dict[str, Oracle] = {
 }
 
 
-# What a loss of features may be given with any critic.
+# Estimators that a loss of features accepts with any critic.
 WITH_ANY_CRITIC = [name for name, oracle in ORACLES.items() if not oracle.density]

@@ -1,4 +1,4 @@
-"""A critic of the user's that scores aligned rows, as losses take it beside their own."""
+"""A user-defined critic of aligned rows, which losses accept beside the built-in critics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other libraries, where they are installed."""
+"""Other libraries, which may not be installed."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import pytest
 
 
 def peer(name: str) -> ModuleType:
-    """A module of another library; the test is skipped where that is missing."""
+    """Return a module of another library, or skip the test if that library is not installed."""
     return pytest.importorskip(name, reason=f"{name.split('.', maxsplit=1)[0]} is not installed")

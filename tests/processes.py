@@ -1,4 +1,4 @@
-"""Processes that a test starts together: a script once per rank, and what each of them found."""
+"""Run a script as several processes, one per rank, and collect their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 540
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment in which a process imports what this one can, and computes on one thread."""
+    """Return an environment in which a process can import the same modules as this one, and computes on one thread."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1", **more}
 
 
@@ -23,14 +23,14 @@ def run_ranks(script: Path, world: int, folder: Path, *more: str, python: Sequen
     """Run ``script RANK WORLD FOLDER MORE...`` on every rank at once.
 
     Args:
-        script: saves what it found as ``FOLDER/RANK.pt``.
+        script: path of the script, which saves its results as ``FOLDER/RANK.pt``.
         world: the number of processes.
-        folder: where they meet; ``said`` in it holds what they printed.
+        folder: a folder for the processes to meet in. Their output is written to the file ``said`` in it.
         more: arguments after the folder.
-        python: options of the interpreter.
+        python: options of the Python interpreter.
 
     Returns:
-        What each rank has saved.
+        The results of each rank.
     """
     processes = [
         subprocess.Popen(

@@ -1,8 +1,8 @@
-"""Tables of scores as plain loops: which entries are joint, which marginal, and derivatives by each entry.
+"""Tables of scores in plain loops: joint and marginal entries, and derivatives with respect to each entry.
 
-Nothing of ours is imported. ``table[i][q][j][p]`` scores global q of example i with location p of example j. Entries
+Imports nothing of the library. ``table[i][q][j][p]`` scores global q of example i with location p of example j. Entries
 are complex numbers because of the *complex step*: the derivative of an analytic f is ``imag(f(x + i h)) / h`` to the
-last bit, with no difference taken, so one formula is value and gradient.
+last bit, without a difference of values. So one formula gives both the value and the gradient.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEP = 1e-30
 
 
 class Pairs(NamedTuple):
-    """Joint scores, each with the global (i, q) it belongs to, and the marginal scores of each global."""
+    """Joint scores, each with its global (i, q), and the marginal scores of each global."""
 
     joint: list[tuple[complex, tuple[int, int]]]
     marginal: dict[tuple[int, int], list[complex]]
@@ -32,15 +32,15 @@ def pairs_of(
 
     Args:
         table: (N, Q, N, P).
-        mask: bool (N, P), True at a real location. An example without one is absent, its globals too.
-        negatives: for each example the other examples its globals are scored against; all of them by default.
+        mask: bool (N, P), True at a real location. An example without a real location is absent, with its globals.
+        negatives: for each example, the examples whose locals are marginal for its globals; by default, all others.
     """
     joint: list[tuple[complex, tuple[int, int]]] = []
     marginal: dict[tuple[int, int], list[complex]] = {}
     examples, globals_, _, locations = table.shape
     for i in range(examples):
         if mask is not None and not mask[i].any():
-            continue  # absent: its globals form no row either
+            continue  # absent: its globals take part in no pair
         for q in range(globals_):
             marginal[i, q] = []
             for j in range(examples):
@@ -61,7 +61,7 @@ def value_and_gradient(
     mask: np.ndarray | None = None,
     negatives: Sequence[Collection[int]] | None = None,
 ) -> tuple[float, np.ndarray]:
-    """The value of a function of the pairs of a table, and its derivative by each entry."""
+    """Return the value of a function of the pairs of a table, and its derivative with respect to each entry."""
     table = np.asarray(table, dtype=np.complex128)
     value = function(pairs_of(table, mask, negatives)).real
     gradient = np.zeros(table.shape)
@@ -73,7 +73,7 @@ def value_and_gradient(
 
 
 def dot_table(local: np.ndarray, global_: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """Scores of rows: local (N, P, u), global (N, Q, u), to (N, Q, N, P)."""
+    """Return the table of scores (N, Q, N, P) of rows local (N, P, u) and global (N, Q, u)."""
     (n, p, units), q = local.shape, global_.shape[1]
     table = np.zeros((n, q, n, p))
     for i, r, j, s in np.ndindex(table.shape):
@@ -85,7 +85,7 @@ def dot_table(local: np.ndarray, global_: np.ndarray, scale: float = 1.0) -> np.
 def dot_gradients(
     gradient: np.ndarray, local: np.ndarray, global_: np.ndarray, scale: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of the rows, from the gradient of the table."""
+    """Return the gradients of the rows, from the gradient of the table."""
     by_local, by_global = np.zeros(local.shape), np.zeros(global_.shape)
     for i, q, j, p in np.ndindex(gradient.shape):
         for u in range(local.shape[2]):

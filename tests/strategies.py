@@ -1,4 +1,4 @@
-"""Features of any layout the library allows, for hypothesis."""
+"""Hypothesis strategies for features of any layout that the library allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Features", "features", "tables"]
 
 
 class Features(NamedTuple):
-    """Local and global features that belong together, and perhaps a mask."""
+    """Matching local and global features, with or without a mask."""
 
     local: Tensor
     global_: Tensor
@@ -25,7 +25,7 @@ def _axes(most: int) -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def features(draw: st.DrawFn, *, masks: bool = True, smallest: int = 2, magnitude: float = 3.0) -> Features:
-    """float64 features: N examples of up to 3 spatial axes, up to two axes of globals, any memory layout."""
+    """Draw float64 features: N examples with up to 3 spatial axes, up to two axes of globals, in any memory layout."""
     examples = draw(st.integers(smallest, 5))
     channels = draw(st.integers(1, 4))
     spatial, spatial_globals = draw(_axes(3)), draw(_axes(2))
@@ -52,7 +52,7 @@ def features(draw: st.DrawFn, *, masks: bool = True, smallest: int = 2, magnitud
 
 @st.composite
 def tables(draw: st.DrawFn, *, magnitude: float = 4.0) -> Tensor:
-    """A float64 table of scores (N, Q, N, P)."""
+    """Draw a float64 table of scores (N, Q, N, P)."""
     n, q, p = draw(st.integers(2, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     return draw(st.floats(0.1, magnitude)) * torch.randn((n, q, n, p), generator=generator, dtype=torch.float64)

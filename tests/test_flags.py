@@ -1,4 +1,4 @@
-"""Options that are True or False: anything else is refused by name, where "no" and 0.5 were taken for True before."""
+"""Options that are True or False. Any other value is refused by name; "no" and 0.5 once counted as True."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as a whole: what importing it costs, which way its imports go, what its wheel holds."""
+"""The package as a whole: the cost of importing it, the direction of its imports, and the contents of its wheel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STACK = [
     "prior",
     "losses",
 ]
-# Beside the stack: what each of these rooms may import. Nothing in the stack imports them.
+# For each room beside the stack, the modules that it may import. Nothing in the stack imports these rooms.
 SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_transforms"}
 BESIDE = {
     "features": SMALL,
@@ -64,7 +64,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
-    """Which modules of these each of them imports. A name that is a module counts as that module."""
+    """Return which of the modules each module imports. An imported name that is a module counts as that module."""
     graph: dict[str, set[str]] = {}
     for module, tree in trees.items():
         names: list[str] = []
@@ -79,7 +79,7 @@ def imports_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
 
 
 def ring_in(graph: dict[str, set[str]]) -> list[str]:
-    """A ring of modules that import each other, first and last alike; empty if there is none."""
+    """Return a cycle of modules that import each other, with the first repeated at the end, or an empty list."""
     done: set[str] = set()
 
     def follow(module: str, trail: list[str]) -> list[str]:
@@ -148,13 +148,13 @@ class TestLayers:
         assert any(wrong_way("scores", name) for name in rooms_imported(ast.parse(line)))
 
     def test_relative_imports_are_not_used(self) -> None:
-        """They would pass the checks here unseen."""
+        """The checks of this file do not see relative imports."""
         for path in FILES:
             for node in ast.walk(tree_of(path)):
                 assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: line {node.lineno}"
 
     def test_no_files_import_each_other(self) -> None:
-        """Neither in pairs nor in a ring, imports inside of functions included."""
+        """Imports form no cycle of two or more modules, imports inside functions included."""
         graph = imports_of({module_of(path): tree_of(path) for path in FILES})
         assert sum(map(len, graph.values())) > 2 * len(FILES), "or nothing was read"
         ring = ring_in(graph)
@@ -176,7 +176,7 @@ class TestLayers:
 
 class TestSource:
     def test_no_assert(self) -> None:
-        """`python -O` drops them, and their message is not for users."""
+        """`python -O` drops assertions, and their messages are not meant for users."""
         found = [
             f"{path.relative_to(SOURCE)}:{node.lineno}"
             for path in FILES

@@ -1,4 +1,4 @@
-"""The examples on the front page and in the docs run, and the runner that says so can fail."""
+"""The examples of the README and of the docs run, and the runner that checks them can fail."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
 NEEDS = re.compile(r"<!-- needs: (\w+) -->")
 SLOW = re.compile(r"<!-- slow: [^\n]+ -->")  # a page that trains for longer than the default suite may
-APART = {"bmi", "torch_mist"}  # do not install beside the pinned packages; all their blocks are marked, and left out
+APART = {"bmi", "torch_mist"}  # cannot be installed with the pinned packages; their blocks are marked, and left out
 WITH_EXAMPLES = [page for page in PAGES if list(python_blocks(page.read_text(encoding="utf-8")))]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::DeprecationWarning")  # of the libraries that pages import
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::DeprecationWarning")  # of libraries on the pages
 @pytest.mark.parametrize(
     "page",
     [
@@ -38,7 +38,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)  # a page may write files
     text = page.read_text(encoding="utf-8")
     with warnings.catch_warnings():
-        warnings.simplefilter("default")  # what other libraries warn of on import
+        warnings.simplefilter("default")  # other libraries may warn on import
         for package in NEEDS.findall(text):
             if package in APART and importlib.util.find_spec(package) is None:
                 continue
@@ -47,7 +47,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_packages_that_a_page_needs_are_named() -> None:
-    """Installed on CI, so that no page is skipped there; a page that needs one says so."""
+    """CI installs these packages, so that no page is skipped there. A page names each package that it needs."""
     found = NEEDS.findall((ROOT / "docs/migrating.md").read_text(encoding="utf-8"))
     assert {"lightly", "open_clip", "pytorch_metric_learning", "info_nce", "torch_geometric"} <= set(found)
 
@@ -64,7 +64,7 @@ def project() -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_links_and_files_named_are_there(page: Path) -> None:
-    """Links, and paths in backticks that look like files of the repository."""
+    """Check links, and paths in backticks that look like files of the repository."""
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     home = project()["project"]["urls"]["Homepage"]
@@ -90,7 +90,7 @@ def test_commands_of_the_front_page_are_there() -> None:
 
 
 class TestTheRunner:
-    """A checker counts once it has been seen to refuse."""
+    """The runner fails where it should."""
 
     def test_an_error_in_a_block_is_raised_with_the_line_of_the_page(self) -> None:
         page = "# Title\n\n```python\nx = 1\nx / 0\n```\n"

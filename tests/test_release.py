@@ -1,4 +1,4 @@
-"""What is published: one version wherever it is written, and files that hold what they should and nothing else."""
+"""The published files: the same version everywhere, and the intended contents and nothing else."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ def test_the_recipe_for_conda_needs_what_the_package_needs() -> None:
 
 
 def test_links_of_the_readme_work_outside_the_repository() -> None:
-    """The index of packages shows the README alone; each address in it that is ours names a file that is here."""
+    """A package index shows the README alone, so its links are full addresses.
+
+    Addresses of this repository name existing files.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
     assert len(targets) > 20
@@ -76,7 +79,7 @@ def test_links_of_the_readme_work_outside_the_repository() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the source distribution."""
+    """Build the wheel and the source distribution, and return their folder."""
     folder = tmp_path_factory.mktemp("dist")
     command = [
         sys.executable,

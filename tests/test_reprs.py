@@ -10,7 +10,7 @@ from torch import nn
 
 import infomax
 
-# Every public module, with an option of each kind that is not its default, and what must be read for it.
+# For every public module: arguments, options that are not their defaults, and the text that its repr must contain.
 SHOWN: dict[str, tuple[tuple[Any, ...], dict[str, Any], list[str]]] = {
     "DotCritic": ((3, 5), {"units": 8, "scale": 0.25, "layer_norm": False}, ["scale=0.25", "layer_norm=False", "8"]),
     "BilinearCritic": ((3, 5), {"scale": 0.25}, ["local_dim=3", "global_dim=5", "scale=0.25"]),
@@ -56,7 +56,7 @@ SHOWN: dict[str, tuple[tuple[Any, ...], dict[str, Any], list[str]]] = {
         ["weight=0.5", "clip=2.5", "soft=False", "JensenShannon"],
     ),
 }
-ELSEWHERE = {"CoordinateLoss"}  # tests/variants
+ELSEWHERE = {"CoordinateLoss"}  # tested in tests/variants
 
 
 @pytest.mark.parametrize("name", SHOWN)

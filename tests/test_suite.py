@@ -1,4 +1,4 @@
-"""The suite's own rules, seen to bite: a run that tested nothing must not look like one that passed."""
+"""The rules of the test suite work: a run that tested nothing must not look like a run that passed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_seed(turn):
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run TESTS under the repository's settings, on a machine without a GPU."""
+    """Run TESTS under the settings of the repository, as on a machine without a GPU."""
     (folder / "test_probe.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "conftest", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "PYTEST_XDIST_WORKER_COUNT": "0"}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # some of other packages take seconds to load
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plugins of other packages can take seconds to load
     return subprocess.run(
         [*command, "test_probe.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -1,7 +1,7 @@
-"""How far results may be off: one table, and the one way to compare.
+"""Tolerances of results, and the function that compares results.
 
-An error is measured against the largest magnitude of what is expected (at least 1): a sum of many terms is exact to
-rounding of its largest term, not of itself.
+An error is measured relative to the largest magnitude that is expected (at least 1): a sum of many terms is exact to
+rounding of its largest term, not of the sum itself.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Of what is computed in a dtype, from inputs that are taken as exact.
+# Errors allowed for results that are computed in a dtype from inputs taken as exact.
 RELATIVE: dict[torch.dtype, float] = {
     torch.float64: 1e-12,
     torch.float32: 2e-6,
     torch.bfloat16: 1e-2,  # results are float32; gradients are rounded to 8 bits
     torch.float16: 2e-3,
 }
-# Two ways to compute the same thing in one dtype, through a network.
+# Errors allowed between two ways to compute the same values in one dtype, through a network.
 NETWORK: dict[torch.dtype, float] = {torch.float64: 1e-9, torch.float32: 2e-4}
 
 
 def error(actual: object, expected: object) -> float:
-    """The largest difference, relative to the largest magnitude expected; infinite where one is not finite."""
+    """Return the largest difference relative to the largest magnitude expected; infinite if a result is not finite."""
     a, b = _array(actual), _array(expected)
     if a.shape != b.shape:
         raise AssertionError(f"shape {a.shape}, expected {b.shape}")
@@ -32,7 +32,7 @@ def error(actual: object, expected: object) -> float:
 
 
 def assert_close(actual: object, expected: object, tolerance: float, what: str = "result") -> None:
-    """Raise unless both agree within ``tolerance``."""
+    """Raise an error unless both agree within ``tolerance``."""
     off = error(actual, expected)
     if not off <= tolerance:
         raise AssertionError(f"{what} is off by {off:.3g}, allowed {tolerance:.3g}: {actual!r} instead of {expected!r}")

@@ -1,4 +1,4 @@
-"""What ours is measured against does what it says."""
+"""Tests of the baselines that the benchmarks compare the library with, and of the measurement of peak memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.memory import peak_bytes
     ],
 )
 def test_products_are_as_many_as_asked_for(scores: int, gradients: int, shapes: list[tuple[int, ...]]) -> None:
-    """One product was two, neither of them that of the scores."""
+    """A request for one product computed two, neither of them the table of scores."""
     made = bare_products(torch.randn(3, 2), torch.randn(5, 2), scores, gradients)()
     assert [tuple(table.shape) for table in made] == shapes
 

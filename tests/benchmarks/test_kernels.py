@@ -1,4 +1,4 @@
-"""The Triton kernels, compiled for real chips where there is none: they compile, do not spill, and fit."""
+"""The Triton kernels compile for several GPU generations without a GPU, spill no registers and fit shared memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def check(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    """In a process of its own: here kernels may have been defined for the interpreter."""
+    """Run the kernel benchmark in its own process, since this one may have defined the kernels for the interpreter."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     environment.pop("TRITON_INTERPRET", None)
     call = f"sys.argv = ['x', 'kernels', *{list(arguments)}]\nmain()"
@@ -42,7 +42,7 @@ def test_every_kernel_and_table_entry(chip: int) -> None:
 
 @pytest.mark.slow
 def test_tiles_that_spill_are_refused() -> None:
-    """Four warps for the float32 gradients, which was so once."""
+    """The float32 gradients once ran with four warps, which spilled registers."""
     worse = "((512, config.Tiles(32, 64, 32, 128, 4, 2)),)"
     worse = f"from infomax.ops.triton import config\nconfig._TABLE['grad_query', 4] = {worse}"
     result = check("--smoke", "--check", "--chips", "80", before=worse)
@@ -58,7 +58,7 @@ def test_what_is_a_fault() -> None:
 
 
 def test_all_entries_are_the_tables() -> None:
-    """Every backend, dtype, reduction and width at which a table changes."""
+    """The entries cover every backend, dtype and reduction, and every width at which a tile table changes."""
     every = list(entries())
     assert len(set(every)) == len(every)
     for backend in ("triton", "blockwise"):

@@ -1,4 +1,4 @@
-"""The comparison of MI estimators runs, and its table says what a method that cannot run lacks."""
+"""The comparison of MI estimators runs, and its table says why a method could not run."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_run_goes_on_where_it_was_and_keeps_table_numbers_and_plot(
         rows = list(csv.DictReader(opened))
     assert [row["bound"] for row in rows] == ["0.4"] * 3
     assert all("commit" in row["conditions"] for row in rows)
-    assert "0 of 3" in numbers.with_suffix(".txt").read_text()  # flagged
+    assert "0 of 3" in numbers.with_suffix(".txt").read_text()  # none of three is flagged
     assert numbers.with_suffix(".png").exists()
 
 
@@ -203,7 +203,7 @@ def test_intervals_of_cases_without_a_finite_truth_are_not_counted() -> None:
 
 
 def test_a_sample_read_from_a_file_is_the_same_as_one_just_drawn() -> None:
-    """Two methods on one sample, one of them asked in an earlier run, counted as two samples."""
+    """One sample was counted twice when one of its two methods had been measured in an earlier run."""
     rows = [{**ROW, "task": "t", "group": "g", "seed": seed, "method": method, "bound": None}
             for seed, method in (("0", "first"), (0, "second"))]  # fmt: skip
     (line,) = mi_report._by_case(rows, ["first", "second"])
@@ -213,7 +213,7 @@ def test_a_sample_read_from_a_file_is_the_same_as_one_just_drawn() -> None:
 def test_a_method_is_asked_again_only_where_it_gets_more_time(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With ``--seconds 600`` the rows that had waited for 60 stood; ``--steps`` wrote into the file."""
+    """Rows measured with a limit of 60 seconds were kept under ``--seconds 600``; ``--steps`` changed the file."""
     allowed: list[float] = []
 
     def slow(x: np.ndarray, y: np.ndarray, terms: mi_methods.Terms) -> mi_methods.Answer:
@@ -225,7 +225,7 @@ def test_a_method_is_asked_again_only_where_it_gets_more_time(
     few = ("--suite", "gaussian", "--seeds", "1", "--size", "50", "--methods")
     for seconds in ("60", "60", "600"):
         mi.run(options(*few, "slow", "--seconds", seconds))
-    assert allowed == [60.0, 60.0, 600.0, 600.0]  # two cases, and nothing at the second call
+    assert allowed == [60.0, 60.0, 600.0, 600.0]  # two cases; the second call measures nothing
     (file,) = tmp_path.glob("*.csv")
     before = file.read_bytes()
     mi.run(options(*few, "infomax", "--steps", "2"))
@@ -233,7 +233,7 @@ def test_a_method_is_asked_again_only_where_it_gets_more_time(
 
 
 def test_the_interval_shown_is_that_of_a_method_that_has_one() -> None:
-    """It was that of whichever method the file began with: none, where a peer had been asked first."""
+    """The interval was taken from the first method in the file, which had none if a peer had been measured first."""
     rows = [
         {**ROW, "suite": "small", "task": "t", "group": "g", "seed": 0, "method": method, "bound": 1.0, "seconds": 1.0,
          "samples": "ours", "conditions": "here", "low": low, "high": low, "flagged": None if low is None else False}
@@ -252,7 +252,7 @@ def test_samples_of_two_samplers_are_not_mixed(tmp_path: Path, monkeypatch: pyte
     mi.run(options(*few, "quick"))
     (file,) = tmp_path.glob("*.csv")
     file.write_text(file.read_text().replace("infomax.mi.tasks", "another"))
-    mi.run(options(*few, "quick"))  # nothing is missing
+    mi.run(options(*few, "quick"))  # no row is missing, so nothing is drawn
     with pytest.raises(
         SystemExit, match=r"drawn by another, but this run draws them by infomax\.mi\.tasks: move the file first"
     ):

@@ -1,7 +1,8 @@
-"""Every checker is fed known mistakes and must refuse them: no checker counts until it has rejected a wrong answer.
+"""Helpers for the tests of the checkers. Each checker is given known mistakes and must reject them.
 
-A wrong implementation here is one that somebody has shipped, or could: a flipped sign, a forgotten log K, a global's
-own example among its negatives, a mean over the wrong set, a mask that multiplies, a discriminator that leaks.
+The wrong implementations are mistakes that somebody has made or could make: a flipped sign, a forgotten log K, a
+global's own example among its negatives, a mean over the wrong set of pairs, a mask that multiplies by zero, a
+discriminator whose gradient reaches the encoder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from infomax import PairScores
 
-UNEQUAL = LAYOUTS[5]  # several globals; with its mask, unequal numbers of locations
+UNEQUAL = LAYOUTS[5]  # several globals; the examples have unequal numbers of locations once masked
 
 
 def refuses(check: Callable[[], None], message: str | None = None) -> None:

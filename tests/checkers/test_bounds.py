@@ -1,4 +1,4 @@
-"""Bounds with a wrong clip, a wrong baseline or a wrong side, critics that are too steep, and overflow are refused."""
+"""The checkers reject a wrong clip, a wrong baseline, a bound on the wrong side, too steep a critic, and overflow."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def alpha_on_the_baseline(scores: PairScores) -> Tensor:
 
 
 def mean_of_bounds(scores: PairScores) -> Tensor:
-    """The bounds mixed, instead of their baselines."""
+    """Interpolate between the two bounds instead of between their baselines."""
     return 0.3 * -F.infonce_estimate(scores) + 0.7 * F.tuba_loss(scores, log_baseline=of_global(scores))
 
 
@@ -82,7 +82,7 @@ def in_the_order_of_locals(scores: PairScores) -> Tensor:
     ("wrong", "oracle"),
     [
         (lambda s: F.tuba_loss(s, log_baseline=-of_global(s)), tuba_oracle),
-        (lambda s: F.tuba_loss(s, log_baseline=of_global(s)) + 1, tuba_oracle),  # without its 1
+        (lambda s: F.tuba_loss(s, log_baseline=of_global(s)) + 1, tuba_oracle),  # without the constant 1
         (F.tuba_loss, tuba_oracle),
         (in_the_joint_term_alone, tuba_oracle),
         (in_the_order_of_locals, tuba_oracle),
@@ -107,7 +107,7 @@ def without_log_k(scores: PairScores) -> Tensor:
 
 
 def mean_of_all_pairs(scores: PairScores) -> Tensor:
-    """The authors' code: the mean over all pairs, the joint ones among them."""
+    """Take the second mean over all pairs, including the joint pairs, as the authors' code does."""
     joint, total = joint_and(scores, "sum")
     return joint.mean() - (total.sum() + joint.sum()) / (scores.count().sum() + len(joint))
 
@@ -125,7 +125,7 @@ def test_upper_bounds_refuse() -> None:
 
 
 def test_sides_refuse() -> None:
-    """A lower bound is no upper one, nor the other way round."""
+    """A lower bound does not pass as an upper bound, nor an upper bound as a lower bound."""
     truth = gaussians.gaussian_information(0.7)
     check = partial(values.check_expectation, correlation=0.7, truth=truth)
     check(F.club_estimate, side="upper", tight=False)
@@ -139,7 +139,7 @@ def test_lipschitz_refuses() -> None:
     for wrong in (
         DotCritic(3, 5, units=8),
         CosineCritic(3, 5, units=8),
-        BilinearCritic(3, 5, scale=0.1),  # Lipschitz in either side where the other is small, and nowhere else
+        BilinearCritic(3, 5, scale=0.1),  # Lipschitz in each argument only where the other argument is small
     ):
         refuses(partial(values.check_lipschitz, wrong.double(), 3, 5), "a score changes by")
 

@@ -1,4 +1,4 @@
-"""Losses that heed the order of a batch, hold its table, or leave out other processes are refused."""
+"""The checkers reject losses that depend on the batch order, hold the score table, or ignore other processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_permutations_refuse() -> None:
 
 
 def test_memory_refuses() -> None:
-    """The textbook InfoNCE: a row of logits for every location of every global."""
+    """The textbook InfoNCE, which holds a row of logits for every joint pair, is rejected."""
     n, p = 4, 16
     local, global_ = randn(n, 3, p).requires_grad_(), randn(n, 3).requires_grad_()
 
@@ -58,7 +58,7 @@ def halves() -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def test_split_batches_refuse() -> None:
-    """Processes that keep to their own negatives have other losses, and other gradients."""
+    """Processes that use only their own negatives get a different loss and different gradients."""
 
     def outcome(local: Tensor, global_: Tensor, factor: float = 1.0) -> dict[str, Tensor]:
         loss = lambda a, b: F.infonce_loss(F.dot_scores(a, b))  # noqa: E731
@@ -67,10 +67,10 @@ def test_split_batches_refuse() -> None:
 
     whole, first, second = (outcome(*half) for half in halves())
     refuses(lambda: limits.check_split_batch(whole, [first, second]), "loss")
-    # The right loss, and gradients that stop at the process's border.
+    # The loss is right, but no gradient flows between processes.
     stopped = [{**first, "loss": whole["loss"]}, {**second, "loss": whole["loss"]}]
     refuses(lambda: limits.check_split_batch(whole, stopped), "gradient")
-    # What passes: the whole loss everywhere, and gradients as many times too large as there are processes.
+    # This passes: every process has the loss of the whole batch, and gradients times the number of processes.
     parts = [
         {"loss": whole["loss"], "local": 2 * whole["local"][part], "global_": 2 * whole["global_"][part]}
         for part in (slice(0, 3), slice(3, 6))

@@ -1,4 +1,4 @@
-"""Losses and estimates that are wrong by a sign, a count, a set of pairs, or their rows are refused."""
+"""The checkers reject losses and estimates with a wrong sign, a wrong count, wrong pairs, or misaligned rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def flipped(scores: PairScores) -> Tensor:
 
 
 def with_its_own_example_among_the_negatives(scores: PairScores) -> Tensor:
-    """The diagonal is not masked: the joint scores of a global are counted in its marginal sum too."""
+    """Count the joint scores of a global in its marginal sum, as code does that leaves the diagonal unmasked."""
     joint, marginal = joint_and(scores)
     pairing = scores.pairing
     own = torch.zeros_like(marginal).index_add(0, pairing.joint_query, joint.exp()).log()
@@ -41,14 +41,14 @@ def without_the_joint_score_in_the_denominator(scores: PairScores) -> Tensor:
 
 
 def masked_by_minus_ten(scores: PairScores) -> Tensor:
-    """The authors' way: the own example stays, with a score of -10."""
+    """Keep the global's own example among its negatives with a score of -10, as the authors' code does."""
     joint, marginal = joint_and(scores)
     minus_ten = torch.full_like(marginal, -10.0)
     return nnf.softplus(scores.per_joint(torch.logaddexp(marginal, minus_ten)) - joint).mean()
 
 
 def mean_over_globals_first(scores: PairScores) -> Tensor:
-    """A mean of means: right only where every global has equally many joint pairs."""
+    """Average per global first, which is right only if every global has the same number of joint pairs."""
     joint, marginal = joint_and(scores)
     losses = nnf.softplus(scores.per_joint(marginal) - joint)
     owner = scores.pairing.joint_query
@@ -80,7 +80,7 @@ def test_loss_and_gradients_refuse(wrong: Callable[[PairScores], Tensor]) -> Non
 
 
 def mean_over_all_pairs(scores: PairScores) -> Tensor:
-    """Divides the marginal sum by N^2 P pairs instead of N (N - 1) P."""
+    """Divide the marginal sum by N^2 P pairs instead of N (N - 1) P."""
     joint, marginal = joint_and(scores, "softplus")
     keys = scores.pairing.key_group.shape[0]
     return nnf.softplus(-joint).mean() + marginal.sum() / (len(marginal) * keys)
@@ -92,7 +92,7 @@ def mean_over_globals_of_means(scores: PairScores) -> Tensor:
 
 
 def authors_jsd(scores: PairScores) -> Tensor:
-    """Shifted by -2 log 2: a right gradient, a wrong value."""
+    """Shift the loss by -2 log 2: the gradient is right, the value wrong."""
     return F.jsd_loss(scores) - 2 * math.log(2)
 
 
@@ -114,13 +114,13 @@ def test_jensen_shannon_refuses(wrong: Callable[[PairScores], Tensor]) -> None:
     ("wrong", "oracle"),
     [
         (lambda s: -F.nwj_loss(s), oracles.nwj_loss),
-        (lambda s: F.nwj_loss(s) * math.e, oracles.nwj_loss),  # e^T for e^(T - 1)
-        (lambda s: F.dv_loss(s) + s.count().sum().log(), oracles.dv_loss),  # a sum for a mean
-        (lambda s: F.fdivergence_loss(s, "rkl") + 1, oracles.rkl_loss),  # E[T] for E[T - 1]
+        (lambda s: F.nwj_loss(s) * math.e, oracles.nwj_loss),  # e^T instead of e^(T - 1)
+        (lambda s: F.dv_loss(s) + s.count().sum().log(), oracles.dv_loss),  # a sum instead of a mean
+        (lambda s: F.fdivergence_loss(s, "rkl") + 1, oracles.rkl_loss),  # E[T] instead of E[T - 1]
         (lambda s: F.fdivergence_loss(s, "hellinger") / 2, oracles.hellinger_loss),
         (lambda s: 2 * F.fdivergence_loss(s, "chi2"), oracles.chi2_loss),
-        (lambda s: F.jsd_loss(ClippedScores(s, 0.5)), oracles.jsd_loss),  # clipped where nobody asked
-        (lambda s: F.jsd_loss(s).float(), oracles.jsd_loss),  # a lower precision than its input's
+        (lambda s: F.jsd_loss(ClippedScores(s, 0.5)), oracles.jsd_loss),  # clipped, though no clip was given
+        (lambda s: F.jsd_loss(s).float(), oracles.jsd_loss),  # a lower precision than the input has
         (lambda s: F.jsd_loss(s).expand(2), oracles.jsd_loss),
     ],
 )
@@ -129,7 +129,7 @@ def test_other_losses_refuse(wrong: Callable[[PairScores], Tensor], oracle: Call
 
 
 def log_k_of_a_full_batch(scores: PairScores) -> Tensor:
-    """log(1 + N P): counts the own example's, and the masked."""
+    """Use log(1 + N P), which also counts the locations of the own example and the masked locations."""
     return math.log(1 + scores.pairing.key_group.shape[0]) - F.infonce_loss(scores)
 
 
@@ -137,7 +137,7 @@ def log_k_without_the_joint_pair(scores: PairScores) -> Tensor:
     return scores.per_joint(scores.count().double().log()).mean() - F.infonce_loss(scores)
 
 
-# The first is an estimate without its log K.
+# `flipped` is the estimate without its log(1 + K).
 @pytest.mark.parametrize("wrong", [flipped, log_k_of_a_full_batch, log_k_without_the_joint_pair])
 def test_estimates_refuse(wrong: Callable[[PairScores], Tensor]) -> None:
     values.check_estimate(F.infonce_estimate, oracles.infonce_estimate, UNEQUAL, "streamed", masked=True)
@@ -159,21 +159,21 @@ def test_expectations_refuse() -> None:
     check(F.dv_estimate)
     refuses(lambda: check(lambda s: F.dv_estimate(s) + 0.1), "exceeds")
     refuses(lambda: check(lambda s: F.dv_estimate(s) - 0.1), "misses")
-    refuses(lambda: check(F.nwj_estimate), "misses")  # without its + 1 the critic is not the optimal one
+    refuses(lambda: check(F.nwj_estimate), "misses")  # the optimal critic of NWJ is the log ratio plus 1
     refuses(lambda: check(lambda s: -F.jsd_loss(s)), "misses")
     refuses(lambda: check(lambda s: F.dv_estimate(s) * (1 + 5 * torch.randn(()))), "too noisy")
     refuses(lambda: check(F.dv_estimate, truth=gaussians.gaussian_information(0.6)), "exceeds")
 
 
 class Shuffled(Critic):
-    """Pairs the right rows wrongly: where an example has several globals, in another order than their joint pairs."""
+    """A critic that rolls the global rows by one, so that they no longer match their joint pairs."""
 
     def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
         return StreamedScores(global_.roll(1, 0), local, pairing)
 
 
 def test_layouts_refuse() -> None:
-    """Rows that are out of step show in every layout with more than one global."""
+    """Misaligned global rows are detected in a layout with more than one global per example."""
     critic = Shuffled(2, 2)
 
     def loss(scores: StreamedScores) -> Tensor:

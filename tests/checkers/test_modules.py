@@ -1,4 +1,4 @@
-"""Modules that keep or lose state, mask badly, leak between players or do not learn are refused."""
+"""The checkers reject modules that keep or lose state, mask wrongly, leak gradients between players or do not learn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from infomax.scores import StreamedScores, TableScores
 
 
 class Forgetful(Estimator):
-    """Keeps what it computed for an estimate, without the graph, for the loss."""
+    """An estimator whose loss reuses the value of an earlier estimate, which has no graph."""
 
     kept: Tensor | None = None
 
@@ -41,7 +41,7 @@ def test_estimate_first_refuses() -> None:
 
 
 class Recording(LocalDIMLoss):
-    """Measures as it trains: batch norm's statistics move."""
+    """A loss that measures in training mode, so that the statistics of batch norm change."""
 
     def mutual_information(self, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> Tensor:
         with torch.no_grad():
@@ -66,7 +66,7 @@ def test_measuring_refuses() -> None:
 
 
 class Unregistered(LocalDIMLoss):
-    """An average that is no buffer: copies by state dict lose it."""
+    """A loss whose state is not a buffer, so that a copy by state dict loses it."""
 
     def forward(self, *args: Any, **keywords: Any) -> Tensor:
         self.seen = getattr(self, "seen", 0) + 1
@@ -80,7 +80,7 @@ def test_copies_refuse() -> None:
 
 
 class Careless(nn.Module):
-    """A local loss that keeps all rows, and does something about the mask afterwards."""
+    """A local loss that projects the rows of masked locations too, and applies the mask in a wrong way."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Careless(nn.Module):
         rows = rows_of(local)
         if self.how == "multiplied":
             rows = rows * present[..., None]
-        if self.how == "batch norm":  # zeros, cleanly; but the statistics are of zeros too
+        if self.how == "batch norm":  # no NaN is left, but the statistics count the zeros
             rows = rows.masked_fill(~present[..., None], 0.0)
         projected = self.projection(rows.reshape(n * p, -1))
         query = self.other(global_)
@@ -121,7 +121,7 @@ def test_masks_refuse(how: str) -> None:
     for name, check in checks.items():
         torch.manual_seed(0)
         check(partial(honest, 3, 2))
-        if not (how == "batch norm" and name == "absence"):  # zeros are the same zeros whatever was there
+        if not (how == "batch norm" and name == "absence"):  # zeros hide what was masked
             refuses(partial(check, partial(Careless, how)))
 
 
@@ -131,7 +131,7 @@ def honest(local_dim: int, global_dim: int) -> LocalDIMLoss:
 
 
 class Leaky(PriorMatchingLoss):
-    """The usual mistakes with a min-max."""
+    """A prior term with one of the usual mistakes in adversarial training."""
 
     def __init__(self, how: str) -> None:
         super().__init__(4)
@@ -177,7 +177,7 @@ class Ascent(LocalDIMLoss):
 
 
 class Deaf(LocalDIMLoss):
-    """Its critic hears nothing of the features."""
+    """A loss whose critic gets zeros instead of the features."""
 
     def forward(self, local: Tensor, global_: Tensor, *rest: Any, **keywords: Any) -> Tensor:
         return super().forward(0 * local, 0 * global_, *rest, **keywords)

@@ -1,4 +1,4 @@
-"""Tolerances refuse what is off, and the loops that judge all else give values found by hand."""
+"""`assert_close` rejects wrong values, and the reference loops give values computed by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_tolerances_refuse() -> None:
 
 
 def test_loops_are_not_circular() -> None:
-    """A few values by hand, so that the loops themselves are held to something."""
+    """The reference loops are checked against a few values computed by hand."""
     table = np.log(np.array([[4.0, 1.0], [3.0, 2.0]]))[:, None, :, None]
     pairs = score_tables.pairs_of(table)
     assert [math.exp(score.real) for score, _ in pairs.joint] == pytest.approx([4, 2])

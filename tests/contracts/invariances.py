@@ -1,4 +1,4 @@
-"""What changes nothing: the order of examples, masked places, padding, a constant added to scores."""
+"""Checks of invariance: to the order of examples, masked places, padding, and a constant added to scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def value_and_gradients(loss: Loss, local: Tensor, global_: Tensor, *rest: Any) 
 
 
 def check_permutations(loss: Loss, local: Tensor, global_: Tensor, tolerance: float = 1e-10) -> None:
-    """The order of examples and that of locations mean nothing; gradients move with their rows."""
+    """Check that the order of examples and of locations does not matter, and that gradients move with their rows."""
     value, by_local, by_global = value_and_gradients(loss, local, global_)
     order = torch.arange(local.shape[0]).roll(1)
     other, other_local, other_global = value_and_gradients(loss, local[order], global_[order])
@@ -44,9 +44,9 @@ def check_permutations(loss: Loss, local: Tensor, global_: Tensor, tolerance: fl
 def check_mask_is_absence(
     make_loss: Callable[[], nn.Module], local: Tensor, global_: Tensor, mask: Tensor, tolerance: float = 1e-10
 ) -> None:
-    """What is masked, NaN and infinity included, reaches nothing: loss, gradients, batch norm.
+    """Check that masked values, NaN and infinity included, influence neither loss, gradients nor buffers.
 
-    That is a location, and the global feature of an example without one.
+    The masked values are those of masked locations, and the global feature of an example with no location left.
     """
     outcomes = []
     hidden = ~mask.unsqueeze(1).expand(local.shape[:2] + mask.shape[1:])
@@ -70,7 +70,7 @@ def check_mask_is_absence(
 def check_padding_is_mask(
     make_loss: Callable[[], nn.Module], local: Tensor, global_: Tensor, padding: int = 3, tolerance: float = 1e-10
 ) -> None:
-    """Locations that are not there and locations that are padded and masked are one thing."""
+    """Check that locations which are padded and masked have the same effect as locations left out."""
     short = make_loss()
     value, by_local, by_global = value_and_gradients(short, local, global_)
     padded = torch.nn.functional.pad(local, [0, padding], value=7.0)
@@ -86,21 +86,21 @@ def check_padding_is_mask(
 
 
 def check_shift_of_one_global(loss: Callable[[PairScores], Tensor]) -> None:
-    """A constant added to all scores of one global changes nothing (InfoNCE)."""
+    """Check that a constant added to all scores of one global changes nothing (InfoNCE)."""
     table = randn(4, 2, 4, 3)
     shifted = table + 5.0 * randn(4, 2, seed=1)[:, :, None, None]
     assert_close(loss(F.dense_scores(shifted)), loss(F.dense_scores(table)), 1e-12, "loss with shifted globals")
 
 
 def check_shift_of_all(loss: Callable[[PairScores], Tensor]) -> None:
-    """One constant added to all scores changes nothing (InfoNCE, Donsker-Varadhan)."""
+    """Check that one constant added to all scores changes nothing (InfoNCE, Donsker-Varadhan)."""
     table = randn(4, 2, 4, 3)
     for shift in (-30.0, 2.5, 40.0):
         assert_close(loss(F.dense_scores(table + shift)), loss(F.dense_scores(table)), 1e-12, f"loss + {shift}")
 
 
 def check_constant_critic(estimate: Callable[[PairScores], Tensor], constant: float = 0.0) -> None:
-    """A critic that says the same of every pair has found nothing."""
+    """Check that the estimate is 0 when the critic gives every pair the same score."""
     for shape in ((2, 2), (5, 5), (3, 2, 3, 4)):
         value = estimate(F.dense_scores(torch.full(shape, constant, dtype=torch.float64)))
         assert_close(value, 0.0, 1e-12, f"estimate of a constant critic, {shape}")

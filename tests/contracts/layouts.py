@@ -17,7 +17,7 @@ from infomax.scores import DenseScores, PairScores, StreamedScores
 
 
 class Layout(NamedTuple):
-    """Shapes of local and global features that belong together."""
+    """The shapes of local and global features of one batch."""
 
     name: str
     local: tuple[int, ...]
@@ -28,7 +28,7 @@ class Layout(NamedTuple):
         return self.local[2:]
 
 
-# Every kind of layout the library promises, each as small as can tell a mistake.
+# Every kind of layout that the library promises, each as small as possible while it still reveals a mistake.
 LAYOUTS = [
     Layout("vectors", (4, 3), (4, 3)),
     Layout("two examples", (2, 2, 3), (2, 2)),
@@ -47,18 +47,18 @@ def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Ten
 
 
 def features(layout: Layout, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    """Leaves that require gradients."""
+    """Return random local and global features of the layout, as leaves that require gradients."""
     local, global_ = randn(*layout.local, seed=seed), randn(*layout.global_, seed=seed + 1000)
     return local.to(dtype).requires_grad_(), global_.to(dtype).requires_grad_()
 
 
 def for_a_loss(name: str) -> str | FDivergence:
-    """An estimator as a loss of features takes it: ``"rkl"`` is refused by its name."""
+    """Return what a loss module takes as ``estimator``: the loss modules refuse the short name ``"rkl"``."""
     return FDivergence(name) if name == "rkl" else name
 
 
 def some_mask(layout: Layout, seed: int = 0) -> Tensor:
-    """A mask of the layout that hides something, and leaves locations in two examples at least."""
+    """Return a mask that hides at least one location, and keeps a location in each of the first two examples."""
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(layout.local[:1] + layout.locations, generator=generator) < 0.6
     flat = mask.view(mask.shape[0], -1)
@@ -68,7 +68,7 @@ def some_mask(layout: Layout, seed: int = 0) -> Tensor:
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """(N, c, *spatial) as (N, P, c), written without the library."""
+    """Reshape (N, c, *spatial) to (N, P, c) without the library."""
     return tensor[:, None] if tensor.ndim == 2 else torch.stack([t.flatten(1).T for t in tensor])
 
 
@@ -77,7 +77,7 @@ def numpy_rows(tensor: Tensor) -> np.ndarray:
 
 
 def like_rows(gradient: np.ndarray, tensor: Tensor) -> Tensor:
-    """Gradients of rows (N, P, c), in the layout of the tensor they belong to."""
+    """Reshape gradients of rows (N, P, c) to the shape of the features."""
     return torch.from_numpy(gradient).transpose(1, 2).reshape(tensor.shape)
 
 
@@ -86,20 +86,20 @@ def table_of(local: Tensor, global_: Tensor, scale: float = 1.0) -> Tensor:
 
 
 def in_tiles(query: Tensor, key: Tensor, pairing: Pairing, scale: float = 1.0) -> DenseScores:
-    """Inner products of rows; so many floats per pair that a `small_workspace` holds a handful of pairs."""
+    """Return inner products of rows; ``floats_per_pair`` is so large that `small_workspace` holds about ten pairs."""
     return DenseScores(
         lambda query, key: (query * key).sum(-1), query, key, pairing, floats_per_pair=2**16 // (8 * 10), scale=scale
     )
 
 
 def both_forms(paired: Rows) -> tuple[StreamedScores, DenseScores]:
-    """The scores of paired rows, streamed and in tiles."""
+    """Return the scores of paired rows, once streamed and once computed in tiles."""
     rows = (paired.global_, paired.local, paired.pairing)
     return StreamedScores(*rows), in_tiles(*rows)
 
 
 def scores_in(form: str, local: Tensor, global_: Tensor, mask: Tensor | None = None, scale: float = 1.0) -> PairScores:
-    """The same scores in each of the forms that the library has; ``tiles`` needs `small_workspace`."""
+    """Return the scores in one of the forms of the library; ``tiles`` takes several tiles only in `small_workspace`."""
     if form == "streamed":
         return F.dot_scores(local, global_, mask, scale)
     if form == "tiles":
@@ -114,5 +114,5 @@ FORMS = ["streamed", "table", "tiles"]
 
 
 def small_workspace() -> AbstractContextManager[None]:
-    """Make the form ``tiles`` take several tiles, with ragged ends."""
+    """Limit the workspace so that the form ``tiles`` takes several tiles, the last ones smaller."""
     return use_workspace(2**16)

@@ -1,4 +1,4 @@
-"""What must stay within limits: the memory of a call, what a crop sees, what a process holds of a batch."""
+"""Checks of limits: the largest tensor of a call, the pixels that a crop sees, a batch split over processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class LargestTensor(TorchDispatchMode):
-    """Remembers the largest tensor that any operation returned."""
+    """A dispatch mode that records the largest tensor returned by any operation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,14 +22,14 @@ class LargestTensor(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            # Strides of zero are a view: what counts is what is stored.
+            # A tensor with a stride of zero is an expanded view, which stores fewer numbers than it has elements.
             if isinstance(tensor, Tensor) and 0 not in tensor.stride() and tensor.numel() > self.numel:
                 self.numel, self.where = tensor.numel(), str(func)
         return result
 
 
 def check_no_table_larger_than(limit: int, compute: Callable[[], Tensor]) -> None:
-    """No operation of forward or backward makes a tensor of more than ``limit`` numbers."""
+    """Check that no operation of forward or backward makes a tensor of more than ``limit`` numbers."""
     with LargestTensor() as largest:
         compute().backward()
     assert largest.numel > 0
@@ -39,7 +39,7 @@ def check_no_table_larger_than(limit: int, compute: Callable[[], Tensor]) -> Non
 def check_crops_are_alone(
     encode: Callable[[Tensor], Tensor], images: Tensor, crop_size: int, stride: int, pixels: list[tuple[int, int]]
 ) -> None:
-    """Changing a pixel changes the locations whose crop holds it, and no others."""
+    """Check that changing a pixel changes exactly the locations whose crop contains that pixel."""
     before = encode(images)
     for row, column in pixels:
         changed = images.clone()
@@ -51,10 +51,11 @@ def check_crops_are_alone(
 
 
 def check_split_batch(single: dict[str, Tensor], ranks: Sequence[dict[str, Tensor]]) -> None:
-    """Every process has the loss and estimate of the whole batch; averaged gradients are those of one process.
+    """Check that every process has the loss, estimate and parameter gradients of a single process with the whole batch.
 
-    Gradients of parameters come averaged over processes, as DistributedDataParallel leaves them. Those of features are
-    each process's own, as many times too large as there are processes, which the average undoes further down.
+    The gradients of parameters are given as averages over processes, as DistributedDataParallel leaves them. The
+    gradients of features cover each process's own examples and are larger by a factor of the number of processes. The
+    average of the parameter gradients removes this factor.
     """
     for found in ranks:
         assert found.keys() == single.keys()
@@ -62,6 +63,6 @@ def check_split_batch(single: dict[str, Tensor], ranks: Sequence[dict[str, Tenso
             assert_close(found[name], single[name], 1e-10, name)
     features = [name for name in ("local", "global_") if name in single]
     assert features
-    for name in features:  # globals that an estimator takes as constants have none
+    for name in features:  # a global that the estimator treats as a constant has no gradient
         whole = torch.cat([found[name] for found in ranks]) / len(ranks)
         assert_close(whole, single[name], 1e-10, f"gradient of {name}")

@@ -1,4 +1,4 @@
-"""What a module keeps to: measuring leaves no trace, copies agree, players stay apart, training finds information."""
+"""Checks of modules: estimates change no state, copies agree, players have separate gradients, training raises MI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def unchanged(module: nn.Module) -> Iterator[None]:
-    """Raise if a parameter, a buffer, a gradient or a mode of ``module`` changes inside."""
+    """Raise if a parameter, a buffer, a gradient or a mode of ``module`` changes within the block."""
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     modes = {name: (m.training, getattr(m, "track_running_stats", None)) for name, m in module.named_modules()}
     gradients = {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
@@ -34,7 +34,7 @@ def unchanged(module: nn.Module) -> Iterator[None]:
 
 
 def check_measures_without_trace(loss: Any, local: Tensor, global_: Tensor) -> None:
-    """``mutual_information`` has no gradient and leaves the module as it was, in training and in evaluation mode."""
+    """Check that ``mutual_information`` has no gradient and leaves the module unchanged, in both modes."""
     local, global_ = local.detach().requires_grad_(), global_.detach().requires_grad_()
     for training in (True, False):
         loss.train(training)
@@ -46,7 +46,7 @@ def check_measures_without_trace(loss: Any, local: Tensor, global_: Tensor) -> N
 
 
 def check_estimate_first(estimator: Any) -> None:
-    """Loss and estimate read the same scores in any order: what has no graph must not serve the loss."""
+    """Check that an estimate does not affect a loss of the same scores, which must not reuse values without a graph."""
     for form in FORMS:
         results = []
         for estimate_first in (False, True):
@@ -63,7 +63,7 @@ def check_estimate_first(estimator: Any) -> None:
 
 
 def check_copies(make_loss: Callable[[], nn.Module], local: Tensor, global_: Tensor) -> None:
-    """deepcopy, pickle, and a saved state dict in a fresh module compute the same, after a call in training mode."""
+    """Check that copies by deepcopy, pickle and state dict, made after a call in training mode, compute the same."""
     loss = make_loss()
     loss(local, global_)
     loss.eval()
@@ -82,7 +82,7 @@ def check_copies(make_loss: Callable[[], nn.Module], local: Tensor, global_: Ten
 
 
 def check_players_apart(prior: Any, dim: int = 4) -> None:
-    """D's gradient never reaches the encoder, the encoder's never reaches D, and each learns from its own term."""
+    """Check that the encoder's term trains the encoder only, and the discriminator's term the discriminator only."""
     encoder = nn.Linear(3, dim)
     y = encoder(torch.randn(32, 3, generator=torch.Generator().manual_seed(0)))
     terms = prior.terms(y, generator=torch.Generator().manual_seed(1))
@@ -95,7 +95,7 @@ def check_players_apart(prior: Any, dim: int = 4) -> None:
         assert any(g.any() for g in own), f"the {mine} does not learn from its own term"
         leaked = torch.autograd.grad(term, players[theirs], retain_graph=True, allow_unused=True)
         assert all(g is None or not g.any() for g in leaked), f"the term of the {mine} reaches the {theirs}"
-    # One backward of the sum gives each player the gradient of its own term alone.
+    # One backward pass of the sum gives each player the gradient of its own term only.
     total = prior(y, generator=torch.Generator().manual_seed(1))
     for name, player in players.items():
         expected = torch.autograd.grad(getattr(terms, name), player, retain_graph=True)
@@ -115,10 +115,10 @@ def check_overfits(
     gain: float = 0.5,
     read: Callable[..., Tensor] | None = None,
 ) -> None:
-    """MI rises on a handful of examples when encoder and critic are trained by the loss, and nothing becomes NaN.
+    """Check that MI rises when the loss trains encoder and critic on a few examples, and that nothing becomes NaN.
 
     Args:
-        read: what must rise instead of ``loss.mutual_information``.
+        read: the function whose value must rise; ``loss.mutual_information`` if None.
     """
     read = loss.mutual_information if read is None else read
     optimizer = torch.optim.Adam([*encoder.parameters(), *loss.parameters()], lr=lr)

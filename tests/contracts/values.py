@@ -1,4 +1,4 @@
-"""Numbers: losses, gradients and estimates against loops, bounds on their side, finite values at extreme scores."""
+"""Checks of values: losses, gradients and estimates against loops, sides of bounds, finite values at extreme scores."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_loss_and_gradients(
     dtype: torch.dtype = torch.float64,
     tolerance: float | None = None,
 ) -> None:
-    """Value and both gradients against the loops."""
+    """Check the value of the loss and both gradients against the reference loops."""
     local, global_ = features(layout, dtype=dtype)
     mask = some_mask(layout) if masked else None
     with small_workspace():
@@ -74,7 +74,7 @@ def check_estimate(
     *,
     masked: bool = False,
 ) -> None:
-    """The estimate in nats against the loops."""
+    """Check the estimate in nats against the reference loops."""
     local, global_ = features(layout)
     mask = some_mask(layout) if masked else None
     with small_workspace():
@@ -87,7 +87,7 @@ def check_estimate(
 
 @functools.cache
 def gaussian_batches(correlation: float, examples: int, batches: int) -> list[np.ndarray]:
-    """Log density ratios (N, N) of independent batches of correlated normals: an optimal critic's scores."""
+    """Return log density ratios (N, N) of independent batches of correlated normals: scores of an optimal critic."""
     random, tables = np.random.default_rng(0), []
     for _ in range(batches):
         x = random.normal(size=(examples, 1))
@@ -108,12 +108,13 @@ def check_expectation(
     below: float = 0.0,
     side: str = "lower",
 ) -> None:
-    """The mean over batches is at most ``truth`` + 4 standard errors, and where ``tight`` at least that much below.
+    """Check that the mean of a lower bound over batches does not exceed ``truth`` by more than 4 standard errors.
 
     Args:
-        side: "upper" for at least the truth - 4 standard errors, and where ``tight`` at most that much above.
-        critic: from the log density ratio to the critic at the optimum of what is judged.
-        below: how far below (of an upper bound: above) the truth theory puts the mean in batches of this size.
+        critic: maps the log density ratio to the optimal critic of the estimator under test.
+        tight: also check that the mean is at most ``below`` + 4 standard errors below the truth.
+        below: how far below the truth theory puts the mean for batches of this size; for an upper bound, how far above.
+        side: "lower" for a lower bound; "upper" exchanges "above" and "below" in both checks.
     """
     found = [
         float(estimate(F.dense_scores(torch.from_numpy(critic(ratio)))))
@@ -134,7 +135,7 @@ def check_expectation(
 
 
 def check_ceiling(estimate: Callable[[PairScores], Tensor]) -> None:
-    """InfoNCE never exceeds log(1 + K), and reaches it where the joint scores tower over the others."""
+    """Check that InfoNCE never exceeds log(1 + K), and reaches it where the joint scores are far above the others."""
     for examples, locations in ((2, 1), (5, 1), (4, 3)):
         ceiling = np.log1p((examples - 1) * locations)
         eye = torch.eye(examples, dtype=torch.float64)[:, None, :, None].expand(-1, 2, -1, locations)
@@ -145,7 +146,7 @@ def check_ceiling(estimate: Callable[[PairScores], Tensor]) -> None:
 
 
 def check_lipschitz(critic: Any, local_dim: int, global_dim: int) -> None:
-    """No score changes by more than the two features together, near by and far away, in training mode too."""
+    """Check that no score changes by more than the sum of both features' changes, for small and large steps."""
     draw = torch.Generator().manual_seed(0)
     for size in (0.1, 3.0, 100.0):
         for step in (1e-3, 1.0, 30.0):
@@ -158,7 +159,7 @@ def check_lipschitz(critic: Any, local_dim: int, global_dim: int) -> None:
 
 
 def check_finite_at_extremes(loss: Callable[[PairScores], Tensor]) -> None:
-    """Scores of +-1e4 in float32 and of +-3e4 from bfloat16 features: finite loss and gradients."""
+    """Check that loss and gradients are finite at scores of +-1e4 in float32 and +-3e4 from bfloat16 features."""
     signs = torch.tensor([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
     for size, dtype in ((1e4, torch.float32), (3e4, torch.bfloat16)):
         for pattern in (signs, -signs, signs.abs(), -signs.abs()):

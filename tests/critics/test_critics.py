@@ -1,4 +1,4 @@
-"""Critics: each against its formula on an explicit table, parameters' gradients included; one contract for all."""
+"""Critics: each is compared with its formula on an explicit table, gradients included; all obey one contract."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ C, D = 3, 5
 
 
 class Distance(nn.Module):
-    """A user's critic that no inner product can express."""
+    """A user's critic that is not an inner product of embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Distance(nn.Module):
 
 
 class Streamed(Critic):
-    """A user's critic that says how it is streamed."""
+    """A user's critic that gives streamed scores."""
 
     def __init__(self) -> None:
         super().__init__(C, D)
@@ -73,7 +73,7 @@ by_critic = pytest.mark.parametrize("name", CRITICS)
 
 
 def formula(critic: Critic, local: Tensor, global_: Tensor) -> Tensor:
-    """All scores (M, K) of rows (K, C) and (M, D), written out."""
+    """Return all scores (M, K) of local rows (K, C) and global rows (M, D), by explicit formulas."""
     if isinstance(critic, DotCritic):
         return critic.scale * critic.global_projection(global_) @ critic.local_projection(local).T
     if isinstance(critic, BilinearCritic):
@@ -93,7 +93,7 @@ def formula(critic: Critic, local: Tensor, global_: Tensor) -> Tensor:
         return one @ other.T / critic.radius
     every = [global_[:, None].expand(-1, len(local), -1), local[None].expand(len(global_), -1, -1)]
     if isinstance(critic, ConcatCritic):
-        # The paper's: one linear layer on the concatenation.
+        # The formula of the paper: one linear layer on the concatenated features.
         weight = torch.cat([critic.global_layer.weight, critic.local_layer.weight], 1)
         hidden = nnf.linear(torch.cat(every, -1), weight, critic.local_layer.bias)
         _, second, _, third = critic.rest
@@ -116,9 +116,9 @@ def data(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 @by_critic
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_scores_are_the_formula_on_every_pair(name: str, masked: bool) -> None:
-    """Values, gradients of features and of every parameter: what a table of all pairs in plain torch gives.
+    """Values and gradients, of features and of every parameter, equal those of a table of all pairs in plain torch.
 
-    By the log-sum-exp, which tells every score; how scores are reduced is no critic's affair.
+    The log-sum-exp is compared because every score affects it. Other reductions do not depend on the critic.
     """
     critic = CRITICS[name]().double()
     local, global_, mask = data()
@@ -168,7 +168,7 @@ class TestContract:
         assert_close(found.joint, expected.joint, NETWORK[torch.float32])
 
     def test_autocast_gives_float32_scores(self, name: str) -> None:
-        """Features may be of lower precision inside; every score is formed and summed in float32."""
+        """The critic may hold features in lower precision, but computes and sums every score in float32."""
         critic = CRITICS[name]()
         local, global_, mask = data(torch.float32)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -252,7 +252,7 @@ class TestBatchNormSeesRealRowsOnly:
         assert_close(norm.running_var, expected[1], 1e-12)
 
     def test_sampled(self) -> None:
-        """Drawn before the projection: it costs what is drawn, and sees no more."""
+        """Locations are drawn before the projection, so that batch norm sees only the drawn rows."""
         loss = LocalDIMLoss(C, D, units=8, sample_locations=2).double()
         local, global_, mask = data()
         for given in (None, mask):

@@ -1,4 +1,4 @@
-"""Critics at their edges: rows of zeros, learned scales, wrong dtypes, where parameters lie, factories."""
+"""Edge cases of critics: rows of zeros, learned scales, wrong dtypes, devices of parameters, factories."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rows(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e6), (torch.bfloat16, 1e6), (torch.float16, 1e3)])
 def test_the_gradient_of_a_row_of_zeros_is_bounded(dtype: torch.dtype, most: float) -> None:
-    """By the inverse of the smallest length; 1e12, torch's default, overflows whatever comes before."""
+    """The bound is the inverse of the smallest length. With torch's 1e12, gradients of earlier layers overflow."""
     short = rows(4, 8)
     short[1], short[2] = 0.0, 1e-9 * short[2]
     short = short.to(dtype).requires_grad_()
@@ -67,7 +67,7 @@ def test_the_gradient_of_a_row_of_zeros_is_bounded(dtype: torch.dtype, most: flo
 @pytest.mark.parametrize("lower", [None, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [0.1, "learned"])
 def test_a_blank_image_under_the_cosine_critic(lower: torch.dtype | None, temperature: Any) -> None:
-    """Through an encoder without biases a blank image is a row of zeros on both sides."""
+    """An encoder without biases maps a blank image to a row of zeros, here the local and the global feature."""
     torch.manual_seed(0)
     encoder = nn.Linear(6, 8, bias=False)
     images = rows(6, 6)
@@ -113,7 +113,7 @@ def test_it_starts_as_the_fixed_one(name: str) -> None:
 
 @by_critic
 def test_training_finds_another(name: str) -> None:
-    """What is told apart wants a higher scale; what is not, a lower one."""
+    """Training raises the scale if x and y are related, and lowers it if they are independent."""
     for related in (True, False):
         torch.manual_seed(0)
         loss_fn = LocalDIMLoss(C, D, critic=LEARNED[name][0]("learned"))
@@ -157,7 +157,7 @@ def test_it_never_exceeds_100(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch.func loads torch.jit
 def test_a_learned_scale_comes_back_from_its_bound() -> None:
-    """Beyond the bound a gradient leads back, and none leads farther; within, it is that of the exponential."""
+    """Beyond its bound, the scale has a gradient back and none outwards; within, the gradient of the exponential."""
     scale = LearnedScale(100.0)
     scale.log_value.data += 0.1
     (back,) = torch.autograd.grad(scale.value, scale.log_value)
@@ -267,7 +267,7 @@ def test_device_and_dtype(name: str) -> None:
 
 
 class Own(Critic):
-    """Public methods only."""
+    """A user's critic that uses public methods only."""
 
     def __init__(self, local_dim: int, global_dim: int) -> None:
         super().__init__(local_dim, global_dim)

@@ -1,4 +1,4 @@
-"""The conditional Gaussian: its density, its accuracy, and the upper bounds that read it."""
+"""The conditional Gaussian critic: its density, its accuracy, and the upper bounds computed from its scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infomax.estimators import Estimator
 
 
 def log_density(critic: GaussianCritic, local: Tensor, global_: Tensor) -> Tensor:
-    """(M, K) in float64, as torch.distributions has it, from the mean and variance that the critic gives."""
+    """Return log densities (M, K) by torch.distributions in float64, from the critic's mean and variance."""
     mean, log_variance = (part.double() for part in critic.conditional(local))
     normal = torch.distributions.Normal(mean[None], (0.5 * log_variance).exp()[None])
     return normal.log_prob(global_.double()[:, None]).sum(-1)
@@ -42,7 +42,7 @@ def test_float32_is_as_exact_as_its_docstring_says(variance: float) -> None:
 
 
 def test_autocast_does_not_touch_the_difference_of_large_numbers() -> None:
-    """Rows of bfloat16 would be off by tens of nats."""
+    """With rows in bfloat16, scores would be wrong by tens of nats."""
     critic = tight(32, 16, 1e-2)
     local, global_ = torch.randn(12, 5), torch.randn(12, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -60,7 +60,7 @@ def test_variances_stay_within_the_spread() -> None:
 
 
 class True_(GaussianCritic):  # noqa: N801
-    """The conditional density of correlated normals."""
+    """A critic with the true conditional density of correlated normals."""
 
     def __init__(self, correlation: float) -> None:
         super().__init__(1, 1, units=1)
@@ -72,7 +72,7 @@ class True_(GaussianCritic):  # noqa: N801
 
 @pytest.mark.parametrize("estimator", [CLUB(), LeaveOneOut()])
 def test_with_the_true_density_both_lie_above(estimator: Estimator) -> None:
-    """From features to nats in float32, against 4 standard errors."""
+    """Estimates from float32 features are compared with the truth within 4 standard errors."""
     correlation, found = 0.7, []
     critic = True_(correlation)
     for _ in range(200):
@@ -87,7 +87,7 @@ def test_with_the_true_density_both_lie_above(estimator: Estimator) -> None:
 
 
 def test_the_likelihood_finds_the_density() -> None:
-    """Fitted on batches of correlated normals, it gives back conditional mean and variance."""
+    """Fitted on batches of correlated normals, the critic recovers the conditional mean and variance."""
     correlation = 0.8
     critic, estimator = GaussianCritic(1, 1, units=16), CLUB()
     optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
@@ -106,7 +106,7 @@ def test_the_likelihood_finds_the_density() -> None:
 
 
 def test_the_estimate_lowers_information_by_its_gradient() -> None:
-    """The other use of CLUB: features that are moved to say less."""
+    """Both upper bounds can be minimised: a gradient step on the features lowers the estimate."""
     density = GaussianCritic(4, 3, units=8)
     local = torch.randn(8, 4, requires_grad=True)
     global_ = torch.randn(8, 3)

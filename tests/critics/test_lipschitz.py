@@ -1,4 +1,4 @@
-"""Critics for the Wasserstein form: Lipschitz by their make, or by a penalty; and a baseline for each global."""
+"""Critics for the Wasserstein estimator, Lipschitz by construction or by a penalty; and a baseline for each global."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class TestLipschitzCritic:
     def test_no_score_changes_by_more_than_the_features(self, radius: float) -> None:
         critic = LipschitzCritic(C, D, units=16, radius=radius).double()
         check_lipschitz(critic, C, D)
-        for parameter in critic.parameters():  # whatever training does to the weights
+        for parameter in critic.parameters():  # also for weights far from the start
             nn.init.normal_(parameter, std=5.0)
         check_lipschitz(critic, C, D)
 
     def test_it_uses_what_it_may(self) -> None:
-        """Inside the ball a score does change as fast as a tenth of the features; a constant would pass, too."""
+        """Some score changes by more than a tenth of the feature's change; a constant critic would be Lipschitz too."""
         critic = LipschitzCritic(C, D, units=16, radius=3.0).double()
         x, y = randn(64, C).requires_grad_(), randn(64, D, seed=1)
         (slope,) = torch.autograd.grad(critic(x, y).joint().sum(), x)
@@ -139,9 +139,9 @@ class TestGradientPenalty:
             assert any(grad.any() for grad in grads)
 
     def test_its_value_for_a_bilinear_critic(self) -> None:
-        """T = x' W y: the gradient by x is W y whatever the point between, that by y is W' x."""
+        """For T = x' W y, the gradient by x is W y and the gradient by y is W' x."""
         critic = BilinearCritic(C, D).double()
-        local, global_ = randn(1, C).expand(6, C), randn(6, D, seed=1)  # one x: every point between is that x
+        local, global_ = randn(1, C).expand(6, C), randn(6, D, seed=1)  # all x are equal: no point between differs
         found = gradient_penalty(critic, local, global_, target=0.4)
         weight = critic.weight.weight
         by_x, by_y = global_ @ weight.T, local @ weight
@@ -164,7 +164,7 @@ class TestGradientPenalty:
                 return BilinearCritic(1, 1).double().score_rows(local, global_, pairing)
 
         n = 5
-        local = torch.arange(n).double()[:, None, None].expand(n, 1, 2)  # an example's number, at both locations
+        local = torch.arange(n).double()[:, None, None].expand(n, 1, 2)  # each feature is the example's number
         global_ = torch.arange(n).double()[:, None]
         mask = torch.ones(n, 2, dtype=torch.bool)
         mask[2, 0], mask[4] = False, False

@@ -1,4 +1,4 @@
-"""What holds for any stack of convolutions: sizes, memory format, compilation, copies, bad input."""
+"""Properties of any stack of convolutions: sizes, memory format, compilation, copies, bad input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ layers = st.builds(
 def test_sizes_worked_out_are_the_sizes_that_come(local: list[Conv], conv: list[Conv], size: tuple[int, int]) -> None:
     try:
         encoder = ConvEncoder(local=local, conv=conv, fc=[4], input_size=size, input_channels=1, global_dim=2)
-    except ValueError:  # nothing left of the map
+    except ValueError:  # the map would be empty
         reject()
     features = encoder(torch.rand(2, 1, *size))
     assert isinstance(features, Features)
@@ -78,7 +78,7 @@ def test_channels_last_flows_to_the_local_map(build: type, where: str) -> None:
     if where != "images":
         encoder = encoder.to(memory_format=torch.channels_last)
     features = encoder(images)
-    if encoder.input_channels > 1 or where != "images":  # with one channel, images of both formats look alike
+    if encoder.input_channels > 1 or where != "images":  # images of one channel have both formats
         assert features.local.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(features, plain, rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Crops: each encoded alone, laid out where it was cut."""
+"""Crops of images: each is encoded alone, and its features are at the location of the crop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's encoders on crops: shapes, parameters and layers against tables written by hand."""
+"""The paper's encoders on crops: shapes, parameters and layers are compared with tables written by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infomax import LocalDIMLoss, encoders
 from infomax.encoders import Bottleneck, StagedEncoder
 from infomax.evaluation import extract_features
 
-# Images; local (and conv); fc; y; crops.
+# Shapes of the images, of local and conv, of fc and of y; size and stride of the crops.
 SHAPES = {
     ("resnet32-crops", "one"): ((3, 32, 32), (1024, 7, 7), (1024,), (64,), (8, 4)),
     ("resnet32-crops", "many"): ((3, 32, 32), (1024, 7, 7), (1024, 5, 5), (64, 5, 5), (8, 4)),
@@ -21,7 +21,7 @@ SHAPES = {
 
 
 def bottleneck(channels: int, width: int, *, shortcut: bool) -> int:
-    """Weights of three convolutions, 2 a normalised channel; the shortcut has both too."""
+    """Count the weights of three convolutions, and 2 per normalised channel; a projection shortcut adds its own."""
     inside = channels * width + 9 * width * width + width * 4 * width + 2 * (width + width + 4 * width)
     return inside + (channels * 4 * width + 2 * 4 * width if shortcut else 0)
 
@@ -75,12 +75,12 @@ def test_parameters_counted_by_hand(built: tuple[tuple[str, str], StagedEncoder]
 
 def test_no_location_sees_beyond_its_crop(built: tuple[tuple[str, str], StagedEncoder]) -> None:
     kind, encoder = built
-    if kind[1] == "many":  # the same local map
+    if kind[1] == "many":  # the local map is that of "one"
         return
     image, *_, (crop_size, stride) = SHAPES[kind]
     side = image[1]
     encoder.eval()
-    # Away from the crops' edges, where a convolution of stride 2 sees every pixel too.
+    # The corner of the image, a pixel inside, and one in the last row.
     pixels = [(0, 0), (side // 2 + 1, 3), (side - 1, side // 2)]
     with torch.no_grad():
         check_crops_are_alone(encoder.local, torch.rand(1, *image), crop_size, stride, pixels)
@@ -102,7 +102,7 @@ def test_the_objective_and_the_evaluation_take_it(built: tuple[tuple[str, str], 
 
 
 def by_hand(block: Bottleneck, x: Tensor, stride: int) -> Tensor:
-    """A bottleneck block in training mode, with functions only."""
+    """Compute a bottleneck block in training mode, with functions only."""
 
     def norm(y: Tensor) -> Tensor:
         mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), unbiased=False, keepdim=True)
@@ -137,7 +137,7 @@ def test_the_formula_check_refuses_another_order() -> None:
 
 
 def test_the_resnet_has_nineteen_layers() -> None:
-    """The stem and six blocks of three: strides and widths in the paper's order."""
+    """The layers are the stem and six blocks of three, with strides and widths in the paper's order."""
     stages = encoders.build("resnet32-crops", globals_="many").local.encoder
     blocks = [stage for stage in stages if isinstance(stage, Bottleneck)]
     convolutions = [[layer for layer in block.layers if isinstance(layer, nn.Conv2d)] for block in blocks]

@@ -1,4 +1,4 @@
-"""The paper's encoders: shapes, sizes and the order of layers, against tables written by hand."""
+"""The paper's encoders: shapes, sizes and the order of layers are compared with tables written by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from infomax import encoders
 from infomax.encoders import ConvEncoder
 
-# From the paper: images; local, conv, fc; convolutions as (kernel, stride, padding, channels, pooled).
+# From the paper: shapes of images, local, conv and fc; convolutions as (kernel, stride, padding, channels, pooled).
 SHAPES = {
     "conv28": ((1, 28, 28), (128, 7, 7), (128, 7, 7), (1024,)),
     "conv32": ((3, 32, 32), (128, 8, 8), (256, 4, 4), (1024,)),
@@ -28,7 +28,7 @@ CONVOLUTIONS = {
         (3, 1, 1, 192, True),
     ],
 }
-# Weights of the convolutions, of the hidden layers, of y with its bias; then 2 a normalised channel.
+# Weights of the convolutions and the hidden layers, weights and bias of y, and 2 per normalised channel.
 PARAMETERS = {
     "conv28": 1 * 64 * 25 + 64 * 128 * 25 + 6272 * 1024 + 1024 * 64 + 64 + 2 * (64 + 128 + 1024),
     "conv32": (3 * 64 + 64 * 128 + 128 * 256) * 16 + 4096 * 1024 + (1024 * 64 + 64) + 2 * (64 + 128 + 256 + 1024),
@@ -53,7 +53,7 @@ def named(request: pytest.FixtureRequest) -> tuple[str, ConvEncoder]:
 
 
 def by_hand(encoder: ConvEncoder, layers: list[tuple[int, int, int, int, bool]], images: Tensor) -> list[Tensor]:
-    """Every convolution's output, written with functions only, in training mode."""
+    """Return the output of every convolution in training mode, computed with functions only."""
     f = nn.functional
     maps = []
     blocks = [*encoder.local, *(encoder.conv if isinstance(encoder.conv, nn.Sequential) else [])]

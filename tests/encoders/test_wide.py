@@ -1,4 +1,4 @@
-"""Our own encoder: `conv32` with twice the channels, by its parameters and sizes."""
+"""The library's own encoder, `conv32` with twice the channels: its parameters and sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from infomax import encoders
 from infomax.encoders import Bottleneck
 
-# Three kernels, the hidden layer, y with its bias; then 2 per normalised channel.
+# Weights of three convolutions and the hidden layer, weights and bias of y, and 2 per normalised channel.
 PARAMETERS = (3 * 128 + 128 * 256 + 256 * 512) * 16 + 8192 * 1024 + (1024 * 64 + 64) + 2 * (128 + 256 + 512 + 1024)
 
 

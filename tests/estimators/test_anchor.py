@@ -1,4 +1,4 @@
-"""InfoNCE with one more class, "none of them is joint": values, limits, optimum, and what it is for."""
+"""InfoNCE with an anchor, the extra class "none of them is joint": values, limits, optimum, and purpose."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_the_limit_of_a_small_anchor_is_infonce(table: Tensor) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(strategies.tables(magnitude=5.0), st.floats(0.1, 3.0))
-def test_with_one_negative_it_is_binary_classification(table: Tensor, anchor: float) -> None:
-    """Told from a joint pair beside the negative, whose class is that of the anchor's: the logistic gradients."""
+def test_with_one_negative_it_is_a_cross_entropy_and_a_logistic_term(table: Tensor, anchor: float) -> None:
+    """With one negative, the loss is a cross-entropy of joint, negative and anchor plus a logistic term."""
     pair = F.dense_scores(table[:2, :1, :2, :1])
     joint, marginal = pair.reduce("logsumexp")
     constant = math.log(2 * anchor)
@@ -66,7 +66,7 @@ def read(tables: list[np.ndarray], change: float = 0.0, slope: float = 1.0, anch
 @pytest.mark.parametrize("anchor", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize(("change", "slope"), [(-0.3, 1.0), (0.3, 1.0), (0.0, 0.5), (0.0, 1.7)])
 def test_the_log_density_ratio_itself_is_best(change: float, slope: float, anchor: float) -> None:
-    """By more than 3 standard errors; InfoNCE without an anchor is blind to the constant."""
+    """Other critics have a loss higher by 3 standard errors; without an anchor, a constant does not change the loss."""
     tables = gaussian_batches(0.6, 64, 40)
     more = read(tables, change, slope, anchor) - read(tables, anchor=anchor)
     assert np.mean(more) > 3 * float(np.std(more, ddof=1)) / len(more) ** 0.5
@@ -78,7 +78,7 @@ def test_the_log_density_ratio_itself_is_best(change: float, slope: float, ancho
 
 
 def test_the_constant_that_is_best_comes_near_zero_with_the_negatives() -> None:
-    """The factor (1 + K) / K stands in for a negative that is missing; without it the optimum is off by 1 / K."""
+    """The factor (1 + K) / K accounts for a missing candidate; without it, the optimum is off by about 1 / K."""
     shifts = np.linspace(-0.3, 0.3, 13)
     for negatives, within in ((3, 0.1), (15, 0.02)):
         ratios = np.stack(gaussian_batches(0.6, negatives + 1, 4000))
@@ -96,7 +96,7 @@ def test_the_constant_that_is_best_comes_near_zero_with_the_negatives() -> None:
 
 
 def anchored_by_numpy(tables: np.ndarray, factor: float) -> float:
-    """The loss with an anchor of 1, of many tables at once."""
+    """Return the mean loss of many tables at once, with an anchor of 1."""
     examples = tables.shape[1]
     powers = np.exp(tables)
     joint = powers[:, np.arange(examples), np.arange(examples)]
@@ -123,7 +123,7 @@ def test_the_estimate_is_the_mean_joint_score_and_claims_no_bound() -> None:
 
 
 def test_constants_differ_between_globals_without_it_and_not_with_it() -> None:
-    """A shift of one global's scores: InfoNCE does not see it, the anchor does."""
+    """A constant added to the scores of one global changes the loss with an anchor, but not plain InfoNCE."""
     table = torch.from_numpy(gaussian_batches(0.6, 64, 1)[0])
     shifted = table + 3.0 * (torch.arange(64)[:, None] == 5)
     assert F.infonce_loss(F.dense_scores(table)) == pytest.approx(F.infonce_loss(F.dense_scores(shifted)))

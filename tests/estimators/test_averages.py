@@ -1,4 +1,4 @@
-"""The moving averages of MINE and TUBA: far from the batch, in any dtype, saved and loaded."""
+"""The moving averages of MINE and TUBA: far from the mean of the batch, in cast modules, saved and loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mine(table: Tensor, log_average: float) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("jump", [88.0, 89.5, 300.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_mean_that_has_jumped_far_above_its_average(jump: float, dtype: torch.dtype) -> None:
-    """The weight e^88 overflows float32, and inf - inf is no value; what is left of it is e^44."""
+    """A weight of e^88 would overflow float32 and give inf - inf, so weights are limited to e^44."""
     table = randn(5, 5, dtype=dtype)
     loss, gradient = mine(table + jump, 0.0)
     assert_close(loss, F.dv_loss(F.dense_scores(table.double())), 1e-4 if dtype == torch.float32 else 1e-10, "value")
@@ -51,7 +51,7 @@ def test_below_the_bound_the_gradient_is_the_formula(log_average: float) -> None
 
 
 def test_mine_trains_through_a_jump() -> None:
-    """Its average holds scores around 0 when a batch of scores around 200 comes."""
+    """The average comes from scores around 0; then a batch has scores around 200."""
     estimator = MINE(rate=1e-9)
     estimator(F.dense_scores(randn(5, 5, dtype=torch.float32)))
     table = (200 + randn(5, 5, dtype=torch.float32)).requires_grad_()

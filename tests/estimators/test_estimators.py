@@ -1,4 +1,4 @@
-"""Estimators as modules: names, options, state, copies; one contract for all of them."""
+"""Estimators as modules: names, options, state, copies; all obey one contract."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class TestMINE:
         assert mine.average.value != before
 
     def test_the_gradient_divides_by_the_average(self) -> None:
-        """A second batch of larger scores weighs as much more as its mean of e^T exceeds the average."""
+        """Compared with DV, the marginal term's gradient is multiplied by the batch's mean of e^T over the average."""
         mine = MINE(rate=0.25)
         mine(F.dense_scores(table()))
         scores = table(1).double().requires_grad_()
@@ -173,7 +173,7 @@ class TestMINE:
 
 class TestTUBA:
     def test_the_average_comes_before_the_loss_and_after_the_estimate(self) -> None:
-        """A batch that is measured never enters what measures it; one to be trained on does: nothing overflows."""
+        """The estimate leaves its batch out of the average; the loss includes its batch, so that nothing overflows."""
         tuba, log_a = TUBA(rate=0.25).double(), 0.0
         for step in range(4):
             scores = F.dense_scores(table(step).double())
@@ -209,7 +209,7 @@ class TestTUBA:
             assert moved < F.alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_a.detach())
 
     def test_average_and_scores_do_not_chase_each_other(self) -> None:
-        """With the mean of e^T for an average a shift of all scores grows without end: to 37 in as many steps."""
+        """If the average were the mean of e^T, a shift of all scores would grow without end, to 37 in 100 steps."""
         tuba, shift = TUBA(alpha=0.5), torch.zeros((), requires_grad=True)
         optimizer = torch.optim.SGD([shift], lr=1.0)
         for _ in range(100):
@@ -271,7 +271,7 @@ class TestScoreRegularised:
 
 
 def off_diagonal() -> list[tuple[slice, slice]]:
-    """Blocks of the (N Q, N P) table of different examples, N = 4, Q = 2, P = 3."""
+    """Return the blocks of the (N Q, N P) table that pair different examples, for N = 4, Q = 2, P = 3."""
     return [(slice(2 * i, 2 * i + 2), slice(3 * j, 3 * j + 3)) for i, j in example_pairs()]
 
 
@@ -325,7 +325,7 @@ class TestNames:
 
 
 class Hinge(Estimator):
-    """A user's own: hinge losses on both kinds of pairs, of sums that PairScores offers."""
+    """A user's estimator: the mean square of the marginal scores minus the mean joint score."""
 
     bound = "none"
 
@@ -338,7 +338,7 @@ class Hinge(Estimator):
 
 
 class Duck(nn.Module):
-    """No subclass of ours, but it offers both methods."""
+    """A module that is not an `Estimator` but has its two methods."""
 
     def forward(self, scores: PairScores) -> Tensor:
         return F.infonce_loss(scores)

@@ -1,4 +1,4 @@
-"""Scores as they come out of an untrained network of 2048 units, or of one that has gone astray."""
+"""Extreme scores, as an untrained network of 2048 units or a diverged network gives them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_values_at_the_extremes() -> None:
 
 
 def test_softplus_is_exact_far_out() -> None:
-    """A threshold beyond which softplus is linear would cut off the gradient of a perfect critic's joint scores."""
+    """If softplus were linear beyond a threshold, the joint scores of a perfect critic would get no gradient."""
     for score in (25.0, 45.0, 80.0):
         table = torch.full((2, 2), -score).fill_diagonal_(score).requires_grad_()
         F.jsd_loss(F.dense_scores(table)).backward()

@@ -1,4 +1,4 @@
-"""What the pages say of an estimator is what its class says."""
+"""The tables of estimators on the documentation pages agree with the attributes of the classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def rows(page: str, first: str) -> list[list[str]]:
-    """The cells of the table whose heading starts with ``first``."""
+    """Return the cells of the table whose heading starts with ``first``, row by row."""
     lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2
     table = []

@@ -1,4 +1,4 @@
-"""FLO: a second function of each joint pair, and what it becomes for particular ones."""
+"""FLO, a bound with a second function u of each joint pair, and the estimates that it equals for particular u."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_against_loops(layout: Any) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_the_scores_of_a_second_critic(form: str, masked: bool) -> None:
-    """Its joint scores are taken, in the order of the first one's."""
+    """Given the scores of a second critic, FLO takes their joint scores, in the order of the first critic's."""
     local, global_ = features(SEVERAL_GLOBALS)
     mask = some_mask(SEVERAL_GLOBALS) if masked else None
     scores, second = (scores_in(form, local, global_, mask, scale) for scale in (0.7, -0.2))

@@ -1,4 +1,4 @@
-"""What must not change a loss or an estimate, and the order between two bounds."""
+"""Changes of the input that must not change a loss or an estimate, and the order of DV and NWJ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHIFT_FREE = [
     "wasserstein",
     "club",
     "leave_one_out",
-]  # whose estimate knows scores up to a constant
+]  # a constant added to all scores does not change these estimates
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,7 +56,7 @@ def test_infonce_ignores_a_constant_on_one_global() -> None:
 
 
 def test_leave_one_out_ignores_a_constant_on_one_global() -> None:
-    """And CLUB too, where globals have equally many pairs: the marginal density of a global cancels."""
+    """CLUB ignores it too if all globals have the same number of pairs: the marginal density of a global cancels."""
     check_shift_of_one_global(F.leave_one_out_estimate)
     check_shift_of_one_global(F.club_estimate)
 
@@ -85,7 +85,7 @@ def test_losses_of_a_constant_critic_of_zero() -> None:
     expected = {"infonce": math.log(9), "jsd": 2 * math.log(2), "gan": 2 * math.log(2), "smile": 2 * math.log(2)}
     expected |= {"tuba": 0, "alpha_tuba": 0, "wasserstein": 0, "club": 0, "leave_one_out": 0}
     expected |= {"dv": 0, "mine": 0, "hellinger": 0, "chi2": 0, "rkl": 0, "nwj": math.exp(-1), "kl": math.exp(-1)}
-    expected |= {"logistic": 3 * math.log(2)}  # 24 joint pairs, 48 marginal ones
+    expected |= {"logistic": 3 * math.log(2)}  # 24 joint pairs, 48 marginal pairs
     for name in ORACLES:
         assert_close(build_estimator(name).double()(scores), expected[name], 1e-12, name)
 
@@ -93,7 +93,7 @@ def test_losses_of_a_constant_critic_of_zero() -> None:
 @settings(max_examples=60, deadline=None)
 @given(strategies.tables())
 def test_donsker_varadhan_is_never_below_nwj(table: Tensor) -> None:
-    """log t <= t / e, with equality at t = e: shifted to its best, NWJ meets DV."""
+    """log t <= t / e, with equality at t = e, so NWJ equals DV once the scores are shifted by the best constant."""
     dv, nwj = F.dv_estimate(F.dense_scores(table)), F.nwj_estimate(F.dense_scores(table))
     assert dv >= nwj - 1e-12 * abs(nwj)
     partition = F.dense_scores(table).reduce("logsumexp").joint.mean() - dv
@@ -103,7 +103,7 @@ def test_donsker_varadhan_is_never_below_nwj(table: Tensor) -> None:
 
 @by_name
 def test_masked_locations_have_no_influence(name: str) -> None:
-    """Not even what poisons every sum it enters; and no gradient reaches them."""
+    """Masked locations may even hold NaN or infinity, and no gradient reaches them."""
     layout = LAYOUTS[6]
     local, global_ = (tensor.detach() for tensor in features(layout))
     mask = some_mask(layout)

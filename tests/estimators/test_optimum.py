@@ -1,4 +1,4 @@
-"""What an estimator says of its optimal critic and of its ceiling, held against its loss and its estimate."""
+"""The optimal critic and the ceiling that an estimator declares, checked against its loss and its estimate."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OTHERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def losses(name: str, critic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Of independent batches, each read by an estimator of its own."""
+    """Return the losses of independent batches, each computed by a new estimator."""
     tables = gaussian_batches(0.4, 64, 80)
     return np.array([float(build_estimator(name)(F.dense_scores(torch.from_numpy(critic(t))))) for t in tables])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_other_critic_has_a_higher_expected_loss(name: str) -> None:
-    """On Gaussians, over the same batches, by more than 3 standard errors of the difference."""
+    """The loss on the same Gaussian batches is higher by more than 3 standard errors of the difference."""
     slope, offset = build_estimator(name).optimum
     best = losses(name, lambda ratio: slope * ratio + offset)
     for what, other in OTHERS.items():
@@ -104,7 +104,7 @@ def test_no_scores_pass_the_ceiling_of_a_clip(table: Tensor, name: str, clip: fl
 
 @pytest.mark.parametrize("name", ["dv", "jsd", "hellinger", "nwj", "infonce"])
 def test_a_ceiling_is_no_higher_than_need_be(name: str) -> None:
-    """A perfect critic comes within a tenth of it, with as many negatives as it takes."""
+    """A perfect critic with 39 negatives comes within a tenth of the ceiling of dv, jsd and hellinger."""
     perfect = F.dense_scores(200 * (2 * torch.eye(40, dtype=torch.float64) - 1))
     estimator = ScoreRegularised(name, clip=1.5, soft=False).double()
     nats, ceiling = float(estimator.mutual_information(perfect)), estimator.ceiling(39)

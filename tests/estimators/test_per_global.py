@@ -1,4 +1,4 @@
-"""A value of the loss for each global, where the loss is a mean over them."""
+"""The value of the loss for each global (``reduction="none"``), if the loss is a mean over globals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 
 def of_each_global(loss: Callable[..., complex], pairs: score_tables.Pairs) -> list[float]:
-    """The loops on one global after the other."""
+    """Return the value of the reference loops for each global."""
     return [
         loss(score_tables.Pairs([(s, o) for s, o in pairs.joint if o == owner], {owner: scores})).real
         for owner, scores in pairs.marginal.items()

@@ -1,4 +1,4 @@
-"""TUBA and alpha-TUBA: a baseline for each global, the ends of the interpolation, what training a baseline finds."""
+"""TUBA and alpha-TUBA: a baseline for each global, the ends of the interpolation, the optimum of a learned baseline."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_no_baseline_passes_donsker_varadhan_and_the_partition_meets_it(table: T
 def test_the_ceiling(table: Tensor, alpha: float, log_baseline: float) -> None:
     n, _, _, p = table.shape
     nats = F.alpha_tuba_estimate(F.dense_scores(table), alpha=alpha, log_baseline=log_baseline)
-    # The 1 is left where no marginal score is anything beside its baseline.
+    # The estimate comes near the + 1 if every marginal score is far below its baseline.
     assert nats <= math.log((1 + (n - 1) * p) / alpha) + 1 + 1e-9
 
 

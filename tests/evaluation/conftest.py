@@ -1,4 +1,4 @@
-"""A small encoder that several measures are taken of."""
+"""A small encoder shared by the tests of several measures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infomax.encoders import Conv, ConvEncoder
 
 @pytest.fixture
 def encoder() -> ConvEncoder:
-    """Images of 6 x 6 pixels to 8 numbers."""
+    """Return an encoder from images of 6 x 6 pixels to global features of 8 numbers."""
     return ConvEncoder(
         local=[Conv(3, 3, 1, 1)], conv=[Conv(4, 4, 2, 1)], fc=[16], input_size=6, input_channels=1, global_dim=8
     )

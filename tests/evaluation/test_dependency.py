@@ -1,4 +1,4 @@
-"""The neural dependency measure against the closed form, on data that its critic has not seen."""
+"""The neural dependency measure, compared with the closed form on data that its critic has not seen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seed(value: int = 0) -> torch.Generator:
 
 
 def gaussian(rows: int, correlation: Tensor = CORRELATION, start: int = 0) -> Tensor:
-    """Correlated units, with scales and offsets that do not matter."""
+    """Return correlated units with different scales and offsets, which do not change the dependence."""
     rows_ = torch.randn(rows, len(correlation), generator=seed(start)) @ torch.linalg.cholesky(correlation).T
     return rows_ * torch.tensor([1.0, 100.0, 0.01]) + torch.tensor([0.0, -5.0, 3.0])
 
@@ -48,7 +48,7 @@ def test_it_is_measured_on_the_test_rows_and_learnt_from_the_training_rows() -> 
 
 
 def test_learning_by_heart_does_not_count() -> None:
-    """64 rows of 40 units: a critic soon knows each of them, and is wrong about all others."""
+    """With 64 rows of 40 independent units, a critic memorises the training rows, but the test rows show nothing."""
     train, test = torch.randn(64, 40, generator=seed(1)), torch.randn(1000, 40, generator=seed(2))
     assert measure(train, test, random_state=0, epochs=40, batch_size=32).nats < 0.05
 

@@ -1,4 +1,4 @@
-"""The one call: the right cells, whatever else is asked for, and a table that reads well."""
+"""`evaluate`: each cell is right and does not depend on the other cells requested, and the table is readable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infomax.evaluation import ProbeRow, ProbeTable, evaluate, extract_features,
 
 
 def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Images of upright or lying stripes, with noise."""
+    """Return noisy images of vertical or horizontal stripes, with labels."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(2, (rows,), generator=generator)
     lying = torch.arange(6).remainder(2).float().view(1, 1, 6, 1).expand(rows, 1, 6, 6)

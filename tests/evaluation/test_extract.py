@@ -1,4 +1,4 @@
-"""Frozen features: the right ones, in the right order, and an encoder that is as it was."""
+"""`extract_features`: the features are right and in the right order, and the encoder is left unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGES, LABELS = torch.rand(11, 1, 6, 6), torch.arange(11) % 3
 
 
 def state(module: nn.Module) -> list[object]:
-    """Everything of a module that extraction might change."""
+    """Return everything in a module that an extraction might change."""
     tensors = [tensor.clone() for tensor in module.state_dict().values()]
     modes = [part.training for part in module.modules()]
     hooks = [len(part._forward_hooks) for part in module.modules()]
@@ -65,7 +65,7 @@ def test_features_are_those_of_a_forward_by_hand(encoder: ConvEncoder, batch_siz
 
 def test_the_encoder_is_handed_back_untouched(encoder: ConvEncoder) -> None:
     encoder.train()
-    encoder.local.eval()  # frozen on purpose
+    encoder.local.eval()  # as a user freezes a part
     before = state(encoder)
     extract_features(encoder, (IMAGES, LABELS))
     assert unchanged(before, state(encoder))
@@ -80,7 +80,7 @@ def test_even_after_an_error(encoder: ConvEncoder) -> None:
 
 def test_the_comparison_notices_what_may_go_wrong(encoder: ConvEncoder) -> None:
     for change in (
-        lambda part: part(IMAGES),  # batch-norm statistics move
+        lambda part: part(IMAGES),  # changes batch-norm statistics
         lambda part: part.eval(),
         lambda part: part.y.register_forward_hook(lambda *_: None),
         lambda part: part.eval()(IMAGES).global_.sum().backward() or part.train(),
@@ -148,7 +148,7 @@ class TestData:
 
 
 class Reader(nn.Module):
-    """Takes a padded batch as the encoders of Hugging Face do, and returns a dict."""
+    """An encoder that takes a padded batch as those of Hugging Face do, and returns a dict."""
 
     def __init__(self) -> None:
         super().__init__()

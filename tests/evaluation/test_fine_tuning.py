@@ -1,4 +1,4 @@
-"""Fine-tuning learns from the labels it is given, and leaves the encoder it is given alone."""
+"""`fine_tune` learns from the training labels only, and leaves the given encoder unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seed(value: int = 0) -> torch.Generator:
 
 
 def stripes(rows: int, start: int) -> tuple[Tensor, Tensor]:
-    """Images of upright or lying stripes, with noise."""
+    """Return noisy images of vertical or horizontal stripes, with labels."""
     labels = torch.randint(2, (rows,), generator=seed(start))
     lying = torch.arange(6).remainder(2).float().view(1, 1, 6, 1).expand(rows, 1, 6, 6)
     images = torch.where(labels.view(-1, 1, 1, 1) == 0, lying, lying.transpose(2, 3))
@@ -41,7 +41,7 @@ def test_the_encoder_that_is_given_is_unchanged_to_the_bit(encoder: ConvEncoder)
     assert not any(part._forward_hooks for part in encoder.modules())
     trained = tuned.classifier.taps.encoder.state_dict()
     assert not torch.equal(trained["local.conv1.conv.weight"], before.state_dict()["local.conv1.conv.weight"])
-    assert torch.equal(trained["fc.fc1.linear.weight"], before.state_dict()["fc.fc1.linear.weight"])  # after the head
+    assert torch.equal(trained["fc.fc1.linear.weight"], before.state_dict()["fc.fc1.linear.weight"])  # unused
 
 
 def test_it_learns_and_says_what_the_classifier_does(encoder: ConvEncoder) -> None:
@@ -61,7 +61,7 @@ def test_from_scratch_nothing_of_the_encoder_is_left(encoder: ConvEncoder) -> No
         tune(ruined, TRAIN, TEST, random_state=0, epochs=1)
     other = copy.deepcopy(encoder)
     for tensor in other.state_dict().values():
-        tensor.zero_()  # it tells no images apart, and cannot learn to
+        tensor.zero_()  # all images get the same features, even after training
     tuned = tune(other, TRAIN, TEST, from_scratch=True, random_state=0, epochs=8)
     assert tuned.from_scratch is not None
     assert tuned.from_scratch > 0.9
@@ -74,7 +74,7 @@ def test_labels_of_the_test_set_are_not_seen(encoder: ConvEncoder) -> None:
     train, test = (images[:120], labels[:120]), (images[120:], labels[120:])
     assert 0.3 < tune(encoder, train, test, random_state=0).accuracy < 0.7
     leaked = tune(encoder, (images, labels), test, random_state=0, epochs=40)
-    assert leaked.accuracy > 0.75  # the check above sees a leak
+    assert leaked.accuracy > 0.75  # so the check above would detect a leak
 
 
 def test_the_seed_decides(encoder: ConvEncoder) -> None:
@@ -167,7 +167,7 @@ def test_an_encoder_of_doubles(encoder: ConvEncoder) -> None:
 @pytest.mark.filterwarnings("ignore")  # torch's old weight norm is deprecated
 @pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm])
 def test_weights_that_reset_parameters_does_not_reach_are_refused(wrap: Callable[[nn.Module], nn.Module]) -> None:
-    """They stayed those of the encoder, and were reported as from scratch."""
+    """Such weights kept their trained values, and the result was reported as trained from scratch."""
     encoder = nn.Sequential(nn.Flatten(), wrap(nn.Linear(36, 4)))
     with torch.no_grad():
         encoder(TRAIN[0][:2])

@@ -1,4 +1,4 @@
-"""MINE between images and features: known information, and only on images that it was not trained on."""
+"""MINE between images and features finds a known information, measured on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seed(value: int = 0) -> torch.Generator:
 
 
 def images_of(rows: int, start: int) -> tuple[Tensor, Tensor]:
-    """Noise around one of four equally likely levels, and the level as y: log 4 nats."""
+    """Return noisy images at one of four equally likely levels, and the level as feature: log 4 nats."""
     levels = torch.randint(LEVELS, (rows,), generator=seed(start)).float()
     noise = 0.1 * torch.randn(rows, 1, 8, 8, generator=seed(start + 1))
     return noise + levels.view(-1, 1, 1, 1), torch.stack([levels, levels.square()], 1)
@@ -38,10 +38,10 @@ def test_known_information() -> None:
 
 def test_features_of_other_images_hold_nothing() -> None:
     images, features = TEST
-    assert measure(*TRAIN, images, features.flip(0), random_state=0).nats < 0.05  # measured on the test pairs
+    assert measure(*TRAIN, images, features.flip(0), random_state=0).nats < 0.05  # the test pairs are measured
     shuffled = TRAIN[1][torch.randperm(1200, generator=seed())]
     found = measure(TRAIN[0], shuffled, *TEST, random_state=0, epochs=4)
-    assert abs(found.nats) < 0.1  # learnt from the training pairs
+    assert abs(found.nats) < 0.1  # the training pairs train the critic
 
 
 def test_bytes_with_a_transform_and_the_same_seed_give_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Nearest neighbours and k-NN against scikit-learn."""
+"""Nearest neighbours and k-NN, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_chunks_do_not_matter(metric: str, monkeypatch: pytest.MonkeyPatch) -> N
     reference, query = features(40, 3, 1), features(23, 3, 2)
     whole = nearest_neighbours(query, reference, metric=metric)
     steps: list[tuple[str, int, int | None]] = []
-    monkeypatch.setattr(neighbours, "_WORKSPACE", 5 * 40 * 8)  # five queries at a time
+    monkeypatch.setattr(neighbours, "_WORKSPACE", 5 * 40 * 8)  # five queries per chunk
     parts = nearest_neighbours(query, reference, metric=metric, progress=lambda *step: steps.append(step))
     assert torch.equal(parts.indices, whole.indices)
     torch.testing.assert_close(parts.distances, whole.distances)
@@ -65,7 +65,7 @@ def test_chunks_do_not_matter(metric: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_euclidean_neighbours_far_from_the_origin() -> None:
-    offset = 3000.0  # squares of 1e7 a feature leave float32 no digit for the differences
+    offset = 3000.0  # squares of 1e7 per feature leave float32 no digits for the differences
     reference, query = features(200, 8, 1).float(), features(20, 8, 2).float()
     near = nearest_neighbours(query, reference, metric="l2")
     far = nearest_neighbours(query + offset, reference + offset, metric="l2")
@@ -109,7 +109,7 @@ class TestBadInput:
 
 
 class TestHalfPrecision:
-    """Half features are widened first: the neighbours are those of the same values in float32."""
+    """Half-precision features are converted first: the neighbours are those of the same values in float32."""
 
     @pytest.mark.parametrize("metric", METRICS)
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

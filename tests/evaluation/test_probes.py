@@ -1,4 +1,4 @@
-"""Probes solve what can be solved, stay at chance where there is nothing, and repeat."""
+"""Probes separate separable classes, stay at chance on random labels, and repeat for the same seed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def seed(value: int = 0) -> torch.Generator:
 
 
 def blobs(rows: int, distance: float = 6.0) -> tuple[Tensor, Tensor]:
-    """Four round classes."""
+    """Return features and labels of four round classes."""
     labels = torch.randint(4, (rows,), generator=seed(rows))
     centres = distance * torch.eye(4, 10)
     return torch.randn(rows, 10, generator=seed(rows + 1)) + centres[labels], labels
 
 
 def rings(rows: int) -> tuple[Tensor, Tensor]:
-    """Two classes, one around the other: no line tells them apart."""
+    """Return features and labels of two concentric rings, which no line separates."""
     labels = torch.randint(2, (rows,), generator=seed(rows))
     points = torch.randn(rows, 2, generator=seed(rows + 1))
     return points / points.norm(dim=1, keepdim=True) * (1 + 2 * labels)[:, None], labels
@@ -52,17 +52,17 @@ def test_separable_classes_are_told_apart(probe: str) -> None:
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("probe", TRAINED)
 def test_a_probe_trains_where_gradients_are_off(probe: str, mode: type) -> None:
-    """As in a validation hook of Lightning."""
+    """Lightning turns gradients off in its validation hooks."""
     given = (*blobs(128), *blobs(64))
     expected = PROBES[probe](*given, random_state=0)
     with mode():
-        there = [values.clone() for values in given]  # tensors of that mode
+        there = [values.clone() for values in given]  # made in that mode
         assert PROBES[probe](*there, random_state=0) == expected
         assert not torch.is_grad_enabled()
 
 
 def test_a_probe_seeds_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training on a GPU goes on with its own random numbers."""
+    """A probe leaves the random state of GPUs unchanged, where a training may be running."""
     seeds: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     before = torch.get_rng_state()
@@ -75,7 +75,7 @@ def test_a_probe_seeds_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_random_labels_leave_chance(probe: str) -> None:
     features, labels = torch.randn(800, 10), torch.arange(800) % 4
     result = PROBES[probe](features[:400], labels[:400], features[400:], labels[400:], random_state=0)
-    assert 0.15 < result < 0.35  # four standard errors around 1 / 4
+    assert 0.15 < result < 0.35  # at least four standard errors around 1 / 4
 
 
 def test_only_the_hidden_layer_and_neighbours_see_rings() -> None:
@@ -197,7 +197,7 @@ class TestFit:
     def test_few_examples_get_more_epochs(self, rows: int, epochs: int) -> None:
         steps: list[tuple[str, int, int | None]] = []
         probe = nn.Linear(1, 2)
-        with pytest.raises(InterruptedError):  # after the first epoch: how many there would be is known
+        with pytest.raises(InterruptedError):  # after the first epoch, which reports the total
             fit(probe, torch.rand(rows, 1), torch.zeros(rows).long(), progress=lambda *step: stop(steps, step))
         assert steps == [("fit", 1, epochs)]
 
@@ -267,7 +267,7 @@ def test_standardising_what_has_squares_beyond_float32() -> None:
     ],
 )
 def test_accuracy_broadcasts_no_labels(labels: Tensor, message: str) -> None:
-    """A column of labels was compared with every prediction: 1.0 instead of 0.75."""
+    """A column of labels was broadcast against all predictions, which gave 1.0 instead of 0.75."""
     with pytest.raises(ValueError, match=message):
         accuracy(nn.Identity(), torch.eye(4), labels)
 
@@ -278,7 +278,7 @@ def test_accuracy_of_nothing_is_refused() -> None:
 
 
 class TestAutocast:
-    """Around a call it kept the first weights for all steps: accuracies of chance, and no error."""
+    """Under autocast, a call used the first weights in all steps: it returned accuracies at chance without an error."""
 
     @pytest.mark.parametrize("probe", PROBES)
     def test_it_has_no_effect(self, probe: str) -> None:

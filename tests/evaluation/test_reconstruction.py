@@ -1,4 +1,4 @@
-"""MS-SSIM of a decoder: features that hold the image give it back, others do not."""
+"""`reconstruction`: a decoder restores images from features that determine them, and not from others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def seed(value: int = 0) -> torch.Generator:
 
 
 def blots(rows: int, start: int) -> Tensor:
-    """Smooth grey images of 24 pixels that nine numbers describe."""
+    """Return smooth grey images of 24 x 24 pixels, each determined by nine numbers."""
     coarse = torch.rand(rows, 1, 3, 3, generator=seed(start))
     return interpolate(coarse, size=24, mode="bilinear", align_corners=False)
 
@@ -83,7 +83,7 @@ class TestMSSSIM:
         torch.testing.assert_close(ms_ssim(TEST[5:6], TEST[6:7])[0], ms_ssim(TEST[:-1], TEST[1:])[5])
 
     def test_the_first_scale_is_plain_ssim(self) -> None:
-        """Constant images: contrast and structure agree, and what is left is the luminance of the one scale."""
+        """For constant images, contrast and structure are equal, so only the luminance of the single scale remains."""
         one, other = torch.full((1, 1, 11, 11), 0.2), torch.full((1, 1, 11, 11), 0.6)
         luminance = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
         assert ms_ssim(one, other).item() == pytest.approx(luminance, abs=1e-4)

@@ -1,4 +1,4 @@
-"""The linear SVM is scikit-learn's, on standardised features, and chooses C without the test set."""
+"""The linear SVM is scikit-learn's on standardised features, and C is chosen without the test set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_it_is_scikit_learn_on_standardised_features(digits: Sets, C: float) -> 
 
 
 def test_fewer_examples_than_units(digits: Sets) -> None:
-    """A large C is solved in the dual there, and finds what the primal finds."""
+    """With fewer examples than units, even a large C is solved in the dual, and the accuracy is that of the primal."""
     train, train_labels, test, test_labels = digits
     by_hand = make_pipeline(StandardScaler(), LinearSVC(C=10 / 64, dual=False))
     by_hand.fit(train[:50].double().numpy(), train_labels[:50].numpy())
@@ -62,7 +62,7 @@ def test_scale_and_offset_of_a_unit_do_not_matter(digits: Sets) -> None:
 
 
 def random_labels(probe: Callable[..., float]) -> float:
-    """Accuracy where nothing is to be learnt and every set can be learnt by heart."""
+    """Return the test accuracy on random labels, which can be memorised but not predicted."""
     features, labels = torch.randn(240, 300), torch.arange(240) % 2
     return probe(features[:120], labels[:120], features[120:], labels[120:])
 
@@ -74,7 +74,7 @@ def leaky(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
 
 def test_labels_of_the_test_set_are_not_seen() -> None:
     assert 0.3 < random_labels(partial(svm_probe, C=100.0)) < 0.7
-    assert random_labels(leaky) > 0.95  # the check above sees a leak
+    assert random_labels(leaky) > 0.95  # so the check above would detect a leak
 
 
 def test_c_is_chosen_on_training_examples_alone(digits: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_c_is_chosen_on_training_examples_alone(digits: Sets, monkeypatch: pytes
     assert steps == [("svm", number, 3) for number in (1, 2, 3)]
     fits.clear()
     svm_probe(train, train_labels, test, (test_labels + 1) % 10, C=(1e-6, 1.0), choose_on=200)
-    assert fits[-1][0] == 1.0 / 64  # other test labels, the same choice
+    assert fits[-1][0] == 1.0 / 64  # the test labels do not change the choice
 
 
 def test_evaluate_knows_it_by_name(digits: Sets) -> None:

@@ -1,4 +1,4 @@
-"""The scripts of `examples`, and one run of the trainer, as several files of tests use them."""
+"""Fixtures shared by the tests of the examples: the scripts as modules, and one run of the trainer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPRODUCTION = EXAMPLES / "reproduction"
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """A script of `examples` as a module, by its name."""
+    """Return a function that imports a script of `examples` by its name."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.syspath_prepend(str(EXAMPLES))
     return importlib.import_module
@@ -34,7 +34,7 @@ def run_example(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., str]:
-    """Run a script of `examples` by its name until it has drawn its figure; what it printed comes back."""
+    """Return a function that runs a script of `examples`, checks that it drew its figure, and returns its output."""
 
     def call(name: str, *arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--out", str(tmp_path)])
@@ -49,7 +49,7 @@ def run_example(
 
 
 class Parts:
-    """The scripts of `reproduction` and the modules of `dim_training`, each an attribute: they are no package."""
+    """The scripts of `reproduction` and the modules of `dim_training` as attributes, since they are not installed."""
 
     def __getattr__(self, name: str) -> ModuleType:
         inside = (REPRODUCTION / "dim_training" / f"{name}.py").exists()
@@ -58,7 +58,7 @@ class Parts:
 
 @pytest.fixture(scope="session")
 def parts() -> Iterator[Parts]:
-    """The trainer's parts by name: a call of a ``main`` costs no new interpreter."""
+    """Return the parts of the trainer by name, so that a call of a ``main`` needs no new interpreter."""
     sys.path.insert(0, str(REPRODUCTION))
     yield Parts()
     sys.path.remove(str(REPRODUCTION))
@@ -66,13 +66,13 @@ def parts() -> Iterator[Parts]:
 
 @pytest.fixture(scope="session")
 def train_dim(parts: Parts) -> ModuleType:
-    """The trainer's script."""
+    """Return the trainer's script as a module."""
     return parts.train_dim
 
 
 @pytest.fixture(scope="session")
 def trainer(parts: Parts) -> Callable[..., Any]:
-    """A trainer with the options given, on a few digits: one view of each, as it is."""
+    """Return a function that builds a trainer with the given options on a few digits, by default not augmented."""
     small = {
         "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
         "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
@@ -87,7 +87,7 @@ def trainer(parts: Parts) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def short_run() -> list[str]:
-    """Fifteen steps of 16 digits."""
+    """Return the options of a run of fifteen steps of 16 digits."""
     return [
         "--smoke", "--train-images", "80", "--batch", "16", "--epochs", "3", "--threads", "1", "--no-untrained",
         "--gamma", "0.1", "--seed", "5",
@@ -96,7 +96,7 @@ def short_run() -> list[str]:
 
 @pytest.fixture(scope="session")
 def whole(train_dim: ModuleType, short_run: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing interrupted."""
+    """Return the folder of an uninterrupted run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert train_dim.main([*short_run, "--out", str(out), "--quick-probes", "3", "--untrained"]) == 0
     return out
@@ -104,7 +104,7 @@ def whole(train_dim: ModuleType, short_run: list[str], tmp_path_factory: pytest.
 
 @pytest.fixture(scope="session")
 def rows() -> Callable[[Path], list[dict[str, str]]]:
-    """The rows of a CSV file."""
+    """Return a function that reads the rows of a CSV file."""
 
     def read(path: Path) -> list[dict[str, str]]:
         with path.open(newline="") as file:
@@ -115,13 +115,13 @@ def rows() -> Callable[[Path], list[dict[str, str]]]:
 
 @pytest.fixture(scope="session")
 def losses(rows: Callable[[Path], list[dict[str, str]]]) -> Callable[[Path], list[tuple[str, ...]]]:
-    """What metrics.csv says of a run, without the times."""
+    """Return a function that reads the metrics of a run from metrics.csv, without the times."""
     return lambda out: [(row["step"], row["loss"], row["mi"], row["prior"]) for row in rows(out / "metrics.csv")]
 
 
 @pytest.fixture
 def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """The one line in which the script has said what is wrong, besides its progress bar."""
+    """Return a function that reads the script's error message, which must be one line besides the progress bar."""
 
     def read() -> str:
         lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
@@ -135,7 +135,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 
 @pytest.fixture
 def at_step(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
-    """Let something happen during training, at a step."""
+    """Return a function that arranges a call at a given step of the training."""
     from dim_training.trainer import Trainer
 
     whole = Trainer.train_step
@@ -153,7 +153,7 @@ def at_step(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 @pytest.fixture
 def full_disk(train_dim: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Let the disk be full when a file whose name begins so is half written."""
+    """Return a function that simulates a full disk while a file whose name begins as given is written."""
     whole = Path.open
 
     class Full:

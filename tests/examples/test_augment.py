@@ -1,4 +1,4 @@
-"""Augmentation of a batch: windows of the padded images, and colours."""
+"""Augmentation of a batch: windows of the padded images, and changes of colour."""
 
 import numpy as np
 import pytest

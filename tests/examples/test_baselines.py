@@ -1,4 +1,4 @@
-"""The baselines of examples/reproduction/dim_training: each learns, and each part of it is what its formula says."""
+"""The baselines of examples/reproduction/dim_training: each learns, and each of its parts equals its formula."""
 
 import itertools
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from infomax.encoders import Conv, ConvEncoder, StagedEncoder, StridedCrops
 
 
 def small(**more):
-    """An encoder of images of 8 pixels."""
+    """Return an encoder of images of 8 x 8 pixels."""
     return ConvEncoder(
         local=[Conv(8, 3, 1, 1)],
         conv=[Conv(16, 4, 2, 1)],
@@ -103,7 +103,7 @@ class TestNoiseAsTargets:
         assert torch.equal(model.targets[16:], before[16:])
         assert not torch.equal(model.targets, before)
         assert sorted(model.targets.tolist()) == sorted(before.tolist())
-        assert model(given).parts["moved"] == 0  # the best already
+        assert model(given).parts["moved"] == 0  # the assignment is optimal already
 
     def test_targets_are_kept_in_a_checkpoint(self, parts):
         assert "targets" in build(parts, "nat").state_dict()
@@ -136,7 +136,7 @@ def test_bigan_players_get_their_own_gradients(parts):
 class TestContrastivePredictiveCoding:
     @pytest.fixture
     def model(self, parts):
-        """Digits of 8 pixels in 3x3 crops: two rows lie below the first."""
+        """Return a model for digits of 8 x 8 pixels in 3 x 3 crops, so that two rows are below the first."""
         torch.manual_seed(0)
         crop = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.ReLU())
         encoder = StagedEncoder(

@@ -1,4 +1,4 @@
-"""What the trainer's command line says: defaults in force, near misses, numbers out of range."""
+"""The trainer's command line: defaults in force, messages on misspelt options and on numbers out of range."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_what_fails_late_is_refused_at_once(train_dim, given, said):
     ],
 )
 def test_an_option_without_effect_is_refused(train_dim, tmp_path, one_line, arguments, said):
-    """They were taken, and the run was reported as one with them."""
+    """Such options were accepted, and the run was reported as if they had had an effect."""
     assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert f"{said}; without that it has no effect: add that, or leave it out" in one_line()
 
@@ -125,7 +125,7 @@ def test_an_option_is_not_refused_where_its_value_is_in_force_anyway(train_dim):
 
 
 def test_a_supervised_baseline_of_few_images_has_their_batch(train_dim, tmp_path):
-    """It asked for the default batch, which the run itself had shrunk, and failed after the training."""
+    """The baseline used the default batch, not the smaller batch of the run, and failed after the training."""
     few = ["--smoke", "--train-images", "40", "--no-untrained", "--threads", "1", "--out", str(tmp_path / "run")]
     assert train_dim.main([*few, "--supervised-baseline"]) == 0
     assert json.loads((tmp_path / "run" / "supervised" / "config.json").read_text())["batch"] == 16

@@ -1,4 +1,4 @@
-"""The gallery: every example has a page with a title, its data can be made, and a page says how it came about."""
+"""The gallery: every example has a page with a title, its data can be made, and a page says how it was run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_an_example_is_a_page(name: str) -> None:
 
 
 class TestArchives:
-    """The functions of the page write what the examples read."""
+    """The functions on the gallery page write the files that the examples read."""
 
     @pytest.fixture
     def names(self) -> dict[str, object]:
@@ -103,7 +103,7 @@ class TestHowAPageCameAbout:
             assert conf.ran_as("quickstart") == mode
             assert said in conf.notice("quickstart")
         assert "62 seconds" in conf.notice("quickstart")
-        (tmp_path / "quickstart.py").write_text("2")  # shown anew, and not run
+        (tmp_path / "quickstart.py").write_text("2")  # changed after the run
         assert conf.ran_as("quickstart") == "no"
 
     def test_the_result_comes_before_the_code(self, conf, tmp_path, monkeypatch) -> None:

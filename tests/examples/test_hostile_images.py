@@ -1,4 +1,4 @@
-"""Image folders as they come from microscopes, broken disks and strangers: read rightly, or every bad file named."""
+"""Image folders from microscopes, broken disks and unknown sources are read correctly, or every bad file is named."""
 
 import os
 import struct
@@ -13,7 +13,7 @@ from PIL import Image
 
 @pytest.fixture
 def read(train_dim, tmp_path):
-    """Read the folder, or the file in it, without a cache unless one is given."""
+    """Return a function that reads the folder, or a file in it, without a cache unless one is given."""
     from dim_training.image_folder import Reading, read_folder
 
     return lambda name=".", **how: read_folder(tmp_path / name, "--root", Reading(**how))
@@ -21,7 +21,7 @@ def read(train_dim, tmp_path):
 
 @pytest.fixture
 def refused(train_dim, read):
-    """What is said of images that are refused."""
+    """Return a function that reads bad images and returns the error message."""
     from dim_training.errors import BadInput
 
     def said(*name, **how):
@@ -33,7 +33,7 @@ def refused(train_dim, read):
 
 
 def ramp(kind, top):
-    """From 0 to ``top`` in 256 steps, (16, 16)."""
+    """Return 256 evenly spaced values from 0 to ``top``, (16, 16)."""
     return np.linspace(0, top, 256).round().astype(kind).reshape(16, 16)
 
 
@@ -79,7 +79,7 @@ class TestDepth:
 
 @pytest.fixture
 def six(tmp_path):
-    """Six good images of two classes, in `images`."""
+    """Write six good images of two classes to the folder `images`."""
     generator = np.random.default_rng(0)
     for name in ("cats/0", "cats/1", "cats/2", "dogs/0", "dogs/1", "dogs/2"):
         path = tmp_path / "images" / f"{name}.png"
@@ -89,7 +89,7 @@ def six(tmp_path):
 
 
 def bomb():
-    """A PNG of some 60 bytes and 10^10 pixels."""
+    """Return a PNG of about 60 bytes that declares 10^10 pixels."""
     chunks = (b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 9))
     parts = (struct.pack(">I", len(data)) + n + data + struct.pack(">I", zlib.crc32(n + data)) for n, data in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -120,7 +120,7 @@ class TestBadFiles:
         assert "6 of 6" in refused("images", skip_bad=True)
 
     def test_a_damaged_zip(self, read, refused, six, tmp_path):
-        """Data that do not unpack, an encrypted file, an unknown method: each by name."""
+        """A file that does not decompress, an encrypted file and an unknown method are each named."""
         with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(six.rglob("*.png")):
                 archive.write(path, path.relative_to(six))

@@ -1,4 +1,4 @@
-"""The examples on images, text and volumes run as pasted files do, and end in a figure and in numbers side by side."""
+"""The examples on images, text and volumes run, and end with a figure and a table of accuracies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = {
     "huggingface_trainer": ("transformers", "labels alone", False),
 }
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
+pytestmark = pytest.mark.filterwarnings("default")  # the libraries warn
 
 SLOW = ("vision_resnet", "huggingface_trainer", "text_tokens")
 

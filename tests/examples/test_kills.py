@@ -1,4 +1,4 @@
-"""Twenty times SIGKILL, half of them during a write: the results are those of one run."""
+"""A run that is killed by SIGKILL twenty times, ten of them during a write, has the results of an uninterrupted run."""
 
 import json
 import multiprocessing
@@ -14,7 +14,7 @@ KILLS = 20
 
 
 def outcome(out, rows):
-    """Everything but times and paths: metrics, quick probes, final probes, weights."""
+    """Return the results without times and paths: metrics, quick probes, final probes, weights."""
     columns = ("images_per_second", "seconds")
     tables = [
         [{name: value for name, value in row.items() if name not in columns} for row in rows(out / name)]
@@ -29,9 +29,9 @@ def steps_of(out, rows):
 
 
 def kill_somewhere(process, out, rows, draw, *, in_a_write):
-    """Wait for a step or two, then a moment, or for a checkpoint that is half written; kill; return the steps made.
+    """Wait for up to two steps, then for a random time or a half-written checkpoint; kill the process.
 
-    None if the run ended before.
+    Return the number of steps recorded, or None if the run ended first.
     """
     ahead = steps_of(out, rows) + draw.choice((0, 1, 1, 2))
     while process.is_alive() and steps_of(out, rows) < ahead:
@@ -81,4 +81,4 @@ def test_twenty_kills_change_nothing(train_dim, short_run, rows, tmp_path):
         found = outcome(out, rows)
         assert found[:3] == expected[:3]
         assert all(torch.equal(value, expected[3][name]) for name, value in found[3].items())
-    assert len(set(steps)) > KILLS // 4  # all along the training
+    assert len(set(steps)) > KILLS // 4  # the kills are spread over the training

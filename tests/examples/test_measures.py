@@ -1,4 +1,4 @@
-"""The measures of train_dim.py: taken once, kept, added to later, shown in the report."""
+"""The measures of train_dim.py: each is taken once and kept, others can be added later, the report shows all."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ RUN = [
     "40",
 ]
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib, TensorBoard and torchvision warn
 
 
 @pytest.fixture(scope="module")
 def folder(train_dim, tmp_path_factory):
-    """A run measured by two measures, and then by two more."""
+    """Run with two measures and then add three; return the folder and the results after the first two."""
     out = tmp_path_factory.mktemp("runs") / "measured"
     assert train_dim.main([*RUN, "--out", str(out), "--measures", "ndm, msssim"]) == 0
     first = json.loads((out / "results.json").read_text())
@@ -129,7 +129,7 @@ def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
 
 
 def test_a_measure_with_other_options_is_taken_again(train_dim, tmp_path):
-    """Five epochs of probe, asked of a finished run, were written down and never trained."""
+    """With ``--probe-epochs 5`` on a finished run, the results named five epochs, but no probe was trained."""
     out = tmp_path / "run"
     results = lambda: json.loads((out / "results.json").read_text())  # noqa: E731
     short = ["--smoke", "--epochs", "1", "--threads", "1", "--train-images", "128", "--measures", "probes"]
@@ -143,7 +143,7 @@ def test_a_measure_with_other_options_is_taken_again(train_dim, tmp_path):
     assert set(second["probes"]) == {"trained", "untrained"}
     assert "for 5 epochs" in (out / "report.md").read_text()
     assert train_dim.main(["--out", str(out), "--resume", "--no-untrained"]) == 0
-    assert results()["probes"] == second["probes"]  # more than was asked for is there
+    assert results()["probes"] == second["probes"]  # more results than requested are kept
 
 
 @pytest.mark.parametrize("name", ["msssim", "semi", "probes", "ndm"])

@@ -1,10 +1,10 @@
-"""examples/reproduction/negatives.py: the grid, its limits, and a verdict that follows the figures."""
+"""examples/reproduction/negatives.py: the grid, its limits, and a verdict that agrees with the accuracies."""
 
 import csv
 
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib and TensorBoard warn
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_smoke(parts, tmp_path, capsys):
     ceilings = {row["mi_ceiling"][:5] for table in metrics for row in table}
     assert ceilings == {"0.693", "4.158"}  # log(1 + 1) and log(1 + 63)
     capsys.readouterr()
-    assert parts.negatives.main(command) == 0  # nothing is trained again
+    assert parts.negatives.main(command) == 0  # trains nothing again
     said = capsys.readouterr()
     assert "run in" not in said.out
     assert "InfoNCE, 1 instead of 63: conv" in said.out
@@ -44,7 +44,7 @@ def test_refusals(parts, arguments, tmp_path, capsys):
 
 
 def test_no_run_is_begun_that_would_end_too_late(parts, tmp_path, monkeypatch, capsys):
-    clock = iter(range(0, 10_000, 30))  # half a minute a look, so a minute a run or so
+    clock = iter(range(0, 10_000, 30))  # each reading adds half a minute, so a run takes about a minute
     made = []
     monkeypatch.setattr(parts.negatives.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(parts.negatives, "carry_out", made.append)
@@ -54,7 +54,7 @@ def test_no_run_is_begun_that_would_end_too_late(parts, tmp_path, monkeypatch, c
 
 
 def rows_of(table):
-    """Rows from {estimator: {negatives: [accuracy of a seed, ...]}}."""
+    """Return rows from {estimator: {negatives: [accuracy per seed, ...]}}."""
     training = {"train_images": 100, "encoder": "conv32", "steps": 10, "seconds": 60.0, "mi": 1.0}
     options = {"data": "digits", "batch": 64, "locations": 1}
     return [

@@ -1,4 +1,4 @@
-"""The optimizers of examples/reproduction/train_dim.py: Muon's steps, and how both optimizers are kept together."""
+"""The optimizers of examples/reproduction/train_dim.py: the steps of Muon, and its combination with AdamW."""
 
 import copy
 
@@ -14,7 +14,7 @@ def optimizers(parts):
 @pytest.mark.parametrize("shape", [(6, 6), (5, 40), (40, 5), (1, 7)])
 def test_orthogonal_keeps_the_singular_vectors_and_makes_the_values_equal(optimizers, shape):
     u, s, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
-    values = torch.linspace(1, 20, len(s)) * 1e-6  # of any size
+    values = torch.linspace(1, 20, len(s)) * 1e-6  # the scale must not matter
     found = u.T @ optimizers.orthogonal(u @ torch.diag(values) @ v) @ v.T
     diagonal = found.diagonal()
     assert ((diagonal > 0.6) & (diagonal < 1.3)).all()
@@ -27,17 +27,17 @@ def test_orthogonal_of_nothing_is_nothing(optimizers):
 
 @pytest.mark.parametrize("shape", [(24, 60), (60, 24), (16, 3, 4, 4), (30, 20)])
 def test_the_length_of_a_step(optimizers, shape):
-    """A root mean square of the rate times a constant, whatever the shape."""
+    """The root mean square of a step is the learning rate times a constant, for every shape."""
     weight = torch.zeros(shape, requires_grad=True)
     optimizer = optimizers.Muon([weight], lr=0.5)
     weight.grad = torch.randn(shape)
     optimizer.step()
     assert weight.square().mean().sqrt().item() == pytest.approx(0.5 * optimizers.LENGTH, rel=0.25)
-    assert (weight.detach() * weight.grad).sum() < 0  # downhill
+    assert (weight.detach() * weight.grad).sum() < 0  # against the gradient
 
 
 def test_a_kernel_is_a_matrix_in_any_memory_format(optimizers):
-    """The update of a kernel is that of the matrix of its rows, whatever the order in memory."""
+    """The update of a kernel equals that of the matrix of its rows, in every memory format."""
     gradient = torch.randn(6, 4, 3, 3)
     changed = []
     for start in (
@@ -54,7 +54,7 @@ def test_a_kernel_is_a_matrix_in_any_memory_format(optimizers):
 
 
 def test_muon_finds_the_minimum_that_is_badly_scaled(optimizers):
-    """Coordinates that differ a thousandfold in slope; the rate falls to 0, as in a run."""
+    """The slopes of the coordinates differ by a factor of 1000. The learning rate falls to 0, as in a run."""
     target, slopes = torch.randn(8, 16), torch.logspace(-3, 0, 8)[:, None]
     weight = torch.zeros(8, 16, requires_grad=True)
     optimizer = optimizers.Muon([weight], lr=0.1)
@@ -89,11 +89,11 @@ def test_every_parameter_has_one_optimizer(trainer):
     encoder = dict(built.encoder.named_parameters())
     by_muon = {name for name, p in encoder.items() if any(p is other for other in muon["params"])}
     shapes = {tuple(encoder[name].shape) for name in by_muon}
-    assert shapes == {(128, 64, 4, 4), (256, 128, 4, 4), (64, 1024)}  # neither pixels nor the 1,024 x 4,096 of fc
+    assert shapes == {(128, 64, 4, 4), (256, 128, 4, 4), (64, 1024)}  # not the first kernel, nor fc (1,024 x 4,096)
     before = {name: encoder[name].clone() for name in encoder}
     built.train_step(torch.arange(8))
     assert all(not torch.equal(encoder[name], before[name]) for name in by_muon)
-    assert {group["lr"] for group in built.optimizer.param_groups} == {matrices["lr"]}  # the schedule sets all
+    assert {group["lr"] for group in built.optimizer.param_groups} == {matrices["lr"]}  # the schedule sets every group
 
 
 def test_muon_without_a_matrix_that_suits_it_is_refused(parts):
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_the_other_optimizer_is_refused(trainer, parts):
 
 
 def test_a_run_from_before_the_option_goes_on_with_adamw(parts, tmp_path):
-    """And another optimizer is refused: the saved options of such a run do not name one."""
+    """The saved options of such a run name no optimizer, so AdamW is used and any other optimizer is refused."""
     saved = vars(parts.resolving.resolve({"out": "unused"}))
     del saved["optimizer"]
     assert parts.resolving.resume({}, saved, tmp_path).optimizer == "adamw"

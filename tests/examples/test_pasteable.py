@@ -1,4 +1,4 @@
-"""What users paste stands alone: one file that imports nothing from a file beside it."""
+"""An example that users may paste is self-contained: it imports nothing from other files of `examples`."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""examples/quickstart.py runs from the command line as `make demo` runs it; reproduction/compare_runs.py compares."""
+"""examples/quickstart.py runs from the command line as in `make demo`; reproduction/compare_runs.py compares runs."""
 
 import csv
 import json
@@ -69,7 +69,7 @@ class TestCompareRuns:
         assert parts.compare_runs.main([*runs, str(again), "--out", str(tmp_path / "table")]) == 0
         with (tmp_path / "table.csv").open(newline="") as file:
             rows = list(csv.reader(file))
-        names = [f"DIM(L) JSD ({tmp_path.name}/one)", "supervised", "DIM(L) JSD (again/one)"]  # both are called `one`
+        names = [f"DIM(L) JSD ({tmp_path.name}/one)", "supervised", "DIM(L) JSD (again/one)"]  # both folders are `one`
         assert [row[0] for row in rows] == ["encoder", "untrained", *names]
         assert rows[2][1:5] == ["60.50", "50.25", "10.0", "4.5"]
         assert (tmp_path / "table.md").read_text() == capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""examples/reproduction/reproduce.py: every recipe runs, a bad one is refused, the table says what was really done."""
+"""examples/reproduction/reproduce.py: every recipe runs, a bad recipe is refused, the table says what was run."""
 
 import json
 import shutil
@@ -14,12 +14,12 @@ RECIPES = sorted(
     path.relative_to(EXAMPLES / "recipes").with_suffix("").as_posix() for path in EXAMPLES.rglob("recipes/*/*.json")
 )
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib and TensorBoard warn
 
 
 @pytest.fixture(scope="module")
 def smoke(parts, tmp_path_factory):
-    """Two recipes on a few digits."""
+    """Run two recipes on a few digits and return the folder."""
     out = tmp_path_factory.mktemp("reproduce")
     assert parts.reproduce.main(["--smoke", "--threads", "1", "--out", str(out)]) == 0
     return out
@@ -51,15 +51,15 @@ class TestEveryRecipe:
         model = [f.name for f in fields(options) if f.metadata["group"] == "objective"]
         key = (encoder, *(getattr(options, name) for name in model if name != "encoder"))
         small = encoder == "conv32"
-        if key in built:  # the same model as another data set's
+        if key in built:  # a recipe of another data set has the same model
             return
         built.add(key)
-        with torch.device("cpu" if small else "meta"):  # shapes only where weights are many
+        with torch.device("cpu" if small else "meta"):  # shapes only for large models
             encoder = parts.objective.build_encoder(options, 3, side)
             train = SimpleNamespace(pixels=torch.zeros(6, 1), labels=torch.arange(6, device="cpu") % 2)
             images = SimpleNamespace(train=train, classes=("a", "b"), has_labels=True)
             model = parts.models.build_model(options, encoder, images)
-            if options.objective == "nat" and not small:  # its assignment needs numbers
+            if options.objective == "nat" and not small:  # the assignment needs values
                 return
             pixels = torch.rand(4, 3, side, side)
             step = model(parts.objective.Batch(pixels, None, torch.arange(4) % 2, torch.arange(4)))
@@ -72,7 +72,7 @@ class TestEveryRecipe:
 
 @pytest.fixture(scope="module")
 def built():
-    """What was built already."""
+    """Return the set of the models built so far."""
     return set()
 
 
@@ -145,7 +145,7 @@ class TestTable:
     def test_it_says_what_was_not_as_published(self, smoke):
         text = (smoke / "table.md").read_text()
         assert text.count("2 of 1000 epochs, on digits |") == 2
-        assert text.count("Not as in any recipe: 2 of 1000 epochs; data digits instead of cifar10") == 1  # said once
+        assert text.count("Not as in any recipe: 2 of 1000 epochs; data digits instead of cifar10") == 1  # once
         assert text.count("not the published setting.") == 2
         assert "train images 192 instead of all" in text
         assert "python examples/reproduction/reproduce.py --smoke" in text
@@ -229,7 +229,7 @@ class TestLength:
 
 def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, rows, losses, tmp_path, monkeypatch, capsys):
     command = ["cifar10/dim-local-jsd", "--smoke", "--threads", "1", "--out", str(tmp_path), "--checkpoint-every", "2"]
-    command += ["--quick-probes", "0"]  # it does not change the training
+    command += ["--quick-probes", "0"]  # quick probes do not change the training
     whole = parts.loop.Trainer.train_step
 
     def stops(trainer, index):
@@ -243,7 +243,7 @@ def test_stopped_and_then_longer_is_as_if_never_stopped(parts, smoke, rows, loss
     assert "the same command" in capsys.readouterr().err
     folder = tmp_path / "cifar10" / "dim-local-jsd" / "seed-0"
     assert len(rows(folder / "metrics.csv")) == 2
-    assert parts.reproduce.main(command) == 0  # two epochs now
+    assert parts.reproduce.main(command) == 0  # now two epochs, the default of --smoke
     uncut = smoke / "cifar10" / "dim-local-jsd" / "seed-0"
     assert losses(folder) == losses(uncut)
     assert len(losses(folder)) == 6

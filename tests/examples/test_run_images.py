@@ -1,4 +1,4 @@
-"""The images of a run: data sets and folders read rightly, or refused in one line that names what is wrong."""
+"""The images of a run: data sets and folders are read correctly, or refused in one line that names the fault."""
 
 import gzip
 import struct
@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib, TensorBoard and torchvision warn
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of 24 images of 32 pixels."""
+    """Write two classes of 24 images each, of 32 x 32 pixels, and return the folder."""
     generator = np.random.default_rng(0)
     for name in ("cats", "dogs"):
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -107,7 +107,7 @@ class TestData:
         assert images.train.pixels.shape == (36, 32, 32, 3)
         assert images.train.pixels.dtype == torch.uint8
         assert len(images.test.labels) == 12
-        # Held out means in one of the two only.
+        # No held-out image may be in the training set.
         flat = {bytes(image.numpy().tobytes()) for image in images.train.pixels}
         assert not flat & {bytes(image.numpy().tobytes()) for image in images.test.pixels}
         first = np.asarray(Image.open(folder / "cats" / "00.png"))
@@ -142,7 +142,7 @@ class TestData:
         assert again.fingerprint() != changed.fingerprint()
 
     def test_folders_that_are_all_named_alike_are_no_classes(self, read, folder):
-        """Tiny ImageNet keeps its images in n01443537/images."""
+        """Tiny ImageNet keeps the images of each class in a folder such as n01443537/images."""
         for name in ("cats", "dogs"):
             (folder / name).rename(folder / "images")
             (folder / name).mkdir()

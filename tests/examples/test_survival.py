@@ -1,4 +1,4 @@
-"""What a run folder survives: damaged and missing files, a full disk, two runs at once, a loss that is not finite."""
+"""A run folder survives damaged and missing files, a full disk, two runs at once, and a loss that is not finite."""
 
 import json
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and TensorBoard
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib and TensorBoard warn
 
 
 @pytest.fixture
 def copy(whole, tmp_path):
-    """The finished run, to be damaged."""
+    """Return a copy of the finished run, which a test may damage."""
     return shutil.copytree(whole, tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
 def stopped(train_dim, short_run, tmp_path_factory):
-    """A run that stopped after its checkpoint of step 4; that of step 2 is kept beside it. Nothing is measured."""
+    """Return a run without measures, stopped after its checkpoint of step 4, with that of step 2 kept beside it."""
     out = tmp_path_factory.mktemp("runs") / "half"
     arguments = [*short_run, "--measures", "", "--max-steps", "4", "--checkpoint-every", "2", "--out", str(out)]
     assert train_dim.main(arguments) == 0
@@ -31,7 +31,7 @@ def stopped(train_dim, short_run, tmp_path_factory):
 
 @pytest.fixture
 def half(stopped, tmp_path):
-    """A copy of it."""
+    """Return a copy of the stopped run."""
     return shutil.copytree(stopped, tmp_path / "half")
 
 
@@ -48,7 +48,7 @@ def test_no_flipped_bit_and_no_cut_gets_through(train_dim, tmp_path):
     path = tmp_path / "x.pt"
     save_sealed(path, {"weights": torch.arange(500.0), "step": 3})
     whole = path.read_bytes()
-    assert torch.load(path, weights_only=True)["step"] == 3  # torch reads it too, seal and all
+    assert torch.load(path, weights_only=True)["step"] == 3  # torch.load ignores the checksum
     for at in range(0, len(whole), 7):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(BadInput, match=r"x\.pt: expected a whole file"):
@@ -77,7 +77,7 @@ class TestCheckpoint:
         said = capsys.readouterr().err
         assert "checkpoint.pt: expected a whole file; its checksum is wrong" in said
         assert "of step 2" in said
-        assert not (half / "checkpoint.pt").exists()  # or the next would put it in the place of the good one
+        assert not (half / "checkpoint.pt").exists()  # or it would replace the good one at the next write
         assert read()["step"] == 2
 
     def test_stopped_while_they_change_places(self, half, read):
@@ -110,7 +110,7 @@ class TestCheckpoint:
 
 class TestSmallFiles:
     def test_damaged_ones_are_made_again(self, train_dim, whole, copy, losses, capsys):
-        """No config, no results, a row that is no UTF-8: the settings are in the checkpoint, the rest is measured."""
+        """With damaged config, results and metrics, the settings come from the checkpoint and the rest is measured."""
         (copy / "config.json").write_bytes(b"")
         (copy / "results.json").write_bytes(b"\xff\xfe{")
         lines = (copy / "metrics.csv").read_bytes().splitlines(keepends=True)
@@ -175,7 +175,7 @@ class TestDisk:
 
 
 def test_two_runs_in_one_folder(train_dim, short_run, tmp_path, one_line):
-    """The second is refused; when the first dies, however it does, its hold is gone."""
+    """The second run is refused. When the first process dies, even by SIGKILL, its lock is released."""
     code = f"""if True:
         import os, sys
         sys.path.insert(0, {str(Path(train_dim.__file__).parent)!r})

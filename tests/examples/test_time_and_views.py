@@ -1,4 +1,4 @@
-"""The examples of time, of views and of a queue run, learn, and know what they say they know."""
+"""The examples on time, on views and on a queue run and learn, and their data and formulas are as they claim."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from infomax import InfoMaxLoss
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and scikit-learn
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib and scikit-learn warn
 
 
 def sequences(count: int = 90, seed: int = 0) -> tuple[list[Tensor], np.ndarray]:
-    """Nine kinds of waves of unequal lengths, in noise."""
+    """Return noisy waves of nine kinds and of unequal lengths, and their kinds."""
     draw = torch.Generator().manual_seed(seed)
     kinds = np.arange(count) % 9
     found = []
@@ -77,7 +77,7 @@ SMOKE = {
 
 @pytest.mark.parametrize("name", SMOKE)
 def test_smoke_on_digits(name: str, run_example, tmp_path: Path) -> None:
-    options = ["--data", tmp_path] if name == "time_frames" else []  # no Fashion-MNIST lies there
+    options = ["--data", tmp_path] if name == "time_frames" else []  # has no Fashion-MNIST
     said = run_example(name, "--smoke", *options)
     for row in ("raw pixels", *SMOKE[name]):
         assert row in said
@@ -87,7 +87,7 @@ class TestFrames:
     def test_films_show_what_their_labels_say(self, example) -> None:
         script = example("time_frames")
         images = torch.zeros(2, 1, 28, 28)
-        images[0] = 1.0  # white garments and black backgrounds, or the other way round
+        images[0] = 1.0  # a white garment and a black one
         films = script.Films(images, torch.tensor([7, 3]), 40, background=0.5)
         assert torch.equal(films.film.unique(), torch.arange(40))
         assert set(films.film.bincount().tolist()) <= set(range(6, 17))

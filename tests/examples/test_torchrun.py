@@ -1,4 +1,4 @@
-"""Two processes train one model: each on its share of every batch, the first writes, all of them stop and go on."""
+"""Two processes train one model, each on its share of every batch; only the first writes; both stop and resume."""
 
 import signal
 import socket
@@ -11,7 +11,7 @@ import pytest
 import torch
 from processes import run_ranks
 
-pytestmark = pytest.mark.slow  # each needs two processes, which import torch anew
+pytestmark = pytest.mark.slow  # two processes must import torch
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "examples" / "reproduction" / "train_dim.py"
@@ -19,7 +19,7 @@ SCRIPT = HERE.parents[1] / "examples" / "reproduction" / "train_dim.py"
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What two processes on gloo have done and seen."""
+    """Run two processes on gloo; return their folder and the record of each process."""
     folder = tmp_path_factory.mktemp("torchrun")
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
     ports = [str(each.getsockname()[1]) for each in sockets]
@@ -30,13 +30,13 @@ def found(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(found):
-    """Where both runs wrote."""
+    """Return the folder with all runs of the two processes."""
     return found[0]
 
 
 @pytest.fixture(scope="module")
 def seen(found):
-    """What each process saw."""
+    """Return the record of each process: exit codes; images and weights of every step."""
     return found[1]
 
 
@@ -81,7 +81,7 @@ def test_where_the_first_cannot_write_all_end(seen, folder):
 
 
 def test_torchrun_itself(tmp_path, losses):
-    """Its SIGTERM reaches all processes; they save once, and the same command with --resume ends as one run."""
+    """SIGTERM to torchrun reaches all processes. They save once, and --resume then gives the losses of a whole run."""
     run = ["--smoke", "--train-images", "48", "--batch", "8", "--threads", "1", "--measures", "", "--device", "cpu"]
 
     def begin(*arguments):

@@ -1,4 +1,4 @@
-"""The examples of two towers, Lightning and several processes run, and their parts do what they say."""
+"""The examples on two towers, Lightning and several processes run, and their functions give the expected values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from processes import environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, scikit-learn and lightning
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib, scikit-learn and lightning warn
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small files in the layout of Fashion-MNIST: a bright bar that crosses the cut, at a height of its own."""
+    """Write small files in the layout of Fashion-MNIST: each image has a bright horizontal bar at a random height."""
     folder = tmp_path_factory.mktemp("pictures")
     draw = np.random.default_rng(0)
     for part, count in (("train", 600), ("t10k", 200)):
@@ -65,7 +65,7 @@ def test_lightning_module(run_example) -> None:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_processes(tmp_path) -> None:
     called = subprocess.run(
-        [sys.executable, str(EXAMPLES / "ddp.py"), "--smoke", "--out", str(tmp_path)],  # it calls torchrun itself
+        [sys.executable, str(EXAMPLES / "ddp.py"), "--smoke", "--out", str(tmp_path)],  # ddp.py calls torchrun
         env=environment(MPLBACKEND="agg"),
         capture_output=True,
         text=True,

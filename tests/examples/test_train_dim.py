@@ -1,4 +1,4 @@
-"""examples/reproduction/train_dim.py: a whole run, resumption to the bit, refusals of another run and other images."""
+"""examples/reproduction/train_dim.py: a whole run, exact resumption, refusal of other settings and other images."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib, TensorBoard and torchvision
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib, TensorBoard and torchvision warn
 
 
 @pytest.mark.parametrize("more", [["--bf16"], pytest.param(["--bf16", "--compile"], marks=pytest.mark.slow)])
@@ -39,7 +39,7 @@ class TestRun:
         assert {row["step"] for row in rows(whole / "probes.csv")} == {"0", "5", "10", "15"}
 
     def test_the_report_says_how_to_load_the_encoder(self, whole, monkeypatch):
-        """Its lines run as they stand, and the encoder gets what it got in training: pixels in [-1, 1]."""
+        """The code in the report runs unchanged and gives the encoder the input of its training, pixels in [-1, 1]."""
         from dim_training.augment import to_float
 
         monkeypatch.chdir(whole)
@@ -119,7 +119,7 @@ class TestResume:
             assert losses(out) == losses(whole)
 
     def test_a_start_that_was_cut_short_can_be_repeated(self, train_dim, short_run, whole, tmp_path, at_step):
-        """Between config.json and the first checkpoint there is no run yet, for either command."""
+        """A folder with config.json but without a checkpoint holds no run yet, so both commands start one."""
         for more in ([*short_run, "--max-steps", "1"], ["--resume"]):
             out = tmp_path / more[-1]
             out.mkdir()
@@ -160,7 +160,7 @@ def test_schedule(train_dim):
 
 
 def test_a_length_of_0_leaves_the_other_length_as_it_is(parts):
-    """As the help says; ``--epochs 0`` trained nothing and was reported as a training."""
+    """The help says so, but ``--epochs 0`` trained nothing and was reported as a training."""
     resolve = parts.resolving.resolve
     assert (resolve({"epochs": 0.0}).minutes, resolve({"epochs": 3.0}).minutes) == (20.0, 0.0)
     assert (resolve({"recipe": "paper", "minutes": 0.0}).epochs, resolve({"recipe": "paper"}).epochs) == (
@@ -174,7 +174,7 @@ def test_a_length_of_0_leaves_the_other_length_as_it_is(parts):
 
 @pytest.mark.parametrize("size", [0, 28])
 def test_validation_images_are_left_out_of_the_training(parts, size):
-    """Also where they are resized, and for every seed the same ones."""
+    """The validation images are the same for every seed. They are left out also if images are resized."""
     whole, cut, other = (
         parts.data.load(parts.resolving.resolve({"data": "digits", "size": size, "validation": count, "seed": seed}))
         for count, seed in ((0, 0), (100, 0), (100, 1))

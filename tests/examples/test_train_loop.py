@@ -1,4 +1,4 @@
-"""examples/train_loop.py: it learns, and goes on after a kill as if nothing had happened."""
+"""examples/train_loop.py learns, and after a kill it resumes with the same losses."""
 
 import importlib.util
 import os
@@ -17,18 +17,18 @@ from PIL import Image
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPT = EXAMPLES / "train_loop.py"
 
-pytestmark = pytest.mark.filterwarnings("default")  # of matplotlib and torchvision
+pytestmark = pytest.mark.filterwarnings("default")  # matplotlib and torchvision warn
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """The script with these arguments, in this process; what it printed comes back. ``probed``: by its real probe."""
+    """Return a function that runs the script in this process and returns its output; ``probed`` keeps its probe."""
 
     def call(*arguments, probed=False):
         spec = importlib.util.spec_from_file_location("train_loop", SCRIPT)
         script = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(script)
-        if not probed:  # which takes longer than the training that these tests are about
+        if not probed:  # the probe takes longer than the training under test
             monkeypatch.setattr(script, "probe", lambda *_: 50.0)
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
         script.main()
@@ -38,7 +38,7 @@ def run(monkeypatch, capsys):
 
 
 def folder_of_images(path, classes, per_class=20):
-    """Noise of 24 x 20 pixels."""
+    """Write images of noise, 24 x 20 pixels, in one folder per class."""
     generator = np.random.default_rng(0)
     for name in classes:
         (path / name).mkdir(parents=True)
@@ -49,7 +49,7 @@ def folder_of_images(path, classes, per_class=20):
 
 @pytest.mark.slow
 def test_smoke_as_a_user_calls_it(tmp_path):
-    shutil.copy(SCRIPT, tmp_path)  # pasted elsewhere
+    shutil.copy(SCRIPT, tmp_path)  # away from the repository
     done = subprocess.run(
         [sys.executable, "-W", "error", "train_loop.py", "--smoke"],
         capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300,
@@ -75,7 +75,7 @@ def test_a_killed_run_ends_with_the_losses_of_one_that_was_not(run, tmp_path):
     run(*settings, "--out", tmp_path / "whole")
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
     command = [sys.executable, SCRIPT, *settings, "--out", checkpoint.parent]
-    same_threads = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # or sums differ in the last digits
+    same_threads = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # or last digits differ
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, env=same_threads)
     deadline = time.monotonic() + 300
     while not checkpoint.exists():
@@ -105,7 +105,7 @@ def test_other_options_in_the_same_folder_are_refused(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("classes", [("cats", "dogs"), ("all",)])
 def test_a_folder_of_images_in_half_precision(run, tmp_path, classes):
-    """A single class is trained on, but there is nothing to probe for."""
+    """Images of a single class can be trained on, but no probe is run."""
     images = folder_of_images(tmp_path / "images", classes)
     said = run("--images", images, "--size", 16, "--epochs", 1, "--batch", 8, "--bf16", "--out", tmp_path)
     assert "epoch 1: loss" in said

@@ -1,4 +1,4 @@
-"""The paper's variants as options of examples/reproduction/train_dim.py: a step of each, and what is refused."""
+"""The paper's variants as options of examples/reproduction/train_dim.py: one step of each, and refused options."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
     built.train_step(torch.arange(8))
     (batch,) = seen
     whole, occluded = batch.images, batch.other
-    assert not (whole == 0).any()  # mid grey, which no byte is
+    assert not (whole == 0).any()  # mid grey, the value of no byte
     assert (occluded == 0).sum() == 8 * 8 * 8
     if views == 1:
         assert torch.equal(occluded[occluded != 0], whole[occluded != 0])
@@ -57,13 +57,13 @@ def test_occlusion_hides_a_block_from_the_global_only(trainer, views):
 
 @pytest.mark.parametrize("layer", ["y", "fc"])
 def test_both_directions_and_the_information_between_views(trainer, layer):
-    """The objective of either direction, averaged, and the term between the views, on features made here again."""
+    """The loss is the mean objective of both directions plus the term between the views, recomputed here."""
     given = {"views": 2, "locations": 0, "symmetric": True, "between_views": 0.5, "between_layer": layer}
     built = trainer(**given, between_temperature=0.4)
     seen = []
     built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     step = built.train_step(torch.arange(8))
-    again = trainer(**given).model  # as it began
+    again = trainer(**given).model  # with the initial weights
     hidden = []
     again.encoder.fc.register_forward_hook(lambda *reading: hidden.append(reading[-1]))
     (local, y), (other, z) = again.encoder(seen[0].images), again.encoder(seen[0].other)
@@ -84,7 +84,7 @@ def test_both_directions_and_the_information_between_views(trainer, layer):
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("views", [1, 2])
 def test_the_local_objective_on_two_maps(trainer, views, symmetric, layer):
-    """The map of the last convolution, too, against the globals of the other view, on features made here again."""
+    """The map of the last convolution is paired with the globals of the other view as well; recomputed here."""
     given = {
         "views": views,
         "symmetric": symmetric and views == 2,
@@ -96,7 +96,7 @@ def test_the_local_objective_on_two_maps(trainer, views, symmetric, layer):
     seen = []
     built.model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     step = built.train_step(torch.arange(8))
-    again = trainer(**given).model  # as it began
+    again = trainer(**given).model  # with the initial weights
     maps, hidden = [], []
     again.encoder.conv.register_forward_hook(lambda *reading: maps.append(reading[-1]))
     again.encoder.fc.register_forward_hook(lambda *reading: hidden.append(reading[-1]))
@@ -179,7 +179,7 @@ def test_cpc_reads_an_encoder_by_the_mean_of_its_crops(trainer):
     step = built.train_step(torch.arange(2))
     assert step.loss.isfinite()
     assert set(built.model.information(step.features)) == {"mi", "mi_ceiling"}
-    for encoder in (built.encoder, outcome.untrained(built)):  # what is measured of both must be alike
+    for encoder in (built.encoder, outcome.untrained(built)):  # both are read in the same way
         local, y = encoder.eval()(torch.zeros(2, built.encoder.input_channels, 32, 32))
         torch.testing.assert_close(y, local.mean((2, 3)))
         assert encoder.global_dim == 1024

@@ -1,6 +1,6 @@
-"""One process of several that train together, run by test_torchrun.py, as torchrun would start it.
+"""One of several processes that train together, started by test_torchrun.py as torchrun would start it.
 
-``python trainer_ranks.py RANK WORLD FOLDER PORT...``: a port for each run.
+``python trainer_ranks.py RANK WORLD FOLDER PORT...``, with one port for each run.
 """
 
 import os
@@ -30,7 +30,7 @@ def main() -> None:
         seen[in_run["name"], trainer.step] = (images, digest)
         if in_run["name"] == "stopped" and trainer.step == 2 and rank == "1":
             os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGTERM)  # torchrun repeats itself
+            os.kill(os.getpid(), signal.SIGTERM)  # torchrun sends it twice
         return result
 
     def full(*_):
@@ -47,7 +47,7 @@ def main() -> None:
         os.environ["MASTER_PORT"] = port
         in_run["name"] = name
         out = folder / ("stopped" if name == "resumed" else name)
-        if name == "full":  # the first cannot write: all of them end
+        if name == "full":  # the first process cannot write, so all must end
             run_folder.Table.add = full
         codes[name] = train_dim.main([*arguments, "--out", str(out)])
     torch.save((codes, seen), folder / f"{rank}.pt")

@@ -1,6 +1,6 @@
-"""One process of two that train a tapped encoder sharded by `fully_shard`; run by test_fsdp.py.
+"""One of two processes that train a tapped encoder sharded by `fully_shard`, started by test_fsdp.py.
 
-``python fsdp_ranks.py RANK WORLD FOLDER``: they meet in the folder.
+``python fsdp_ranks.py RANK WORLD FOLDER``: the processes meet through a file in FOLDER.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Net(nn.Module):
 
 
 def train(shard: Any, shares: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Two steps; the gradients of the second and the weights after it."""
+    """Train two steps; return the gradients of the second step and the weights after it."""
     torch.manual_seed(0)
     features = tap(Net(), "blocks", "head")
     loss_fn = LocalDIMLoss(6, 5, critic="bilinear")

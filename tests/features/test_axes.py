@@ -1,4 +1,4 @@
-"""Three axes: channels and tokens are told apart, or the layout is asked for."""
+"""The axis of channels: a tap finds it from the modules of the encoder, or asks for the layout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ N, P, C = 2, 5, 6
 
 @dataclass
 class Output:
-    """What the libraries of transformers return."""
+    """An output like those of transformer libraries."""
 
     states: Tensor
 
 
 class Pooled(nn.Module):
-    """Runs a body, and pools what it gives over the axis of tokens."""
+    """A module that runs a body and averages its output over the axis of tokens."""
 
     def __init__(self, body: nn.Module, axis: int = 1) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Pooled(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block as the libraries of transformers write it: its own module shows nothing."""
+    """A residual block as transformer libraries write it: only its inner modules show which axis holds channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class Turned(nn.Module):
-    """Channels second out of a Linear, by a transposition that no module shows."""
+    """A Linear layer and a transposition that moves the channels to the second axis, which no module shows."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_what_nothing_shows_asks_for_the_layout(body: Any) -> None:
 
 
 class Stage(nn.Module):
-    """A stage of a Swin: its maps keep the channels in the last axis, as its norms and Linear layers show."""
+    """A stage of a Swin transformer: its norm and Linear layers show that the channels are in the last axis."""
 
     def __init__(self, width: int = C) -> None:
         super().__init__()
@@ -127,14 +127,14 @@ class Stage(nn.Module):
 
 
 class Norm2d(nn.LayerNorm):
-    """Norms the channels of maps that keep them second, as those of ConvNeXt do."""
+    """A layer norm over channels in the second axis, as in ConvNeXt."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class TestMaps:
-    """Four axes and more: channels-last maps are seen, and nothing else is taken for one."""
+    """Four or more axes: maps with channels last are recognised, and no other map is mistaken for one."""
 
     @pytest.mark.parametrize("shape", [(N, 4, 5, C), (N, 2, 4, 5, C), (N, C, 4, C), (N, 4, 4, C)])
     def test_channels_last(self, shape: tuple[int, ...]) -> None:
@@ -144,7 +144,7 @@ class TestMaps:
         shapes = feature_shapes(tap(Pooled(body), "body"), maps[:1])
         assert shapes.local_dim == C
 
-    @pytest.mark.parametrize("width", [4, C])  # of the map: that of the channels, too
+    @pytest.mark.parametrize("width", [4, C])  # of the map; C is also the number of channels
     def test_channels_second(self, width: int) -> None:
         class Block(nn.Module):
             def __init__(self) -> None:
@@ -172,7 +172,7 @@ class TestMaps:
         one = tap(Pooled(Stage()), "body")(torch.rand(N, C, C, C))
         assert tuple(one.local.shape) == (N, C, C, C)
 
-    @pytest.mark.filterwarnings("ignore:The .grad attribute")  # of the tracer, where it gives up a graph
+    @pytest.mark.filterwarnings("ignore:The .grad attribute")  # the tracer warns as it gives up
     def test_compiled_before_the_first_call_it_asks_rather_than_guesses(self) -> None:
         torch.compiler.reset()
         compiled = torch.compile(tap(Pooled(Stage()), "body"), backend="eager")
@@ -189,7 +189,7 @@ class TestMaps:
 
 @pytest.mark.parametrize("wrap", [lambda t: {"states": t}, lambda t: (t, None), lambda t: [t], Output])
 def test_tokens_inside_what_a_module_returns(wrap: Any) -> None:
-    """The encoder's own output is a dict, a dataclass or a tuple, whose tensor an inner module made."""
+    """The encoder returns a dict, a dataclass, a list or a tuple, with a tensor that an inner module made."""
 
     class Model(nn.Module):
         def __init__(self) -> None:

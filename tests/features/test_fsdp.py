@@ -1,4 +1,4 @@
-"""A tapped encoder sharded over two processes by `fully_shard` trains as the whole one does."""
+"""A tapped encoder sharded over two processes by `fully_shard` trains like the unsharded encoder."""
 
 from __future__ import annotations
 

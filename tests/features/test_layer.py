@@ -1,4 +1,4 @@
-"""Layers by name and index: what transformers, attention and dicts of outputs need."""
+"""Layers selected by name and index, as transformers, attention and dicts of outputs need it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Output:
 
 
 class Returns(nn.Module):
-    """Returns what it is told to, as the layer ``inner`` and as its own output."""
+    """A module that returns a given output, both from its layer ``inner`` and as its own output."""
 
     def __init__(self, output: Any) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Pyramid(nn.Module):
 
 
 def test_a_key_that_is_a_number_in_text() -> None:
-    """The message said to pick 'f[0]', which was then refused: torchvision's pyramids have such keys."""
+    """The message proposed 'f[0]', which was then refused. Feature pyramids of torchvision have such keys."""
     encoder = nn.Sequential()
     encoder.add_module("f", Pyramid())
     features = tap(encoder, local="f[0]", global_="f[pool]", local_layout="NCP")

@@ -1,4 +1,4 @@
-"""`tap` gives what a hand-written forward gives, and says so clearly when it cannot."""
+"""`tap` gives the features of a hand-written forward pass, or a clear error when it cannot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infomax.features import Features, Tap, feature_shapes, tap, taps
 
 
 class Small(nn.Module):
-    """An encoder with everything that makes tapping hard."""
+    """An encoder that is hard to tap: it has an in-place layer, a layer that runs twice and an unused layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def by_hand(encoder: Small, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def agrees(encoder: Small, features: nn.Module, images: Tensor) -> bool:
-    """Values and gradients of a tap against the forward written by hand."""
+    """Return whether values and gradients of a tap equal those of the forward pass written by hand."""
     results = []
     for run in (by_hand, lambda _, batch: features(batch)):
         encoder.zero_grad()
@@ -77,7 +77,7 @@ def test_the_comparison_refuses_other_layers_and_lost_gradients(encoder: Small, 
     lost = tap(encoder, local="body", global_="head")
     lost.register_forward_hook(lambda _m, _a, out: Features(out.local.detach().requires_grad_(), out.global_))
     assert not agrees(encoder, lost, images)
-    encoder.body = nn.Conv2d(4, 4, 3, padding=1)  # as many outputs as the stem, so that only values differ
+    encoder.body = nn.Conv2d(4, 4, 3, padding=1)  # same channels as the stem, so that only values differ
     encoder.head = nn.Linear(4, 5)
     assert agrees(encoder, tap(encoder, local="body", global_="head"), images)
     assert not agrees(encoder, tap(encoder, local="stem", global_="head"), images)
@@ -285,7 +285,7 @@ class TestErrors:
 
 
 class Checkpointed(nn.Module):
-    """A stem inside a checkpoint, or inside a plain no_grad where ``reentrant`` is None."""
+    """An encoder whose stem runs inside a checkpoint, or inside torch.no_grad if ``reentrant`` is None."""
 
     def __init__(self, reentrant: bool | None) -> None:
         super().__init__()
@@ -303,7 +303,7 @@ class Checkpointed(nn.Module):
 
 
 class TestSilentLosses:
-    """What once gave other values, or no gradient, without a word."""
+    """Cases that once gave wrong values, or no gradient, without an error."""
 
     @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
     def test_overwriting_is_seen_in_every_mode(self, encoder: Small, images: Tensor, mode: Any) -> None:
@@ -316,7 +316,7 @@ class TestSilentLosses:
         with torch.inference_mode():
             assert torch.equal(tap(encoder, "1")(images).local, encoder[0](images).relu())
             nn.init.constant_(encoder[0].bias, torch.nan)
-            assert tap(encoder, "0")(images).local.isnan().all()  # NaN is the same as NaN
+            assert tap(encoder, "0")(images).local.isnan().all()  # NaN is no change
 
     @pytest.mark.parametrize("layer", ["stem", "stem.0", "stem.1"])
     @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")

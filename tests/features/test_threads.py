@@ -1,4 +1,4 @@
-"""One tap in several threads, and the replicas that `nn.DataParallel` makes of it: each call gets its own features."""
+"""A tap shared by threads, and its replicas by `nn.DataParallel`: each call gets its own features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Net(nn.Module):
 
 
 class Broken(Net):
-    """What torch.compile cannot trace in one piece."""
+    """A net that torch.compile cannot trace as one graph."""
 
     def forward(self, values: Tensor) -> Tensor:
         local = self.body(values)
@@ -36,7 +36,7 @@ class Broken(Net):
 
 
 def in_threads(features: Sequence[Any], encoder: Net) -> Counter[str]:
-    """How many of the calls of each module, one per thread, give what a forward by hand gives."""
+    """Run each module in its own thread; count the calls that equal the forward pass by hand, and other outcomes."""
     found: list[str] = []
     start = threading.Barrier(len(features))
 
@@ -77,7 +77,7 @@ def test_threads_may_share_taps() -> None:
 
 
 def replica(module: nn.Module) -> nn.Module:
-    """A copy as nn.DataParallel makes one for each device: hooks and plain attributes are those of the original."""
+    """Return a copy as nn.DataParallel makes it for each device: it shares hooks and plain attributes."""
     copied = module._replicate_for_data_parallel()
     for name, child in module._modules.items():
         copied._modules[name] = None if child is None else replica(child)
@@ -92,7 +92,7 @@ def test_replicas_do_not_meet() -> None:
     replicas = [replica(features) for _ in range(THREADS)]
     assert all(isinstance(one, Tap) and one.encoder is not encoder for one in replicas)
     assert in_threads(replicas, encoder) == ALL_RIGHT
-    assert features._found.layout == "NCP"  # found by a replica, kept for all
+    assert features._found.layout == "NCP"  # a replica found it, all share it
 
 
 @pytest.mark.cuda
@@ -117,7 +117,7 @@ def test_threads_may_share_a_compiled_tap(net: Any) -> None:
 
 
 def test_a_tap_inside_a_tapped_encoder() -> None:
-    """An encoder may call its own tap in its forward: the inner call keeps its record, and so does the outer one."""
+    """An encoder may call its own tap in its forward: the inner and the outer call have separate records."""
 
     class Outer(nn.Module):
         def __init__(self) -> None:

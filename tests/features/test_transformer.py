@@ -1,4 +1,4 @@
-"""Torch's transformers have a fused path of evaluation that skips modules and returns nested tensors."""
+"""Taps on the transformers of torch, whose fused path for evaluation skips modules and returns nested tensors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_evaluation_gives_what_training_gives(encoder: Padded, layer: str, mode:
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_the_fused_path_is_left_on_for_all_others(encoder: Padded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tap reads the encoder without it; a call of the encoder itself takes it again."""
+    """The tap turns the fused path off for its own call only; a direct call of the encoder still uses it."""
     calls: list[int] = []
     fused = torch._transformer_encoder_layer_fwd
 

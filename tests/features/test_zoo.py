@@ -1,11 +1,11 @@
-"""Every encoder of the table trains through a tap, and the table on the page is what the run gives."""
+"""Every encoder of the table trains through a tap, and the table on the page is the one that the run writes."""
 
 from __future__ import annotations
 
 import pytest
 from features import zoo
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the libraries
+pytestmark = pytest.mark.filterwarnings("default")  # the libraries warn
 
 
 @pytest.mark.parametrize("case", zoo.CASES, ids=lambda case: f"{case.library} {case.name}")

@@ -1,7 +1,7 @@
-"""Encoders that people use, and how `tap` reads each: the table of docs/bring-your-own-encoder.md, and what makes it.
+"""Common encoders and how `tap` reads each: the table of docs/bring-your-own-encoder.md and the code that writes it.
 
-``python tests/features/zoo.py`` runs them all and writes the table; test_zoo.py runs them and compares it. They are
-small and have random weights, since only names and shapes matter.
+``python tests/features/zoo.py`` runs all encoders and writes the table; test_zoo.py runs them and compares the table.
+The encoders are small and have random weights, since only names and shapes matter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- begin: python tests/features/zoo.py -->\n", "<!-- end -->\n"
 
 
 class Case(NamedTuple):
-    """An encoder, what it takes, which layers to read, and what the loss takes beside the features."""
+    """An encoder with its inputs, the layers to read, and the keyword arguments of the loss."""
 
     library: str
     name: str
@@ -31,11 +31,11 @@ class Case(NamedTuple):
     local: str
     global_: str | None = None
     layout: str | None = None
-    options: str = ""  # keyword arguments of the loss, in terms of the encoder's
+    options: str = ""  # keyword arguments of the loss, in terms of the encoder's inputs
 
 
 class Row(NamedTuple):
-    """What came of it."""
+    """The result of a case: the features, the loss, and the first trainable parameter of the encoder."""
 
     features: Features
     loss: Tensor
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 def run(case: Case) -> Row:
-    """Read the encoder in training mode, size a loss, backpropagate."""
+    """Read the features in training mode, build a loss of their sizes, and backpropagate."""
     torch.manual_seed(0)
     encoder, inputs = case.build()
     given = inputs if isinstance(inputs, dict) else {}
@@ -56,7 +56,7 @@ def run(case: Case) -> Row:
 
 
 def table(rows: dict[Case, Row]) -> str:
-    """The rows as Markdown."""
+    """Return the rows as a Markdown table."""
     lines = ["| library | encoder | `local=` | `global_=` | shapes, N = 2 | the loss takes |", "|" + "---|" * 6]
     for case, row in rows.items():
         layout = f", `local_layout={case.layout!r}`" if case.layout else ""
@@ -71,7 +71,7 @@ def table(rows: dict[Case, Row]) -> str:
 
 
 def written() -> str:
-    """The table on the page."""
+    """Return the table on the page."""
     match = re.search(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None
     return match[1]
@@ -153,7 +153,7 @@ class Signal(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """The states at all times are the local features, the last state the global one."""
+    """A recurrent net: the states at all steps are the local features, the last state is the global feature."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Recurrent(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Torch's own transformer, with padding."""
+    """The transformer of torch, on padded sequences."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Hostile input for the public surface: byte strings become calls, and an oracle judges how each ends."""
+"""Fuzzing of the public functions and classes: byte strings become calls, and an oracle judges how each call ends."""
 
 __all__ = ["NAMES"]
 
@@ -15,4 +15,4 @@ NAMES = (
     "variants",
     "training",
 )
-"""Short names of the targets, which are the names of their modules."""
+"""Short names of the targets, which are also the names of their modules."""

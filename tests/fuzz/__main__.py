@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz NAME --minutes 10``: a coverage-guided search, by atheris, for calls that end badly."""
+"""``python -m tests.fuzz NAME --minutes 10``: a coverage-guided search with atheris for calls that end badly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as in the tests: `fuzz` is a package of its own
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `fuzz` is a top-level package, as in the tests
 
 from fuzz import NAMES
 from fuzz.corpus import Record, stored
 
 
 def main() -> None:
-    """Read the options, and search or watch."""
+    """Read the options, then search for findings or watch the memory."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--minutes", type=float, default=10.0, help="of search (default: 10)")
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def search(name: str, minutes: float, seed: int, folder: Path) -> None:
-    """Look for findings by coverage, and go on after each; the fuzzer ends the process itself."""
+    """Search for findings, guided by coverage, and continue after each; the fuzzer itself ends the process."""
     atheris = _atheris()
     with atheris.instrument_imports(include=["infomax"]):
         for room in ("infomax", "infomax.evaluation", "infomax.training", "infomax.encoders"):
@@ -69,7 +69,7 @@ def search(name: str, minutes: float, seed: int, folder: Path) -> None:
 
 
 def watch_memory(name: str, calls: int, seed: int) -> None:
-    """Make random calls, and print how much memory is held on the way."""
+    """Make random calls, and print the resident memory at the start and after each quarter of the calls."""
     from fuzz.oracle import Finding
     from fuzz.targets import run
 

@@ -1,4 +1,4 @@
-"""What was found: the stored inputs of each target, and the record of a search."""
+"""The stored inputs of each target, which once ended badly, and the record of a search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOUND = sorted(path.stem for path in _FOLDER.glob("*.txt"))
 
 
 def stored(name: str) -> list[bytes]:
-    """Return the inputs of a target: one per line, in hexadecimal digits, then ``#`` and what it found."""
+    """Return the stored inputs of a target; its file has one per line, in hexadecimal, and a remark after ``#``."""
     if name not in FOUND:
         return []
     lines = [line.split("#")[0].strip() for line in (_FOLDER / f"{name}.txt").read_text().splitlines()]
@@ -24,11 +24,11 @@ def stored(name: str) -> list[bytes]:
 
 
 class Record:
-    """What a search did, written as it goes: the fuzzer ends the process without a word.
+    """The record of a search, written during the search because the fuzzer ends the process without notice.
 
     Args:
-        name: of the target.
-        folder: where ``record.json`` goes.
+        name: name of the target.
+        folder: folder for ``record.json``.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -38,14 +38,14 @@ class Record:
         self.written = -_SECONDS
 
     def ended(self, accepted: bool) -> None:
-        """Count a call that ended well: in a result, or in an error of ours."""
+        """Count an input that ended well, in results or in an error of the library."""
         self.accepted += accepted
         self.refused += not accepted
         if time.monotonic() - self.written > _SECONDS:
             self._write()
 
     def found(self, place: str, message: str, data: bytes) -> None:
-        """Keep the shortest input of each place."""
+        """Count a finding, and keep the shortest input for each place."""
         self.bad += 1
         known = self.findings.setdefault(place, {"times": 0, "message": message[:400], "input": data.hex()})
         known["times"] += 1

@@ -1,4 +1,4 @@
-"""What must hold between two calls of a loss: masked places have no influence, the order of examples means nothing."""
+"""Laws that relate two calls of a loss: masked places have no influence, nor has the order of examples."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def check_laws(loss_fn: nn.Module, local: Any, global_: Any, given: dict[str, An
     """Measure again with other values in masked places, and with the examples in another order.
 
     Args:
-        loss_fn: whose ``mutual_information`` is called: it changes no state.
+        loss_fn: the loss; only its ``mutual_information`` is called, which changes no state.
         local: local features.
         global_: global features.
-        given: keywords of the call, which the loss has taken.
-        nats: what came of it.
+        given: keyword arguments of the first call.
+        nats: result of the first call of ``mutual_information``.
 
     Raises:
-        Finding: another number came.
+        Finding: the result has changed.
     """
     given = {name: value for name, value in given.items() if value is not None}
     if local is None:
-        return  # an objective of the prior term alone takes it
+        return  # accepted if the prior term is the only term
     if isinstance(nats, tuple) and all(part is None for part in nats):
-        return  # the prior term alone measures nothing, and reads nothing
+        return  # the prior term alone gives no estimate
     values = [value for value in (local, global_, *given.values()) if isinstance(value, Tensor)]
     options = ("sample_locations", "sample_negatives")
     drawn = any(getattr(part, name, None) is not None for part in loss_fn.modules() for name in options)
@@ -40,7 +40,7 @@ def check_laws(loss_fn: nn.Module, local: Any, global_: Any, given: dict[str, An
     examples = {name: len(value) for name, value in {**given, "local": local, "global_": global_}.items()}
     examples.pop("negatives", None)
     if len(set(examples.values())) > 1:
-        return  # an objective of the prior term alone looks at the globals only
+        return  # accepted if the prior term, which reads only the globals, is the only term
     with torch.no_grad():
         if "mask" in given:
             spoilt = torch.where(given["mask"].unsqueeze(1), local, torch.nan)

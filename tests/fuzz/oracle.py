@@ -1,4 +1,4 @@
-"""How a call may end: in a finite result, or in an error of ours that names an argument."""
+"""The oracle: a call must end in a finite result, or in an error of the library that names an argument."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _SOURCE = Path(infomax.__file__).resolve().parent
 
 
 class Finding(AssertionError):  # noqa: N818 (what a search looks for)
-    """A call that ended in a way it must not."""
+    """A call that ended in a way that is not allowed."""
 
 
 class Refused(Exception):  # noqa: N818 (no error of the target: the end of its example)
-    """A call that our own error ended, as it may: there is nothing more to do with its result."""
+    """A call that ended in an error of the library, which is allowed; the example ends, since there is no result."""
 
 
 def attempt(
@@ -50,20 +50,20 @@ def attempt(
     """Make one call and judge how it ends.
 
     Args:
-        call: what is called.
-        *args: its arguments.
-        names: names that its errors may speak of beside its own parameters.
-        infinite: whether the result may be infinite where the arguments are tame; NaN it must never be.
-        beside: what the result depends on beside the arguments: it must be tame, too, for the result to be judged.
-        also: types of documented errors beside the three.
-        **kwargs: its arguments.
+        call: the function or module to call.
+        *args: positional arguments of the call.
+        names: names that an error may mention, besides the parameters of ``call``.
+        infinite: whether the result of tame arguments may be infinite. It must never be NaN.
+        beside: other values that the result depends on. The result is judged only if they are tame too.
+        also: types of further documented errors, besides the three in ``OURS``.
+        **kwargs: keyword arguments of the call.
 
     Returns:
-        The result.
+        The result of the call.
 
     Raises:
-        Refused: it raised an error of ours.
-        Finding: anything else happened: another error, a warning, a value that is not finite, a hang, much memory.
+        Refused: the call raised an error of the library.
+        Finding: the call ended otherwise: another error, a warning, a value that is not finite, a hang, much memory.
     """
     spoken = {*_parameters(call), *names}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -86,7 +86,7 @@ def attempt(
 
 
 def is_ours(error: BaseException, names: Iterable[str], also: tuple[type[Exception], ...] = ()) -> bool:
-    """Whether an error is raised by a statement of the library, of one of three types, and names an argument."""
+    """Return whether an error comes from a ``raise`` in the library, has an allowed type, and names an argument."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     line = last.line or ""
     return (
@@ -98,12 +98,12 @@ def is_ours(error: BaseException, names: Iterable[str], also: tuple[type[Excepti
 
 
 def _as_word(name: str) -> str:
-    """The pattern of a name: a longer one may be the start of a word, such as that of several; a letter is a word."""
+    """Return a pattern that finds a name at the start of a word, such as its plural, or one letter as a whole word."""
     return rf"(?<![a-z]){re.escape(name)}" + ("(?![a-zA-Z])" if len(name) == 1 else "")
 
 
 def place_of(error: BaseException) -> str:
-    """Where the last frame of the library stands in an error's traceback: what tells findings apart."""
+    """Return the error and the last frame of the library in its traceback, as a text that identifies the finding."""
     cause = error.__cause__ or error
     frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if str(_SOURCE) in frame.filename]
     at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "outside"
@@ -111,7 +111,7 @@ def place_of(error: BaseException) -> str:
 
 
 def check_finite(result: object, *, infinite: bool = False) -> None:
-    """Raise ``Finding`` if a number in the result is NaN or, unless it may be, infinite."""
+    """Raise ``Finding`` if a number in the result is NaN or, unless ``infinite`` is set, infinite."""
     for value in _numbers(result):
         if bool(torch.isnan(value).any()):
             raise Finding("NaN in the result, of finite arguments")
@@ -120,7 +120,7 @@ def check_finite(result: object, *, infinite: bool = False) -> None:
 
 
 def check_gradients(values: Iterable[object], result: object) -> None:
-    """Raise ``Finding`` if a gradient is not finite where all values and the result are moderate."""
+    """Raise ``Finding`` if a gradient is not finite although all values and the result are moderate."""
     values = list(values)
     if not is_tame([values, result]):
         return
@@ -131,13 +131,13 @@ def check_gradients(values: Iterable[object], result: object) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Whether this is a dense tensor that holds values."""
+    """Return whether ``value`` is a dense tensor that holds values."""
     dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
     return dense and not value.is_meta and not value.is_quantized
 
 
 def is_tame(arguments: object) -> bool:
-    """Whether every number in the arguments is finite and moderate, so that the result must be finite too."""
+    """Return whether every floating number in the arguments is moderate, so that the result must be finite."""
     return all(bool((value.abs() <= TAME).all()) for value in _numbers(arguments))
 
 
@@ -174,7 +174,7 @@ def _name(call: Callable[..., Any]) -> str:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raise ``Finding`` where the call takes more time of the processor, in the main thread alone."""
+    """Raise ``Finding`` if the block takes more processor time; in other threads than the main one, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

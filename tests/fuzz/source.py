@@ -1,4 +1,4 @@
-"""From a byte string to choices: what a fuzzer mutates, hypothesis shrinks and the corpus keeps."""
+"""Choices from a byte string, which a fuzzer can mutate, hypothesis can shrink and the corpus can store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypeVar
 __all__ = ["Source"]
 
 _Choice = TypeVar("_Choice")
-_RARE = 240  # of 256: about one fault in a call of sixteen choices
+_RARE = 240  # of 256 bytes: about one fault per sixteen choices
 
 
 class Source:
-    """Choices read off bytes, one byte each in most cases; where the bytes end, every choice is its first option.
+    """A reader of choices from bytes, mostly one byte per choice; after the last byte, it takes every first option.
 
-    Options are listed with the plain one first, so that a short string is a valid call and every byte more may spoil
-    something.
+    The first option is always the plain one, so that a short string is a valid call, and every further byte may make
+    an argument invalid.
 
     Args:
         data: the bytes.
@@ -40,14 +40,14 @@ class Source:
         return options[self.below(len(options))]
 
     def likely(self, plain: _Choice, others: Sequence[_Choice]) -> _Choice:
-        """Return ``plain``, or in half of all cases one of the others."""
+        """Return ``plain`` in half of all cases, otherwise one of the others."""
         value = self.byte()
         return plain if value < 128 else others[value % len(others)]
 
     def rarely(self) -> bool:
-        """Return True once in sixteen times: whether to spoil something."""
+        """Return True for one byte in sixteen: whether to make something invalid."""
         return self.byte() >= _RARE
 
     def seed(self) -> int:
-        """Return the seed of what is drawn in bulk."""
+        """Return a seed for values that are drawn in bulk."""
         return self.byte() + 256 * self.byte()

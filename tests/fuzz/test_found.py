@@ -1,4 +1,4 @@
-"""What the fuzz targets found, in the smallest words: each ends in our own error, or in the right value."""
+"""The findings of the fuzz targets as short calls: each now ends in an error of the library, or in the right value."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def conv_encoder(**options: Any) -> ConvEncoder:
 
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    # Options: integers that torch cannot hold, dtypes that no parameter has, devices that are none.
+    # Options: integers too large for torch, dtypes that no parameter can have, names of no device.
     (lambda: LocalDIMLoss(HUGE, 2), ValueError, "local_dim must be at most 2147483647 in magnitude, got 1000"),
     (lambda: LocalDIMLoss(3, 2, units=HUGE), ValueError, "units must be at most"),
     (lambda: LocalDIMLoss(3, 2, units=10**5000), ValueError, "units must be at most .*got an integer of 16610 bits"),
@@ -95,7 +95,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: MLPProbe(3, 2, dropout=2.0), ValueError, "dropout must be a share from 0 to 1, got 2.0"),
     (lambda: estimate_mi(np.zeros(60), np.zeros(60), hidden=4), TypeError, "hidden must be a sequence.*got int"),
     (lambda: LocalDIMLoss(3, 2, critic=nn.Linear(3, 2)), TypeError, r"critic must take local rows and global rows"),
-    # Tensors that are floating and yet no features.
+    # Tensors that cannot be features.
     (lambda: loss_fn()(FLOAT8, Y), TypeError, "local must have a floating dtype of at least 16 bits.*float8_e4m3fn"),
     (lambda: loss_fn()(X.to_sparse(), Y), TypeError, "local must be a dense tensor, got layout torch.sparse_coo"),
     (lambda: loss_fn()(X, Y.to_mkldnn()), TypeError, "global_ must be a dense tensor, got layout torch._mkldnn"),
@@ -169,13 +169,13 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         "joint_query and joint_key must be given together, got joint_query without joint_key",
     ),
     (lambda: ahead(X[:, None].to("meta"), X[:, None], steps=1), ValueError, "local must hold values.*meta device"),
-    # Draws.
+    # Random draws and occlusion.
     (lambda: loss_fn()(X, Y, generator=3), TypeError, "generator must be a torch.Generator or None, got int"),
     (lambda: PriorMatchingLoss(2)(Y, generator="seed"), TypeError, "generator must be a torch.Generator.*got str"),
     (lambda: occlude(IMAGES, generator=3), TypeError, "generator must be a torch.Generator or None, got int"),
     (lambda: occlude(IMAGES.half(), fill=1e5), ValueError, "fill must fit into the dtype of the images, torch.float16"),
     (lambda: occlude(torch.zeros(2, 3, 0, 4)), ValueError, r"images must have at least one pixel .*\(2, 3, 0, 4\)"),
-    # The variants, the rest of the functions, the encoders and the taps.
+    # Variants, other functions, encoders and taps.
     (lambda: gradient_penalty(nn.Linear(3, 2), X, Y), TypeError, "critic must be an infomax.Critic, got Linear"),
     (lambda: gradient_penalty(BilinearCritic(3, 2), 2.5, Y), TypeError, "local must be a torch.Tensor, got float"),
     (lambda: F.mine_loss(F.dense_scores(torch.eye(4)), "1"), TypeError, "log_average must be a torch.Tensor, got str"),
@@ -221,7 +221,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         r"train_features must have shape \(N, D\) with D of at least 1, got \(4, 0\)",
     ),
     (lambda: DIMLoss(3, 2, gamma=0.1, prior=nn.Linear(2, 1)), TypeError, "prior must be called with .*got Linear"),
-    # What would collapse, or run away.
+    # Objectives that would collapse or diverge.
     (
         lambda: loss_fn(estimator="rkl"),
         ValueError,
@@ -286,7 +286,7 @@ def test_features_of_inference_mode_are_measured_without_gradients() -> None:
     with torch.no_grad():
         expected = loss(local.clone(), global_.clone())
         assert torch.equal(loss(local, global_), expected)
-    assert F.infonce_loss(F.dot_scores(local, local)).isfinite()  # nothing learns here
+    assert F.infonce_loss(F.dot_scores(local, local)).isfinite()  # no gradient is needed here
 
 
 def test_maps_without_channels_score_zero() -> None:
@@ -294,7 +294,7 @@ def test_maps_without_channels_score_zero() -> None:
 
 
 def test_a_mask_of_no_example() -> None:
-    """A process may hold none, with negatives of the others."""
+    """A process may hold no example if it uses the negatives of other processes."""
     assert has_location(torch.zeros(0, 2, 3, dtype=torch.bool)).shape == (0,)
 
 
@@ -303,7 +303,7 @@ def test_a_density_is_fitted_to_globals_without_a_gradient_and_locals_with_one()
     local, global_ = torch.randn(4, 3, requires_grad=True), torch.randn(4, 2, requires_grad=True)
     loss(local, global_.detach()).backward()
     assert local.grad is not None
-    loss.estimator.estimate(loss.scores(local, global_)).backward()  # what lowers the information
+    loss.estimator.estimate(loss.scores(local, global_)).backward()  # the estimate has both gradients
     assert global_.grad is not None
     with torch.no_grad():
         assert loss(local, global_).isfinite()

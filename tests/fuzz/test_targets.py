@@ -1,4 +1,4 @@
-"""Every target on its corpus and on inputs of hypothesis, and the oracle on what it must refuse."""
+"""Every target runs on its stored inputs and on inputs of hypothesis; the oracle refuses known bad calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_corpus(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plain_call_gives_a_result(name: str) -> None:
-    """Where the bytes end, every choice is the plain one: a target whose plain call is refused tests little."""
+    """Without bytes, every choice is the plain one; a target whose plain call is refused would test little."""
     assert run(name, b"")
 
 
@@ -83,7 +83,7 @@ def torchs_own(x: Tensor) -> Tensor:
 
 
 class Forgetful(nn.Module):
-    """Measures masked places, and the first example more than the others."""
+    """A loss that reads masked places, and without a mask reads the first example only."""
 
     def mutual_information(self, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> Tensor:
         return local.mean() if mask is not None else local[0].mean()
@@ -114,7 +114,7 @@ class TestTheOracleRefuses:
             attempt(functional.dense_scores, torch.ones(1, 1))
 
     def test_a_letter_within_a_word_names_no_argument(self) -> None:
-        """`y` was found in "you", and `k` in "key"."""
+        """Once, `y` was found in "you" and `k` in "key"."""
         for name, message in (("y", "you must give more"), ("k", "the key is missing"), ("C", "expected a CPU")):
             assert not re.search(oracle._as_word(name), message)
         assert re.search(oracle._as_word("y"), "x and y must be vectors")

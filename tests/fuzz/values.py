@@ -1,4 +1,4 @@
-"""Tensors, arrays and options, plain ones for the most part, and every kind of spoilt one."""
+"""Random tensors, arrays and options: mostly valid ones, and faulty ones of every kind."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _NO_TENSORS: list[Any] = [None, "features", 3, 2.5, [[1.0, 2.0], [3.0, 4.0]], np
 
 INTEGERS: list[Any] = [0, -1, 10**20, -(10**20), 2**63, True, 1.5, 2.0, math.nan, "3", None, [2], b"2", Fraction(2), 1j]
 INTEGERS += [np.int64(2), np.int8(2), np.uint8(3), np.float32(2.0), np.array(2), np.bool_(True), Decimal(2)]
-"""What may stand where a small integer is meant. Numpy's integers are right, too."""
+"""Values tried where a small integer is expected. NumPy integers are valid as well."""
 NUMBERS: list[Any] = [0, -1, -0.5, 10**400, 10**20, 1e-300, math.inf, -math.inf, math.nan, True, "0.5", None, [0.5], 1j]
 NUMBERS += [np.float32(0.5), np.float64(0.5), np.int64(1), np.float16(0.5), Fraction(1, 2), Decimal("0.5")]
 NUMBERS += [np.float32(np.nan), np.array(0.5), torch.tensor(0.5)]
-"""What may stand where a number is meant. Numpy's numbers and fractions are right, too."""
+"""Values tried where a number is expected. NumPy numbers and fractions are valid as well."""
 
 
 def option(source: Source, plain: Sequence[Any], spoilt: Sequence[Any]) -> Any:
-    """One of the plain values of an option, rarely a spoilt one."""
+    """Return one of the plain values of an option, rarely a faulty one."""
     return source.choice(spoilt) if source.rarely() else source.choice(plain)
 
 
 def size(source: Source, plain: Sequence[Any] = (4, 2, 3, 5, 8, 1)) -> Any:
-    """A small integer as an option, rarely something else."""
+    """Return a small integer for an option, rarely something else."""
     return option(source, plain, INTEGERS)
 
 
 def number(source: Source, plain: Sequence[Any] = (1.0, 0.5, 0.1, 2.0)) -> Any:
-    """A number as an option, rarely something else."""
+    """Return a number for an option, rarely something else."""
     return option(source, plain, NUMBERS)
 
 
 def floats(source: Source, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Random values of a shape: moderate, constant, or extreme."""
+    """Return random values of a shape: mostly moderate, sometimes constant, extreme, rounded or not finite."""
     generator = torch.Generator().manual_seed(source.seed())
     values = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
     kind = source.below(24)
@@ -70,7 +70,7 @@ def floats(source: Source, shape: Sequence[int], dtype: torch.dtype = torch.floa
 
 
 def tensor(source: Source, shape: Sequence[int], dtype: torch.dtype = torch.float32, *, gradient: bool = True) -> Any:
-    """Features of a shape; rarely of another shape, dtype, device, layout, or no tensor at all."""
+    """Return features of a shape; rarely another shape, dtype, device or layout, or an object that is not a tensor."""
     sizes = list(shape)
     if source.rarely():
         sizes = _other_shape(source, sizes)
@@ -86,7 +86,7 @@ def tensor(source: Source, shape: Sequence[int], dtype: torch.dtype = torch.floa
 
 
 def integers(source: Source, length: int, stop: int) -> Any:
-    """(length,) indices in [0, stop), rarely out of range, of another dtype or shape."""
+    """Return indices (length,) in [0, stop); rarely out of range, or of another dtype or shape."""
     generator = torch.Generator().manual_seed(source.seed())
     values = torch.randint(max(1, stop), (length,), generator=generator)
     if source.below(2) and stop:
@@ -101,7 +101,7 @@ def integers(source: Source, length: int, stop: int) -> Any:
 
 
 def mask(source: Source, shape: Sequence[int]) -> Any:
-    """A bool tensor of which most is True, rarely none, rarely something else."""
+    """Return a bool tensor with 70 %, 30 %, all or none of its values True; rarely another dtype, shape or object."""
     generator = torch.Generator().manual_seed(source.seed())
     share = source.choice([0.7, 0.3, 1.1, 0.0])
     values = torch.rand(tuple(shape), generator=generator) < share
@@ -155,9 +155,9 @@ def _other_kind(source: Source, values: Tensor) -> Any:
     kind = source.below(9)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about what is in beta or on its way out
+            warnings.simplefilter("ignore")  # torch warns about beta features and deprecated ones
             return _converted(source, values, kind)
-    except (RuntimeError, NotImplementedError):  # there is none of that kind
+    except (RuntimeError, NotImplementedError):  # no tensor of this kind can be made from the values
         return values
 
 

@@ -1,4 +1,4 @@
-"""An example whose mask is all False is not there: no term, no statistics and no gradient hear of it."""
+"""An example whose mask is all False is absent: it has no effect on any term, statistics or gradient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ C, D = 3, 4
 
 
 def batch(*globals_: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Six examples of which the second and the last are absent, and loud."""
+    """Return six examples. The second and the last are absent, with NaN locals and globals ten times as large."""
     local, global_ = randn(6, C, 2, 2), randn(6, D, *globals_, seed=1)
     mask = torch.rand(6, 2, 2, generator=torch.Generator().manual_seed(2)) < 0.7
     mask[:, 0, 0] = True
@@ -40,7 +40,7 @@ def build(kind: str, **options: Any) -> nn.Module:
 
 def outcome(loss: nn.Module, local: Tensor, global_: Tensor, mask: Tensor) -> dict[str, Tensor]:
     estimator = getattr(loss, "estimator", None)
-    learns = not getattr(estimator, "fits_density", False)  # one that fits a density refuses globals that learn
+    learns = not getattr(estimator, "fits_density", False)  # a density estimator refuses globals that need a gradient
     local, global_ = local.clone().requires_grad_(), global_.clone().requires_grad_(learns)
     value = loss(local, global_, mask, generator=torch.Generator().manual_seed(3))
     value = value.loss if isinstance(value, tuple) else value
@@ -83,7 +83,7 @@ def test_absent_is_as_if_never_given(kind: str, options: dict[str, Any], globals
 
 
 def test_the_smallest_case_reported() -> None:
-    """Bilinear critic, DV, six examples: a global times ten must not be seen once its locations are masked."""
+    """With a bilinear critic, DV and six examples, scaling a global has no effect if all its locations are masked."""
     loss = build("local", critic="bilinear", estimator="dv")
     local, global_ = randn(6, C, 2, 2), randn(6, D, seed=1)
     mask = torch.ones(6, 2, 2, dtype=torch.bool)

@@ -26,12 +26,12 @@ CRITICS: dict[str, dict[str, Any]] = {
     "cosine": {"critic": "cosine", "units": 8},
     "own": {"critic": Distance()},
 }
-# Critics that go with particular estimators.
+# Critics for particular estimators.
 PARTICULAR: dict[str, dict[str, Any]] = {
     "gaussian": {"critic": "gaussian", "units": 8},
     "lipschitz": {"critic": "lipschitz", "units": 8},
 }
-# Tracing is what a graph break shows in; generated code is slow to build and tested once a day.
+# Tracing reveals graph breaks. Generated code is slow to build, so it is tested once a day.
 QUICK = {("dot", "infonce", "aot_eager")}
 GRID = [
     pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow)
@@ -56,7 +56,7 @@ def test_full_graph(critic: str, estimator: str, backend: str) -> None:
     compiled = torch.compile(loss, fullgraph=True, backend=backend)
     shapes = [(5, 4, 2, 3), (5, 4, 2, 3)]
     if (critic, estimator, backend) not in QUICK:
-        shapes.append((7, 4, 3, 3))  # compiles anew, with sizes that may vary
+        shapes.append((7, 4, 3, 3))  # compiles once more, with symbolic sizes
     for step, shape in enumerate(shapes):
         local, global_ = randn(*shape, seed=step, dtype=torch.float32), randn(shape[0], 4, dtype=torch.float32)
         results = []
@@ -72,7 +72,7 @@ def test_full_graph(critic: str, estimator: str, backend: str) -> None:
 
 
 class Step(nn.Module):
-    """All that a training step calls, given an encoder's features."""
+    """The part of a training step after the encoder."""
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def test_two_graphs_at_most_for_any_batch_size(name: str) -> None:
         leaves = [value.requires_grad_() for value in given[:2]]
         value = compiled(*given)
         gradients = torch.autograd.grad(value, leaves)
-        if name == "mask":  # nothing is drawn, so it can be compared
+        if name == "mask":  # nothing is drawn at random, so the values can be compared
             right = expected(*given)
             for one, other in zip((value, *gradients), (right, *torch.autograd.grad(right, leaves)), strict=True):
                 assert_close(one, other, NETWORK[torch.float32])

@@ -1,4 +1,4 @@
-"""How many directions a loss on two vectors has: one of a density, and one where only the scores are asked for."""
+"""The directions of a loss on two vectors: one for a density, and one where only the scores are requested."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Exact(Critic):
 
 @pytest.mark.parametrize("estimator", ["leave_one_out", "club"])
 def test_a_density_has_one_direction(estimator: str) -> None:
-    """The other one takes log q(y | x) for a density of x: 0.76 nats in closed form, where the truth is 0.83."""
+    """The other direction would use log q(y | x) as a density of x: 0.76 nats in closed form instead of 0.83."""
     x, noise = randn(2000, 1), randn(2000, 1, seed=1)
     y = RHO * x + math.sqrt(1 - RHO**2) * noise
     both, one = (

@@ -65,7 +65,7 @@ def test_the_losses_people_write_out(name: str) -> None:
     loss = InfoMaxLoss(D, D, dtype=torch.float64, **options)
     found = torch.autograd.grad(loss(x, y), (x, y))
     expected = torch.autograd.grad(written_out(x, y), (x, y))
-    assert_close(loss(x, y), written_out(x, y), 1e-7, name)  # the start of a temperature is a float32 number
+    assert_close(loss(x, y), written_out(x, y), 1e-7, name)  # the initial temperature is a float32 number
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other, 1e-6, f"gradient of {name}")
 
@@ -105,7 +105,7 @@ def test_symmetric_is_the_mean_of_both_directions(critic: str, estimator: str) -
 
 
 def test_both_directions_come_from_one_table() -> None:
-    """Counted by the scores that are kept for the backward pass."""
+    """The backward pass keeps the scores of one table, not of two."""
     x, y = torch.randn(512, D, requires_grad=True), torch.randn(512, D, requires_grad=True)
     kept: list[int] = []
 
@@ -119,7 +119,7 @@ def test_both_directions_come_from_one_table() -> None:
 
 
 def test_a_queue_of_negatives() -> None:
-    """MoCo: the query, its key, and keys of the past."""
+    """MoCo: a query, its key, and a queue of past keys as negatives."""
     x, y = vectors()
     queue = randn(20, D, seed=3)
     loss = InfoMaxLoss(
@@ -134,7 +134,10 @@ def test_a_queue_of_negatives() -> None:
 @pytest.mark.parametrize("estimator", ["infonce", "jsd", "dv", "nwj"])
 @pytest.mark.parametrize("critic", ["cosine", "dot", "bilinear", "concat"])
 def test_negatives_of_each_alone(critic: str, estimator: str) -> None:
-    """A corrupted node in the place of its own, or hard negatives of a query: pair by pair through the critic."""
+    """Each y has its own negatives, such as a corrupted node or hard negatives.
+
+    The expected scores come from the critic, one pair at a time.
+    """
     torch.manual_seed(0)
     units = None if critic == "bilinear" else 8
     loss = InfoMaxLoss(

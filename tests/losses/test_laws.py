@@ -1,4 +1,4 @@
-"""Every loss with every critic: masks that hide, order that means nothing, measuring that leaves no trace, copies."""
+"""Laws of every loss with every critic: masks, the order of examples, measuring without a trace, and copies."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_bilinear_global_takes_no_units() -> None:
 
 
 def test_one_vector_is_one_location() -> None:
-    """Local (N, c) and (N, c, 1) and (N, c, 1, 1) are the same features."""
+    """Local features (N, c), (N, c, 1) and (N, c, 1, 1) are the same."""
     local, global_ = randn(5, C), randn(5, D, seed=1)
     values = [local_loss()(local.view(5, C, *axes), global_) for axes in ((), (1,), (1, 1), (1, 1, 1))]
     assert all(torch.equal(value, values[0]) for value in values)
@@ -181,7 +181,7 @@ class TestScores:
 class TestFewer:
     @pytest.mark.parametrize("critic", ["bilinear", "concat"])
     def test_negatives_and_locations_on_request(self, critic: str) -> None:
-        """What the loss draws is what pair_rows draws: other code tests that (pairs/test_rows.py)."""
+        """The loss draws the same rows as `pair_rows`; the draws themselves are tested in pairs/test_draws.py."""
         local, global_, mask = data()
         loss = local_loss(critic, sample_locations=2, sample_negatives=2)
         for given in (None, mask):

@@ -1,4 +1,4 @@
-"""Measuring changes no state: parameters, statistics, averages and random state are as before."""
+"""Measuring changes no state: parameters, statistics, averages and random state stay as they were."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ C, D = 3, 4
 
 
 class Noisy(nn.Module):
-    """A critic of one's own that draws random numbers."""
+    """A user-defined critic that draws random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Noisy(nn.Module):
 
 
 class Counting(nn.Module):
-    """A critic of one's own that writes: the power iteration of its norm, and a number of its own."""
+    """A user-defined critic that changes its state: the power iteration of spectral norm, and a counter of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_estimates_carry_a_gradient_on_request() -> None:
 
 
 class TestFactories:
-    """A callable makes a critic or an estimator for each term of its own."""
+    """A callable makes a separate critic or estimator for each term."""
 
     def test_each_term_gets_its_own(self) -> None:
         loss = DIMLoss(C, D, (2, 2), alpha=1.0, critic=partial(DotCritic, units=8), estimator=partial(MINE, rate=0.5))
@@ -146,14 +146,14 @@ def test_device_and_dtype_are_those_asked_for(make: Any) -> None:
 
 @pytest.mark.parametrize("build", [partial(LocalDIMLoss, 3, 3), partial(DIMLoss, 3, 3, alpha=0, gamma=0)])
 def test_drawn_negatives_and_those_of_all_processes_exclude_each_other(build: Callable[..., nn.Module]) -> None:
-    """The estimate had no marginal pairs: 0 by InfoNCE, NaN by the Donsker-Varadhan bound."""
+    """Regression: the estimate had no marginal pairs. It was 0 by InfoNCE and NaN by the Donsker-Varadhan bound."""
     loss_fn = build(critic="bilinear", sample_negatives=2)
     with pytest.raises(ValueError, match="sample_negatives must be None with gather=True"):
         loss_fn.mutual_information(randn(5, 3, 2), randn(5, 3), gather=True)
 
 
 def test_a_norm_that_torch_synchronises_measures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In training mode it would wait for the processes that do not measure."""
+    """In training mode, a synchronised norm would wait for the processes that do not measure."""
 
     class Scorer(DotCritic):
         def __init__(self, norm: nn.Module) -> None:
@@ -166,7 +166,7 @@ def test_a_norm_that_torch_synchronises_measures_alone(monkeypatch: pytest.Monke
     loss_fn = LocalDIMLoss(3, 3, critic=Scorer(nn.SyncBatchNorm(3)))
     norm = next(part for part in loss_fn.modules() if isinstance(part, nn.SyncBatchNorm))
     norm.running_mean.fill_(7.0)
-    # On the CPU it refuses to synchronise, with an error.
+    # If the norm tried to synchronise, it would raise an error on the CPU.
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     found = loss_fn.mutual_information(local, global_)
     monkeypatch.undo()

@@ -22,7 +22,7 @@ TEMPERATURE = 0.2
 cosine = partial(CosineCritic, units=None, temperature=TEMPERATURE)
 learned = partial(CosineCritic, units=None, temperature="learned")
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries, on import
+pytestmark = pytest.mark.filterwarnings("default")  # warnings that the other libraries raise on import
 
 
 def leaf(*shape: int, seed: int) -> Tensor:
@@ -30,10 +30,10 @@ def leaf(*shape: int, seed: int) -> Tensor:
 
 
 def check_equal(ours: Tensor, theirs: Tensor, *leaves: Tensor | tuple[Tensor, Tensor], off: float = 1e-11) -> None:
-    """Compare values, and gradients of each leaf; a pair is our parameter and theirs."""
+    """Compare the values, and the gradients of each leaf. A leaf given as a pair is our parameter and theirs."""
     assert_close(ours, theirs, off, "the loss")
     pairs: Sequence[tuple[Tensor, Tensor]] = [one if isinstance(one, tuple) else (one, one) for one in leaves]
-    mine = torch.autograd.grad(ours, [pair[0] for pair in pairs], retain_graph=True)  # both may share the encoder
+    mine = torch.autograd.grad(ours, [pair[0] for pair in pairs], retain_graph=True)  # both losses may share a graph
     other = torch.autograd.grad(theirs, [pair[1] for pair in pairs])
     for number, (one, two) in enumerate(zip(mine, other, strict=True)):
         assert float(two.abs().max()) > 0, f"leaf {number} has no part in the loss: nothing is compared"
@@ -47,7 +47,7 @@ def set_(parameter: Tensor, value: float) -> Tensor:
 
 
 class TestAuthors:
-    """The authors' code of Deep InfoMax is no package: what it computes, as loops."""
+    """The authors' code of Deep InfoMax, written as loops because it is not a package."""
 
     @pytest.fixture
     def features(self) -> tuple[Tensor, Tensor]:
@@ -87,12 +87,12 @@ class TestAuthors:
         check_equal(F.dv_loss(F.dot_scores(*features)), theirs, *features)
 
     def test_infonce(self, features) -> None:
-        """Theirs keeps a global's own locations among its negatives, each with a score of -10."""
+        """The authors' loss keeps a global's own locations among its negatives, each with a score of -10."""
         local, global_ = features
         terms = []
         for i in range(len(global_)):
             table = torch.stack([global_[i].T @ local[j] for j in range(len(local)) if j != i])  # (N - 1, Q, P)
-            for own in (global_[i].T @ local[i]).T:  # of one location, (Q,)
+            for own in (global_[i].T @ local[i]).T:  # scores of one location, (Q,)
                 rows = [own[None], table.permute(0, 2, 1).flatten(0, 1), torch.full((4, 2), -10.0, dtype=own.dtype)]
                 terms.append(torch.cat(rows).logsumexp(0) - own)
         theirs = torch.cat(terms).mean()
@@ -100,7 +100,7 @@ class TestAuthors:
 
 
 class TestTorchMist:
-    """Each x asks for its y; the critic is an inner product over a temperature."""
+    """Each x is a query for its y; the critic is an inner product divided by a temperature."""
 
     @pytest.fixture
     def critic(self) -> nn.Module:
@@ -120,7 +120,7 @@ class TestTorchMist:
         check_equal(estimate(F.dot_scores(y, x, scale=0.5)), theirs, x, y)
 
     def test_jensen_shannon(self, critic) -> None:
-        """Theirs keeps the own pair among the negatives of each row, so ours is a little lower."""
+        """torch_mist keeps the joint pair among the negatives of each row, so our loss is a little lower."""
         x, y = leaf(N, D, seed=0), leaf(N, D, seed=1)
         theirs = peer("torch_mist.estimators").JS(critic, neg_samples=-1).loss(x, y)
         scores = F.dot_scores(y, x, scale=0.5)
@@ -142,7 +142,7 @@ class TestCrossEntropy:
         check_equal(F.infonce_loss(F.dot_scores(key, query, scale=D**-0.5)), theirs, query, key)
 
     def test_with_label_of_a_row_of_maps(self) -> None:
-        """Every location against its image's global, all locations of the other images as negatives."""
+        """Every location is paired with the global of its image; all locations of the other images are negatives."""
         local, global_ = leaf(4, D, 3, seed=0), leaf(4, D, seed=1)
         table = torch.einsum("id,jdp->ijp", global_, local) * D**-0.5
         terms = []
@@ -155,7 +155,7 @@ class TestCrossEntropy:
 
 
 class TestTwoViews:
-    """NT-Xent over 2N views, of three libraries."""
+    """NT-Xent over 2N views, from three libraries."""
 
     @pytest.fixture
     def ours(self) -> InfoMaxLoss:
@@ -182,7 +182,7 @@ class TestTwoViews:
         check_equal(one_way(v, u), losses.SelfSupervisedLoss(theirs, symmetric=False)(u, v), u, v)
 
     def test_grouped_rows_of_pytorch_metric_learning(self) -> None:
-        """Their negatives are those of another label; ours too, by ``group``."""
+        """Negatives are the rows with another label, in pytorch-metric-learning by indices and here by ``group``."""
         losses = peer("pytorch_metric_learning.losses")
         u, v = leaf(N, D, seed=0), leaf(N, D, seed=1)
         label = torch.arange(N) % 4
@@ -199,11 +199,11 @@ class TestTwoViews:
         ours = InfoMaxLoss(D, D, critic=cosine, symmetric=False, in_batch=False)
         check_equal(
             ours(key, query, negatives=bank), loss(query, key), query, key, off=1e-6
-        )  # they divide the bank by lengths of float32
+        )  # lightly normalises the bank in float32
 
 
 class TestTwoTowers:
-    """Their towers give rows of unit length; ours take them as they come."""
+    """The losses of open_clip expect rows of unit length; ours accept rows of any length."""
 
     def test_clip(self) -> None:
         theirs = peer("open_clip.loss").ClipLoss()
@@ -257,7 +257,7 @@ def test_deep_graph_infomax_of_torch_geometric() -> None:
     nodes, corrupted = leaf(30, D, seed=0), leaf(30, D, seed=1)
     summary = nodes.mean(0).sigmoid()
     found = ours(nodes, summary[None], batch=torch.zeros(30, dtype=torch.long), negatives=corrupted)
-    expected = theirs.loss(nodes, corrupted, summary)  # its logarithms hold 1e-15
+    expected = theirs.loss(nodes, corrupted, summary)  # their logarithms add 1e-15 to the argument
     check_equal(found, expected, nodes, corrupted, (ours.critic.weight.weight, theirs.weight))
 
 
@@ -268,6 +268,6 @@ def test_the_comparison_sees_a_wrong_loss() -> None:
     with pytest.raises(AssertionError, match="the loss"):
         check_equal(one_way(u, v), both(u, v), u, v)
     with pytest.raises(AssertionError, match="gradient of leaf 0"):
-        check_equal(one_way(u, v), one_way(2 * u.detach() - u, v), u, v)  # of one value
+        check_equal(one_way(u, v), one_way(2 * u.detach() - u, v), u, v)  # same value, other gradient
     with pytest.raises(AssertionError, match="nothing is compared"):
         check_equal(one_way(u, v) + 0 * w.sum(), one_way(u, v) + 0 * w.sum(), w)

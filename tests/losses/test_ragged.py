@@ -22,7 +22,7 @@ SIZES = [3, 1, 5, 2]
 
 
 def ragged(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Rows in any order with their examples; and the same, padded, with a mask; and globals."""
+    """Return rows in random order with their example indices, the same rows padded with a mask, and the globals."""
     batch = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
     rows, global_ = randn(len(batch), C, seed=seed), randn(len(SIZES), D, seed=seed + 1)
     padded, mask = torch.full((len(SIZES), C, 5), torch.nan, dtype=torch.float64), torch.zeros(4, 5, dtype=torch.bool)
@@ -69,7 +69,7 @@ def test_ragged_is_padded_and_masked(options: dict[str, Any]) -> None:
 
 
 def places(rows: Tensor, batch: Tensor, padded: Tensor) -> list[tuple[int, int]]:
-    """Where each row stands in the padded batch."""
+    """Return the example and the place in the padded batch of each row."""
     found = []
     for row, example in zip(rows, batch.tolist(), strict=True):
         (place,) = (padded[example] == row[:, None]).all(0).nonzero().flatten().tolist()
@@ -105,7 +105,7 @@ def test_given_negatives_and_groups_against_loops(in_batch: bool, grouped: str, 
 
 def test_masked_ragged_and_sampled_with_negatives() -> None:
     rows, batch, padded, mask, global_ = ragged()
-    more = randn(2, C, 2, seed=4)  # maps: four rows
+    more = randn(2, C, 2, seed=4)  # two maps of two locations: four rows
     loss = LocalDIMLoss(C, D, critic="bilinear", dtype=torch.float64)
     assert_close(loss(rows, global_, batch=batch, negatives=more), loss(padded, global_, mask, negatives=more), 1e-12)
     flat = more.transpose(1, 2).reshape(-1, C)
@@ -223,7 +223,7 @@ def test_one_example_needs_negatives() -> None:
 
 
 def test_volume_image_padded_and_ragged_agree() -> None:
-    """One loss for all: an image map, a volume, a padded batch and a ragged one hold the same vectors."""
+    """An image map, a volume, a padded batch and a ragged batch of the same vectors give the same loss."""
     loss = LocalDIMLoss(C, D, units=8, dtype=torch.float64).eval()
     local, global_ = randn(4, C, 12), randn(4, D, seed=1)
     flat = local.transpose(1, 2).reshape(-1, C)

@@ -1,4 +1,4 @@
-"""Bad input: one clear error each, that names the argument, what was expected and what came."""
+"""Bad input raises one clear error that names the argument, the expected value and the value received."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class WithTorchsNorm(BilinearCritic):
     ],
 )
 def test_features(call: str, local: Any, global_: Any, mask: Any, error: type[Exception], message: str) -> None:
-    """Of the whole objective, which checks nothing itself: each of its terms does."""
+    """The whole objective makes no checks of its own; each of its terms checks the features."""
     module = LOSSES["dim"]()
     state = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""A loss sized from one forward pass, which leaves no trace in the module."""
+"""Sizing a loss from one forward pass leaves no trace in the module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infomax.features import feature_shapes
 
 
 class Hostile(nn.Module):
-    """Changes state wherever a forward pass can, in evaluation mode too."""
+    """An encoder that changes its state in every way that a forward pass can, in evaluation mode too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,8 @@ class Hostile(nn.Module):
     def forward(self, images: Tensor, *, gain: float = 1.0) -> tuple[Tensor, Tensor]:
         local = self.drop(self.frozen(self.norm(self.map(images)))) * gain
         self.calls += torch.rand(())
-        nn.functional.batch_norm(local, self.mean, self.variance, training=True)  # a write that torch does not count
+        # This write does not raise the version counter of the buffers.
+        nn.functional.batch_norm(local, self.mean, self.variance, training=True)
         self.replaced = self.replaced + 1
         return local, self.head(local.mean((2, 3)))
 
@@ -56,7 +57,7 @@ def test_the_module_is_left_as_it_was(build: Any) -> None:
     start = torch.get_rng_state()
     sizes = {"local_dim": 6, "global_dim": 5, "local_size": (6, 6)}
     build(**{name: sizes[name] for name in list(sizes)[: 2 if build is LocalDIMLoss else 3]}, units=8)
-    before = state(encoder)  # with the random numbers that the weights of the loss take
+    before = state(encoder)  # the random state after the weights of the loss were drawn
     torch.set_rng_state(start)
     loss_fn = build.from_features(encoder, images, units=8)
     assert unchanged(before, state(encoder))

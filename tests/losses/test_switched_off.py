@@ -1,4 +1,4 @@
-"""Options of a term whose weight is 0 are checked as those of the others; what is right goes on working."""
+"""Options of a term whose weight is 0 are checked like those of the other terms, and valid options keep working."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_sweep_over_weights_goes_on_with_options_of_all_terms(
 
 
 def test_nothing_is_made_or_drawn_for_a_term_without_weight() -> None:
-    """Factories are not called, and torch's random state is that of the terms that are there."""
+    """Factories are not called, and torch's random state advances only for the terms that exist."""
     calls = []
 
     def made(*dims: int) -> nn.Module:
@@ -107,7 +107,7 @@ def test_nothing_is_made_or_drawn_for_a_term_without_weight() -> None:
 
 
 def test_a_critic_of_one_side_serves_where_the_other_term_is_off() -> None:
-    """It has the local dimensions, which the global term would refuse."""
+    """The critic has the dimensions of the local term, which the global term would refuse."""
     build(LOCAL_ALONE, critic=DotCritic(3, 4, units=4), units=None)
 
 

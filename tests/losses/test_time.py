@@ -18,7 +18,7 @@ from infomax.ops import use_workspace
 from infomax.pairs import Ahead, ahead, rows_of
 
 C, D, STEPS = 3, 4, 3
-LENGTHS = [6, 1, 3, 5]  # the second foretells nothing, the third nothing three steps ahead
+LENGTHS = [6, 1, 3, 5]  # the second sequence has no target, the third has none three steps ahead
 
 
 def gradients(loss: Tensor, *leaves: Tensor) -> list[Tensor]:
@@ -31,9 +31,9 @@ def agree(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 class TestCPC:
-    """A bilinear form per k, InfoNCE, the mean over k."""
+    """CPC: a bilinear form and InfoNCE for each k, then the mean over k."""
 
-    # Which steps of which sequences are negatives, beside the target: (sequence of the context, sequence, step, k).
+    # Steps that serve as negatives beside the target, as a function of (sequence of the context, sequence, step, k).
     NEGATIVES: dict[str, Callable[[int, int, int, int], bool]] = {  # noqa: RUF012
         "targets": lambda n, m, s, k: s >= k,
         "all steps": lambda n, m, s, k: True,
@@ -55,7 +55,7 @@ class TestCPC:
 
     @pytest.fixture
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features and contexts, step after step as in a packed sequence; and the sequence of each."""
+        """Return features and contexts, step after step as in a packed sequence, and the sequence of each row."""
         sequence = torch.tensor([n for t in range(6) for n in range(4) if t < LENGTHS[n]])
         return randn(15, C, seed=1).requires_grad_(), randn(15, D, seed=2).requires_grad_(), sequence
 
@@ -134,7 +134,7 @@ class TestCPC:
         assert len(pairs.local) ** 2 > 3 * 2**18
 
 
-EPISODES = torch.tensor([0, 0, 0, 2, 5, 5, 5, 5])  # one of a single frame
+EPISODES = torch.tensor([0, 0, 0, 2, 5, 5, 5, 5])  # one episode has a single frame
 NEXT = [(0, 1), (1, 2), (4, 5), (5, 6), (6, 7)]
 
 
@@ -143,7 +143,7 @@ def infonce(joint: Tensor, others: list[Tensor]) -> Tensor:
 
 
 class TestSTDIM:
-    """This frame's vector with the next frame's locations, and location with location."""
+    """ST-DIM: the vector of a frame with the locations of the next frame, and locations with locations."""
 
     @pytest.fixture
     def frames(self) -> tuple[Tensor, Tensor]:
@@ -200,7 +200,7 @@ class TestSTDIM:
         agree(gradients(found, *leaves), gradients(torch.stack(terms).mean(), *leaves))
 
     def test_padded_episodes(self, frames: tuple[Tensor, Tensor]):
-        """(N, c, T, h, w) with a mask of steps, and frames one after the other, give the same loss."""
+        """Padded episodes (N, c, T, h, w) with a mask of steps give the same loss as a list of frames."""
         maps, vectors = frames
         names, index = EPISODES.unique(return_inverse=True)
         lengths = index.bincount()
@@ -215,7 +215,7 @@ class TestSTDIM:
 
 
 def test_amdim_over_views_and_scales() -> None:
-    """1 -> 3, 1 -> 2 and 3 -> 3 locations, in both directions, with bent scores and a penalty on the raw ones."""
+    """Maps with sides 3 and 1, 2 and 1, 3 and 3, in both directions; a soft clip, and a penalty on raw scores."""
     n, u, clip, weight = 3, 5, 3.0, 0.04
     views = [[randn(n, u, side, side, seed=10 * view + side).requires_grad_() for side in (1, 2, 3)] for view in (0, 1)]
     estimator = ScoreRegularised("infonce", clip=clip, weight=weight)

@@ -1,4 +1,4 @@
-"""A tiny encoder on a handful of examples: information rises for every estimator with every critic."""
+"""A tiny encoder overfits a handful of examples: information rises for every estimator with every critic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRID = [
     pytest.param(critic, name, marks=[] if (critic, name) in QUICK else pytest.mark.slow)
     for critic in CRITICS
     for name in WITH_ANY_CRITIC
-    if name != "wasserstein" or critic == "cosine"  # with a critic of any slope it has no maximum
+    if name != "wasserstein" or critic == "cosine"  # without a bound on the critic's slope it has no maximum
 ]
 
 
@@ -56,11 +56,11 @@ def overfit(loss: Any, **keywords: Any) -> None:
 def test_local(critic: str, estimator: str) -> None:
     loss = LocalDIMLoss(8, 8, estimator=for_a_loss(estimator), **options(critic))
     if estimator == "rkl":
-        # The reverse divergence of a handful of examples is infinite: nothing in it holds the largest marginal scores
-        # down, which a Donsker-Varadhan reading of its critic hangs on. What it maximises rises all the same.
+        # The reverse divergence of a handful of examples is infinite. It does not bound the largest marginal scores,
+        # which dominate the Donsker-Varadhan estimate, so this test follows minus the loss instead.
         overfit(loss, read=lambda local, global_: -loss(local, global_))
     else:
-        # Renyi's reading of a chi-squared critic starts at 0 and saturates early; see its docstring.
+        # The Renyi estimate of a chi-squared critic starts at 0 and saturates early; see its docstring.
         overfit(loss, gain=0.2 if estimator == "chi2" else 0.5)
 
 
@@ -129,7 +129,7 @@ def test_bfloat16_autocast(critic: str) -> None:
 
 @pytest.mark.parametrize("estimator", ["nwj", "kl", "rkl", "hellinger", "chi2", "mine", "dv"])
 def test_default_units_do_not_overflow_at_the_start(estimator: str) -> None:
-    """The paper's 2048 units, as a newcomer gets them."""
+    """By default, a critic has the paper's 2048 units."""
     loss = LocalDIMLoss(8, 8, estimator=for_a_loss(estimator))
     value = loss(torch.randn(8, 8, 2, 2), torch.randn(8, 8))
     value.backward()

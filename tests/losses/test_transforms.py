@@ -17,7 +17,8 @@ CRITICS: dict[str, dict[str, Any]] = {
     "concat": {"critic": "concat", "units": 4},
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # it loads torch.jit
+# torch.func loads torch.jit, which is deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 
 @pytest.mark.parametrize("name", CRITICS)

@@ -1,4 +1,4 @@
-"""Whole training steps: tapped encoder, loss, backward pass, optimizer; compiled, and in half precision."""
+"""Whole training steps: tapped encoder, loss, backward pass and optimizer, compiled and in half precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ quiet = pytest.mark.filterwarnings(
 
 
 class Net(nn.Module):
-    """A convolutional encoder with a head that nobody needs."""
+    """A convolutional encoder with a head that the loss does not use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Net(nn.Module):
 
 
 class Views(nn.Module):
-    """The loss of two vectors, on the features of a tap."""
+    """The loss of two vectors on tapped features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Views(nn.Module):
 
 
 class Training(nn.Module):
-    """What a step computes of its images."""
+    """The forward pass of a training step, from images to the loss."""
 
     def __init__(self, loss_fn: nn.Module) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ HALF: dict[str, Any] = {
 
 
 def _named(name: str) -> Any:
-    return FDivergence("rkl") if name == "rkl" else name  # by its name a loss refuses it
+    return FDivergence("rkl") if name == "rkl" else name  # a loss refuses the short name
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def _named(name: str) -> Any:
     ids=str,
 )
 def test_a_scaled_step_in_half_precision_is_near_the_plain_one(name: str, dtype: torch.dtype) -> None:
-    """float16 with a GradScaler: finite unscaled gradients in the direction of float32's, then a step."""
+    """Unscaled gradients are finite and point in the direction of float32's, then a step is taken."""
     torch.manual_seed(0)
     training = Training(HALF[name]())
     other = copy.deepcopy(training)
@@ -131,7 +131,7 @@ def test_a_scaled_step_in_half_precision_is_near_the_plain_one(name: str, dtype:
     torch.manual_seed(1)
     expected = other(images(0, 16))
     expected.backward()
-    for _ in range(12):  # where a gradient overflows, the scaler leaves the step out and halves its factor
+    for _ in range(12):  # where a gradient overflows, the scaler skips the step and halves its factor
         optimizer.zero_grad()
         torch.manual_seed(1)
         with torch.autocast("cpu", dtype=dtype):

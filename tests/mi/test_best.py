@@ -1,4 +1,4 @@
-"""The best estimate: near the truth where held-out critics alone are low, 0 where there is nothing."""
+"""The best estimate is near the truth where held-out critics alone read too low, and 0 for independent variables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TestNeighbours:
                 len(tree.query_ball_point(row, r * (1 - 1e-12), p=np.inf))
                 for row, r in zip(side, distance, strict=True)
             ]
-            expected = expected - digamma(counts)  # the row itself is among them
+            expected = expected - digamma(counts)  # the counts include the row itself
         found = terms(x, y, k, lambda rows, met: torch.zeros(met.shape, dtype=torch.float64))
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
@@ -58,7 +58,10 @@ class TestNeighbours:
 
     @pytest.mark.parametrize("nats", [6.0, 8.0])
     def test_a_sharp_critic_is_not_read_too_high_where_draws_miss_its_peaks(self, nats: float) -> None:
-        """Of 32 draws per box nearly none lay on the ridge x1 + x2 = y1: 5 neighbours read 9.4 of 6 nats, 15.9 of 8."""
+        """Regression: hardly any of 32 draws per box fell on the ridge x1 + x2 = y1.
+
+        With 5 neighbours, 6 nats read as 9.4 and 8 nats as 15.9.
+        """
         x = torch.randn(2000, 2, dtype=torch.float64, generator=generator())
         noise = math.exp(-nats) / math.sqrt(-math.expm1(-2 * nats))
         y = torch.randn(2000, 2, dtype=torch.float64, generator=generator(1))
@@ -68,7 +71,7 @@ class TestNeighbours:
             total, seen = (x[rows].sum(1) / math.sqrt(2))[:, None], y[met][..., 0]
             variance = 1 + noise**2
             ratio = 0.5 * (seen**2 / variance - ((seen - total) / noise) ** 2 + math.log(variance / noise**2))
-            return ratio.clamp_min(-math.log(len(x)))  # as the critic of a fold is
+            return ratio.clamp_min(-math.log(len(x)))  # bounded below, like the critic of a fold
 
         for k in (5, 20):
             assert float(terms(x, y, k, log_ratio).mean()) == pytest.approx(nats, abs=0.2)
@@ -83,7 +86,7 @@ class TestNeighbours:
 
     def test_the_formula(self) -> None:
         table = torch.randn(30, 30, dtype=torch.float64, generator=generator())
-        table[:10] *= 4  # draws of few peaks: the most is added
+        table[:10] *= 4  # a few draws have large ratios, so that the added term reaches its maximum
         terms, scores = (torch.randn(3, dtype=torch.float64, generator=generator(seed)) for seed in (1, 2))
         draws, distinct = torch.tensor([8, 40, 40]), torch.tensor([90, 7, 900])
         x_rows, y_rows = torch.arange(88) // 3, torch.randint(30, (88,), generator=generator(3))
@@ -117,7 +120,7 @@ class TestAtNone:
 
 
 def test_what_hides_among_many_coordinates_is_within_the_interval() -> None:
-    """0.1 nats in 20 + 20 coordinates are not found by 1,000 rows; the interval ended at 0.008."""
+    """1,000 rows do not reveal 0.1 nats spread over 20 + 20 coordinates. The interval once ended at 0.008."""
     x, y = correlated_normal(*[0.1 / 20] * 20).sample(1000, seed=0)
     found = estimate_mi(x, y, random_state=0, max_steps=0, folds=2)
     assert found.low <= 0.1 <= found.high
@@ -135,7 +138,10 @@ class TestBestEstimate:
         assert np.mean(values) <= 0.01
 
     def test_it_finds_what_critics_miss(self) -> None:
-        """The bound of uniform noise is low, as no closed form covers its edges; so was the estimate."""
+        """No closed form describes the edges of uniform noise, so the bound is too low.
+
+        The estimate was once too low as well.
+        """
         task = additive_noise(0.75)
         x, y = task.sample(1000, seed=10_000)
         found = estimate_mi(x, y, random_state=0, max_steps=20)

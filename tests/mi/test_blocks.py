@@ -1,4 +1,4 @@
-"""Blocks of rows: of all rows, fewer are left out than there are blocks."""
+"""Blocks of rows: fewer rows are left out than there are blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of data frames: each is read, by its place, and none with a value missing."""
+"""Columns of data frames: each column is read by its position, and a missing value is refused."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class TestLists:
 
 class TestCategories:
     def test_of_intervals_and_dates(self) -> None:
-        """As ``pandas.cut`` and categories of dates make them."""
+        """Categories can be intervals, as ``pandas.cut`` makes them, or dates."""
         pandas = pytest.importorskip("pandas")
         number = pandas.Series([0.1, 0.9, 0.2, 1.7])
         (cut,) = as_columns("x", pandas.cut(number, [0, 0.5, 1, 2]))
@@ -116,7 +116,7 @@ class TestCategories:
 
 
 def test_rows_of_many_booleans_are_no_class_each() -> None:
-    """64 booleans are a distinct row every time: as classes they would cost memory and tell nothing."""
+    """With 64 booleans every row is distinct. As classes, the rows would cost memory and carry no information."""
     x = np.random.default_rng(0).random((400, 64)) < 0.5
     y = x[:, 0] + 0.1 * np.random.default_rng(1).normal(size=400)
     found = estimate_mi(x, y, random_state=0, max_steps=0)
@@ -151,7 +151,7 @@ class TestNewRows:
 
 
 class TestGlobalState:
-    """An estimate does not depend on what a program has set for all of torch."""
+    """An estimate does not depend on global settings of torch."""
 
     X = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
 
@@ -169,7 +169,7 @@ class TestGlobalState:
 
 
 def test_booleans_in_batches_are_numbered_alike() -> None:
-    """A batch that was all True was numbered like one that was all False: 0.007 nats for 0.35."""
+    """Regression: a batch that was all True was numbered like one that was all False. 0.35 nats read as 0.007."""
     generator = np.random.default_rng(0)
     x = np.sort(generator.random(400) < 0.5)
     y = 2 * x + generator.normal(size=400)
@@ -191,7 +191,7 @@ def test_new_rows_of_no_label_are_refused() -> None:
     y = labels + np.random.default_rng(0).normal(size=200)
     found = estimate_mi(np.eye(3)[labels], y, random_state=0, max_steps=0)
     assert found.score(np.eye(3), y[:3]).isfinite().all()
-    with pytest.raises(ValueError, match="x must hold labels of the estimate, got 2 rows of others"):
+    with pytest.raises(ValueError, match="x must hold labels of the estimate, got 2 rows with other labels"):
         found.score(np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]), y[:3])
 
 
@@ -200,11 +200,14 @@ def test_many_booleans_take_no_table_of_rows_and_columns() -> None:
     rows = torch.rand(50, 300, generator=generator) < 0.5
     x = rows[torch.randint(50, (20_000,), generator=generator)]
     columns = as_columns("x", x)
-    assert peak_bytes(lambda: as_side("x", columns)) < 5 * x.numel() * 8  # the table takes 300 MB alone
+    assert peak_bytes(lambda: as_side("x", columns)) < 5 * x.numel() * 8  # a table of rows, levels and columns: 300 MB
 
 
 def test_autocast_around_it_has_no_effect() -> None:
-    """The networks went on with their first weights: 0.86 nats for 1.14."""
+    """Regression: under autocast, the networks kept their initial weights.
+
+    The estimate was 0.86 nats instead of 1.14.
+    """
     generator = torch.Generator().manual_seed(0)
     x, noise = torch.randn(400, 3, generator=generator), torch.randn(400, generator=generator)
     y = torch.sin(x[:, 0] * x[:, 1] + x[:, 2]) + 0.3 * noise

@@ -1,4 +1,4 @@
-"""`mutual_info` of columns that are constant: 0, but only where everything else could be measured."""
+"""`mutual_info` is 0 for constant columns, but only if all other arguments are valid."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_cannot_be_measured_is_refused(make: Callable[[], object], error: t
 
 
 def test_columns_are_named_as_those_of_x() -> None:
-    """Errors name the argument of this function, and the column in it."""
+    """Errors name the argument of `mutual_info` and the column in it."""
     names = np.array([f"n{i}" for i in range(400)])
     y = np.random.default_rng(1).normal(size=400)
     with pytest.raises(ValueError, match=r"^X\[:, 1\] must have at most 300 labels in a column, got 400"):

@@ -1,4 +1,4 @@
-"""`estimate_mi` as users call it: what it says, what it refuses, and that it reports on unseen rows only."""
+"""`estimate_mi` as users call it: its results, its refusals, and that it reports on unseen rows only."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ class TestAnswers:
 
 
 def test_a_few_hundred_rows_tell_heavy_tails() -> None:
-    """Degrees of freedom compete by value alone: none is richer than another, so none is kept for being simple."""
+    """Copulas that differ in degrees of freedom are equally complex, so only their values decide between them."""
     x, y = student_t(2, 2, dof=1).sample(500, seed=3)
     found = estimate_mi(x, y, random_state=3, max_steps=0)
     assert found.starts.count("Student-t copula (1 degrees of freedom)") >= 3
 
 
 class TestUnseenRows:
-    """A large critic fits the noise of 200 rows with ease; the report must not."""
+    """A large critic easily fits the noise of 200 rows. This must not show in the report."""
 
     @staticmethod
     def report() -> MIEstimate:

@@ -1,4 +1,4 @@
-"""What critics read higher on rows they learnt from tells by how much they read unseen rows too low."""
+"""The score that critics gain on the rows that trained them estimates how much too low they score unseen rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def test_it_compares_what_a_row_scores_where_it_taught_and_where_it_did_not() ->
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(9, generator=generator, dtype=torch.float64)
     tests = [torch.tensor([0, 3, 6]), torch.tensor([1, 4, 7]), torch.tensor([2, 5, 8])]
-    trains = [torch.tensor([1, 2, 4, 5]), torch.tensor([0, 2, 3, 5]), torch.tensor([0, 1, 3, 4])]  # never 6, 7 and 8
+    # Rows 6, 7 and 8 train no critic.
+    trains = [torch.tensor([1, 2, 4, 5]), torch.tensor([0, 2, 3, 5]), torch.tensor([0, 1, 3, 4])]
     of_start, of_mixture = torch.rand(2, 3, 9, generator=generator, dtype=torch.float64).mul(0.1)
     for scores, by_heart in ((of_start, 0.5), (of_mixture, 0.9)):
         for fold, train in enumerate(trains):
@@ -47,7 +48,10 @@ def test_the_truth_lies_in_the_middle_for_closed_forms_and_at_the_training_rows_
 
 
 def test_many_coordinates_no_longer_read_low() -> None:
-    """A correlation matrix learnt from 280 rows reads 0.37 nats too low on others; the estimate was low by 0.33."""
+    """A correlation matrix learnt from 280 rows scores other rows 0.37 nats too low.
+
+    The estimate was once 0.33 too low.
+    """
     task = correlated_normal(*[-0.5 * math.log(0.75)] * 10)
     found = [estimate_mi(*task.sample(500, seed=seed), random_state=seed, max_steps=0, folds=3) for seed in (1, 2)]
     assert sum(one.bound for one in found) / 2 < task.nats - 0.3
@@ -57,6 +61,6 @@ def test_many_coordinates_no_longer_read_low() -> None:
 
 
 def test_independent_rows_stay_at_none() -> None:
-    """Networks learn noise by heart, and read the rows that taught them 0.1 nats and more too high."""
+    """Networks memorise noise and score the rows that trained them 0.1 nats or more too high."""
     x, y = independent(5, 5).sample(200, seed=0)
     assert estimate_mi(x, y, random_state=0, max_steps=60, folds=2).nats < 0.01

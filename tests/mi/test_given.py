@@ -1,4 +1,4 @@
-"""A third variable: what x tells of y beyond it."""
+"""Conditional mutual information: what x says about y beyond a third variable."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ class TestGiven:
         assert found.score(a[:9], (a ^ b)[:9], given=b[:9]).tolist() == pytest.approx([math.log(2)] * 9, abs=0.1)
 
     def test_integers_are_the_same_labels_in_both_terms(self) -> None:
-        """Beside x they were numbers, and 18 classes in no order read 0.00 [0.00, 0.46] for 0.11."""
+        """Regression: integers of ``given`` were read as numbers beside x.
+
+        With 18 unordered classes, the estimate was 0.00 [0.00, 0.46] instead of 0.11.
+        """
         rng = np.random.default_rng(2)
         z = rng.integers(0, 18, 1000)
         x = rng.normal(size=1000)
         y = rng.permutation(18)[z] + 0.5 * rng.normal(size=1000) + 0.25 * x
         found, named = quick(x, y, given=z), quick(x, y, given=z.astype(str))
-        assert [place for place, _ in found.scorer.whole.encoders[0].levels] == [1]  # z, beside x
+        assert [place for place, _ in found.scorer.whole.encoders[0].levels] == [1]  # the labels of z, after x
         assert found.nats == pytest.approx(named.nats, abs=0.1)
         assert found.low < 0.5 * math.log(1 + 0.25**2 / 0.5**2) < found.high
         assert found.score(x[:5], y[:5], given=z[:5]).shape == (5,)
@@ -53,13 +56,16 @@ class TestGiven:
             quick(LABELS, NOISE, given=np.ones(600))
 
     def test_new_rows_need_what_the_estimate_had(self) -> None:
-        with pytest.raises(TypeError, match="given must be passed, as the estimate had it, got None"):
+        with pytest.raises(TypeError, match="given must be passed, because the estimate was made with it, got None"):
             quick(LABELS, NOISE, given=NOISE[::-1].copy(), folds=2).score(LABELS[:5], NOISE[:5])
         with pytest.raises(TypeError, match="given must be None, as the estimate had none, got ndarray"):
             quick(LABELS, NOISE, folds=2).score(LABELS[:5], NOISE[:5], given=NOISE[:5])
 
     def test_a_difference_below_zero_has_an_interval_as_wide(self) -> None:
-        """Five columns hide from the closed forms what the product of z tells; the interval was [0.000, 0.000]."""
+        """The closed forms do not find the dependence of y on the product of z beside the five columns of x.
+
+        The interval was once [0.000, 0.000].
+        """
         rng = np.random.default_rng(1)
         z, x = rng.normal(size=(300, 2)), rng.normal(size=(300, 5))
         y = z.prod(1) + 0.2 * rng.normal(size=300) + 0.15 * x[:, 0]
@@ -81,13 +87,13 @@ class TestGiven:
             quick(LABELS, NOISE, given=np.ones((600, 0)))
 
     def test_it_follows_x_to_its_device(self) -> None:
-        """A device without numbers stands for a GPU."""
+        """The meta device stands in for a GPU."""
         (column,) = columns_of_given(NOISE, [Column(torch.empty(600, device="meta"), labels=False)])
         assert column.values.device.type == "meta"
 
 
 def test_it_is_at_most_what_the_labels_hold() -> None:
-    """1.01 nats, and a lower end of 0.70, of a bit that holds 0.693."""
+    """Regression: x is one bit, 0.693 nats, but the estimate was 1.01 nats with a lower end of 0.70."""
     generator = np.random.default_rng(0)
     x, z = generator.integers(2, size=2000), generator.normal(size=2000)
     y = z + 5 * x + 0.01 * generator.normal(size=2000)

@@ -1,4 +1,4 @@
-"""Groups of unequal sizes: in blocks, in folds, in the interval; and copies that are none."""
+"""Groups of unequal sizes in blocks, folds and intervals, and equal rows that do not count as copies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_no_block_holds_two_rows_of_a_group(sizes: list[int], size: int, seed: i
     flat = blocks.flatten().tolist()
     assert len(set(flat)) == len(flat)
     others = len(rows) - max(sizes)
-    # All rows but fewer than there are blocks, or as many of a group that is larger than all others together.
+    # Fewer rows are left out than there are blocks. Of a group that is larger than all others together, only as many
+    # rows are used as the others have.
     kept = min(len(rows), 2 * others)
     fewest = max(kept // size, min(max(sizes), others))
     assert len(blocks) == fewest
@@ -39,7 +40,10 @@ def test_no_block_holds_two_rows_of_a_group(sizes: list[int], size: int, seed: i
 
 
 def test_the_bound_of_unequal_groups() -> None:
-    """Normals of each group with correlation 0.8, copied to its rows: I = 0.51 nats. Blocks of one group read 0.14."""
+    """Each group has a pair of normals with correlation 0.8, shared by its rows: I = 0.51 nats.
+
+    Blocks that held rows of a single group once read 0.14.
+    """
     sizes = np.array(UNEQUAL * 40)
     rng = np.random.default_rng(1)
     of_group = rng.normal(size=(2, len(sizes)))
@@ -59,7 +63,7 @@ def test_large_groups_validate_too() -> None:
 
 
 def test_groups_change_places_with_those_of_their_size() -> None:
-    """Rows that meet those of groups of other sizes made p-values too small: 9 % of them were below 0.05."""
+    """Regression: exchanges between groups of different sizes made p-values too small; 9 % of them were below 0.05."""
     sizes = torch.tensor([3, 1, 2, 3, 2, 5, 1, 1, 3])
     groups = torch.arange(len(sizes)).repeat_interleave(sizes)
     generator = torch.Generator().manual_seed(0)
@@ -75,7 +79,7 @@ def test_groups_change_places_with_those_of_their_size() -> None:
 
 
 def test_an_interval_counts_groups() -> None:
-    """60 independent units cannot tell less than 2 z^2 / 60 from 0, however many rows each has."""
+    """60 independent units cannot distinguish less than 2 z^2 / 60 nats from 0, however many rows each unit has."""
     x, y = np.random.default_rng(2).normal(size=(2, 60)).repeat(20, 1)
     found = estimate_mi(x, y, random_state=0, max_steps=0)
     assert found.low == found.bound_low == 0.0
@@ -83,7 +87,7 @@ def test_an_interval_counts_groups() -> None:
 
 
 def test_a_function_of_labels_has_no_copies() -> None:
-    """The rent of each of 60 stores, five months of each: the store tells all of it, log 60 = 4.1 nats."""
+    """60 stores with five months each: the store determines the rent, so that I = log 60 = 4.1 nats."""
     store = np.arange(60).repeat(5)
     rent = np.random.default_rng(2).normal(size=60)[store]
     for label in (store.astype(str), np.eye(60)[store]):
@@ -92,7 +96,10 @@ def test_a_function_of_labels_has_no_copies() -> None:
 
 
 def test_copies_are_those_of_all_three_sides() -> None:
-    """Labels and a third variable, each row five times: without groups they would read what a row tells of its copy."""
+    """Each row of labels and of a third variable occurs five times.
+
+    Without groups, the estimate would count what a row says about its own copies.
+    """
     rng = np.random.default_rng(3)
     x, y = rng.integers(0, 3, (2, 80)).repeat(5, 1)
     z = rng.normal(size=80).repeat(5)
@@ -102,7 +109,10 @@ def test_copies_are_those_of_all_three_sides() -> None:
 
 
 def test_rows_drawn_with_replacement_are_copies() -> None:
-    """A row that occurs three times of a hundred was a value that is often taken: 1.2 to 1.8 nats, unflagged, for 0."""
+    """Regression: a row that occurs three times in a hundred was taken for a frequent value.
+
+    Independent variables read 1.2 to 1.8 nats without a flag.
+    """
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 100))[:, rng.integers(0, 100, 100)]
     groups = groups_of_copies(*(as_side(name, as_columns(name, side)) for name, side in (("x", x), ("y", y))))
@@ -116,10 +126,10 @@ def test_rows_drawn_with_replacement_are_copies() -> None:
 @pytest.mark.parametrize(
     ("x", "y"),
     [
-        (np.arange(600) % 30, np.arange(600) % 30),  # an integer and a function of it
-        (np.arange(600) % 10 / 8, np.arange(600) // 10 % 2 / 8),  # values that meet several partners
-        (np.maximum(np.arange(600) - 300, 0) / 7, np.maximum(np.arange(600) - 300, 0) / 9),  # half of both are 0
-        (np.arange(600) % 12 / 7, np.arange(600) % 12 / 9),  # too few to be groups
+        (np.arange(600) % 30, np.arange(600) % 30),  # integers and a function of them
+        (np.arange(600) % 10 / 8, np.arange(600) // 10 % 2 / 8),  # values that occur with several partners
+        (np.maximum(np.arange(600) - 300, 0) / 7, np.maximum(np.arange(600) - 300, 0) / 9),  # half of both sides are 0
+        (np.arange(600) % 12 / 7, np.arange(600) % 12 / 9),  # too few distinct rows for groups
     ],
 )
 def test_values_that_are_often_taken_are_no_copies(x: np.ndarray, y: np.ndarray) -> None:
@@ -128,7 +138,10 @@ def test_values_that_are_often_taken_are_no_copies(x: np.ndarray, y: np.ndarray)
 
 
 def test_groups_that_cannot_change_places_have_no_p_value() -> None:
-    """Of groups of 8, 9, ... 31 rows no two change places, so every pairing was the one given: p = 1."""
+    """Groups of 8, 9, ... 31 rows all differ in size, so no two can be exchanged.
+
+    Every permutation was the original pairing, and p was 1.
+    """
     sizes = np.arange(8, 32)
     x = np.random.default_rng(5).normal(size=sizes.sum())
     with pytest.raises(

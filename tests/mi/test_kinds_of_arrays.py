@@ -1,4 +1,4 @@
-"""Arrays and tensors that are no table of numbers are refused by the argument's name, with what to do."""
+"""Arrays and tensors that are not tables of numbers are refused; the error names the argument and says what to do."""
 
 from __future__ import annotations
 

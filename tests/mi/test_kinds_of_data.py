@@ -1,4 +1,4 @@
-"""Labels, groups, a third variable, permutations, new rows, columns one by one."""
+"""Labels, groups, a third variable, permutations, new rows, and columns measured one by one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def quick(x: object, y: object = None, steps: int = 0, **options: object) -> MIE
 
 
 class Series:
-    """What data frames of either kind offer of a column."""
+    """A column with the interface that the library reads in data frames of pandas and polars."""
 
     def __init__(self, values: np.ndarray, dtype: str) -> None:
         self._values, self.dtype = values, dtype
@@ -53,7 +53,7 @@ class TestLabels:
         assert min(found) > 0.8
 
     def test_labels_without_an_order(self) -> None:
-        """Codes 0 to 3 of which 0 and 3 are alike: as numbers they hardly correlate."""
+        """Codes 0 and 3 have one mean of y, codes 1 and 2 another. As numbers, the codes hardly correlate with y."""
         y = np.array([0.0, 5.0, 5.0, 0.0])[LABELS] + NOISE
         assert quick(LABELS, y, discrete="x").nats == pytest.approx(math.log(2), abs=0.08)
 
@@ -109,7 +109,10 @@ class TestGroups:
         assert len({len(fold.train) for fold in folds}) == len({len(fold.validation) for fold in folds}) == 1
 
     def test_locations_of_images(self) -> None:
-        """100 images of 16 locations with nothing to tell: as rows of their own they read 0.76."""
+        """100 images with 16 locations each, without information.
+
+        With every location as an independent row they read 0.76 nats.
+        """
         rng = np.random.default_rng(1)
         x = np.repeat(rng.normal(size=(100, 2)), 16, 0) + 0.1 * rng.normal(size=(1600, 2))
         y = np.repeat(rng.normal(size=(100, 1)), 16, 0)
@@ -120,7 +123,7 @@ class TestGroups:
         assert found.p_value > 0.02
 
     def test_equal_rows_share_a_fold(self) -> None:
-        """Independent rows, each five times, read 0.83."""
+        """Independent rows that each occurred five times once read 0.83 nats."""
         x, y = np.random.default_rng(2).normal(size=(2, 200)).repeat(5, 1)
         found = quick(x, y, 20)
         assert found.low == 0.0
@@ -231,7 +234,7 @@ def test_options_out_of_range(make: Callable[[], object], error: type[Exception]
 
 @pytest.mark.slow
 def test_ten_classes_of_digits() -> None:
-    """A support vector machine shows 2.23 nats of them and more; canonical correlations alone read 1.95."""
+    """A support vector machine proves at least 2.23 nats; canonical correlations alone read 1.95."""
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
     found = quick(x, y)
     assert set(found.starts) == {"softmax regression"}
@@ -240,7 +243,7 @@ def test_ten_classes_of_digits() -> None:
 
 
 class TestEntropy:
-    """No information passes the entropy of labels."""
+    """Information never exceeds the entropy of the labels."""
 
     @pytest.mark.parametrize("classes", [3, 30])
     def test_copies_tell_no_more_than_there_is(self, classes: int) -> None:

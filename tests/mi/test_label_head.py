@@ -1,4 +1,4 @@
-"""The softmax regression of labels: which level a row is, without a table of rows, levels and columns."""
+"""The softmax regression of labels finds the level of each row without a table of rows, levels and columns."""
 
 from __future__ import annotations
 

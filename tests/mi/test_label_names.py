@@ -1,4 +1,4 @@
-"""Labels have no order: to call them by other names changes nothing."""
+"""Labels have no order, so other names change nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Y = np.sin(LABEL) + 0.3 * RNG.normal(size=200)
 
 
 def test_other_names_change_no_estimate() -> None:
-    """With fewer rows of a label than neighbours asked for, the next label was the next in the alphabet."""
+    """Regression: if a label had fewer rows than neighbours, the next label in the alphabet counted as nearest."""
     found = []
     for seed in range(3):
         names = np.random.default_rng(seed).permutation(25).astype("U2")
@@ -26,7 +26,10 @@ def test_other_names_change_no_estimate() -> None:
 
 
 def test_all_labels_are_as_far_from_each_other() -> None:
-    """Six labels of two rows each, and 5 neighbours: one shares the label, and all others are as near as each other."""
+    """Six labels have two rows each.
+
+    Of 5 neighbours, one shares the label, and the rows of all other labels are equally near.
+    """
     label = torch.arange(6).repeat_interleave(2)
     side = as_side("x", as_columns("x", label.numpy().astype(str)))
     places = side.places(side.values.float())

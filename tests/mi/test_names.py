@@ -1,4 +1,4 @@
-"""New rows in a frame: columns go by their names, as those of the estimate."""
+"""New rows in a data frame: columns are matched by name with those of the estimate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestAnotherOrder:
         torch.testing.assert_close(found.score(Y, frames({"b": B, "a": A})), found.score(Y, np.stack([A, B], 1)))
 
     def test_of_given(self, frames: Any) -> None:
-        """x and given have a name in common."""
+        """x and given have a column name in common."""
         found = quick(frames({"a": A, "b": B}), Y, given=frames({"b": Z, "c": Z + A}))
         expected = found.score(np.stack([A, B], 1), Y, given=np.stack([Z, Z + A], 1))
         by_name = found.score(frames({"b": B, "a": A}), Y, given=frames({"c": Z + A, "b": Z}))
@@ -102,7 +102,7 @@ class TestOtherNames:
 
 
 class TestWithoutNames:
-    """Arrays, tensors and series have none: their columns go by place."""
+    """Arrays, tensors and series have no column names, so their columns are matched by position."""
 
     def test_on_either_side(self, frames: Any) -> None:
         array = np.stack([A, B], 1)

@@ -66,7 +66,10 @@ class TestStrongDependence:
 
     @pytest.mark.parametrize("nats", [8, pytest.param(5, marks=pytest.mark.slow)])
     def test_one_sharp_direction_among_several_coordinates(self, nats: int) -> None:
-        """Ranks of 2,000 rows are off by more than the noise of x1 + x2: these 8 nats read as 3.6, these 5 as 3.5."""
+        """Ranks of 2,000 rows have larger errors than the noise of x1 + x2.
+
+        With ranks alone, 8 nats read as 3.6 and 5 nats as 3.5.
+        """
         generator = np.random.default_rng(5)
         x = generator.normal(size=(2000, 2))
         total = x.sum(1) + math.sqrt(2) * math.exp(-nats) * generator.normal(size=2000)
@@ -76,7 +79,7 @@ class TestStrongDependence:
         assert "blur" not in str(found.doubts)
 
     def test_one_sharp_direction_that_is_no_sum_of_coordinates_is_flagged(self) -> None:
-        """A cube each: ranks undo it and blur the sum."""
+        """Each coordinate is cubed. Ranks undo the cubes but blur the sum."""
         generator = np.random.default_rng(5)
         x = generator.normal(size=(2000, 2))
         total = x.sum(1) + math.sqrt(2) * math.exp(-8) * generator.normal(size=2000)

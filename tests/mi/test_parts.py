@@ -1,4 +1,4 @@
-"""The parts of `estimate_mi`, each against something that shares no code with it."""
+"""The parts of `estimate_mi`, each compared with a computation that shares no code with it."""
 
 from __future__ import annotations
 
@@ -165,13 +165,16 @@ class TestReading:
 
 
 def test_few_rows_are_validated_by_a_third_of_them() -> None:
-    """With 15 % of a few hundred rows the choice of a start is chance."""
+    """With 15 % of a few hundred rows for validation, the choice of a start would be left to chance."""
     sizes = {rows: [len(part) for part in make_folds(rows, 5, torch.Generator())[0]] for rows in (200, 500, 10_000)}
     assert sizes == {200: [107, 53, 40], 500: [280, 120, 100], 10_000: [6800, 1200, 2000]}
 
 
 def test_ranks_take_only_what_they_learnt_into_a_file() -> None:
-    """An estimate holds the ranks of every fold; with the last rows looked up it was more than twice as large."""
+    """An estimate holds the ranks of every fold.
+
+    When it also held the last rows looked up, a saved estimate was more than twice as large.
+    """
     ranks = Ranks(torch.randn(50, 2, dtype=torch.float64))
     new = len(pickle.dumps(ranks))
     ranks.scores(torch.randn(5000, 2, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The estimators of other libraries, as `docs/migrating.md` writes them: one number, estimated in two ways."""
+"""The estimators of other libraries, as `docs/migrating.md` writes them: both libraries estimate the same number."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from infomax import estimate_mi
 from infomax.mi.tasks import beyond_normal
 
-TRUTH = -math.log(0.6)  # of a correlation of 0.8
+TRUTH = -math.log(0.6)  # the MI of normals with correlation 0.8
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the other libraries
+pytestmark = pytest.mark.filterwarnings("default")  # warnings of the other libraries
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_infomeasure(pair: tuple[Tensor, Tensor], ours: float) -> None:
 
 @pytest.mark.slow
 def test_infomeasure_of_labels() -> None:
-    """Theirs is the plug-in estimate of two columns of labels; ours reads held-out rows."""
+    """infomeasure gives the plug-in estimate of two columns of labels; ours is read on held-out rows."""
     infomeasure = peer("infomeasure")
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(4, (2000,), generator=generator)
@@ -57,7 +57,7 @@ def test_infomeasure_of_labels() -> None:
 
 
 def test_tasks_of_benchmark_mi() -> None:
-    """The 40 tasks have the same names and the same information."""
+    """Our 40 tasks have the same names and the same information as those of benchmark-mi."""
     theirs = peer("bmi").benchmark.BENCHMARK_TASKS
     ours = beyond_normal()
     assert set(ours) == set(theirs)
@@ -75,7 +75,7 @@ def test_estimator_of_benchmark_mi(pair: tuple[Tensor, Tensor], ours: float) -> 
 
 @pytest.mark.slow
 def test_torch_mist(pair: tuple[Tensor, Tensor], ours: float) -> None:
-    """A network of theirs, trained on the same pairs."""
+    """A network of torch_mist, trained on the same pairs."""
     mist = peer("torch_mist")
     torch.manual_seed(0)
     data = tuple(side.float()[:, None] for side in pair)

@@ -1,4 +1,4 @@
-"""What a result offers beside its nats: bits, a correlation, a share of the entropy."""
+"""The attributes of a result besides its nats: bits, a correlation, a share of the entropy."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class TestFrames:
 
 
 def test_stretches_of_a_slow_series_are_groups() -> None:
-    """Two autoregressive series of 0.98 that know nothing of each other look dependent row by row."""
+    """Two independent autoregressive series with coefficient 0.98 look dependent if each row counts as independent."""
     rng = np.random.default_rng(3)
     steps = rng.normal(size=(2, 1200))
     series = np.zeros((2, 1200))

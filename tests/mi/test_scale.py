@@ -1,4 +1,4 @@
-"""Units far from 1: a power of ten on a coordinate changes nothing, up to the ends of float64."""
+"""Units far from 1: scaling a coordinate changes nothing, up to the limits of float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infomax.mi.closed_forms.marginals import Standardised
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 2))
 Y = X[:, :1] + RNG.normal(size=(120, 1))
-SCALES = [2.0**1020, 2.0**664, 2.0**515, 2.0**-515, 2.0**-664, 2.0**-996]  # exact: no digit of a row changes
+SCALES = [2.0**1020, 2.0**664, 2.0**515, 2.0**-515, 2.0**-664, 2.0**-996]  # powers of two, so that scaling is exact
 
 
 def quick(x: object, y: object, **options: object) -> MIEstimate:
@@ -35,7 +35,7 @@ def test_units_change_nothing(scale: float, preprocess: str) -> None:
 
 @pytest.mark.parametrize("scale", [2.0**1010, 1e200, 1e155, 1e-155, 1e-200, 1e-300, 2.0**-1074])
 def test_standardised_rows_have_no_unit(scale: float) -> None:
-    rows = torch.from_numpy((1000 * X).round())  # subnormal numbers hold a few digits
+    rows = torch.from_numpy((1000 * X).round())  # few digits, because subnormal numbers hold only a few
     expected = Standardised(rows).scores(rows)
     torch.testing.assert_close(Standardised(rows * scale).scores(rows * scale), expected)
 
@@ -63,7 +63,7 @@ def test_one_row_far_from_all_others() -> None:
 
 
 def test_a_coordinate_that_is_constant_in_the_training_rows() -> None:
-    """The mean of equal numbers need not be that number: their variance is then not 0."""
+    """Because of rounding, the mean of equal numbers can differ from them, and the computed variance is then not 0."""
     rows = torch.full((49, 1), 0.1, dtype=torch.float64)
     assert Standardised(rows).scores(rows).abs().max() < 1e-9
     assert Standardised(rows).scores(rows + 1).abs().max() < 100

@@ -1,4 +1,4 @@
-"""The start that adds up tables of coordinates in pairs."""
+"""The start that adds up one table of scores per pair of coordinates."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from infomax.mi.tasks import correlated_normal, independent, smoothed_uniform, t
 
 
 def fitted(x: Tensor, y: Tensor) -> tuple[PairTables | None, Tensor]:
-    """Tables, and the rows that took no part in them."""
+    """Return fitted tables, and the rows that were not used for the fit."""
     train, validation, rest = torch.arange(len(x)).tensor_split([int(0.6 * len(x)), int(0.75 * len(x))])
     return fit_tables(x, y, train, validation), rest
 
 
 def value(tables: PairTables, x: Tensor, y: Tensor) -> float:
-    """Donsker-Varadhan over all pairs of the rows."""
+    """Return the Donsker-Varadhan value over all pairs of the rows."""
     of_x, of_y = tables.rows(x, y)
     scores = looked_up(tables.tables[None], 0, of_x.places[:, None], of_y.places[None])
     apart = ~torch.eye(len(x), dtype=torch.bool)
@@ -83,7 +83,7 @@ def test_what_was_never_seen_together_is_rare_and_not_impossible() -> None:
 
 @pytest.mark.parametrize("width", [0.3, 0.15, 0.08, 0.04, 0.02, 0.01])
 def test_smoothing_keeps_uniform_ranks_uniform(width: float) -> None:
-    """At the edges too: what would leave is reflected."""
+    """This holds at the edges too, where the kernel is reflected."""
     kernel = _kernel(width)
     torch.testing.assert_close(kernel.sum(0), torch.ones(64, dtype=torch.float64), rtol=0, atol=5e-3)
     torch.testing.assert_close(kernel.sum(1), torch.ones(64, dtype=torch.float64))
@@ -92,7 +92,7 @@ def test_smoothing_keeps_uniform_ranks_uniform(width: float) -> None:
 def test_nothing_is_found_where_nothing_is() -> None:
     x, y = independent(2, 2).sample(1_000, seed=0)
     tables, rest = fitted(x, y)
-    assert tables is not None  # validation rows may take chance for something
+    assert tables is not None  # by chance, the validation rows may show some dependence
     assert abs(value(tables, x[rest], y[rest])) < 0.02
 
 
@@ -107,7 +107,7 @@ def test_increasing_functions_change_nothing() -> None:
 
 @pytest.mark.parametrize("levels", [2, 5])
 def test_values_that_repeat(levels: int) -> None:
-    """Equal levels, the other side the same one or another by chance."""
+    """All levels are equally likely. With probability 1/2, y equals x; otherwise y is drawn at random."""
     random = torch.Generator().manual_seed(0)
     x = torch.randint(levels, (4_000, 1), generator=random).double()
     y = torch.where(
@@ -131,7 +131,7 @@ def test_an_estimate_begins_with_it() -> None:
     x, y = task.sample(4_000, seed=0)
     result = estimate_mi(x, y, random_state=0, max_steps=0)
     assert set(result.starts) == {"coordinates in pairs"}
-    assert abs(result.nats - 1.0) < 0.15  # 0.30 without it
+    assert abs(result.nats - 1.0) < 0.15  # 0.30 without this start
     assert result.low <= 1.0 <= result.high
     again = pickle.loads(pickle.dumps(result))
     torch.testing.assert_close(again.score(x[:20], y[:20]), result.score(x[:20], y[:20]))

@@ -1,4 +1,4 @@
-"""Tasks: their information against formulas and averages that share no code with them."""
+"""The information of tasks, compared with formulas and averages that share no code with them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from infomax.mi.tasks import (
     student_t,
 )
 
-# By benchmark-mi 0.1.3.
+# Values of benchmark-mi 0.1.3.
 PUBLISHED = {
     "1v1-normal-0.75": 0.41333928659223396,
     "1v1-additive-0.1": 1.7094379663467407,
@@ -95,7 +95,7 @@ def test_additive_noise_is_the_entropy_of_the_sum_less_that_of_the_noise(epsilon
 def test_a_mixture_says_how_well_it_knows() -> None:
     task = four_clouds()
     assert 0 < task.error < 0.01
-    sign = torch.tensor([[0.45, 0.05], [0.05, 0.45]])  # which clouds, without their width: a little more
+    sign = torch.tensor([[0.45, 0.05], [0.05, 0.45]])  # clouds without width: a little more information
     ceiling = float((sign * (sign / 0.25).log()).sum())
     assert ceiling - 0.08 < task.nats < ceiling
 
@@ -110,7 +110,7 @@ def test_a_covariance_that_is_none_is_refused() -> None:
 
 
 def mixture_ratio(parts: list[tuple[float, np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Log density ratio of a mixture of Gaussians, by scipy's densities."""
+    """Return the log density ratio of a mixture of Gaussians, by scipy's densities."""
     dim = x.shape[1]
 
     def log_density(rows: np.ndarray, side: slice) -> np.ndarray:
@@ -146,7 +146,7 @@ def rings(dim: int):
     return [(0.2, np.r_[np.zeros(dim), i], np.diag([i**2] * dim + [1e-4])) for i in range(1, 6)]
 
 
-# As the papers describe them, written down apart from the library.
+# The mixtures as the papers describe them, written independently of the library.
 PARTS = {
     "1v1-X-0.9": [(0.5, np.zeros(2), two_signs(0.9)), (0.5, np.zeros(2), two_signs(-0.9))],
     "1v1-AI": [
@@ -167,7 +167,7 @@ PARTS = {
 
 
 def unbent(name: str, x: np.ndarray) -> np.ndarray:
-    """Undo what the task's map of x did to the mixture."""
+    """Undo the map that the task applies to x of the mixture."""
     if "waves" in name:
         second = x[:, 1] / 0.5
         return np.stack([(x[:, 0] + 0.8) / 0.1 - 5 * np.sin(3 * second), second], 1)
@@ -200,7 +200,7 @@ def of_normal(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def of_log_gamma_exponential(x: np.ndarray, y: np.ndarray) -> float:
-    """Mean log density ratio: exp(x + y) is exponential, exp(y) has Lomax's density, of the likeliest shape."""
+    """Return the mean log density ratio. exp(x + y) is exponential; exp(y) has Lomax's density with the best shape."""
     assert stats.kstest(np.exp(x + y), stats.expon.cdf).pvalue > 1e-3
     shape = 1 / np.logaddexp(0, y).mean()
     given = (x + y) - np.exp(x + y)
@@ -216,7 +216,7 @@ def of_smoothed_uniform(x: np.ndarray, y: np.ndarray) -> float:
 
 def of_quantized(x: np.ndarray, y: np.ndarray) -> float:
     order = y[np.argsort(x)]
-    assert (np.diff(order) >= 0).all()  # classes are stretches of x
+    assert (np.diff(order) >= 0).all()  # each class is an interval of x
     return stats.entropy(np.unique(y, return_counts=True)[1])
 
 
@@ -273,8 +273,8 @@ def test_the_grid_shares_the_information_at_random_and_turns_normal_coordinates(
     canonical = np.linalg.svd(cross)[1]
     volumes = [np.linalg.slogdet(np.cov(part.T))[1] for part in (x, y, np.concatenate([x, y], 1))]
     assert 0.5 * (volumes[0] + volumes[1] - volumes[2]) == pytest.approx(3, abs=0.02)
-    assert np.ptp(canonical) > 0.05  # not shared equally
-    assert np.abs(cross).min() > 1e-3  # not one to one
+    assert np.ptp(canonical) > 0.05  # the directions have unequal shares of the information
+    assert np.abs(cross).min() > 1e-3  # every coordinate of y depends on every coordinate of x
     other = mutinfo_grid(seed=2)["normal-3-3-3"].sample(10, seed=2)[1]
     assert not np.allclose(other.numpy(), y[:10])
 
@@ -330,7 +330,7 @@ def test_tasks_of_unknown_information_are_refused() -> None:
     with pytest.raises(ValueError, match="noise must be positive"):
         noisy_sine(0.0)
     with pytest.raises(ValueError, match=r"noise must be at least 0\.\d+, the distance of nodes, got 0.0001"):
-        noisy_square(1e-4)  # 4,000 nodes would tell 6.2 nats of about 8.6
+        noisy_square(1e-4)  # with 4,000 nodes, the result would be 6.2 nats instead of about 8.6
 
 
 @pytest.mark.parametrize(
@@ -338,17 +338,17 @@ def test_tasks_of_unknown_information_are_refused() -> None:
 )
 @pytest.mark.parametrize("nats", [1e-6, 14.0])
 def test_families_at_the_ends_of_their_range(family: Callable[..., Task], nats: float) -> None:
-    """`quantized(1e-13)` divided by 0, and `log_gamma_exponential(50)` drew samples of 39 nats."""
+    """Regression: `quantized(1e-13)` divided by 0, and `log_gamma_exponential(50)` drew samples of 39 nats."""
     x, y = family(nats).sample(100, seed=0)
     assert x.double().isfinite().all()
     assert y.double().isfinite().all()
 
 
 def test_the_gamma_family_has_its_information_where_it_is_large() -> None:
-    """By the mean of the log density ratio of samples: e^y given x is exponential, and e^y alone is Lomax."""
+    """Compare with the mean log density ratio of samples: e^y given x is exponential, and e^y alone is Lomax."""
     nats = 30.0
     x, y = (side.double() for side in log_gamma_exponential(nats).sample(20_000, seed=0))
-    # With a tiny, psi(1 + a) - log a = nats gives a, and e^y has the density a (1 + e^y)^-(1 + a).
+    # For tiny a, psi(1 + a) - log a = nats gives a, and e^y has the density a (1 + e^y)^-(1 + a).
     shape = math.exp(-nats + float(torch.digamma(torch.tensor(1.0))))
     ratio = x - (x + y).exp() - math.log(shape) + (1 + shape) * torch.nn.functional.softplus(y)
     assert float(ratio.mean()) == pytest.approx(nats, abs=0.2)

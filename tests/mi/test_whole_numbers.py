@@ -1,4 +1,4 @@
-"""Integers beyond 2^53, of which float64 holds only some: identifiers stay apart, or are refused by name."""
+"""Integers beyond 2^53, not all of which exist in float64: identifiers stay distinct, or are refused by name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from infomax.mi.input.groups import as_groups
 BIG = 2**53
 Y = np.random.default_rng(0).normal(size=120)
 LABEL = (Y > 0).astype(np.int64)
-SIGNED = BIG + LABEL  # 2^53 and 2^53 + 1 are one float64
+SIGNED = BIG + LABEL  # 2^53 and 2^53 + 1 are the same float64
 UNSIGNED = np.uint64(2**64 - 2) + LABEL.astype(np.uint64)
-COLLIDE = "must hold integers that differ as float64, got 2 different ones that become 1"
+COLLIDE = "must hold integers that stay distinct as float64, got 2 that become 1"
 
 
 def quick(x: object, y: object, **options: object) -> MIEstimate:
@@ -89,7 +89,7 @@ class TestLabels:
     def test_score_tells_them_apart(self) -> None:
         found, plain = quick(SIGNED, Y, discrete="x"), quick(LABEL, Y, discrete="x")
         torch.testing.assert_close(found.score(SIGNED, Y), plain.score(LABEL, Y))
-        one = LABEL == 0  # 2^53 alone: float64 holds it
+        one = LABEL == 0  # 2^53 alone, which float64 can hold
         torch.testing.assert_close(found.score(SIGNED[one], Y[one]), plain.score(LABEL[one], Y[one]))
         with pytest.raises(ValueError, match=f"x must hold labels of the estimate, got '{BIG + 3}'"):
             found.score(np.array([BIG + 3]), Y[:1])
@@ -123,17 +123,17 @@ class TestNumbers:
 
     def test_each_column_is_named(self) -> None:
         ids = BIG + np.arange(120)
-        with pytest.raises(ValueError, match=r"X\[:, 1\] must hold integers that differ as float64"):
+        with pytest.raises(ValueError, match=r"X\[:, 1\] must hold integers that stay distinct as float64"):
             mutual_info(np.stack([np.arange(120), ids], 1), Y)
 
     def test_times_in_nanoseconds_are_numbers(self) -> None:
         time = 1_700_000_000_000_000_000 + (1_000_000 * Y).astype(np.int64)
         noise = np.random.default_rng(1).normal(size=120)
-        # 2^53 ns are 104 days: float64 holds every 256th.
+        # 2^53 ns are 104 days. At these times, float64 holds every 256th nanosecond.
         assert quick(time, Y + noise).nats == pytest.approx(quick(Y, Y + noise).nats, abs=1e-6)
 
     def test_batches(self) -> None:
-        """In batches as in one array: refused where float64 merges integers, and read where it does not."""
+        """Batches are read like one array: integers that float64 would merge are refused, and all others are read."""
 
         def batches(ids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
             return [(ids[:60], Y[:60]), (ids[60:], Y[60:])]

@@ -1,4 +1,4 @@
-"""Problems for the pairwise ops, the judge of an answer, and plain torch's answer, which sets what is allowed."""
+"""Problems for the pairwise ops, plain torch's solution, and a judge that allows about twice plain torch's error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from infomax.ops import pairwise_with_joint
 
 Op = Callable[..., tuple[Tensor, Tensor]]
 
-# Added to twice plain torch's error, relative to the largest magnitude: a few roundings of the result.
+# Error allowed beyond twice that of plain torch, relative to the largest magnitude: a few roundings of the result.
 FLOOR = {torch.float64: 1e-13, torch.float32: 1e-6, torch.bfloat16: 4e-3, torch.float16: 5e-4}
 
 
 @dataclass
 class Case:
-    """One problem, with gradients to send back."""
+    """A problem for a pairwise op, with the gradients of its outputs."""
 
     reduction: str
     query: Tensor
@@ -60,7 +60,7 @@ def make(
     seed: int = 0,
     magnitude: float = 1.0,
 ) -> Case:
-    """Build a problem of (M, K, d); groups are ``"none"``, ``"runs"``, ``"ragged"`` or ``"shuffled"``."""
+    """Build a problem of sizes (M, K, d); groups are ``"none"``, ``"runs"``, ``"ragged"`` or ``"shuffled"``."""
     queries, keys, dim = sizes
     random = torch.Generator().manual_seed(seed)
 
@@ -87,7 +87,7 @@ def make(
 
 
 def solve(case: Case, op: Op = pairwise_with_joint) -> Expected:
-    """Run an op on a case, forward and backward, and return what came as float64 arrays."""
+    """Run an op on a case, forward and backward, and return its results as float64 arrays."""
     query, key = case.query.detach().requires_grad_(), case.key.detach().requires_grad_()
     value, joint = op(case.reduction, query, key, *case.tensors(), **case.options)
     grads = [case.grad_value.to(value.dtype), case.grad_joint.to(joint.dtype)]
@@ -98,7 +98,7 @@ def solve(case: Case, op: Op = pairwise_with_joint) -> Expected:
 
 
 def expect(case: Case) -> Expected:
-    """Solve a case pair by pair in double precision, from its inputs as they are rounded."""
+    """Solve a case pair by pair in double precision, from its inputs after rounding to their dtype."""
     arrays = [None if tensor is None else tensor.numpy() for tensor in case.tensors()]
     return exact(
         case.reduction, case.query.double().numpy(), case.key.double().numpy(), *arrays, **case.options,
@@ -119,7 +119,7 @@ def plain(
     clip: float | None,
     soft_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The formula as one writes it in torch, in the dtype of the inputs."""
+    """Compute the formula directly in torch, in the dtype of the inputs."""
     scores = scale * (query @ key.T)
     joint = scores[joint_query, joint_key]
     if soft_clip is not None:

@@ -15,7 +15,7 @@ KERNELS = ("triton", "blockwise")
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """These problems are tiny: threads would only wait for each other."""
+    """Use one thread, because the problems are so tiny that threads would only wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -24,7 +24,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(params=["reference", "chunked", "triton", "blockwise"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each backend in turn, forced."""
+    """Force each backend in turn."""
     if request.param in KERNELS:
         pytest.importorskip("triton")
         if torch.cuda.is_available():

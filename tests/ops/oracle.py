@@ -1,4 +1,7 @@
-"""What the pairwise ops must return, as loops over single pairs in double precision. Imports nothing of ours."""
+"""The exact results of the pairwise ops, as loops over single pairs in double precision.
+
+Imports nothing of the library.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def pairwise(
     grad_value: Array | None = None,
     grad_joint: Array | None = None,
 ) -> Expected:
-    """Loop over pairs. Gradients of one by default."""
+    """Loop over pairs. The gradients of the outputs are one by default."""
     queries, keys = len(query), len(key)
     grad_query, grad_key = np.zeros(query.shape), np.zeros(key.shape)
     value = np.zeros(queries)

@@ -1,4 +1,4 @@
-"""Gradients: checked numerically, only where needed, repeatable, and once."""
+"""Gradients: numerical checks, no needless work, bitwise repetition, and second derivatives."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def call(case: Any, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_gradcheck(reduction: str) -> None:
-    """One for each reduction, of values across blocks; gradients of every backend are held to loops in test_values."""
+    """Check values across blocks. test_values compares the gradients of every backend with loops."""
     case = make(reduction, (3, 9, 2), clip=0.9, soft_clip=1.2)
-    case.joint_key = case.joint_key * 2000  # one key many times: the table is cut, the numbers to differentiate by few
+    case.joint_key = case.joint_key * 2000  # repeated keys: many blocks, but few inputs to differentiate
     query, key = case.query.requires_grad_(), case.key.requires_grad_()
 
     def op(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +76,7 @@ def test_backward_twice_gives_the_same(backend: str, reduction: str, size: int) 
 
 @pytest.mark.parametrize("size", [2**16, 2**26])
 def test_results_repeat_bitwise(backend: str, size: int) -> None:
-    sizes = (8, 20, 6) if backend in KERNELS else (30, 200, 6)  # the interpreter is slow
+    sizes = (8, 20, 6) if backend in KERNELS else (30, 200, 6)  # Triton's interpreter is slow
     case = make("logsumexp", sizes, groups="shuffled").to(torch.float32)
     case.joint_query, case.joint_key = case.joint_query.repeat(3), case.joint_key.repeat_interleave(3)
     case.grad_joint = torch.randn(len(case.joint_key))
@@ -109,7 +109,7 @@ def test_one_output_and_one_input(backend: str, used: str, wanted: str) -> None:
 
 
 class _Products(TorchDispatchMode):
-    """Counts calls of the op that computes gradients, and which of them it is asked for."""
+    """Records, for each call of the op that computes gradients, which gradients are requested."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The blockwise backend where problems are cut: several row blocks, panels, blocks in a panel and chunks of a sum."""
+"""The blockwise backend on problems with several row blocks, panels, blocks per panel and chunks per sum."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cut(space: int, sizes: tuple[int, int, int], dtype: torch.dtype) -> Plan:
 
 
 def test_the_cases_are_cut() -> None:
-    """The tests below would show nothing if everything fitted at once."""
+    """The tests below would show nothing if the whole problem fitted at once."""
     plan = cut(*RECOMPUTED, torch.bfloat16)
     assert (len(plan.rows), len(plan.panels), len(plan.blocks(plan.panels[0]))) == (3, 3, 2)
     assert len(plan.chunks(plan.panels[0])) > 1
@@ -49,7 +49,7 @@ def test_recomputed(reduction: str, dtype: torch.dtype, groups: str) -> None:
 @interpreted
 @pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (0.9, 1.1)])
 def test_kept(clip: float | None, soft_clip: float | None) -> None:
-    """Scores grow from tile to tile, so that each tile has another reference."""
+    """Scores grow from tile to tile, so each tile has its own reference to which its slopes are relative."""
     (space, sizes), dtype = KEPT, torch.float32
     case = make("logsumexp", sizes, groups="ragged", clip=clip, soft_clip=soft_clip, seed=4)
     case.key = case.key * torch.linspace(0.2, 3.0, sizes[1])[:, None]
@@ -65,7 +65,10 @@ def test_kept(clip: float | None, soft_clip: float | None) -> None:
 
 @interpreted
 def test_more_rows_than_a_grid_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slopes that are kept are weighed in parts; the interpreter would take any grid."""
+    """The kept slopes are weighted in parts of at most the rows of a grid.
+
+    The test lowers this limit, because the interpreter accepts any grid.
+    """
     from infomax.ops.blockwise import passes
 
     (space, sizes), dtype = KEPT, torch.float32
@@ -112,7 +115,7 @@ def test_slopes_of_halves_are_not_kept(dtype: torch.dtype) -> None:
 
 
 class _OnGpu:
-    """What the choice reads of a tensor on a GPU."""
+    """A stand-in for a tensor on a GPU, with the attributes that the choice of a backend reads."""
 
     device = torch.device("cuda")
 
@@ -133,7 +136,7 @@ class _OnGpu:
     ],
 )
 def test_the_choice_on_a_gpu(dtype: torch.dtype, dim: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infomax.ops.dispatch.WIDE_PRODUCTS", True)  # as torch 2.8 has them
+    monkeypatch.setattr("infomax.ops.dispatch.WIDE_PRODUCTS", True)  # as in torch 2.8
     assert choose(_OnGpu(dim, dtype), "logsumexp", DEFAULT_WORKSPACE) == expected  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""One table reduced along both sides, against loops in double precision along each."""
+"""One table reduced along both sides, compared with double-precision loops along each side."""
 
 from __future__ import annotations
 
@@ -87,12 +87,15 @@ def test_clip(clip: float | None, soft_clip: float | None) -> None:
     [(0.7, None, None), (40.0, None, None), (4000.0, None, None), (0.7, 0.8, 1.1), (40.0, 0.8, 1.1)],
 )
 def test_many_blocks(groups: str, scale: float, clip: float | None, soft_clip: float | None) -> None:
-    """A workspace of 64 KiB cuts both sides; powers of large scores overflow, in the first block or a later one."""
+    """A workspace of 64 KiB splits both sides.
+
+    Powers of large scores overflow, in the first block or in a later one.
+    """
     case = make(sizes=(70, 300, 9), groups=groups, clip=clip, soft_clip=soft_clip, seed=2, scale=scale)
     late = replace(case, query=case.query * torch.linspace(0.0, 1.0, len(case.query), dtype=torch.float64)[:, None])
     dtype = torch.float64 if scale < 1 else torch.float32
     for some in (case.to(dtype), late.to(dtype)):
-        expected, allowed = expect(some), solve(some, pairwise_with_joint)  # two calls
+        expected, allowed = expect(some), solve(some, pairwise_with_joint)  # one call per side
         with use_workspace(2**16):
             judge(solve(some), expected, allowed, dtype)
         judge(solve(some), expected, allowed, dtype)
@@ -163,13 +166,13 @@ def test_a_small_workspace_holds(dtype: torch.dtype, clip: float | None, soft_cl
 
     with use_workspace(space):
         peak = peak_bytes(step)
-    vectors = 64 * size  # the results and their like
+    vectors = 64 * size  # the results and other vectors of these lengths
     gradients = 2 * query.numel() * query.element_size()
     assert peak <= gradients + vectors + space < 4 * size * size
 
 
 def test_one_table_serves_both() -> None:
-    """Counted by the scores kept for the backward pass: one table and not two."""
+    """The backward pass keeps the scores of one table, not of two."""
     query, key = torch.randn(512, 8, requires_grad=True), torch.randn(512, 8, requires_grad=True)
     pair = torch.arange(512)
     kept: list[int] = []
@@ -213,7 +216,7 @@ def test_opcheck(keep: bool, clip: float | None) -> None:
 
 
 def test_no_joint_pairs(backend: str) -> None:
-    """Found by the fuzzer."""
+    """The fuzzer found this case."""
     case = make(sizes=(3, 4, 2), dtype=torch.float32)
     groups = case.query_group, case.key_group
     of_queries, of_keys, joint = pairwise_both_ways(case.query, case.key, *groups, None, None)

@@ -1,4 +1,4 @@
-"""The judge refuses known mistakes. A judge that was never seen to refuse is none."""
+"""The judge refuses known mistakes; otherwise its approval would mean nothing."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def no_soft_clip(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tens
 def hard_before_soft(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
     _, joint = plain(*args, **options)
     scores = (options["scale"] * args[1] @ args[2].T).clamp(-options["clip"], options["clip"])
-    # As queries of a table whose keys are unit vectors, so that the rest of the formula is the same.
+    # With unit vectors as keys, queries equal to these scores give the same table, so `plain` computes the rest.
     own = torch.eye(scores.shape[1], dtype=scores.dtype)
     value, _ = plain(args[0], scores, own, *args[3:], **{**options, "scale": 1.0, "clip": None})
     return value, joint
 
 
 def soft_clip_without_its_slope(args: list[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The slopes of the bent scores, as if they were scores."""
+    """Use soft-clipped values, but with the gradient of the scores before the soft clip."""
     _, joint = plain(*args, **options)
     bound, scores = options["soft_clip"], options["scale"] * args[1] @ args[2].T
     bent = (bound * (scores / bound).tanh()).detach() + scores - scores.detach()
@@ -111,9 +111,9 @@ LAXEST = max(FLOOR, key=lambda dtype: FLOOR[dtype])
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 def test_the_judge_refuses(mistake: Callable[..., tuple[Tensor, Tensor]]) -> None:
-    """Where it allows most: what it refuses there it refuses in every other dtype."""
+    """Test the dtype with the largest allowance: a mistake refused there is refused in every other dtype."""
     for reduction in REDUCTIONS:
-        # The mistake is made in float64: it is not rounding that is refused.
+        # The mistake is made in float64, so that the judge does not refuse mere rounding.
         case = make(reduction, (6, 24, 5), clip=1.3, soft_clip=1.7)
         allowed = solve(case.to(LAXEST), plain)
         judge(solve(case, plain), expect(case), allowed, LAXEST)

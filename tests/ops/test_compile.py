@@ -1,4 +1,4 @@
-"""The ops as torch's compiler sees them: no graph breaks, no recompilation for each size."""
+"""The ops under torch.compile: no graph breaks, and no recompilation for each size."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_whole_graph_for_every_batch_size(backend: str) -> None:
     seen = []
     for examples in (6, 8, 12, 20, 9):
         if backend in KERNELS and examples > 8:
-            break  # the interpreter is slow
+            break  # Triton's interpreter is slow
         args = inputs(examples)
         actual, expected = compiled(*args), loss(*args)
         torch.testing.assert_close(actual, expected)
@@ -59,20 +59,20 @@ def test_whole_graph_for_every_batch_size(backend: str) -> None:
         ):
             torch.testing.assert_close(ours, theirs)
         seen.append(graphs())
-    # The second size makes sizes symbolic; no later one compiles anything.
+    # The second size makes sizes symbolic. No later size compiles anything.
     assert seen == [1, 2, 2, 2, 2][: len(seen)]
 
 
 @pytest.mark.skipif(TORCH < (2, 8), reason="an older torch cannot say what a trace does not know")
 def test_rows_that_a_mask_leaves(backend: str) -> None:
-    """Their numbers are not known while tracing; no choice may ask for them."""
+    """The number of rows is unknown while tracing, so no choice of the ops may depend on it."""
 
     def masked(query: Tensor, key: Tensor, present: Tensor) -> Tensor:
         rows = present.nonzero().squeeze(1)
         return pairwise_softplus(query[rows], key[rows]).sum()
 
     compiled = torch.compile(masked, fullgraph=True, backend="aot_eager")
-    for examples in (8, 6):  # of a batch of one size they would be bounded
+    for examples in (8, 6):  # with a single batch size, the number of rows would have a known bound
         args = *inputs(examples, 1)[:2], torch.arange(examples) % 3 > 0
         actual, expected = compiled(*args), masked(*args)
         torch.testing.assert_close(actual, expected)
@@ -83,7 +83,7 @@ def test_rows_that_a_mask_leaves(backend: str) -> None:
 
 @old_torch
 def test_a_table_too_large_to_keep_is_another_graph() -> None:
-    """The count of graphs can rise: it does where the ops take the other way."""
+    """The count of graphs can rise: it does when the table no longer fits in the workspace."""
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     with use_backend("chunked"), use_workspace(2**16):
         for examples in (4, 6, 8):
@@ -125,7 +125,7 @@ def test_inductor() -> None:
         torch.testing.assert_close(torch.autograd.grad(actual, args[:2]), torch.autograd.grad(expected, args[:2]))
 
 
-# opcheck itself looks at the gradient of tensors that are no leaves.
+# opcheck reads the gradient of tensors that are not leaves.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (1.0, 1.4)])
 @pytest.mark.parametrize("keep", [False, True])

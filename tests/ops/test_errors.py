@@ -1,4 +1,4 @@
-"""What the ops refuse, and the words: argument, rule, what came, what to do."""
+"""Errors of the ops: each names the argument, the rule and the value received, and says what to do."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_unknown_reduction_is_refused() -> None:
 
 
 def test_shapes_are_checked_without_data() -> None:
-    """On the meta device there is nothing to read: a check that waits for a device would raise here."""
+    """Tensors on the meta device hold no data, so a check that reads values would raise an error here."""
     meta = [tensor.to("meta") for tensor in (Q, K, G, H, H, H)]
     value, joint = pairwise_with_joint("logsumexp", *meta)
     assert value.shape == (2,)
@@ -89,7 +89,7 @@ def test_shapes_are_checked_without_data() -> None:
 
 @pytest.mark.parametrize("at", [-1, 2])
 def test_joint_pairs_out_of_range_are_refused_under_a_transform(at: int) -> None:
-    """A negative index read the last row."""
+    """Regression: a negative index was accepted and read the last row."""
     pair = torch.tensor([at]), torch.tensor([0])
     with pytest.raises(ValueError, match=r"joint_query must be within \[0, 2\), got values from"):
         torch.func.vjp(lambda query: pairwise_with_joint("logsumexp", query, K, None, None, *pair)[1], Q)

@@ -1,4 +1,4 @@
-"""Nothing to reduce, and scores far out."""
+"""Queries with nothing to reduce, and extreme scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_queries_or_no_keys(backend: str, reduction: str, sizes: tuple[int, i
 @pytest.mark.parametrize("soft_clip", [None, 20.0])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
 def test_huge_scores(backend: str, reduction: str, soft_clip: float | None, dtype: torch.dtype, size: float) -> None:
-    """Scores of the given size, of both signs, next to small ones: finite, and right to rounding."""
+    """Scores of this size and of both signs, next to small scores, give finite results that are right to rounding."""
     case = make(reduction, (4, 24, 4), scale=1.0, soft_clip=soft_clip).to(dtype)
     side = torch.tensor([1.0, -1.0, 1.0, 1e-4], dtype=dtype)
     case.query = torch.ones(4, 4, dtype=dtype) * side[:, None]
@@ -54,7 +54,7 @@ def test_huge_scores(backend: str, reduction: str, soft_clip: float | None, dtyp
 
 @pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (3.0, None), (None, 20.0)])
 def test_extremes_across_blocks(clip: float | None, soft_clip: float | None) -> None:
-    """The peak rises from block to block, falls, and a query's first blocks are excluded altogether."""
+    """The peak rises and falls from block to block, and the first blocks of some queries are excluded altogether."""
     case = make("logsumexp", (40, 1500, 3), groups="none", clip=clip, soft_clip=soft_clip, seed=3)
     case.key = case.key + 300 * torch.linspace(-1, 1, 1500).double().sin()[:, None]
     case.query_group = torch.arange(40) // 20
@@ -66,7 +66,7 @@ def test_extremes_across_blocks(clip: float | None, soft_clip: float | None) -> 
             judge(solve(case), expected, None, torch.float64)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter's arrays
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # Triton's interpreter computes with NumPy
 @pytest.mark.parametrize(("clip", "soft_clip"), [(None, None), (1.0, None), (1.0, 2.0)])
 @pytest.mark.parametrize("reduction", ["logsumexp", "softplus"])
 def test_a_nan_is_not_hidden(backend: str, reduction: str, clip: float | None, soft_clip: float | None) -> None:
@@ -82,7 +82,10 @@ def test_a_nan_is_not_hidden(backend: str, reduction: str, clip: float | None, s
 @pytest.mark.parametrize("shift", [-300.0, -40.0, 0.0, 40.0, 80.0, 300.0])
 @pytest.mark.parametrize("late", [False, True])
 def test_wherever_the_scores_lie(shift: float, late: bool) -> None:
-    """Powers bare or relative to a peak, or bare until a late block cannot be: the same answer, kept or recomputed."""
+    """Powers are bare, relative to a peak, or bare up to a late block.
+
+    The result is the same, for kept and recomputed scores.
+    """
     case = make("logsumexp", (6, 900, 4), groups="none", scale=1.0, seed=2)
     ones = torch.ones(6, 1).double()
     level = torch.full((900, 1), shift).double()

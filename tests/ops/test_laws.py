@@ -1,4 +1,4 @@
-"""Laws that hold whatever the numbers are."""
+"""Properties that hold for all inputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_permuting_queries_permutes_results(case: Case, backend: str) -> None:
 @LAWS
 @given(cases())
 def test_the_workspace_does_not_matter(case: Case) -> None:
-    """Each key repeated until the table spans many blocks, kept or not."""
+    """Each key is repeated until the table spans many blocks. The scores are kept or recomputed."""
     times = 40_000 // (len(case.key) * len(case.query))
     many = replace(
         case,

@@ -1,4 +1,4 @@
-"""Keys that are the locations of a map: the same as rows, whatever computes them, and without a copy of the map."""
+"""Keys that are the locations of a map: the same results as for rows, without a copy of the map."""
 
 from __future__ import annotations
 

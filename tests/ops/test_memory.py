@@ -1,4 +1,4 @@
-"""The memory bound, measured; and the measurement, seen to notice."""
+"""The memory bound is measured, and the measurement is shown to detect a violation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 2**20
 
 
 def problem(queries: int, keys: int, dim: int, dtype: torch.dtype = torch.float32) -> tuple[list[Tensor], int]:
-    """Inputs in sorted runs, and the bytes of their gradients and of vectors as long as them."""
+    """Return inputs with groups in sorted runs, and the bytes of their gradients and of vectors of the same lengths."""
     query, key = torch.randn(queries, dim, dtype=dtype), torch.randn(keys, dim, dtype=dtype)
     key_group = torch.arange(keys) * queries // keys
     tensors = [query.requires_grad_(), key.requires_grad_(), torch.arange(queries), key_group, key_group]
@@ -63,7 +63,7 @@ def test_the_measurement_notices_a_table() -> None:
 
 @pytest.mark.slow
 def test_a_batch_of_4096() -> None:
-    """The table would take 4 GiB."""
+    """A table of scores would take 4 GiB."""
     torch.set_num_threads(max(1, torch.get_num_threads()))
     tensors, allowed = problem(4096, 4096 * 64, 128)
     with use_backend("chunked"):

@@ -83,7 +83,7 @@ def test_triton_is_not_imported_on_a_cpu() -> None:
 
 
 def test_what_is_forced_can_be_forced_in_another_thread() -> None:
-    """The backward pass of a ring asks in autograd's thread for what the forward pass was told."""
+    """The backward pass of a ring runs in a thread of autograd, but uses the settings forced in the forward pass."""
     seen: list[tuple[object, int]] = []
 
     class Trip:

@@ -1,4 +1,4 @@
-"""The streaming kernels where they pass over joint pairs, and how they ask torch for its precision."""
+"""The streaming kernels: stretches of joint pairs that they skip, torch's matmul precision, and strides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="runs compile
 
 @interpreted
 def test_stretches_without_a_pair_of_the_tile_are_passed_over() -> None:
-    """One pair per key, of queries in order: the second stretch of 1,024 pairs has none of the first tile."""
+    """With one joint pair per key, sorted by query, the second stretch of 1,024 pairs has none of the first tile."""
     dtype = torch.float32
     case = make("softplus", (70, 1100, 3), seed=6, scale=0.4).to(dtype)
     assert case.key_group is not None
@@ -50,7 +50,7 @@ def test_float32_multiplies_as_torch_is_told_to() -> None:
 
 
 def test_rows_whose_columns_are_far_apart_are_copied() -> None:
-    """A kernel counts 32 bits along a row: (128, 16.8 million) transposed has columns 2^31 elements apart."""
+    """A kernel uses 32-bit offsets within a row. Rows whose columns span 2^31 elements or more are copied first."""
     far = torch.empty_strided((4, 128), (1, 2**24 + 1), device="meta")
     assert addressable(far).stride() == (128, 1)
     near = torch.empty_strided((4, 127), (1, 2**24), device="meta")

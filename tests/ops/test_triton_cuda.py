@@ -1,4 +1,4 @@
-"""The Triton backend compiled, on a GPU: ``pytest -m cuda``. Elsewhere its small cases run interpreted."""
+"""The Triton backend compiled, on a GPU: ``pytest -m cuda``. Elsewhere its small cases run in the interpreter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def solve(case: Case, backend: str) -> Expected:
 
 
 def check(case: Case, dtype: torch.dtype, allowance: float, backend: str = "triton") -> None:
-    """Against the dense reference in float64, relative to the largest magnitude."""
+    """Compare with the dense reference in float64, relative to the largest magnitude."""
     actual, expected = solve(on_gpu(case, dtype), backend), solve(on_gpu(case, dtype).to(torch.float64), "reference")
     for name, right in vars(expected).items():
         ours = getattr(actual, name)
@@ -125,7 +125,7 @@ def test_compiled_in_one_graph(backend: str | None) -> None:
 
 
 def test_chosen_on_a_gpu_and_memory() -> None:
-    """Eight thousand examples: the table would take 16 GiB."""
+    """With 8,192 examples, a table of scores would take 16 GiB."""
     query = torch.randn(8192, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True)
     key = torch.randn(8192 * 64, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True)
 
@@ -136,7 +136,7 @@ def test_chosen_on_a_gpu_and_memory() -> None:
 
 
 def test_wide_features_on_a_gpu_and_memory() -> None:
-    """The blockwise backend is chosen, and a forced workspace holds: the table of halves would take a GiB."""
+    """The blockwise backend is chosen and stays within a forced workspace; a table of halves would take 1 GiB."""
     query = torch.randn(1024, 512, device="cuda", dtype=torch.bfloat16, requires_grad=True)
     key = torch.randn(1024 * 512, 512, device="cuda", dtype=torch.bfloat16, requires_grad=True)
     assert choose(query, "logsumexp", 2**27) == "blockwise"

@@ -10,7 +10,7 @@ from ops.conftest import KERNELS
 from infomax.ops import use_backend, use_workspace
 from infomax.ops.problem import REDUCTIONS
 
-# Every kind of groups with one size, and sizes that are special with one kind.
+# Every kind of groups with one problem size, and special sizes with one kind of groups.
 PROBLEMS = [
     *(((7, 33, 5), groups) for groups in ("none", "runs", "ragged", "shuffled")),
     *((sizes, "runs") for sizes in ((1, 1, 1), (18, 20, 17))),
@@ -36,7 +36,6 @@ def test_groups_and_sizes(backend: str, reduction: str, sizes: tuple[int, int, i
 def test_dtypes(backend: str, reduction: str, dtype: torch.dtype) -> None:
     if backend in KERNELS and dtype == torch.float16 and reduction in ("square_sum", "pearson"):
         pytest.skip("refused, with the reason: see test_settings")
-    # Seeds whose scores keep clear of the bound: there a derivative jumps, and rounding picks the side.
     check(make(reduction, (9, 40, 12), seed=1), dtype)
 
 
@@ -56,14 +55,14 @@ def test_clip(backend: str, reduction: str, clip: float | None, soft_clip: float
     [
         *((torch.float64, groups, None, None) for groups in ("none", "runs", "shuffled")),
         *((torch.float64, groups, 0.8, 1.1) for groups in ("none", "shuffled")),
-        (torch.bfloat16, "shuffled", None, None),  # with a clip rounded scores lie on the bound
+        (torch.bfloat16, "shuffled", None, None),  # no clip, because rounded scores would lie on its bound
     ],
 )
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_many_blocks(
     reduction: str, dtype: torch.dtype, groups: str, clip: float | None, soft_clip: float | None
 ) -> None:
-    """A workspace of 64 KiB cuts both the queries and the keys."""
+    """A workspace of 64 KiB splits both the queries and the keys."""
     case = make(reduction, (70, 300, 9), groups=groups, clip=clip, soft_clip=soft_clip, seed=2).to(dtype)
     dense = case.to(torch.float64)
     with use_backend("reference"):

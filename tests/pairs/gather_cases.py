@@ -1,4 +1,4 @@
-"""Batches that are split over processes: the losses they go through, and what comes of them."""
+"""Batches that are split over processes: the losses that are compared, their inputs and their results."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from infomax import NWJ, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, 
 from infomax.losses.base import InformationLoss
 
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
-FSDP_ON_CPU = TORCH >= (2, 7)  # torch 2.6 cannot shard there
+FSDP_ON_CPU = TORCH >= (2, 7)  # torch 2.6 cannot shard on the CPU
 C, D = 3, 2
-SHARES = (1, 3, 1)  # one example on a rank
+SHARES = (1, 3, 1)  # examples per rank; two of the ranks have only one
 ESTIMATORS = ["infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan"]
 ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein"]
 
@@ -37,7 +37,7 @@ CASES = [
     Case("wasserstein", "lipschitz", 1, masked=True),
     Case("infonce", "bilinear", 1, masked=False),
     Case("jsd", "concat", 2, masked=False),
-    # The default critic in training mode: its batch norm sees the rows of all processes.
+    # The default critic in training mode: its batch norm uses the rows of all processes.
     *(Case(name, "dot", 1, masked=False) for name in ("infonce", "jsd", "dv", "mine", "alpha_tuba")),
     Case("infonce", "dot", 2, masked=True),
     Case("jsd", "cosine", 2, masked=False),
@@ -47,7 +47,7 @@ CASES = [
     Case("ragged", "dot", 2, masked=False),
     Case("given negatives", "dot", 1, masked=False),
     Case("given negatives alone", "bilinear", 1, masked=True),
-    # Groups that processes share; one of them holds examples of one group alone.
+    # Groups that span processes. A process with one example holds one group only.
     Case("groups", "dot", 1, masked=False),
     Case("groups", "bilinear", 2, masked=True),
     Case("groups", "concat", 1, masked=False),
@@ -63,11 +63,11 @@ CASES = [
 
 
 def chosen(which: str) -> list[Case]:
-    """Every case; or some, of every kind of term."""
+    """Return every case, or only every third case."""
     return CASES if which == "every" else CASES[::3]
 
 
-# Those that are wrapped as well.
+# Cases that also run with a wrapped loss.
 WRAPPED = [CASES[0], CASES[CASES.index(Case("infonce", "dot", 2, masked=True))], Case("dv", "own", 1, masked=False)]
 
 
@@ -86,14 +86,14 @@ def build(case: Case, *, gather: bool | str = True, group: Any = None) -> Inform
         return LocalDIMLoss(C, D, in_batch="alone" not in case.estimator, **options)
     if case.estimator.startswith("groups"):
         return LocalDIMLoss(C, D, estimator="chi2" if "chi2" in case.estimator else "infonce", **options)
-    # Bent, and then cut off.
+    # A soft clip, and then a hard one.
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
-    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # by its name the latter is refused
+    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # a loss refuses the short name "rkl"
     return LocalDIMLoss(C, D, estimator=particular.get(case.estimator, case.estimator), **options)
 
 
 def whole_batch(case: Case) -> dict[str, Tensor]:
-    """What the loss of a case is called with; each tensor is split by examples, negatives likewise."""
+    """Return the arguments of the loss of a case. Every tensor is split by examples, the negatives too."""
     generator = torch.Generator().manual_seed(1)
     n = sum(SHARES)
     local = torch.randn(n, C, 4, generator=generator, dtype=torch.float64)
@@ -116,15 +116,15 @@ def whole_batch(case: Case) -> dict[str, Tensor]:
 
 
 def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bool | str = True) -> dict[str, Tensor]:
-    """Loss, estimate and gradients; the average of MINE has seen another batch before."""
+    """Return loss, estimate, buffers and gradients, after a first call that starts MINE's average on another batch."""
     inner = loss.module if isinstance(loss, nn.parallel.DistributedDataParallel) else loss
     leaves = {name: value.clone().requires_grad_(value.is_floating_point()) for name, value in given.items()}
-    if inner.estimator.fits_density:  # refuses globals that learn
+    if inner.estimator.fits_density:  # the loss refuses globals that need a gradient
         leaves["global_"].requires_grad_(False)
     used = dict(leaves)
     if "group of negatives" in used:
         used["group"] = torch.cat([used["group"], used.pop("group of negatives")])
-    if "ragged" in case.estimator:  # one to four rows per example, the last first
+    if "ragged" in case.estimator:  # one to four rows per example, in reverse order
         n = len(used["local"])
         rows = used["local"].transpose(1, 2).reshape(-1, C)
         batch = torch.arange(n).repeat_interleave(4)
@@ -145,11 +145,11 @@ def outcome(loss: nn.Module, given: dict[str, Tensor], case: Case, *, gather: bo
 
 
 def whole(gradient: Tensor | None) -> Tensor | None:
-    """A gradient of a sharded parameter in one piece."""
+    """Return the whole gradient of a parameter that may be sharded."""
     return gradient.full_tensor() if isinstance(gradient, DTensor) else gradient
 
 
 def share(rank: int, given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A process's examples."""
+    """Return the examples of a process."""
     start = sum(SHARES[:rank])
     return {name: value[start : start + SHARES[rank]] for name, value in given.items()}

@@ -1,4 +1,7 @@
-"""Failures on one of the processes: in the ops, in a critic, in a backward pass. The others must end, too."""
+"""Failures on one of the processes: in the ops, in a critic or in a backward pass.
+
+The other processes must end, too.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ def error_of(call: Any) -> str:
         call()
     except (TypeError, ValueError, RuntimeError) as error:
         said = f"{type(error).__name__}: {error}"
-    if TORCH < (2, 7):  # whose checkpoint keeps its hooks until what an error holds is collected
+    if TORCH < (2, 7):  # checkpointing keeps its hooks until the objects that the error refers to are collected
         gc.collect()
     return said
 
 
 class Faulty(nn.Module):
-    """Scores aligned rows, and fails on one rank."""
+    """A critic that scores aligned rows and fails on rank 1."""
 
     def __init__(self, rank: int) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class Faulty(nn.Module):
 
 
 class FaultyBackward(torch.autograd.Function):
-    """Its argument, without a backward pass."""
+    """The identity function, with a backward pass that fails."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class FaultyBackward(torch.autograd.Function):
 
 
 class FaultyLater(Faulty):
-    """Scores aligned rows, and fails on one rank in the backward pass."""
+    """A critic that scores aligned rows and fails on rank 1 in the backward pass."""
 
     def forward(self, local: Tensor, global_: Tensor) -> Tensor:
         scores = -(local - self.embed(global_)).square().sum(1)
@@ -61,7 +64,7 @@ class FaultyLater(Faulty):
 
 
 def scores_that_fail(rank: int) -> dict[str, Any]:
-    """An error in the pairwise ops on one rank, or in the backward pass of scores, on the first or the second call."""
+    """Fail on one rank in the pairwise ops, or in the backward pass of the scores, on the first or the second call."""
     found: dict[str, Any] = {}
     features = torch.randn(3, C, 4, requires_grad=True), torch.randn(3, D, requires_grad=True)
     original = ops.pairwise_with_joint
@@ -92,12 +95,12 @@ def scores_that_fail(rank: int) -> dict[str, Any]:
                     ops.pairwise_with_joint = fail
                 found[f"dot, {gather}, {place}, {good_calls}"] = error_of(lambda loss=loss: step(loss))
                 ops.pairwise_with_joint = original
-                step(loss)  # and the processes are in step
+                step(loss)  # the processes are still in step
     return found
 
 
 def later_than_scores(rank: int) -> tuple[str, float]:
-    """A backward pass that fails on one rank behind the scores, in a projection: the timeout ends the others' wait."""
+    """Fail on one rank in the backward pass of a projection. The timeout ends the wait of the other ranks."""
     group = dist.new_group(list(range(len(SHARES))), timeout=timedelta(seconds=3))
     loss = LocalDIMLoss(C, D, units=4, gather=True, process_group=group)
     if rank == 1:
@@ -108,7 +111,7 @@ def later_than_scores(rank: int) -> tuple[str, float]:
 
 
 def critics_that_fail(rank: int) -> dict[str, Any]:
-    """A critic that fails on one rank, before, between and after the exchanges that it makes itself."""
+    """Fail on one rank in a critic: before, between and after the exchanges that the critic makes itself."""
     found: dict[str, Any] = {}
     features = torch.randn(3, C, 4), torch.randn(3, D)
     for gather in (True, "ring"):
@@ -128,5 +131,5 @@ def critics_that_fail(rank: int) -> dict[str, Any]:
         found[f"{place}, statistics"] = {name: buffer.clone() for name, buffer in loss.named_buffers()}
         if rank == 1:
             hook.remove()
-        loss(*features).backward()  # and the processes are in step
+        loss(*features).backward()  # the processes are still in step
     return found

@@ -1,7 +1,7 @@
-"""One of two processes whose batch norms take their statistics together, run by test_norms.py.
+"""One of two processes whose batch norms share statistics, run by test_norms.py.
 
-``python gather_norms.py RANK WORLD FOLDER``: each function returns what the process finds, beside what one process
-with the whole batch finds. A wait without end shows as the timeout of a group of its own.
+``python gather_norms.py RANK WORLD FOLDER``: each function returns the results of this process and, for comparison,
+those of one process with the whole batch. An endless wait shows as a timeout of a separate process group.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def briefly() -> dist.ProcessGroup:
 
 
 def ours(rank: int, *, empty: bool) -> slice:
-    """The examples of a process; all of them where the other one has none."""
+    """Return the examples of a process. If ``empty``, rank 1 has all of them."""
     if empty:
         return slice(0, sum(SHARES) * rank)
     return slice(sum(SHARES[:rank]), sum(SHARES[: rank + 1]))
 
 
 def frozen_critic(rank: int) -> dict[Any, Any]:
-    """The critic is frozen and in training mode; features of rank 1 learn, those of rank 0 do not or are not there."""
+    """Freeze the critic in training mode. The features of rank 1 learn; those of rank 0 do not, or are absent."""
     found: dict[Any, Any] = {}
     group = briefly()
     generator = torch.Generator().manual_seed(3)
@@ -67,7 +67,7 @@ def frozen_critic(rank: int) -> dict[Any, Any]:
 
 
 def noise_of_frozen_rows(rank: int) -> dict[Any, Any]:
-    """Rows of rank 1 learn through the statistics of all, those of rank 0 do not."""
+    """Let the rows of rank 1 learn through the statistics of all rows, while those of rank 0 do not learn."""
     found: dict[Any, Any] = {}
     y = torch.randn(sum(SHARES), D, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     for gather in (True, False):
@@ -83,7 +83,7 @@ def noise_of_frozen_rows(rank: int) -> dict[Any, Any]:
 
 
 def gradients_off_on_one_rank(rank: int) -> dict[Any, Any]:
-    """Rank 0 calls without gradients, rank 1 with them."""
+    """Call the loss without gradients on rank 0, and with gradients on rank 1."""
     found: dict[Any, Any] = {}
     group = briefly()
     local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
@@ -109,7 +109,7 @@ def gradients_off_on_one_rank(rank: int) -> dict[Any, Any]:
 
 
 def critic_alone(rank: int) -> dict[str, Any]:
-    """The critic of a loss that gathers is called by itself, over and over; then with one row in all."""
+    """Call the critic of a gathering loss by itself many times, and its norm with one row over all processes."""
     loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
     local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
     held = []
@@ -123,7 +123,7 @@ def critic_alone(rank: int) -> dict[str, Any]:
     before = copy.deepcopy(dict(norm.named_buffers()))
     said = error_of(lambda: norm(torch.randn(int(rank == 0), 4)))
     kept = all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
-    loss_fn(local, global_).backward()  # and the processes are in step
+    loss_fn(local, global_).backward()  # the processes are still in step
     return {"held": held, "one row": said, "statistics kept": kept}
 
 

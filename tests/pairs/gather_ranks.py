@@ -1,6 +1,7 @@
-"""One process of a group, run by test_gather.py: its share of every case, and the results.
+"""One process of a group, run by test_gather.py: it computes its share of every case and saves the results.
 
-``python gather_ranks.py RANK WORLD FOLDER WHICH``: they meet in the folder; WHICH is ``some`` cases or ``every``.
+``python gather_ranks.py RANK WORLD FOLDER WHICH``: the processes meet in the folder. WHICH is ``some``, for a third of
+the cases, or ``every``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ from infomax.scores import TableScores, gather_scores
 
 
 def aliased_gradient() -> Tensor:
-    """The gradient of a sum goes to both its terms: summing it over processes for one must not change the other's."""
+    """Return a gradient that goes to both terms of a sum.
+
+    Summing one term's gradient over processes must not change the other.
+    """
     ours = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
     other = torch.ones(2 * len(SHARES), 1, dtype=torch.float64, requires_grad=True)
     doubled = 2 * other
@@ -49,7 +53,7 @@ def aliased_gradient() -> Tensor:
 
 
 def none_on_a_rank(rank: int) -> list[tuple[Tensor, Tensor]]:
-    """A process whose share is empty: its loss beside that of one process."""
+    """Return the loss if only rank 1 has examples, beside the loss of one process."""
     found = []
     generator = torch.Generator().manual_seed(4)
     local, global_ = torch.randn(3, C, 4, generator=generator), torch.randn(3, D, 2, generator=generator)
@@ -68,7 +72,7 @@ def none_on_a_rank(rank: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def features_learn_on_one_rank() -> list[tuple[Tensor, Tensor]]:
-    """Features of one process alone have a gradient, and the others have no example or an encoder that is frozen."""
+    """Return gradients if the features of rank 1 alone learn. Other ranks have no example, or frozen features."""
     found = []
     rank, given = dist.get_rank(), whole_batch(Case("infonce", "dot", 1, masked=False))
     for critic in ("bilinear", "concat"):
@@ -98,7 +102,7 @@ def features_learn_on_one_rank() -> list[tuple[Tensor, Tensor]]:
 
 
 def second_derivative(rank: int) -> dict[str, Any]:
-    """A gradient penalty on gathered scores: the gradient of a squared gradient."""
+    """Compute a gradient penalty on gathered scores: the gradient of a squared gradient."""
     case = Case("infonce", "bilinear", 1, masked=False)
     found: dict[str, Any] = {}
     for gather in (True, "ring"):
@@ -128,7 +132,7 @@ def second_derivative(rank: int) -> dict[str, Any]:
 
 
 def collectives(loss: nn.Module, rank: int) -> int:
-    """How many collectives a loss of unmasked features calls in its forward pass."""
+    """Return the number of collectives in the forward pass of a loss on unmasked features."""
     called, names = [], ("all_gather", "all_reduce", "batch_isend_irecv")
     originals = {name: getattr(dist, name) for name in names}
     for name in names:
@@ -166,7 +170,8 @@ def main() -> None:
         if rank == 0:
             results["group", gather] = error_of(lambda gather=gather: build(CASES[0], gather=gather, group=group))
         else:
-            loss = copy.deepcopy(build(CASES[0], gather=gather, group=group))  # a group itself cannot be copied
+            # A loss can be copied, although a process group cannot.
+            loss = copy.deepcopy(build(CASES[0], gather=gather, group=group))
             found = outcome(loss, share(rank, whole_batch(CASES[0])), CASES[0], gather=gather)
             for name, _ in loss.named_parameters():
                 dist.all_reduce(found[name], group=group)
@@ -198,7 +203,7 @@ def main() -> None:
     alone = InfoMaxLoss(D, D, same_side=True, estimator="dv", gather=True)
     results["one pair in all"] = error_of(lambda: alone(*(torch.ones(int(rank == 0), D) for _ in range(2))))
     on_one = DIMLoss(C, D, (4,), alpha=1.0, units=4, gather=True)
-    if rank == 0:  # measuring is local unless it is asked to gather: nobody waits
+    if rank == 0:  # by default, measuring is local, so that no process waits
         results["measured alone"] = on_one.mutual_information(torch.randn(3, C, 4), torch.randn(3, D)).local
     results["table"] = error_of(lambda: gather_scores(TableScores(torch.zeros(3, 3), None), None, Processes()))
     if FSDP_ON_CPU:

@@ -1,7 +1,7 @@
 """One of two processes whose shares differ in kind, run by test_uneven.py.
 
-``python gather_uneven.py RANK WORLD FOLDER``: each function returns what the process finds, beside what one process
-with the whole batch finds.
+``python gather_uneven.py RANK WORLD FOLDER``: each function returns the results of this process and, for comparison,
+those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SHARES = (3, 2)
 
 
 def ours(rank: int) -> slice:
-    """The examples of a process."""
+    """Return the examples of a process."""
     return slice(sum(SHARES[:rank]), sum(SHARES[: rank + 1]))
 
 
 def one_side_learns_on_one_rank(rank: int) -> dict[Any, Any]:
-    """Two views, one of which has a gradient, on rank 1 alone; the critic has no parameters."""
+    """Let one of two views have a gradient, on rank 1 only. The critic has no parameters."""
     found: dict[Any, Any] = {}
     generator = torch.Generator().manual_seed(3)
     views = [torch.randn(sum(SHARES), D, generator=generator, dtype=torch.float64) for _ in range(2)]
@@ -55,18 +55,18 @@ def one_side_learns_on_one_rank(rank: int) -> dict[Any, Any]:
 
 
 def density_learns_on_one_rank(rank: int) -> dict[str, Any]:
-    """Globals with a gradient, on rank 1 alone, for a loss that takes them as constants."""
+    """Give globals a gradient, on rank 1 only, for a loss that takes globals as constants."""
     loss_fn = LocalDIMLoss(C, D, estimator="club", critic="gaussian", units=4, gather=True)
     local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
     learned = global_.clone().requires_grad_(rank == 1)
     found = {"loss": error_of(lambda: loss_fn(local, learned).backward())}
-    loss_fn(local, global_).backward()  # and the processes are in step
+    loss_fn(local, global_).backward()  # the processes are still in step
     loss_fn.estimator.estimate(loss_fn.scores(local, learned)).backward()
     return found | {"gradient": learned.grad}
 
 
 def negatives_without_an_example(rank: int) -> dict[Any, tuple[Tensor, ...]]:
-    """Rank 0 has negatives for all and no example of its own, rank 1 examples and no negatives."""
+    """Give rank 0 negatives for all and no example, and rank 1 examples and no negatives."""
     found: dict[Any, tuple[Tensor, ...]] = {}
     for critic in ("bilinear", "dot"):
         for gather in (True, "ring", False):
@@ -90,7 +90,7 @@ def negatives_without_an_example(rank: int) -> dict[Any, tuple[Tensor, ...]]:
 
 
 def one_row_in_all(rank: int) -> dict[str, Any]:
-    """One example over all processes, with given negatives: a batch norm of the globals sees one row."""
+    """Share one example among all processes, with given negatives: a batch norm of the globals sees one row."""
     found: dict[str, Any] = {}
     shares = {"none elsewhere": (1, 0), "failed elsewhere": (1, 0), "alone": (1, 1)}
     for name, share in shares.items():
@@ -102,12 +102,12 @@ def one_row_in_all(rank: int) -> dict[str, Any]:
         found[f"{name}, statistics"] = dict(loss_fn.named_buffers())
     loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
     found["no negatives"] = error_of(lambda: loss_fn(torch.randn(1 - rank, C, 4), torch.randn(1 - rank, D)))
-    loss_fn(torch.randn(1 + rank, C, 4), torch.randn(1 + rank, D)).backward()  # and the processes are in step
+    loss_fn(torch.randn(1 + rank, C, 4), torch.randn(1 + rank, D)).backward()  # the processes are still in step
     return found
 
 
 class DIM(nn.Module):
-    """The objective behind a linear encoder of the globals."""
+    """The whole objective, with a linear encoder of the globals."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class DIM(nn.Module):
 
 
 def no_example_for_the_prior(rank: int) -> dict[Any, Any]:
-    """Rank 0 has no example, or none with a real location: terms, and gradients averaged over processes."""
+    """Return terms and averaged gradients if rank 0 has no example, or none with a real location."""
     found: dict[Any, Any] = {}
     generator = torch.Generator().manual_seed(5)
     local = torch.randn(4, C, 4, generator=generator, dtype=torch.float64)
@@ -155,7 +155,7 @@ def no_example_for_the_prior(rank: int) -> dict[Any, Any]:
 
 
 def no_row_for_the_noise(rank: int) -> dict[Any, Any]:
-    """Rank 0 has no row to normalise: outputs, gradients and statistics; and one row in all."""
+    """Return outputs, gradients and statistics if rank 0 has no row to normalise; and the error for one row in all."""
     found: dict[Any, Any] = {}
     y = torch.randn(4, D, 3, generator=torch.Generator().manual_seed(6))
     for prior in ("normal", "uniform"):

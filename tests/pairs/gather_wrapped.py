@@ -1,4 +1,4 @@
-"""What other libraries wrap around a loss or an encoder: DistributedDataParallel, FSDP2, and cached gradients."""
+"""Wrapped losses and encoders: DistributedDataParallel, FSDP2, and cached gradients."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Views(nn.Module):
 
 
 def large_batch(rank: int) -> dict[str, Any]:
-    """A step of `cached_backward` with a wrapped encoder and gathered negatives, and how often gradients travel."""
+    """Run `cached_backward` with a wrapped encoder and gathered negatives, and count the exchanges of gradients."""
     images = torch.randn(10, C, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    images = images[(0, 4, 7)[rank] : (4, 7, 10)[rank]]  # two chunks each, as FSDP2 needs
+    images = images[(0, 4, 7)[rank] : (4, 7, 10)[rank]]  # two chunks on every rank, because FSDP2 needs equally many
     loss_fn = InfoMaxLoss(D, D, critic="bilinear", gather=True, dtype=torch.float64)
     found: dict[str, Any] = {}
     if FSDP_ON_CPU:
@@ -54,16 +54,16 @@ def large_batch(rank: int) -> dict[str, Any]:
 
 
 def sharded(rank: int, whole_batch_: dict[str, Tensor], case: Case, gather: bool | str) -> dict[str, Tensor]:
-    """A case under FSDP2."""
+    """Run a case under FSDP2."""
     loss = build(case, gather=gather)
-    # By default a root keeps its weights whole after a forward pass, until the next backward one.
+    # By default, the root keeps its full weights from a forward pass to the next backward pass.
     fully_shard(loss, mesh=init_device_mesh("cpu", (len(SHARES),)), reshard_after_forward=True)
     register_fsdp_forward_method(loss, "mutual_information")
     return outcome(loss, share(rank, whole_batch_), case, gather=gather)
 
 
 def own_discriminator() -> dict[str, Any]:
-    """The prior term with a discriminator of the user's under FSDP2: sharded by itself, and as a part of the term."""
+    """Run the prior term with a user-defined discriminator under FSDP2: sharded with the term, or by itself first."""
 
     def build_prior() -> PriorMatchingLoss:
         torch.manual_seed(0)

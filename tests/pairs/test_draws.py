@@ -1,4 +1,4 @@
-"""Locations and negatives that are drawn: as many as asked for, all equally likely, masked places never."""
+"""Drawn locations and negatives: as many as requested, equally likely, and not masked while real ones remain."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestFewerNegatives:
             assert_close(found, expected, 2e-6, "joint scores")
 
     def test_every_other_example_is_equally_likely(self) -> None:
-        """Each global's negatives are a uniform choice among the others: every subset, whoever is drawn."""
+        """The negatives of each global are a uniformly random subset of the other examples."""
         examples, count, turns = 4, 2, 1500
         pair = randn(examples, 1), randn(examples, 1)
         source = generator()
@@ -72,7 +72,7 @@ class TestFewerNegatives:
                 chosen[example][tuple(sorted(others))] += 1
         for example, counter in enumerate(chosen):
             assert len(counter) == 3, f"{example} never meets some of the others"
-            # A binomial's standard deviation is 18 here.
+            # The standard deviation of a binomial is 18 here.
             assert all(abs(found - turns / 3) < 4 * 18.3 for found in counter.values()), (example, counter)
 
     def test_the_same_generator_draws_the_same(self) -> None:
@@ -109,7 +109,7 @@ class TestFewerNegatives:
 
 
 def negatives_of(pairing: Pairing) -> list[set[int]]:
-    """For each example the examples whose locals its first global meets."""
+    """Return, for each example, the examples whose locals its first global meets."""
     group = pairing.marginal_group()
     queries = pairing.query_group[:: pairing.globals_]
     return [set(group[group != own].tolist()) for own in queries]

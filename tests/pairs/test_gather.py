@@ -1,4 +1,4 @@
-"""A batch split over two processes with gathered negatives is the batch of one process: loss, estimate, gradients."""
+"""Three processes with gathered negatives give the loss, estimate and gradients of one process with the whole batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def single(case: Any, ranks: tuple[int, ...] = (0, 1, 2)) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("which", ["some", pytest.param("every", marks=pytest.mark.slow)])
 def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
-    """All that a group of processes can show, in one test: starting them is what takes the time."""
+    """One test checks all results of the processes, because starting the processes takes most of the time."""
     results = run_ranks(Path(__file__).with_name("gather_ranks.py"), len(SHARES), tmp_path, which)
     failures = []
 
@@ -87,7 +87,7 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
             for sharded, plain in zip(own["as a part"], own["plain"], strict=True):
                 assert torch.allclose(sharded, plain, rtol=1e-5, atol=1e-8)
         second = found["second derivative"]
-        # Each process's loss is that of all, so its gradients are summed three times, and squared.
+        # Each process has the loss of the whole batch, so gradients are 3 times and their squares 9 times as large.
         assert torch.allclose(second["gathered"], 9 * second["expected"], rtol=1e-9)
         assert second["ring"].startswith("RuntimeError: gather='ring' has no second derivative")
     assert results[0]["measured alone"].isfinite()
@@ -95,7 +95,7 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
 
 
 def check_errors_reach_all(results: list[dict[Any, Any]]) -> None:
-    """A rank that fails makes all fail, wherever it does; its statistics are those of the others."""
+    """Check that a failure on one rank raises on all ranks, and that all ranks keep the same statistics."""
     for rank, found in enumerate(results):
         wrong = found["wrong on one rank"]
         assert wrong.startswith("ValueError: local must have 3 channels" if rank == 1 else "RuntimeError: gather=True")

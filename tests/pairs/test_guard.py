@@ -1,4 +1,7 @@
-"""A guarded part of a graph is that part: values, gradients, second derivatives; but for errors, which wait."""
+"""A guarded part of a graph has the same values, gradients and second derivatives as without the guard.
+
+Only errors wait.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def leaves() -> tuple[Tensor, Tensor]:
 
 def test_gradients_of_any_order_and_a_graph_that_is_kept() -> None:
     (x, y), constant = leaves(), torch.ones(3, dtype=torch.float64)
-    inner = 2 * x  # not a leaf: the part ends here
+    inner = 2 * x  # not a leaf: the backward pass of the part ends here
     value, _ = Guard().run(lambda: ((inner.pow(3) * y.exp() * constant).sum(), constant), [inner, y, constant])
     plain = ((2 * x).pow(3) * y.exp()).sum()
     assert torch.equal(value, plain)
@@ -66,7 +69,7 @@ def test_an_error_waits_for_the_exchange() -> None:
     assert not y.grad.any()
     with pytest.raises(RuntimeError, match="out of memory, say"):
         guard.tell([1], 1)
-    guard.tell([], 1)  # it is told once
+    guard.tell([], 1)  # the error is raised only once
     with pytest.raises(RuntimeError, match="the backward pass of rank 0, 2 raised an error"):
         guard.tell([0, 2], 1)
 

@@ -1,4 +1,4 @@
-"""Batch norms over two processes: whatever learns, and where, both take part in every exchange or raise; none waits."""
+"""Batch norms over two processes: whatever learns, and where, both take part in every exchange, or both raise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from infomax.pairs.processes import Processes
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each process found: starting them is what takes the time."""
+    """Return the results of each process.
+
+    All tests share them, because starting the processes takes most of the time.
+    """
     return run_ranks(Path(__file__).with_name("gather_norms.py"), len(SHARES), tmp_path_factory.mktemp("norms"))
 
 
@@ -41,7 +44,7 @@ def test_rows_learn_on_one_rank_before_noise(results: list[dict[str, Any]]) -> N
 
 
 def test_gradients_off_on_one_rank(results: list[dict[str, Any]]) -> None:
-    """A backward pass needs all processes, so the call is refused on all."""
+    """A backward pass needs all processes, so the call is refused on all of them."""
     for of_rank in results:
         for key, said in of_rank["gradients_off_on_one_rank"].items():
             if "nothing learns" in key or "after" in key:

@@ -1,4 +1,4 @@
-"""Negatives that each y has alone: which rows they are, and what is refused."""
+"""Negatives that belong to one y each: the rows that they form, and the inputs that are refused."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "more-than-one-gpu.md"
 
 
 def scripts() -> dict[str, str]:
-    """The four scripts; that of FSDP2 is the first one with other lines for the wrapping."""
+    """Return the four scripts. The FSDP2 script is the first script with other lines for the wrapping."""
     ddp, fsdp, lightning, accelerate = re.findall(
         r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""Features, masks and tables that cannot be paired are refused: argument, rule, what came, what to do."""
+"""Errors for features, masks and tables that cannot be paired: argument, rule, value received, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_FLOATING = [torch.int64, torch.bool, torch.complex64]
 
 
 class TestRefusals:
-    """Argument, rule, what came, what to do."""
+    """Each error names the argument, the rule and the value received, and says what to do."""
 
     @pytest.mark.parametrize(
         ("local", "global_", "mask", "error", "message"),

@@ -1,4 +1,4 @@
-"""From feature maps to rows: what belongs together, and that no table of pairs is held."""
+"""From feature maps to rows: which rows form joint pairs, and that no table of pairs is stored."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class TestRows:
 
     @pytest.mark.parametrize("layout", LAYOUTS[1:], ids=lambda layout: layout.name)
     def test_an_example_with_nothing_but_masked_locations_is_absent(self, layout: Layout) -> None:
-        """Rows, pairing and scores are those of the batch without it."""
+        """Rows, pairing and scores are those of the batch without the absent example."""
         local, global_ = (torch.cat([part, part[:1] * 10]) for part in features(layout))
         mask = torch.ones(local.shape[0], *local.shape[2:], dtype=torch.bool)
         mask[-1] = False
         mask.view(len(mask), -1)[0, 1:] = False
-        order = torch.tensor([len(mask) - 1, *range(len(mask) - 1)])  # the absent one comes first, or last
+        order = torch.tensor([len(mask) - 1, *range(len(mask) - 1)])  # the absent example comes first, or last
         for chosen in (order, torch.arange(len(mask))):
             found = pair_rows(local[chosen], global_[chosen], mask[chosen])
             expected = pair_rows(local[:-1], global_[:-1], mask[:-1])
@@ -70,15 +70,15 @@ class TestMemory:
         examples, locations = 8, 64
         local = randn(examples, 4, locations, dtype=torch.float32).requires_grad_()
         global_ = randn(examples, 4, dtype=torch.float32).requires_grad_()
-        table = examples * examples * locations  # kept for the backward pass where it fits the workspace
+        table = examples * examples * locations  # kept for the backward pass if it fits in the workspace
         check_no_table_larger_than(2 * table, lambda: F.infonce_loss(F.dot_scores(local, global_)))
 
     def test_dense_tiles(self) -> None:
-        examples, locations = 16, 64  # 65,536 numbers in all
+        examples, locations = 16, 64  # 65,536 numbers in the products of all pairs
         local = randn(examples, 4, locations, dtype=torch.float32).requires_grad_()
         global_ = randn(examples, 4, dtype=torch.float32).requires_grad_()
         with use_workspace(2**16):
-            # 4 numbers per pair in products of 4 features: what the workspace of 64 KiB holds, and no more.
+            # A product of 4 features takes 4 numbers per pair. Tiles take no more than the workspace of 64 KiB.
             check_no_table_larger_than(
                 2**16 // 4,
                 lambda: F.infonce_loss(
@@ -104,12 +104,12 @@ def test_mixed_dtypes_meet_in_the_wider_one() -> None:
 
 
 def test_a_global_without_marginal_pairs_contributes_nothing() -> None:
-    """Minus infinity for the log-sum-exp, 0 for sums, and never a NaN in a gradient."""
+    """The log-sum-exp is minus infinity, sums are 0, and no gradient is NaN."""
     local, global_ = features(Layout("sequence", (3, 2, 2), (3, 2)))
     paired = pair_rows(local, global_)
     pairing = paired.pairing
-    pairing.query_group = torch.zeros(3, dtype=torch.int64)  # nobody meets example 0
-    pairing.marginal_rows = torch.tensor([0, 1])  # and there is nobody else
+    pairing.query_group = torch.zeros(3, dtype=torch.int64)  # every global belongs to example 0
+    pairing.marginal_rows = torch.tensor([0, 1])  # and all marginal rows do as well
     for scores in both_forms(paired):
         for reduction, empty in (("logsumexp", -torch.inf), ("softplus", 0.0), ("sum", 0.0), ("square_sum", 0.0)):
             reduced: Tensor = scores.reduce(reduction).marginal  # type: ignore[arg-type]

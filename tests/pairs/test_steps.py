@@ -1,4 +1,4 @@
-"""Pairs some steps apart in time: which rows they are, and what is refused."""
+"""Pairs of rows some steps apart in time: which rows they are, and what is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ C, D = 2, 3
 
 
 def packed(lengths: list[int], seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows that name their sequence and step, as features and as contexts, interleaved at random; their sequences."""
+    """Return features and contexts whose values are their sequence and step, in random order, and their sequences."""
     draw = torch.Generator().manual_seed(seed)
     sequence = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     sequence = sequence[torch.randperm(len(sequence), generator=draw)]
@@ -27,7 +27,7 @@ def packed(lengths: list[int], seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def padded(rows: Tensor, sequence: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    """The same rows as (N, c, T) with NaN behind, and the mask."""
+    """Return the same rows as (N, c, T) with NaN after the last step, and the mask."""
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     found = torch.full((len(lengths), max(lengths), rows.shape[1]), torch.nan, dtype=rows.dtype)
     found[mask] = rows[sequence.argsort(stable=True)]
@@ -63,7 +63,10 @@ def test_pairs_are_those_of_a_loop(lengths: list[int], steps: int, seed: int) ->
 
 
 def test_maps_volumes_and_whole_sequences() -> None:
-    """Spatial axes stay behind; without a mask every step is real; a context may be what is foretold elsewhere."""
+    """Spatial axes stay last. Without a mask every step is real.
+
+    A row may be a context in one pair and a target in another.
+    """
     video = randn(3, C, 5, 4, 2)
     found = ahead(video, video, steps=2)
     assert torch.equal(found.local.view(3, 3, C, 4, 2), video.movedim(2, 1)[:, 2:])

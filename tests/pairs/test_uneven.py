@@ -1,4 +1,4 @@
-"""Two processes whose shares differ in kind agree with one process, or raise the same error; nobody waits."""
+"""Two processes whose shares differ in kind agree with one process, or both raise an error; neither waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from processes import run_ranks
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each process found: starting them is what takes the time."""
+    """Return the results of each process.
+
+    All tests share them, because starting the processes takes most of the time.
+    """
     return run_ranks(Path(__file__).with_name("gather_uneven.py"), len(SHARES), tmp_path_factory.mktemp("uneven"))
 
 
@@ -31,7 +34,7 @@ def test_one_side_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
 
 
 def test_density_learns_on_one_rank(results: list[dict[str, Any]]) -> None:
-    """What a loss refuses on one process, all raise in the same call."""
+    """If a loss refuses its input on one process, all processes raise an error in the same call."""
     first, second = (of_rank["density_learns_on_one_rank"] for of_rank in results)
     assert first["loss"].startswith("RuntimeError: gather=True needs the features of every process, and rank 1 raised")
     assert second["loss"].startswith("ValueError: global_ must have no gradient where the estimator is CLUB")
@@ -48,7 +51,7 @@ def test_negatives_without_an_example(results: list[dict[str, Any]]) -> None:
 
 
 def test_one_row_in_all(results: list[dict[str, Any]]) -> None:
-    """A single row has no variance, over all processes as on one."""
+    """A single row has no variance, whether over all processes or on one process."""
     of_ranks = [of_rank["one_row_in_all"] for of_rank in results]
     for rank, found in enumerate(of_ranks):
         for name in ("none elsewhere", "alone"):
@@ -67,7 +70,10 @@ def test_one_row_in_all(results: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("weights", ["alpha", "beta"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_no_example_for_the_prior(results: list[dict[str, Any]], weights: str, *, masked: bool) -> None:
-    """The prior term of such a process is 0, and so are its gradients, which the others average with theirs."""
+    """The prior term of a process without examples is 0, and so are its gradients.
+
+    The average over processes includes them.
+    """
     for rank, of_rank in enumerate(results):
         found = of_rank["no_example_for_the_prior"]
         terms, gradients = found[(weights,), masked, False]

@@ -1,4 +1,4 @@
-"""Scores of the discriminator that are bent, where a measure holds a bare exponential."""
+"""The soft clip of the discriminator's scores, for measures whose formula holds a bare exponential."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BARE = ["kl", "rkl", "hellinger"]
 
 
 def far_off(loss: PriorMatchingLoss) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Features of size 1e3: the value, and the gradients of both players."""
+    """Return the value and the gradients of both players, for features of size 1e3."""
     y = (1e3 * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))).requires_grad_()
     value = loss(y, generator=torch.Generator().manual_seed(1))
     return value, list(torch.autograd.grad(value, [y, *loss.parameters()]))

@@ -1,4 +1,4 @@
-"""Other measures than the paper's, and gradient penalties: the bound they are, and the game they must not spoil."""
+"""Measures other than the paper's, and gradient penalties: bounds on divergences, and gradients of both players."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 
 DIVERGENCES = [measure for measure in MEASURES if measure != "wasserstein"]
 
-# Two distributions on three outcomes, in 120ths, and what separates them.
+# Two distributions on three outcomes in units of 1/120, the ratio of their probabilities, and their mean.
 P, Q = [60, 40, 20], [20, 40, 60]
 RATIO = torch.tensor([3.0, 1.0, 1 / 3], dtype=torch.float64)
 MEAN = [40, 40, 40]
@@ -30,7 +30,7 @@ def kl(p: list[int], q: list[int]) -> float:
     return sum(a / 120 * math.log(a / b) for a, b in zip(p, q, strict=True))
 
 
-# By measure: the critic at the optimum, as a function of the ratio P / Q, and the divergence.
+# For each measure: the optimal critic as a function of the ratio P / Q, and the divergence.
 OPTIMA = {
     "gan": (RATIO.log(), kl(P, MEAN) + kl(Q, MEAN) - 2 * math.log(2)),
     "jsd": (RATIO.log(), kl(P, MEAN) + kl(Q, MEAN) - 2 * math.log(2)),
@@ -43,12 +43,12 @@ OPTIMA = {
 
 
 def sample(scores: Tensor, counts: list[int]) -> Tensor:
-    """The score of each of 120 draws of a distribution."""
+    """Return the score of each of 120 draws from a distribution."""
     return scores.repeat_interleave(torch.tensor(counts))[:, None]
 
 
 def check_bound(loss: Any, measure: str) -> None:
-    """Minus the loss is the divergence for the optimal critic, and less for every other."""
+    """Check that minus the loss is the divergence for the optimal critic, and less for every other critic."""
     best, divergence = OPTIMA[measure]
     assert_close(-loss(sample(best, P), sample(best, Q), measure), divergence, 1e-12, "the bound at its best")
     for seed in range(20):
@@ -62,7 +62,7 @@ class TestDivergences:
         check_bound(discriminator_loss, measure)
 
     def test_it_is_the_formula_of_the_estimators(self, measure: str) -> None:
-        """Scores on the prior as joint pairs, those on data as marginal ones."""
+        """Scores on the prior are joint pairs, and scores on data are marginal pairs."""
         table = randn(4, 4)
         apart = ~torch.eye(4, dtype=torch.bool)
         scores = F.dense_scores(table)
@@ -71,7 +71,7 @@ class TestDivergences:
         assert_close(discriminator_loss(table.diagonal(), table[apart], measure), expected, 1e-12)
 
     def test_the_encoder_may_play_the_same_bound(self, measure: str) -> None:
-        """Saturating, both players have one sum, which one raises and the other lowers."""
+        """In the saturating form, both players share one sum: one player raises it, and the other lowers it."""
         on_prior, on_data = randn(6, 1).requires_grad_(), randn(5, 1, seed=1).requires_grad_()
         (theirs,) = torch.autograd.grad(discriminator_loss(on_prior, on_data, measure), on_data)
         (ours,) = torch.autograd.grad(encoder_loss(on_data, measure, saturating=True), on_data)
@@ -111,14 +111,14 @@ def test_players_are_apart(measure: str, saturating: bool) -> None:
 
 class TestPenalty:
     def linear(self, length: float, measure: str = "gan", weight: float = 2.0) -> PriorMatchingLoss:
-        """A discriminator whose slope has this length everywhere."""
+        """Return a prior term whose discriminator has a slope of this length everywhere."""
         loss = PriorMatchingLoss(4, "normal", hidden=(), measure=measure, gradient_penalty=weight).double()
         with torch.no_grad():
             loss.discriminator[0].weight.copy_(torch.full((1, 4), length / 2))
         return loss
 
     def penalty(self, loss: PriorMatchingLoss, y: Tensor) -> Tensor:
-        """What the penalty adds, for the same samples of the prior."""
+        """Return the part of the loss that the penalty adds, for the same samples of the prior."""
         bare = PriorMatchingLoss(4, "normal", measure="gan")
         bare.measure, bare.discriminator = loss.measure, loss.discriminator
         with_it, without = (each.terms(y, generator=torch.Generator().manual_seed(0)) for each in (loss, bare))
@@ -138,7 +138,7 @@ class TestPenalty:
         assert_close(gradient, 2 * 2 * loss.discriminator[0].weight, 1e-12)
 
     def test_it_is_the_mean_of_both_distributions(self) -> None:
-        """A discriminator that is steep only where the data are."""
+        """The discriminator is steep only at the data."""
 
         class Step(nn.Module):
             def forward(self, rows: Tensor) -> Tensor:
@@ -193,10 +193,11 @@ class TestPenalty:
         assert not value.requires_grad
         assert value == expected
 
-    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # the compiler's own, at a break
+    # The compiler itself raises this warning at a graph break.
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
     @pytest.mark.parametrize("measure", ["gan", "wasserstein"])
     def test_it_works_in_a_compiled_step(self, measure: str) -> None:
-        """Compiled code cannot be differentiated twice; the penalty must stay out of it."""
+        """Compiled code cannot be differentiated twice, so the penalty must stay outside of it."""
         torch.compiler.reset()
         loss, y = PriorMatchingLoss(3, hidden=(5,), measure=measure, gradient_penalty=1.0), torch.randn(8, 3)
         values = []
@@ -218,7 +219,7 @@ class TestPenalty:
 
 
 class _WithGradient(torch.autograd.Function):
-    """A value with a gradient that was computed elsewhere, to be checked against differences."""
+    """A value with a gradient that was computed elsewhere, for a check by finite differences."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
@@ -236,7 +237,7 @@ def _with_gradient(x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("measure", [measure for measure in MEASURES if measure not in ("gan", "jsd")])
 def test_the_encoder_comes_closer_to_the_prior(measure: str) -> None:
-    """By any measure, from outputs that lie far off."""
+    """With every measure, outputs that start far from the prior come closer to it."""
     torch.manual_seed(0)
     encoder = nn.Linear(4, 2)
     nn.init.constant_(encoder.bias, 3.0)
@@ -278,7 +279,7 @@ def test_refusals(call: Any, error: type[Exception], message: str) -> None:
 @pytest.mark.parametrize("measure", ["gan", "wasserstein"])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_the_penalty_is_computed_where_nothing_is_differentiated(measure: str, replaced: bool) -> None:
-    """Lightning validates under inference mode, from which nothing can be differentiated."""
+    """Lightning validates under inference mode, in which autograd cannot differentiate."""
     torch.manual_seed(0)
     loss = PriorMatchingLoss(4, measure=measure, gradient_penalty=10.0, hidden=(8, 8), dtype=torch.float64)
     if replaced:
@@ -297,7 +298,7 @@ def test_the_penalty_is_computed_where_nothing_is_differentiated(measure: str, r
 def test_the_slope_of_the_discriminator_is_that_of_autograd() -> None:
     torch.manual_seed(0)
     ours = PriorMatchingLoss(4, hidden=(8, 6), dtype=torch.float64).discriminator
-    plain = nn.Sequential(*(copy.deepcopy(layer) for layer in ours))  # no PriorDiscriminator
+    plain = nn.Sequential(*(copy.deepcopy(layer) for layer in ours))  # not a PriorDiscriminator
     for centre in (0.0, 1.0):
         gradients = []
         for network in (ours, plain):

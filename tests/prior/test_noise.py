@@ -1,4 +1,4 @@
-"""The prior by noise: what it computes, what it lets through, and what becomes of a representation under it."""
+"""The prior by noise: its formula, the information that it lets through, and the distribution after training."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class TestLayer:
 
 
 def mutual_information_of(sigma: float, kind: str) -> float:
-    """I(U; U + noise) of one unit, by numerical integration of the entropies."""
+    """Return I(U; U + noise) of one unit, by numerical integration of the entropies."""
     if kind == "normal":
         width = math.sqrt(1 + sigma**2)
         grid = np.linspace(-12 * width, 12 * width, 400_001)
@@ -114,20 +114,20 @@ def test_the_ceiling_is_what_the_prior_lets_through(sigma: float) -> None:
 
 
 def kernel(noisy: Tensor, clean: Tensor, noise: float, prior: str) -> Tensor:
-    """Scores (n, n) of each noisy value with each clean one: the log density of the noise, smooth for the uniform."""
+    """Return scores (n, n) of each noisy value with each clean one: log density of the noise, smoothed if uniform."""
     apart = (noisy - clean.T) / noise
     return -0.5 * apart**2 if prior == "normal" else -(apart**6)
 
 
 def distance(sample: Tensor, prior: str) -> float:
-    """Kolmogorov and Smirnov's distance of a sample (n, 1) from the prior."""
+    """Return the Kolmogorov-Smirnov distance of a sample (n, 1) from the prior."""
     ordered = sample.flatten().double().sort().values
     cdf = 0.5 * (1 + torch.erf(ordered / 2**0.5)) if prior == "normal" else ordered.clamp(0, 1)
     return float((cdf - torch.arange(len(ordered)) / len(ordered)).abs().max())
 
 
 def trained(prior: str, noise: float) -> tuple[float, float]:
-    """Distance from the prior before and after training on InfoNCE: one unit, in two clusters at first."""
+    """Return the distance from the prior before and after InfoNCE training of one unit that starts in two clusters."""
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
     layer, held_out = NoisePrior(1, prior, noise=noise), torch.randn(4000, 1)
@@ -153,7 +153,10 @@ def trained(prior: str, noise: float) -> tuple[float, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("prior", "noise"), [("normal", 0.5), ("uniform", 0.05)])
 def test_the_distribution_becomes_the_prior(prior: str, noise: float) -> None:
-    """With the noise's own density as the critic; where there is hardly noise nothing presses."""
+    """The critic is the log density of the noise.
+
+    With hardly any noise, nothing drives the outputs towards the prior.
+    """
     before, after = trained(prior, noise)
     _, without = trained(prior, 1e-5)
     assert before > 0.15

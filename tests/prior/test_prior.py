@@ -1,4 +1,4 @@
-"""The adversarial prior term: two players, one backward, and nobody learns from the other's loss."""
+"""The adversarial prior term: one backward pass trains both players, and neither learns from the other's loss."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TestGame:
             assert other(y, generator=draw()) == expected
 
     def test_one_optimizer_for_both_players(self, prior: str) -> None:
-        """The mean of the encoder's outputs comes from far off towards that of the prior."""
+        """The mean of the encoder's outputs starts far from the mean of the prior and approaches it."""
         torch.manual_seed(0)
         encoder = nn.Linear(4, 2)
         nn.init.constant_(encoder.bias, 3.0)
@@ -118,7 +118,7 @@ class TestGame:
 
 
 def test_sampling() -> None:
-    """What the discriminator is shown as the prior."""
+    """The discriminator sees samples of the prior beside the data."""
     seen: list[Tensor] = []
 
     class Spy(nn.Module):
@@ -172,7 +172,7 @@ def test_refusals(call: Any, error: type[Exception], message: str) -> None:
 
 
 def test_the_discriminator_says_that_its_layers_are_fixed() -> None:
-    """Another activation or one layer more was shown by `repr` and never ran."""
+    """Regression: a replaced activation or an added layer was shown by `repr` but never ran."""
     for change in (
         lambda d: d.__setitem__(1, nn.Tanh()),
         lambda d: d.append(nn.Hardtanh()),

@@ -40,8 +40,9 @@ from infomax.scores import ClippedScores, TableScores, streamed
 
 MAP, SEVERAL_GLOBALS = LAYOUTS[3], LAYOUTS[5]
 
-NAMES = [name for name, oracle in ORACLES.items() if not oracle.averages]  # theirs is not their value's gradient
-CLIPPING = ["jsd", "nwj", "rkl", "chi2"]  # a reduction each
+# Estimators with a moving average have a gradient that is not the gradient of their value.
+NAMES = [name for name, oracle in ORACLES.items() if not oracle.averages]
+CLIPPING = ["jsd", "nwj", "rkl", "chi2"]  # one per reduction
 by_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 by_form = pytest.mark.parametrize("form", FORMS)
 by_mask = pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
@@ -65,7 +66,10 @@ class TestAgainstLoops:
 @by_layout
 @by_mask
 def test_a_sum_without_pairs(layout: Layout, masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many queries take a sum from vectors; here as many as there are."""
+    """With many queries, a sum is computed from vectors, without pairs.
+
+    Here this path is taken for any number of queries.
+    """
     monkeypatch.setattr(streamed, "_FEW_QUERIES", 0)
     rkl = build_estimator("rkl").double()
     check_loss_and_gradients(rkl, ORACLES["rkl"].loss, layout, "streamed", masked=masked, scale=0.7)
@@ -89,7 +93,7 @@ def test_smile_clips_its_marginal_scores_alone(form: str, clip: float | None) ->
     check_estimate(partial(F.smile_estimate, clip=clip), partial(oracles.smile_estimate, clip=clip), MAP, form)
 
 
-# A loss for each of the reductions, and what the loops say; half of them cut off what has been bent.
+# One loss per reduction, with the same loss in loops. Half of the losses apply a hard clip after the soft one.
 SOFT: dict[str, tuple[Callable[[PairScores], Tensor], Callable[[score_tables.Pairs], complex]]] = {
     "infonce": (F.infonce_loss, oracles.infonce_loss),
     "jsd": (clipped(F.jsd_loss, 0.8), partial(oracles.jsd_loss, clip=0.8)),
@@ -161,10 +165,10 @@ def test_mine_has_the_value_of_dv_and_the_gradient_of_its_average(form: str, mas
     assert_close(by_global, like_rows(expected_global, global_), 1e-12, "gradient of global_")
 
 
-@pytest.mark.parametrize("name", ["infonce", "jsd", "rkl", "chi2"])  # a reduction each
+@pytest.mark.parametrize("name", ["infonce", "jsd", "rkl", "chi2"])  # one per reduction
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_lower_precision(name: str, dtype: torch.dtype) -> None:
-    """The inputs' rounding is theirs; scores, sums and the loss are float32, gradients are rounded once."""
+    """Inputs count as exact after rounding. Scores, sums and the loss are float32, and gradients are rounded once."""
     for form in ("streamed", "table") if dtype == torch.float32 else ("streamed",):
         check_loss_and_gradients(build_estimator(name), ORACLES[name].loss, SEVERAL_GLOBALS, form, dtype=dtype)
 
@@ -189,7 +193,7 @@ def test_forms_agree_whatever_the_layout(drawn: strategies.Features, name: str, 
 
 
 def test_the_tiles_are_many() -> None:
-    """Or the comparison with tiles would say nothing."""
+    """The comparison with tiles needs many of them."""
     sizes = []
     with use_workspace(2**16):
         scores = scores_in("tiles", *features(SEVERAL_GLOBALS))
@@ -208,7 +212,7 @@ def test_the_tiles_are_many() -> None:
 
 
 def test_a_table_leaves_out_rows_that_are_no_marginals() -> None:
-    """`TableScores` summed over all rows, and divided by the number of those that count."""
+    """Regression: `TableScores` summed over all rows, but divided by the number of rows that are marginal."""
     pairing = pair_rows(randn(3, 4, 2), randn(3, 5)).pairing
     some = Pairing(3, 1, pairing.key_example, locations=2, marginal_rows=torch.tensor([2, 3]))
     table = randn(3, 6)

@@ -1,4 +1,4 @@
-"""Under autocast rows are cast once: joint and marginal scores come from the same rows, whatever computes them."""
+"""Under autocast, rows are cast once: all joint and marginal scores come from the same rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infomax.pairs import pair_rows
 from infomax.scores import StreamedScores
 
 
-@pytest.mark.parametrize("examples", [100, 200])  # fewer and more queries than a sum takes pairs for
+@pytest.mark.parametrize("examples", [100, 200])  # a sum takes pairs for 100 queries, and vectors for 200
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 @pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16])
 def test_joint_scores_are_one_number_however_they_are_asked_for(

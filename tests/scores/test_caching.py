@@ -1,4 +1,4 @@
-"""Scores are computed once for whatever reads them, and never without the graph that a loss needs."""
+"""Scores are computed once for all callers, but a result without a graph never serves a loss that needs one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_no_graph_does_not_serve_with_one() -> None:
 
 @pytest.mark.parametrize(("name", "passes"), [("infonce", 1), ("dv", 1), ("nwj", 1), ("mine", 1), ("jsd", 2)])
 def test_loss_and_information_share_their_passes_over_the_pairs(name: str, passes: int) -> None:
-    """Each distinct reduction once, the joint scores once in all."""
+    """Each distinct reduction is computed once, and the joint scores once in total."""
     inner = scores_in("tiles", *features(LAYOUTS[3]))
     pairs = 0
 

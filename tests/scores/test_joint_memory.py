@@ -19,7 +19,7 @@ FORMS = ["streamed", "dense"]
 
 
 def problem(dtype: torch.dtype = torch.float32, *, complete: bool = False) -> tuple[Tensor, Tensor, Pairing]:
-    """Global rows, local rows and their pairing: up to 15 local rows an example."""
+    """Return global rows, local rows and their pairing: 1 to 15 local rows per example, or 8 if ``complete``."""
     generator = torch.Generator().manual_seed(0)
     example = torch.arange(N).repeat_interleave(8 if complete else 1 + torch.arange(N) % 15)
     query, key = (torch.randn(size, D, generator=generator, dtype=dtype) for size in (N * Q, len(example)))
@@ -50,7 +50,7 @@ def test_memory_does_not_grow_with_pairs_times_features(form: str, dtype: torch.
     features, vectors = 4 * (query.numel() + key.numel()), 4 * joints
     with use_workspace(SPACE):
         peak = peak_bytes(step)
-    # Gradients, in float32 too, that of one part beside that of all; scores, indices and gradients of the pairs.
+    # Gradients, their float32 versions and those of one part at a time; scores, indices and gradients of the pairs.
     assert peak <= 3 * features + 12 * vectors + 2 * SPACE < 4 * joints * D
 
 
@@ -80,7 +80,7 @@ def test_values_and_both_derivatives(form: str, space: int, *, complete: bool) -
 
 
 def test_more_globals_than_a_tile_holds() -> None:
-    """A tile of dense scores then takes some of the globals of one local row."""
+    """Each tile of dense scores then takes only some of the globals of one local row."""
     query, key, pairing = problem(torch.float64)
     seen = []
 
@@ -89,7 +89,7 @@ def test_more_globals_than_a_tile_holds() -> None:
         seen.append(scores.numel())
         return scores
 
-    with use_workspace(2**16):  # 8192 numbers
+    with use_workspace(2**16):  # room for 8192 numbers
         joint = DenseScores(counted, query, key, pairing, floats_per_pair=8192 // 7).joint()
     assert max(seen) <= 7
     assert sum(seen) == len(joint)
@@ -98,7 +98,7 @@ def test_more_globals_than_a_tile_holds() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_one_graph_with_a_mask() -> None:
-    """Joint scores apart from the marginal ones, of as many locations as a mask leaves."""
+    """The joint scores alone compile into one graph, where a mask decides the number of locations."""
     torch._dynamo.reset()
     loss = LocalDIMLoss(6, 5, critic="bilinear")
     compiled = torch.compile(Joint(loss), fullgraph=True, backend="aot_eager")

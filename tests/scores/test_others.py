@@ -1,4 +1,4 @@
-"""Sums over the other examples, where one example is far larger than the rest: nothing may cancel."""
+"""Sums over the other examples where one example is far larger than the rest: no digits may cancel."""
 
 from __future__ import annotations
 

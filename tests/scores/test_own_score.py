@@ -1,4 +1,4 @@
-"""A score function of one's own that does not return one number per pair, and critics that do not return scores."""
+"""User-defined score functions that do not return one number per pair, and critics that do not return scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def dense(score: object, floats_per_pair: object = 4) -> DenseScores:
     ],
 )
 def test_a_score_of_another_shape_is_refused(score: object, got: str, reduction: str) -> None:
-    """The first one was read as scores of other pairs: the Jensen-Shannon loss was 6.61 instead of 3.09."""
+    """Regression: the scores of the first function were read as those of other pairs.
+
+    The Jensen-Shannon loss was 6.61 instead of 3.09.
+    """
     with pytest.raises(ValueError, match=f"score must return one number per pair, .* got {got}; reduce the last axis"):
         dense(score).reduce(reduction)
 
@@ -50,7 +53,7 @@ def test_a_function_is_no_module() -> None:
 
 
 class Table(Critic):
-    """Returns a tensor where scores are expected."""
+    """A critic that returns a tensor instead of scores."""
 
     def __init__(self) -> None:
         super().__init__(3, 3)

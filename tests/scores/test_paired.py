@@ -1,4 +1,4 @@
-"""Scores that are given in pairs; and shifting and scaling, which every form of scores offers."""
+"""Scores that are given as pairs, and the shifts and factors that every form of scores offers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pairs_of(joint: np.ndarray, marginal: np.ndarray) -> score_tables.Pairs:
 
 
 def by_steps(loss: Callable[[score_tables.Pairs], complex], joint: Tensor, marginal: Tensor) -> tuple[np.ndarray, ...]:
-    """The gradients of the loops, by complex steps."""
+    """Return the gradients of the loops, by complex steps."""
     found = []
     for which in (0, 1):
         arrays = [joint.detach().numpy().astype(complex), marginal.detach().numpy().astype(complex)]
@@ -53,7 +53,7 @@ def test_paired_scores_against_loops(name: str) -> None:
     nats = estimator.mutual_information(F.paired_scores(joint, marginal))
     assert_close(nats, oracle.estimate(pairs).real, 1e-12, "estimate")
     loss = estimator(F.paired_scores(joint, marginal))
-    if name == "alpha_tuba":  # its baseline is the best for the batch, which it has taken in
+    if name == "alpha_tuba":  # the call above has updated the baseline with this batch
         log_a = float(estimator.baseline.read())
         assert_close(loss, -oracles.alpha_tuba_estimate(pairs, 0.5, lambda owner: log_a).real, 1e-12, "loss")
     else:
@@ -120,7 +120,7 @@ def given(form: str, dtype: torch.dtype = torch.float64) -> PairScores:
 
 
 def changed(form: str, change: Callable[[Tensor], Tensor]) -> PairScores:
-    """The same scores as numbers, changed one by one."""
+    """Return the same scores as numbers, with a function applied to each."""
     if form == "paired":
         return F.paired_scores(change(randn(5)), change(randn(5, 3, seed=1)))
     table = torch.einsum("iqu,jpu->iqjp", *(part.flatten(2).mT for part in reversed(features(SEVERAL_GLOBALS))))
@@ -153,7 +153,7 @@ def test_every_form_shifts_and_scales_every_score(change: str, form: str) -> Non
 
 
 def test_a_shift_of_half_precision_rows_is_not_rounded() -> None:
-    """100.3 is 100.5 in bfloat16: the constant must not be put into a row of that dtype."""
+    """bfloat16 rounds 100.3 to 100.5, so the constant must not be stored in a row of that dtype."""
     local, global_ = (tensor.detach() for tensor in features(SEVERAL_GLOBALS, dtype=torch.bfloat16))
     scores = F.dot_scores(local, global_)
     for reduction in ("logsumexp", "sum"):

@@ -1,4 +1,4 @@
-"""The gradient by chunks is the gradient of the whole batch."""
+"""The gradient that is computed in chunks equals the gradient of the whole batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Returns local and global features; dropout comes where it is asked for."""
+    """An encoder of local and global features, with dropout on request."""
 
     def __init__(self, drop: float = 0.0) -> None:
         super().__init__()
@@ -63,8 +63,8 @@ def test_gradients_are_those_of_the_whole_batch(name: str, chunk_size: int) -> N
     images = randn(N, 2, 5)
     mask = torch.rand(N, 4, generator=torch.Generator().manual_seed(1)) < 0.7
     mask[:, 0] = True
-    for _ in range(2):  # gradients add up
-        torch.manual_seed(5)  # the prior's samples
+    for _ in range(2):  # gradients accumulate
+        torch.manual_seed(5)  # for the samples of the prior
         expected = others[1](*others[0](images), mask=mask)
         expected = getattr(expected, "loss", expected)
         expected.backward()
@@ -79,7 +79,7 @@ def test_gradients_are_those_of_the_whole_batch(name: str, chunk_size: int) -> N
 
 
 def test_dropout_draws_the_same_in_both_passes() -> None:
-    """Against a graph that is kept: chunks with the very masks that the first pass drew."""
+    """Compare with kept graphs of the same chunks: both passes must use the same dropout masks."""
     encoder, loss_fn = Encoder(drop=0.5).double(), LOSSES["local"]()
     other, other_loss = copy.deepcopy((encoder, loss_fn))
     images = randn(N, 2, 5)
@@ -127,7 +127,7 @@ def test_autocast_and_a_scaler() -> None:
 
 
 def test_outputs_that_do_not_learn_stay_so() -> None:
-    """As in the plain call: a loss that refuses global features with a gradient takes those that have none."""
+    """As in a plain call, a loss that refuses globals with a gradient accepts globals without one."""
 
     class Frozen(Encoder):
         def forward(self, images: Tensor) -> Pair:
@@ -146,7 +146,7 @@ def test_outputs_that_do_not_learn_stay_so() -> None:
 
 
 def test_it_holds_the_graph_of_one_chunk() -> None:
-    """Rows that autograd saves in the encoder, at any one time."""
+    """Count the rows that autograd holds for the encoder at any one time."""
     alive, most = 0, 0
 
     class Saved:
@@ -182,7 +182,8 @@ def test_it_holds_the_graph_of_one_chunk() -> None:
             "batch norm in training mode or without running statistics, got BatchNorm1d at '0'",
         ),
         (
-            nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False)).eval(),  # takes those of the batch all the same
+            # Without running statistics, batch norm uses those of the batch, in evaluation mode too.
+            nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False)).eval(),
             torch.zeros(4, 2, 5),
             ValueError,
             "or without running statistics, got BatchNorm1d at '0'",
@@ -216,7 +217,10 @@ def test_random_numbers_are_those_of_the_weights_devices_too(monkeypatch: pytest
 
 @pytest.mark.parametrize("name", ["cuda:0", "xpu:0", "mps:0"])
 def test_any_device_draws_the_same_numbers_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Devices other than CUDA were not replayed. A stand-in for torch's module of the device counts its draws."""
+    """Regression: random numbers of devices other than CUDA were not replayed.
+
+    A stand-in for torch's module of the device counts draws.
+    """
     device, state = torch.device(name), [5]
 
     class Generators:
@@ -234,7 +238,7 @@ def test_any_device_draws_the_same_numbers_again(name: str, monkeypatch: pytest.
         inputs = [torch.empty(2, device=device), torch.empty(2, device="meta"), torch.empty(2), "text"]
     monkeypatch.setattr(torch, "get_device_module", lambda of: Generators if of == device else None)
     drawn = random_state(inputs)
-    state[0] = 9  # other draws come between the passes
+    state[0] = 9  # other draws happen between the passes
     with replayed(drawn):
         assert state == [5]
         state[0] += 1
@@ -291,7 +295,10 @@ def test_gradients_are_exchanged_in_the_last_chunk_alone_and_after_an_error_agai
 
 @pytest.mark.parametrize("chunk_size", [3, 64])
 def test_what_comes_before_the_inputs_learns_too(chunk_size: int) -> None:
-    """Each chunk went backward through its graph: an error in the second chunk, with the first one's gradients kept."""
+    """Regression: each chunk ran backward through the graph before the inputs.
+
+    The second chunk raised an error, after the gradients of the first had been added.
+    """
     torch.manual_seed(0)
     before, encoder, loss_fn = nn.Conv1d(2, 2, 1).double(), Encoder().double(), LOSSES["local"]()
     raw = randn(N, 2, 5)

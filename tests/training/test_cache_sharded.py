@@ -1,4 +1,4 @@
-"""`cached_backward` leaves what a user has set of FSDP2's exchange of gradients as it was."""
+"""`cached_backward` keeps the user's settings of FSDP2's gradient synchronisation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Views(nn.Module):
 
 @pytest.fixture
 def sharded(tmp_path: Path) -> Iterator[Views]:
-    """An encoder in FSDP2 on one process: a group of its own for one layer, and one for the rest."""
+    """Yield an encoder in FSDP2 on one process, with one parameter group for one layer and one for the rest."""
     dist.init_process_group("gloo", init_method=(tmp_path / "init").as_uri(), rank=0, world_size=1)
     try:
         torch.manual_seed(0)
@@ -53,7 +53,7 @@ def gradients(encoder: nn.Module) -> list[Tensor | None]:
 
 
 def test_what_is_off_stays_off(sharded: Views) -> None:
-    """Accumulation over steps: gradients wait until the user turns the exchange on again."""
+    """Accumulation over steps: gradients are not exchanged until the user turns the exchange on again."""
     step(sharded, 0)
     step(sharded, 1)
     expected = gradients(sharded)

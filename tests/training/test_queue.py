@@ -44,13 +44,13 @@ def test_rows_of_the_queue_are_negatives() -> None:
     key, query = torch.randn(2, 4), torch.randn(2, 4)
     loss = loss_fn(key, query, negatives=queue())
     queue.push(torch.randn(1, 4))
-    loss.backward()  # pushing has not touched what the loss saved
+    loss.backward()  # pushing has not changed the tensors that the loss saved
     assert loss_fn.scores(key, query, negatives=queue()).count().tolist() == [6, 6]
 
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_rows_of_another_dtype_under_autocast(axes: int) -> None:
-    """Features of a layer come in bfloat16, a queue holds float32, and the critic casts both."""
+    """Features of a layer are bfloat16, a queue holds float32, and the critic casts both."""
     kept = torch.randn(6, 4).bfloat16()
     negatives = kept if axes == 2 else kept.view(2, 3, 4)
     x, y = torch.randn(2, 4).bfloat16(), torch.randn(2, 4).bfloat16()

@@ -40,7 +40,7 @@ def test_gradients_in_double_precision() -> None:
 
 
 def test_it_is_float32_at_least() -> None:
-    large = torch.full((2, 4), 300.0, dtype=torch.float16)  # whose square is beyond float16
+    large = torch.full((2, 4), 300.0, dtype=torch.float16)  # the square of 300 is beyond float16
     assert_close(activation_penalty(large), 4 * 9e4, 1e-6)
     assert activation_penalty(randn(2, 3)).dtype == torch.float64
 

@@ -35,7 +35,7 @@ def built(size: tuple[int, ...], relative: bool, local_dim: int = 3, global_dim:
 
 
 def by_loops(loss: Any, local: Tensor, global_: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
-    """Cross-entropy and accuracy, a location, a global and an axis at a time, on concatenated features."""
+    """Return cross-entropy and accuracy from concatenated features, for each location, global and axis in turn."""
     weights = {name: value.detach().numpy() for name, value in loss.state_dict().items()}
     parts = ["from_local", "from_partner", "from_global"] if loss.relative else ["from_local", "from_global"]
     hidden = np.concatenate([weights[f"{part}.weight"] for part in parts], axis=1)
@@ -75,7 +75,7 @@ def check_formula(loss: Any, local: Tensor, global_: Tensor, mask: Tensor | None
 
 
 def masks(n: int, size: tuple[int, ...]) -> Tensor:
-    """One example whole, one with a single location, one with some, and one with none where there is a fourth."""
+    """Return masks: the first example is whole, the second has one location, the third some, all others none."""
     mask = torch.ones(n, *size, dtype=torch.bool)
     flat = mask.view(n, -1)
     flat[1, 1:] = False
@@ -137,7 +137,7 @@ class TestFormula:
 
 
 class Seeded(nn.Module):
-    """The same partners at every call."""
+    """A loss with the same partners at every call."""
 
     def __init__(self, loss: CoordinateLoss) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class TestMask:
 
     def test_nothing_left_is_refused(self, relative: bool) -> None:
         mask = torch.zeros(3, 2, 3, dtype=torch.bool)
-        if relative:  # one location each makes no pair
+        if relative:  # one location per example makes no pair
             mask[:, 0, 0] = True
         with pytest.raises(ValueError, match="mask must leave a"):
             built((2, 3), relative)(randn(3, 3, 2, 3), randn(3, 2), mask)
@@ -239,7 +239,7 @@ class TestLearning:
 
 
 class TestCheckers:
-    """A checker counts once it has been seen to refuse."""
+    """The checks refuse faulty implementations."""
 
     def test_the_loops_refuse_other_targets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         places = coordinates._places
@@ -269,7 +269,7 @@ class TestCheckers:
 
 
 def test_gradients_reach_the_partner() -> None:
-    """With two locations, the second one's features matter to the first one's displacement."""
+    """With two locations, the features of the second one affect the displacement that is predicted for the first."""
     loss = built((2,), relative=True)
     _, by_local, _ = value_and_gradients(Seeded(loss), randn(2, 3, 2), randn(2, 2))
     with torch.no_grad():
@@ -322,7 +322,7 @@ def test_refusals(call: Any, error: type[Exception], message: str) -> None:
 
 @by_task
 class TestWorkspace:
-    """N Q P hidden vectors never exist at a time."""
+    """The N Q P hidden vectors never exist all at once."""
 
     def test_chunks_give_the_dense_value_and_gradients(self, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         loss, size = built((2, 3), relative), (2, 3)
@@ -342,13 +342,13 @@ class TestWorkspace:
     def test_the_memory_stays_within_it(self, relative: bool) -> None:
         loss = CoordinateLoss(16, (7, 7), 8, relative=relative, units=128)
         local, global_ = torch.randn(16, 16, 7, 7, requires_grad=True), torch.randn(16, 8, 25, requires_grad=True)
-        table = 16 * 25 * 49 * 128 * 4  # bytes of the hidden units, 9.6 MiB
+        table = 16 * 25 * 49 * 128 * 4  # bytes of all hidden units, 9.6 MiB
 
         def step() -> None:
             loss(local, global_).backward()
 
         step()  # so that the gradients exist
-        rows = 16 * (49 + 25) * 128 * 4  # hidden units of locations and globals, with gradients and a partner's
+        rows = 16 * (49 + 25) * 128 * 4  # bytes for locations and globals; times 8 with gradients and partners
         with use_workspace(2**20):
             peak = peak_bytes(step)
         assert peak < 2**20 + 8 * rows < table
@@ -362,7 +362,7 @@ def test_options_of_torch_modules() -> None:
 
 
 def test_made_without_memory_it_is_complete_with_its_parameters() -> None:
-    """The targets were a buffer that no state dict held: arbitrary numbers after ``to_empty``."""
+    """Regression: the targets were a buffer outside the state dict. They were arbitrary numbers after ``to_empty``."""
     made = CoordinateLoss(3, (2, 3), 2, units=4)
     other = CoordinateLoss(3, (2, 3), 2, units=4, device="meta").to_empty(device="cpu")
     other.load_state_dict(made.state_dict())

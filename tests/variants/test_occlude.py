@@ -1,4 +1,4 @@
-"""One block an image, whole, inside, at a place of its own; and nothing else."""
+"""Occlusion hides one whole block per image, at a random place inside the image, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infomax import occlude
 
 
 def check_one_block(hidden: Tensor, sides: tuple[int, ...]) -> None:
-    """``hidden`` (N, *spatial) is one full block of ``sides`` in each image."""
+    """Check that ``hidden`` (N, *spatial) is one full block of ``sides`` in each image."""
     for image in hidden:
         places = image.nonzero()
         spans = tuple((places.amax(0) - places.amin(0) + 1).tolist())
@@ -25,7 +25,7 @@ def check_one_block(hidden: Tensor, sides: tuple[int, ...]) -> None:
     [
         ((8, 8), 0.25, (2, 2)),
         ((8, 6), 0.5, (4, 3)),
-        ((32, 32), 0.99, (31, 31)),  # some of the image is always left
+        ((32, 32), 0.99, (31, 31)),  # part of the image always stays visible
         ((1, 2), 0.9, (1, 1)),
         ((4, 4), 0.01, (1, 1)),
         ((9,), 0.3, (3,)),

@@ -101,7 +101,7 @@ class _Difference:
 
     def __call__(self, x: Values, y: Values, given: Values | None = None) -> Tensor:
         if given is None:
-            raise TypeError("given must be passed, as the estimate had it, got None")
+            raise TypeError("given must be passed, because the estimate was made with it, got None")
         of_x, of_z = columns_of_new("x", x, self.titles_x), columns_of_new("given", given, self.titles_z)
         rows, came = len(of_x[0].values), len(of_z[0].values)
         if rows != came:

@@ -164,7 +164,7 @@ class MIEstimate(float):
         blurred = any(doubt.startswith("ranks of") for doubt in self.doubts)
         if blurred or any("can certify" in doubt for doubt in self.doubts):
             limit = told(10 * self.rows, blurred=blurred)
-            return f"with ten times the rows, {limit:.1f} nats could be told without a flag"
+            return f"with ten times the rows, {limit:.1f} nats could be reported without a flag"
         if self.nats == 0.0:
             return f"with four times the rows, {width / 2:.3f} nats or more could be told apart from 0"
         return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"

@@ -1,4 +1,4 @@
-"""What is fuzzed: a module per surface, whose ``run`` reads a call off a source of choices."""
+"""The fuzz targets: one module per part of the library, whose ``run`` makes calls from a source of choices."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["run"]
 
 
 def run(name: str, data: bytes) -> bool:
-    """Make the calls that a byte string stands for.
+    """Make the calls that a byte string encodes.
 
     Args:
-        name: of the target.
+        name: name of the target.
         data: the bytes.
 
     Returns:
-        Whether all calls gave a result; False where the library refused one.
+        True if all calls gave a result, False if the library refused one of them.
 
     Raises:
-        Finding: a call ended as it must not.
+        Finding: a call ended in a way that is not allowed.
     """
     target = import_module(f"{__package__}.{name}")
     try:

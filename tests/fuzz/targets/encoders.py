@@ -1,4 +1,4 @@
-"""The paper's encoders and the makers of others."""
+"""The paper's encoders, and the classes that build other encoders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _crops(source: Source) -> None:
     fits = isinstance(images, torch.Tensor) and images.ndim == 4 and images.dtype == torch.float32
     fits = fits and images.layout == torch.strided and images.shape[1] == 3 and not images.is_meta
     if not fits or not isinstance(inner, nn.Sequential) or crops.crop_size != 2:
-        return  # an inner encoder's own affair
+        return  # the inner encoder may raise its own error
     attempt(crops, images, names=_NAMES)
 
 

@@ -1,4 +1,4 @@
-"""The functions of given scores: tables, paired scores and inner products, of any size and value."""
+"""The functions of scores: tables, paired scores and inner products, of any size and value."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _CRITICS += [partial(infomax.DotCritic, units=4, scale="learned"), partial(infom
 _WRONG: list[Any] = [None, 3, "DIM", "", nn.Linear(3, 4), print, nn.Linear, infomax.FLO, torch.zeros(2), object()]
 _EXPONENTIAL = ("nwj", "kl", "hellinger")
 _OPTIONS = {
-    "y",  # as the prior term calls the global features
+    "y",  # the prior term's name for the global features
     *inspect.signature(DIMLoss).parameters,
     *inspect.signature(LocalDIMLoss).parameters,
     *inspect.signature(InfoMaxLoss).parameters,

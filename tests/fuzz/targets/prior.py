@@ -37,9 +37,9 @@ def run(source: Source) -> None:
     elif source.rarely():
         call = torch.no_grad()(prior.forward)
     generator = source.choice([torch.Generator(), 3, "seed"]) if source.rarely() else None
-    # A bare exponential without a clip overflows, as documented, in either term: their sum is then no number.
+    # Without a clip, a bare exponential may overflow in each term, as documented. The sum may then be NaN.
     bare = prior.clip is None and prior.measure in ("kl", "rkl", "hellinger")
-    # The squares of scores of 2e4 and their exponentials may pass float32: infinite then, but not NaN.
+    # Squares of scores of 2e4, and their exponentials, may exceed float32. The loss may be infinite, but not NaN.
     loss = attempt(call, y, generator=generator, names=_NAMES, infinite=True, beside=torch.inf if bare else 0.0)
     if loss.requires_grad and not loss.is_meta:
         attempt(loss.backward)

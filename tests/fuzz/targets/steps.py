@@ -1,4 +1,4 @@
-"""Joint pairs some steps apart in time: padded and ragged sequences, and what a loss makes of them."""
+"""Joint pairs some steps apart in time, from padded and ragged sequences, and a loss of these pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = ("x", "y", "group", "negatives")
 
 
 def run(source: Source) -> None:
-    """Pair steps, and put the pairs into a loss."""
+    """Pair steps of sequences, and compute a loss of the pairs."""
     torch.manual_seed(source.byte())
     n, length, steps = source.choice([3, 2, 1, 0]), source.choice([5, 3, 1, 0, 2]), size(source, (1, 2, 3, 4))
     given: dict[str, Any] = {}

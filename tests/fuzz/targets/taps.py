@@ -21,7 +21,7 @@ from infomax.features import feature_shapes, taps
 
 
 class Sequence(nn.Module):
-    """(N, 3, 4) to a recurrent layer's tuple and a vector."""
+    """An encoder of sequences (N, 3, 4): its recurrent layer returns a tuple, the encoder itself a vector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Sequence(nn.Module):
 
 
 class Twice(nn.Module):
-    """A layer that runs twice."""
+    """An encoder with a layer that runs twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Twice(nn.Module):
 
 
 class Skipping(nn.Module):
-    """A layer that never runs, one whose output is overwritten, one that returns no tensor."""
+    """An encoder with a layer that never runs, one whose output is overwritten, and one that returns no tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _tap(source: Source, encoder: Any, kind: Any) -> None:
     features = attempt(tap, encoder, local=_layer(source), global_=_layer(source), local_layout=layout, names=_NAMES)
     given = _input(source, kind)
     if not isinstance(given, Tensor) or given.ndim != (3 if kind is Sequence else 4) or given.dtype != torch.float32:
-        return  # the encoder's own affair
+        return  # the encoder may raise its own error
     if given.layout != torch.strided or given.is_meta or given.numel() == 0 or given.shape[1:] != _plain(kind):
         return
     outputs = None
@@ -208,7 +208,7 @@ def _data(source: Source, images: Any, labels: Any) -> Any:
 
 @contextmanager
 def _encoders_own() -> Iterator[None]:
-    """Pass over what an encoder raises itself, for images that it cannot take: that is torch's to say."""
+    """Ignore errors that the encoder itself raises for images that it cannot process."""
     try:
         yield
     except Finding as finding:

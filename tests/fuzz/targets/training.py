@@ -18,7 +18,7 @@ _NAMES = ("features", "loss_fn", "inputs", "chunk_size", "scaler", "x", "y", "ne
 
 
 class Pair(nn.Module):
-    """Vectors to two features of them."""
+    """An encoder that returns two features of each vector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Pair(nn.Module):
 
 
 class Named(Pair):
-    """The same, by name."""
+    """The same encoder, with the features in a dict."""
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> dict[str, Tensor]:  # type: ignore[override]
         first, second = super().forward(x, other)
@@ -37,7 +37,7 @@ class Named(Pair):
 
 
 class Odd(nn.Module):
-    """Features that are none."""
+    """An encoder that returns a given object instead of features."""
 
     def __init__(self, result: Any) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def _cached(source: Source) -> None:
         loss = attempt(cached_backward, features, loss_fn, inputs, names=_NAMES, **options)
     except Finding as finding:
         if isinstance(finding.__cause__, (RuntimeError, TypeError, AttributeError, NotImplementedError)) and not fits:
-            return  # the encoder's or the loss's own affair
+            return  # the encoder or the loss may raise its own error
         raise
     if fits and inputs is x and n >= 2 and "scaler" not in options and is_tame([x]):
         found = [parameter.grad for parameter in features.parameters()]

@@ -100,8 +100,8 @@ def settled(columns: list[Column], labels: bool) -> list[Column]:
         if column.merges:
             kept = len(torch.unique(column.values))
             raise ValueError(
-                f"{column.called} must hold integers that differ as float64, got {kept + column.merges} different ones "
-                f"that become {kept}; subtract the smallest from numbers, and pass identifiers as strings, such as "
+                f"{column.called} must hold integers that stay distinct as float64, got {kept + column.merges} that "
+                f"become {kept}; subtract the smallest from numbers, and pass identifiers as strings, such as "
                 "by .astype(str)"
             )
     return columns

@@ -52,7 +52,7 @@ class Encoder(NamedTuple):
             unknown = int((~same.any(1)).sum())
             if unknown and not self.kept:
                 raise ValueError(
-                    f"{name} must hold labels of the estimate, got {unknown} rows of others; leave these rows out"
+                    f"{name} must hold labels of the estimate, got {unknown} rows with other labels; leave them out"
                 )
             parts.append((same[:, 1:] if len(self.rows) == 2 else same).double())
         return torch.cat(parts, 1)
