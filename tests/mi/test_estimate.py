@@ -207,6 +207,16 @@ class TestResult:
         assert gaussian.plot(ax) is ax
         plt.close("all")
 
+    def test_it_draws_no_training_where_there_was_none(self) -> None:
+        matplotlib = pytest.importorskip("matplotlib")
+        matplotlib.use("Agg")
+        from matplotlib import pyplot as plt
+
+        ax = estimate_mi(torch.arange(60.0), torch.arange(60.0) % 7, random_state=0, max_steps=0).plot()
+        assert not [line for line in ax.get_lines() if "training" in str(line.get_label())]
+        assert ax.get_xlabel() == ""
+        plt.close("all")
+
     def test_a_bar(self, capsys: pytest.CaptureFixture[str]) -> None:
         pytest.importorskip("tqdm")
         x, y = dense_gaussian(1, 1).sample(100, seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -153,3 +154,14 @@ def test_groups_that_cannot_change_places_have_no_p_value() -> None:
 def test_an_interval_has_no_more_degrees_of_freedom_than_groups() -> None:
     assert interval_of(1.0, 0.1, 300, 0.95, 10).high == pytest.approx(1 + 0.1 * 2.262, abs=1e-3)
     assert interval_of(1.0, 0.1, 10, 0.95, 300).high == pytest.approx(1 + 0.1 * 2.262, abs=1e-3)
+
+
+@pytest.mark.parametrize("rename", [lambda g: g.astype(str), lambda g: -g, lambda g: 1000 + 7 * g])
+def test_names_of_groups_do_not_matter(rename: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Names decided the folds, by their order: "10" comes before "2"."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) // 4
+    x, y = rng.normal(size=(2, 120))
+    one, other = (estimate_mi(x, y, groups=of, random_state=0, max_steps=0) for of in (groups, rename(groups)))
+    assert one == other
+    assert one.fold_nats == other.fold_nats

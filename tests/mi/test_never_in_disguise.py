@@ -10,7 +10,10 @@ import torch
 from torch import nn
 
 from infomax import FLO, TUBA, MIEstimate, ScoreRegularised, estimate_mi
+from infomax.mi.input.columns import as_columns
+from infomax.mi.input.sides import as_side
 from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.mixing import mix
 from infomax.scores import PairScores
 
@@ -162,7 +165,11 @@ class TestDoubts:
         assert self.of(2.5, blurred=True) == ()
         assert "cannot pass" in self.of(4.4, ceiling=math.log(100))[0]
         assert "the folds disagree: -0.90 to 0.60" in self.of(folds=[0.5, 0.6, -0.9])[0]
-        assert "they failed" in self.of(0.0, reading=-0.5, folds=[-0.5, -0.5])[0]
+        assert "2.00 nats beyond the held-out critics" in self.of(2.5, reading=0.5)[0]
+        assert self.of(1.4, reading=0.5) == ()
+        assert "20 % of the rows have a label" in self.of(alone=0.2)[0]
+        assert self.of(alone=0.05) == ()
+        assert "the critics failed" in self.of(0.0, reading=-0.5, folds=[-0.5, -0.5])[0]
 
 
 class TestMixing:
@@ -232,3 +239,58 @@ class TestFloat:
         for other in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
             assert other == found
             assert repr(other) == repr(found)
+
+
+class TestIdentifiers:
+    """Labels that occur once were read as 0 nats with an interval around it, and no flag."""
+
+    NAMES = np.array([f"id{i}" for i in range(100)])
+
+    @pytest.mark.parametrize("other", ["numbers", "itself", "two classes"])
+    def test_they_are_flagged(self, other: str) -> None:
+        rng = np.random.default_rng(0)
+        x = {"numbers": rng.normal(size=100), "itself": self.NAMES, "two classes": np.arange(100) % 2 == 0}[other]
+        found = estimate_mi(x, self.NAMES, random_state=0, max_steps=0)
+        assert any("100 % of the rows have a label that no other row has" in doubt for doubt in found.doubts)
+        assert "SATURATED" in str(found)
+
+    def test_a_rare_label_or_two_is_not(self) -> None:
+        rng = np.random.default_rng(0)
+        y = np.where(np.arange(300) < 298, np.arange(300) % 3, np.arange(300)).astype(str)
+        assert not estimate_mi(rng.normal(size=300), y, random_state=0, max_steps=0).saturated
+
+
+@pytest.mark.parametrize("levels", [2, 10, 40])
+def test_the_upper_end_is_near_the_entropy_of_labels(levels: int) -> None:
+    """It went up to the logarithm of the rows: 4.76 nats for 40 labels, which hold 3.69."""
+    labels = np.random.default_rng(0).permutation(np.arange(120) % levels).astype(str)
+    found = estimate_mi(labels, labels, random_state=0, max_steps=0)
+    entropy = math.log(levels)
+    assert found.nats <= found.high + 1e-12
+    assert entropy <= found.high <= entropy + (levels - 1) / 120 + 1e-9
+
+
+def test_an_upper_end_of_the_entropy_holds_it() -> None:
+    """For labels of unequal shares: the upper end of a 95 % interval is above the true entropy in 39 of 40 samples."""
+    shares = torch.softmax(torch.linspace(0, 3, 12, dtype=torch.float64), 0)
+    truth = float(-(shares * shares.log()).sum())
+    held = 0
+    for seed in range(400):
+        codes = torch.multinomial(shares, 200, replacement=True, generator=torch.Generator().manual_seed(seed))
+        side = as_side("x", as_columns("x", codes.numpy().astype(str)))
+        held += largest_entropy(side, 0.95) >= truth
+    assert 384 <= held < 400
+
+
+def test_neighbours_far_beyond_the_critics_are_flagged() -> None:
+    """Each wave is too fast for the critics, and neighbours see only a part of it: 1.6 nats of infinitely many."""
+    x = np.random.default_rng(0).normal(size=1000)
+    found = estimate_mi(x, x % 0.25, random_state=0, max_steps=0)
+    assert found.nats > 1
+    assert any("nats beyond the held-out critics" in doubt for doubt in found.doubts)
+
+
+@pytest.mark.parametrize("values", [{"a": [1.0] * 60}, (float(i) for i in range(60)), set(range(60))])
+def test_what_is_no_table_is_refused_by_its_type(values: object) -> None:
+    with pytest.raises(TypeError, match=r"^x must be a tensor, an array, a list of rows or a data frame, got a "):
+        estimate_mi(values, np.arange(60.0))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from infomax.mi.options import Options
 from infomax.mi.progress import Bar
 from infomax.mi.reading.best import best_estimate
 from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.held_out import interval_of, read
 from infomax.mi.reading.permutations import check_exchangeable, p_value_of
 from infomax.mi.result import MIEstimate
@@ -71,7 +72,7 @@ def measure(
     return MIEstimate(
         nats=min(best.nats, most),
         low=min(best.low, most),
-        high=best.high,
+        high=min(best.high, *(largest_entropy(side, options.confidence) for side in (x, y))),
         confidence=options.confidence,
         bound=max(0.0, reading.nats),
         bound_low=bound_low,
@@ -88,6 +89,7 @@ def measure(
             estimator=name,
             ceiling=estimator.ceiling(reading.negatives),
             most=most,
+            alone=max(x.alone, y.alone),
             blurred=any(isinstance(view.start.see_x.marginals, Ranks) for view in fitted.views)
             and any(side.codes is None and side.values.shape[1] > 1 for side in (x, y)),
         ),

@@ -55,10 +55,13 @@ class Picture:
         ax.axhline(self.bound, color="C2", linestyle=":", label="bound, on test rows")
         last = max(self.steps[-1], 1)
         ax.plot([last * 1.03] * len(self.folds), self.folds, "_", color="C2", markersize=10, label="bound of each fold")
-        ax.plot(self.steps, self.curve, color="C1", label="training, on validation rows")
+        if len(self.steps) > 1:
+            ax.plot(self.steps, self.curve, color="C1", label="training, on validation rows")
+            ax.set_xlabel("step")
+        else:
+            ax.set_xticks([])
         if self.limit is not None:
             ax.axhline(self.limit, color="C3", linestyle="--", label="the most that these rows can certify")
-        ax.set_xlabel("step")
         ax.set_ylabel("mutual information, nats")
         ax.legend(fontsize="small")
         return ax

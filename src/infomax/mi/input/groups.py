@@ -32,7 +32,7 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
     if len(columns) != 1 or len(columns[0].values) != rows:
         came = (len(columns[0].values) if columns else 0, len(columns))
         raise ValueError(f"groups must name the group of each of the {rows} rows, got {shape_of(came)}")
-    codes = row_codes(columns[0].as_labels().values[:, None])
+    codes = _by_appearance(row_codes(columns[0].as_labels().values[:, None]))
     found = int(codes.max()) + 1
     if found < 2 * folds:
         raise ValueError(
@@ -40,6 +40,13 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
             "fewer folds"
         )
     return codes
+
+
+def _by_appearance(codes: Tensor) -> Tensor:
+    """Number codes by their first row, so that names of groups, whatever their order, give the same numbers."""
+    first = torch.full((int(codes.max()) + 1,), len(codes), device=codes.device)
+    first = first.scatter_reduce(0, codes, torch.arange(len(codes), device=codes.device), "amin")
+    return first.argsort().argsort()[codes]
 
 
 def groups_of_copies(x: Side, y: Side) -> Tensor | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,11 +24,16 @@ def check_readable(name: str, values: object) -> None:
         values: what a user gave.
 
     Raises:
-        TypeError: a sparse matrix of scipy, or a sparse, nested or quantised tensor.
+        TypeError: a dict, set or iterator, a sparse matrix of scipy, or a sparse, nested or quantised tensor.
         ValueError: a tensor on the meta device.
     """
     if hasattr(values, "toarray") and hasattr(values, "nnz"):  # of scipy
         raise TypeError(f"{name} must be dense, got a sparse {type(values).__name__}; convert it with .toarray()")
+    if isinstance(values, Mapping | AbstractSet | Iterator):
+        raise TypeError(
+            f"{name} must be a tensor, an array, a list of rows or a data frame, got a {type(values).__name__}; "
+            "convert it with numpy.array(list(...)), or a dict of columns with pandas.DataFrame(...)"
+        )
     if not isinstance(values, Tensor):
         return
     if values.is_nested:

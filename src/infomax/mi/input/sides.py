@@ -88,6 +88,13 @@ class Side(NamedTuple):
         shares = self.codes.bincount().double() / len(self.codes)
         return float(-torch.special.xlogy(shares, shares).sum())
 
+    @property
+    def alone(self) -> float:
+        """Share of the rows whose label no other row has; 0 unless the side consists of labels only."""
+        if self.codes is None:
+            return 0.0
+        return float((self.codes.bincount()[self.codes] == 1).double().mean())
+
     def places(self, scaled: Tensor) -> Tensor:
         """Return where neighbours are sought: the scaled values as floats, or codes of labels (n, 1) as integers."""
         return scaled if self.codes is None else self.codes[:, None]

@@ -9,6 +9,8 @@ __all__ = ["doubts_of", "told"]
 _NEAR_LOG_N = 2.0  # nats below log n, above which n rows certify little
 _BLURRED = 0.75  # nats below log(n) / 2, above which ranks of several coordinates may hide information
 _NEAR_CEILING = 0.9
+_UNSEEN = 1.0  # nats that neighbours may add without a flag
+_ALONE = 0.1  # share of the rows that may have a label of their own without a flag
 _RANGES = 6.0  # largest range of the folds that may be chance, in standard errors of one fold
 
 
@@ -27,6 +29,7 @@ def doubts_of(
     estimator: str,
     ceiling: float,
     most: float = math.inf,
+    alone: float = 0.0,
     blurred: bool = False,
 ) -> tuple[str, ...]:
     """Return the reasons to doubt an estimate, one line each; usually none.
@@ -41,6 +44,7 @@ def doubts_of(
         ceiling: nats that this estimator cannot exceed.
         most: nats that the information cannot exceed, the entropy of a side of labels. An estimate that reaches them
             cannot be too low.
+        alone: share of the rows whose label no other row has.
         blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each coordinate
             has an error of about 1 / sqrt(n), so noise below this error cannot be seen in a difference of coordinates.
             Information beyond log(n) / 2 nats in one direction then stays hidden.
@@ -62,6 +66,16 @@ def doubts_of(
             f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
             f"{told(rows, blurred=True):.1f} nats: the truth may be above; give them on scales "
             "on which they add up, such as logarithms of factors"
+        )
+    if nats - max(0.0, reading) > _UNSEEN:
+        found.append(
+            f"nearest neighbours find {nats - max(0.0, reading):.2f} nats beyond the held-out critics: the truth may "
+            "be above"
+        )
+    if alone > _ALONE:
+        found.append(
+            f"{100 * alone:.0f} % of the rows have a label that no other row has, and critics cannot learn such "
+            "labels: the truth may be far above; drop columns that identify rows, or merge rare labels"
         )
     if reading > _NEAR_CEILING * ceiling:
         found.append(f"the bound is near {ceiling:.2f} nats, which {estimator} cannot pass; read it with 'nwj'")
