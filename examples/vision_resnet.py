@@ -10,11 +10,12 @@ A ResNet of timm learns from images without labels, and is compared with one tra
 
 The images are Fashion-MNIST (Debian's package dataset-fashion-mnist). The local features are the map of the first stage
 from one random view of the image, and the global feature is the pooled output of another view. A linear classifier is
-trained with 100 labelled images, on raw pixels, on the features of the untrained encoder and on those of the trained
-one. The same network is also trained on the 100 labels alone.
+trained with 100 labelled images, on raw pixels, and on the map and the vector of the untrained and of the trained
+encoder. The same network is also trained on the 100 labels alone.
 
-One full run, seed 0: raw pixels 70.0 %, untrained encoder 56.3 %, labels alone 69.9 %, trained encoder 68.6 %. After
-this short training the encoder is far better than the untrained one, but not yet as good as raw pixels.
+One full run, seed 0: raw pixels 70.3 %; untrained encoder 73.4 % from the map, 56.4 % from the vector; labels alone
+69.2 %; trained encoder 74.4 % from the map, 69.7 % from the vector. Training improves the vector most, but the map is
+the better feature after this short training.
 
 A figure is written to runs/vision_resnet/.
 """
@@ -68,10 +69,12 @@ def main() -> None:
     encoder = build()
     accuracies = {"raw pixels": score(nn.Flatten(), "")}
     accuracies |= {f"untrained, {name}": score(encoder, layer) for name, layer in READ.items()}
-    supervised = fit_with_labels(images[draws[0]], label[draws[0]], epochs)
-    with torch.no_grad():
-        correct = supervised(test_images).argmax(1) == test_label
-    accuracies["labels alone"] = [100 * float(correct.float().mean())]
+    accuracies["labels alone"] = []
+    for rows in draws[:3]:
+        supervised = fit_with_labels(images[rows], label[rows], epochs)
+        with torch.no_grad():
+            correct = supervised(test_images).argmax(1) == test_label
+        accuracies["labels alone"].append(100 * float(correct.float().mean()))
     nats = fit(encoder, images, options.steps)
     accuracies |= {f"trained, {name}": score(encoder, layer) for name, layer in READ.items()}
     vectors = embed(encoder, test_images, READ["vector"])
@@ -80,8 +83,7 @@ def main() -> None:
         f"\nFashion-MNIST, test accuracy in % with {LABELS} labels per class, mean and deviation over draws of labels\n"
     )
     for name, values in accuracies.items():
-        spread = f" ± {np.std(values):.1f}  ({len(values)} draws)" if len(values) > 1 else ""
-        print(f"{name:<20}{np.mean(values):>6.1f}{spread}")
+        print(f"{name:<20}{np.mean(values):>6.1f} ± {np.std(values):.1f}  ({len(values)} draws)")
     options.out.mkdir(parents=True, exist_ok=True)
     figure = draw(vectors, test_label, nats, {name: float(np.mean(values)) for name, values in accuracies.items()})
     figure.savefig(options.out / "fashion.png")
