@@ -47,7 +47,7 @@ def test_a_density_has_one_direction(estimator: str) -> None:
 
 @pytest.mark.parametrize("estimator", ["leave_one_out", "club"])
 def test_a_density_of_y_given_another_y_is_refused(estimator: str) -> None:
-    with pytest.raises(ValueError, match=r"same_side must be False where the estimator is .*: its scores are log d"):
+    with pytest.raises(ValueError, match=r"same_side must be False where the estimator is .*: it needs log d"):
         InfoMaxLoss(1, 1, critic=Exact(), estimator=estimator, same_side=True)
 
 

@@ -169,7 +169,10 @@ class TestInputs:
             ({"preprocess": "whiten"}, "preprocess must be one of"),
             ({"estimator": "best"}, "estimator must be one of"),
             ({"objective": "best"}, "one of"),
-            ({"estimator": "club"}, "estimator must have a linear function of the log density ratio.*CLUB"),
+            (
+                {"estimator": "club"},
+                "estimator must have an optimal critic that is linear in the log density ratio; that of CLUB",
+            ),
             ({"max_steps": -1}, "max_steps must be"),
             ({"hidden": ()}, "hidden must hold at least 1 size"),
         ],

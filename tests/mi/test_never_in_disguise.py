@@ -125,7 +125,9 @@ class TestEstimators:
     @pytest.mark.parametrize("role", ["estimator", "objective"])
     @pytest.mark.parametrize("name", ["chi2", "wasserstein", "club", "leave_one_out", FLO])
     def test_what_cannot_read_log_ratios_is_refused(self, role: str, name: object) -> None:
-        with pytest.raises(ValueError, match=f"{role} must have a linear function of the log density ratio"):
+        with pytest.raises(
+            ValueError, match=f"{role} must have an optimal critic that is linear in the log density ratio"
+        ):
             quick(X, X, **{role: name})
 
     def test_a_module_that_does_not_say_is_refused(self) -> None:

@@ -29,7 +29,7 @@ def check_readable(name: str, values: object) -> None:
     """
     if hasattr(values, "toarray") and hasattr(values, "nnz"):  # of scipy
         raise TypeError(f"{name} must be dense, got a sparse {type(values).__name__}; convert it with .toarray()")
-    if isinstance(values, Mapping | AbstractSet | Iterator):
+    if isinstance(values, Mapping | AbstractSet | Iterator) and not hasattr(values, "columns"):
         raise TypeError(
             f"{name} must be a tensor, an array, a list of rows or a data frame, got a {type(values).__name__}; "
             "convert it with numpy.array(list(...)), or a dict of columns with pandas.DataFrame(...)"
