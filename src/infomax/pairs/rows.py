@@ -42,7 +42,7 @@ class Rows(NamedTuple):
 
     local: Tensor
     """(K, c): a view of a channels-last map, or a copy of a channels-first one. Given negatives come last. Rows from
-    :func:`pair_map` hold the map itself, (N, c, P)."""
+    ``pair_map`` hold the map itself, (N, c, P)."""
     global_: Tensor
     """(M, d)."""
     pairing: Pairing
