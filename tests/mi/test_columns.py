@@ -91,7 +91,7 @@ class TestLists:
         with pytest.raises(ValueError, match="y must have a value everywhere, got 2 of 6 missing"):
             as_columns("y", ["a", "b", float("nan")] * 2)
 
-    @pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has it")
+    @pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="numpy 2 has it")
     def test_strings_of_any_length(self) -> None:
         (column,) = as_columns("x", np.array(["a", "bc", "a"], dtype=np.dtypes.StringDType()))
         assert column.labels

@@ -163,6 +163,9 @@ class TestMask:
         other = loss(local, global_, mask, generator=draw())
         assert (other == value) if relative else not other.isfinite()
 
+    @pytest.mark.skipif(
+        torch.__version__.startswith("2.6."), reason="torch 2.6 breaks the graph where a mask is checked"
+    )
     def test_one_graph(self, relative: bool) -> None:
         loss, local, global_ = built((2, 3), relative), randn(3, 3, 2, 3), randn(3, 2)
         compiled = torch.compile(loss, fullgraph=True, backend="eager")

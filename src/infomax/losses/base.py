@@ -207,7 +207,7 @@ class InformationLoss(nn.Module, ABC):
         **given: Any,
     ) -> tuple[Rows, list[PairScores]]:
         """Form the rows and score them; ``training`` if the scores are for the loss, ``once`` for one direction."""
-        given |= {"training": training, "once": once}
+        given = {**given, "training": training, "once": once}  # torch 2.6 cannot trace |=
         if not (gather and self.processes.several):
             return self._score_alone(local, global_, **given)
         with self.processes.call():

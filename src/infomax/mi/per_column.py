@@ -61,8 +61,8 @@ def mutual_info(
     Example:
         >>> from infomax.mi import mutual_info
         >>> X = torch.randn(500, 3)
-        >>> mutual_info(X, X[:, 1] + torch.randn(500)).argmax()
-        np.int64(1)
+        >>> int(mutual_info(X, X[:, 1] + torch.randn(500)).argmax())
+        1
     """
     if n_jobs is not None and (check_integer("n_jobs", n_jobs) == 0 or n_jobs < -1):
         raise ValueError(f"n_jobs must be a positive number of threads, -1 for all processors or None, got {n_jobs}")
