@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infomax._checks import shape_of
 from infomax.mi.input.columns import as_columns
-from infomax.mi.input.sides import Side, row_codes
+from infomax.mi.input.sides import Side, first_rows, row_codes
 
 __all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
 
@@ -44,9 +44,7 @@ def as_groups(groups: object, rows: int, folds: int) -> Tensor:
 
 def _by_appearance(codes: Tensor) -> Tensor:
     """Number codes by their first row, so that names of groups, whatever their order, give the same numbers."""
-    first = torch.full((int(codes.max()) + 1,), len(codes), device=codes.device)
-    first = first.scatter_reduce(0, codes, torch.arange(len(codes), device=codes.device), "amin")
-    return first.argsort().argsort()[codes]
+    return first_rows(codes).argsort().argsort()[codes]
 
 
 def groups_of_copies(x: Side, y: Side) -> Tensor | None:

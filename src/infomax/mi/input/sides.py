@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column, integers_of
 
-__all__ = ["Side", "are_few", "as_side", "most_nats", "row_codes", "which_of"]
+__all__ = ["Side", "are_few", "as_side", "first_rows", "most_nats", "row_codes", "which_of"]
 
 _MOST_LEVELS = 20  # different integers in a column that also counts as labels
 _ROWS_A_LEVEL = 20
@@ -139,6 +139,12 @@ def row_codes(values: Tensor) -> Tensor:
     """Return a code for each row, (n,), the same for equal rows only."""
     codes: Tensor = torch.unique(values, dim=0, return_inverse=True)[1]
     return codes
+
+
+def first_rows(codes: Tensor) -> Tensor:
+    """Return the first row of each code, (number of codes,)."""
+    rows = torch.arange(len(codes), device=codes.device)
+    return rows.new_full((int(codes.max()) + 1,), len(codes)).scatter_reduce(0, codes, rows, "amin")
 
 
 def most_nats(x: Side, y: Side) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infomax.mi.input.sides import row_codes
+from infomax.mi.input.sides import first_rows, row_codes
 from infomax.mi.reading.familiar import familiar
 from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of, unseen
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
@@ -173,5 +173,4 @@ def _without_copies(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:
     """Return rows, on the CPU, without equal rows within a group, so that copies do not count as several neighbours."""
     rows = torch.cat([x.double(), y.double(), groups[:, None].double().to(x.device)], 1)
     codes = row_codes(rows).cpu()
-    first = torch.full((int(codes.max()) + 1,), len(codes)).scatter_reduce(0, codes, torch.arange(len(codes)), "amin")
-    return first.sort().values
+    return first_rows(codes).sort().values

@@ -24,10 +24,10 @@ def largest_entropy(side: Side, confidence: float) -> float:
     Source:
         Miller 1955, for the bias.
     """
-    if side.codes is None:
+    if side.codes is None or side.entropy is None:
         return math.inf
     rows = len(side.codes)
     shares = side.codes.bincount().double() / rows
     log_share = shares.log()[side.codes]
     error = math.sqrt(float(log_share.var(unbiased=False)) / rows)
-    return float(-log_share.mean()) + (len(shares) - 1) / rows + normal_quantile(confidence) * error
+    return side.entropy + (len(shares) - 1) / rows + normal_quantile(confidence) * error
