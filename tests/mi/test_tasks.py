@@ -338,10 +338,20 @@ def test_tasks_of_unknown_information_are_refused() -> None:
 )
 @pytest.mark.parametrize("nats", [1e-6, 14.0])
 def test_families_at_the_ends_of_their_range(family: Callable[..., Task], nats: float) -> None:
-    """Regression: `quantized(1e-13)` divided by 0, and `log_gamma_exponential(50)` drew samples of 39 nats."""
+    """Both ends of the range give finite samples."""
     x, y = family(nats).sample(100, seed=0)
     assert x.double().isfinite().all()
     assert y.double().isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "family", [correlated_normal, log_gamma_exponential, smoothed_uniform, quantized, smoothed_discrete]
+)
+@pytest.mark.parametrize("nats", [1e-13, 50.0])
+def test_families_refuse_what_they_cannot_sample(family: Callable[..., Task], nats: float) -> None:
+    """`quantized(1e-13)` divided by 0, and `log_gamma_exponential(50)` drew samples of 39 nats."""
+    with pytest.raises(ValueError, match="nats must be from 1e-06 to"):
+        family(nats)
 
 
 def test_the_gamma_family_has_its_information_where_it_is_large() -> None:
