@@ -116,7 +116,12 @@ def start(
 def baseline(options: Options, stack: contextlib.ExitStack, *, shrink: bool) -> None:
     """Train the same encoder with labels, in a subfolder of the run; then write the report again, with its row."""
     with_labels = replace(
-        options, objective="supervised", out=f"{options.out}/supervised", untrained=False, supervised_baseline=False
+        options,
+        objective="supervised",
+        out=f"{options.out}/supervised",
+        start_from="",
+        untrained=False,
+        supervised_baseline=False,
     )
     for each in (with_labels, options):
         folder = RunFolder(each.out)

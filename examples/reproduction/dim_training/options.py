@@ -49,6 +49,9 @@ class Options:
     recipe: str = option("fast", "run", "named settings to start from", choices=tuple(RECIPES))
     seed: int = option(0, "run", "seed of weights, order of images and augmentation")
     epochs: float = option(0.0, "run", "passes over the images; 0: use --minutes")
+    start_from: str = option(
+        "", "run", "folder of a run on the same images: begin with its weights, for another cycle of the rate"
+    )
     max_steps: int = option(0, "run", "stop after this many steps, whatever else is asked; 0: no limit")
 
     test_root: str = option("", "data", "--data folder: test images; empty: hold some of --root out", free=True)

@@ -97,6 +97,7 @@ def _about(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
             "train_images": len(images.train.labels),
             "test_images": len(images.test.labels),
             **({"processes": trainer.team.size} if trainer.team.size > 1 else {}),
+            **({"before": trainer.before} if trainer.before else {}),
             "steps": trainer.step,
             "epochs": trainer.step / trainer.steps_an_epoch,
             "seconds": trainer.seconds,

@@ -35,7 +35,7 @@ def images_of(options: dict[str, Any]) -> str:
 
 def shown(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options to show in the report, without empty ones; of paths, only the last part is shown."""
-    paths = {name: Path(options[name]).name for name in ("root", "test_root") if options[name]}
+    paths = {name: Path(options[name]).name for name in ("root", "test_root", "start_from") if options.get(name)}
     return {
         name: value
         for name, value in {**options, **paths}.items()
@@ -110,6 +110,12 @@ def _summary(results: dict[str, Any]) -> list[Block]:
         f"minutes of training on {results['environment']['device']} ({training['images_per_second']:,.0f} images/s); "
         f"encoder `{training['encoder']}`, batches of {options['batch']}."
     )
+    if training.get("before"):
+        before = training["before"]
+        text += (
+            f" It began with the weights of an earlier run, after {before['epochs']:.1f} epochs and "
+            f"{before['seconds'] / 60:.1f} minutes."
+        )
     if training.get("mi") is not None:
         text += f" Mutual information at the end: {training['mi']:.2f} nats"
         if training.get("mi_ceiling") is not None:

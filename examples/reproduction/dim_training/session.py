@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import checkpoint, files, loop, measures, report
+from . import checkpoint, earlier, files, loop, measures, report
 from .card import card
 from .data import load
 from .errors import BadInput
@@ -45,6 +45,8 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
     )
     if state:
         team.together(lambda: trainer.load_state_dict(state))
+    elif options.start_from:
+        team.together(lambda: earlier.start_from(trainer, options.start_from))
     first = None if state else trainer.state_dict()
 
     def begin() -> None:

@@ -1,6 +1,7 @@
 """The state of a run, and its training step: weights, optimizer, averages, random generators, step and clock."""
 
 import contextlib
+import math
 import time
 from typing import Any
 
@@ -55,6 +56,7 @@ class Trainer:
         self.steps = round(options.epochs * self.steps_an_epoch) if not options.minutes else 0
         self.step = 0
         self.seconds = 0.0  # of training, without probes and reports
+        self.before: dict[str, float] = {}  # what the run of --start-from did: steps, epochs, seconds
         self.sums: dict[str, Tensor] = {}  # over the steps since the last row of metrics.csv
         self.summed = 0  # the number of these steps
         self.watch = Watch(device)
@@ -95,7 +97,11 @@ class Trainer:
         return self._lap - before
 
     def order(self, epoch: int) -> Tensor:
-        """Return the batches of an epoch, (steps, batch). They depend on seed and epoch only, so they are not saved."""
+        """Return the batches of an epoch, (steps, batch). They depend on seed and epoch only, so they are not saved.
+
+        The epochs of an earlier run count, so that its order of images does not return.
+        """
+        epoch += math.ceil(self.before.get("epochs", 0))
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + epoch)
         shuffled = torch.randperm(len(self.labels), generator=generator)
         return shuffled[: self.steps_an_epoch * self.options.batch].view(self.steps_an_epoch, -1)
@@ -170,6 +176,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "before": self.before,
             "images": self.fingerprint,
             "ranks": self.team.of_all(
                 {"random": checkpoint.random_state(self.device), "sums": self.sums, "summed": self.summed}
@@ -183,7 +190,7 @@ class Trainer:
                 f"--resume: expected the images the run was begun with ({state['images']}); "
                 f"got others ({self.fingerprint}): check --root"
             )
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.before = state["step"], state["seconds"], state.get("before", {})
         ranks = len(state["ranks"])
         if ranks != self.team.size and self.share < 1:
             raise BadInput(
@@ -202,3 +209,24 @@ class Trainer:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BadInput(f"--resume: expected a checkpoint of this model; got: {said}") from error
+
+    def start_from(self, state: dict[str, Any]) -> None:
+        """Take weights and random numbers from the state of an earlier run; step, clock and optimizer begin anew."""
+        done, images = state.get("before", {}), state["step"] * state["options"]["batch"]
+        try:
+            self.model.load_state_dict(state["model"])
+            own = state["ranks"][min(self.team.rank, len(state["ranks"]) - 1)]
+            checkpoint.set_random_state(own["random"], self.device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            said = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+            raise BadInput(
+                "--start-from: expected a run of the same model, with the same --encoder, --objective and critics; "
+                f"got: {' '.join(said[:2])}"
+            ) from error
+        if self.average:
+            self.average.module.load_state_dict(self.model.encoder.state_dict())
+        self.before = {
+            "steps": done.get("steps", 0) + state["step"],
+            "epochs": done.get("epochs", 0) + images / (self.steps_an_epoch * self.options.batch),
+            "seconds": done.get("seconds", 0) + state["seconds"],
+        }
