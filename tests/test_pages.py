@@ -46,10 +46,16 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     run_page(text, str(page))
 
 
-def test_packages_that_a_page_needs_are_named() -> None:
-    """CI installs these packages, so that no page is skipped there. A page names each package that it needs."""
-    found = NEEDS.findall((ROOT / "docs/migrating.md").read_text(encoding="utf-8"))
-    assert {"lightly", "open_clip", "pytorch_metric_learning", "info_nce", "torch_geometric"} <= set(found)
+def test_packages_that_a_page_needs_are_installed_with_the_tests() -> None:
+    """CI installs these extras, so that no page is skipped there."""
+    names = {"open_clip": "open-clip-torch", "info_nce": "info-nce-pytorch", "sklearn": "scikit-learn"}
+    extras = project()["project"]["optional-dependencies"]
+    installed = {
+        re.split("[>=<;]", wanted)[0] for extra in ("examples", "integrations", "test") for wanted in extras[extra]
+    }
+    needed = {package for page in PAGES for package in NEEDS.findall(page.read_text(encoding="utf-8"))} - APART
+    assert {"lightly", "open_clip", "pytorch_metric_learning", "info_nce", "torch_geometric", "infomeasure"} <= needed
+    assert {names.get(package, package.replace("_", "-")) for package in needed} <= installed
 
 
 def test_the_pages_a_reader_meets_first_have_examples() -> None:

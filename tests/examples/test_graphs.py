@@ -242,6 +242,17 @@ class TestLosses:
         joint, marginal = (nodes * projected).sum(1), (corrupted * projected).sum(1)
         torch.testing.assert_close(loss, nnf.softplus(-joint).mean() + nnf.softplus(marginal).mean())
 
+    def test_info_graph(self, example):
+        """Sun et al. 2020, eq. 4, written out over graphs of 2, 5 and 3 nodes."""
+        networks = example("graph_sets").Networks
+        loss_fn = LocalDIMLoss(16, 16, critic=networks, estimator="jsd", dtype=torch.float64)
+        nodes, batch = torch.randn(10, 16, dtype=torch.float64), torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 2])
+        sums = torch.zeros(3, 16, dtype=torch.float64).index_add(0, batch, nodes)
+        scores = loss_fn.critic.local(nodes) @ loss_fn.critic.global_(sums).T
+        own = nnf.one_hot(batch, 3).bool()
+        expected = nnf.softplus(-scores[own]).mean() + nnf.softplus(scores[~own]).mean()
+        torch.testing.assert_close(loss_fn(nodes, sums, batch=batch), expected)
+
     def test_grace_in_constant_memory(self):
         u, v = (torch.randn(3000, 8).requires_grad_() for _ in range(2))
         critic = partial(CosineCritic, units=None, temperature=graphs.TEMPERATURE)

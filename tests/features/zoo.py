@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,19 +179,19 @@ class Encoder(nn.Module):
 class Graphs(nn.Module):
     """A graph network of PyG and a sum over the nodes of each graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: str) -> None:
         super().__init__()
-        from torch_geometric.nn import GIN, SumAggregation
+        from torch_geometric import nn as geometric
 
-        self.nodes, self.pool = GIN(3, 16, 2), SumAggregation()
+        self.nodes, self.pool = getattr(geometric, layers)(3, 16, 2), geometric.SumAggregation()
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         return self.pool(self.nodes(x, edge_index), batch)
 
 
-def graphs() -> tuple[nn.Module, dict[str, Any]]:
+def graphs(layers: str) -> tuple[nn.Module, dict[str, Any]]:
     edges = torch.tensor([[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
-    return Graphs(), {"x": torch.rand(5, 3), "edge_index": edges, "batch": torch.tensor([0, 0, 0, 1, 1])}
+    return Graphs(layers), {"x": torch.rand(5, 3), "edge_index": edges, "batch": torch.tensor([0, 0, 0, 1, 1])}
 
 
 CASES = [
@@ -333,7 +334,18 @@ CASES = [
         None,
         "mask=~padding[:, 1:]",
     ),
-    Case("torch_geometric", "GIN (with SumAggregation)", graphs, "nodes", None, "PC", "batch=batch"),
+    *(
+        Case(
+            "torch_geometric",
+            f"{layers} (with SumAggregation)",
+            partial(graphs, layers),
+            "nodes",
+            None,
+            "PC",
+            "batch=batch",
+        )
+        for layers in ("GIN", "GCN", "GAT", "GraphSAGE")
+    ),
 ]
 
 

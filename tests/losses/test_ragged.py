@@ -9,6 +9,7 @@ import pytest
 import score_tables
 import torch
 from contracts.layouts import both_forms, numpy_rows, randn
+from contracts.limits import check_no_table_larger_than
 from oracles import ORACLES
 from tolerances import assert_close
 from torch import Tensor
@@ -33,13 +34,11 @@ def ragged(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return rows[order], batch[order], padded, mask, global_
 
 
+BOUNDS = "infonce jsd dv nwj tuba chi2 mine logistic smile alpha_tuba kl hellinger gan"
 CASES = [
-    *(
-        {"critic": "bilinear", "estimator": name}
-        for name in ("infonce", "jsd", "dv", "nwj", "tuba", "chi2", FDivergence("rkl"), "mine")
-    ),
+    *({"critic": "bilinear", "estimator": name} for name in (*BOUNDS.split(), FDivergence("rkl"))),
     *({"critic": critic, "units": 8} for critic in ("dot", "concat", "cosine")),
-    {"critic": "gaussian", "estimator": "leave_one_out", "units": 8},
+    *({"critic": "gaussian", "estimator": name, "units": 8} for name in ("leave_one_out", "club")),
     {"critic": "lipschitz", "estimator": "wasserstein", "units": 8},
 ]
 
@@ -66,6 +65,18 @@ def test_ragged_is_padded_and_masked(options: dict[str, Any]) -> None:
         found.append([value, nats, by_rows, *by_global, *(p.grad for p in loss.parameters()), *loss.buffers()])
     for one, other in zip(*found, strict=True):
         assert_close(one, other, 1e-10)
+
+
+@pytest.mark.parametrize("critic", ["bilinear", "dot", "cosine"])
+@pytest.mark.parametrize("given", ["nothing", "group", "negatives"])
+def test_ragged_rows_are_not_padded(critic: str, given: str) -> None:
+    """One example of 2,000 rows among 199 of one row: padded, they would be 400,000 rows of three numbers."""
+    sizes = torch.tensor([2000, *[1] * 199])
+    batch = torch.repeat_interleave(torch.arange(200), sizes)
+    rows, global_ = randn(len(batch), C).requires_grad_(), randn(200, D, seed=1)
+    loss_fn = LocalDIMLoss(C, D, critic=critic, units=None if critic == "bilinear" else 8, dtype=torch.float64)
+    options = {"nothing": {}, "group": {"group": torch.arange(200) // 2}, "negatives": {"negatives": randn(50, C)}}
+    check_no_table_larger_than(600_000, lambda: loss_fn(rows, global_, batch=batch, **options[given]))
 
 
 def places(rows: Tensor, batch: Tensor, padded: Tensor) -> list[tuple[int, int]]:
@@ -295,3 +306,13 @@ class TestGroupsOfGivenNegatives:
         loss = LocalDIMLoss(C, D, units=8, in_batch=in_batch)
         given = {"negatives": torch.randn(2, C), "group": torch.tensor(group)}
         assert bool(loss(torch.randn(4, C, 3), torch.randn(4, D), **given).isfinite())
+
+
+def test_an_index_that_no_term_needs_is_checked_too() -> None:
+    """With the prior term alone, a wrong index is as wrong as with the local term."""
+    rows, global_ = randn(6, C), randn(3, D, seed=1)
+    objective = DIMLoss(C, D, beta=0.0, gamma=1.0, dtype=torch.float64)
+    assert objective(rows, global_, batch=torch.tensor([0, 0, 1, 2, 2, 2])).loss.isfinite()
+    assert objective(None, global_).loss.isfinite()
+    with pytest.raises(ValueError, match="batch must name every example at least once"):
+        objective(rows, global_, batch=torch.tensor([0, 0, 0, 2, 2, 2]))

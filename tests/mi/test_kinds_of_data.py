@@ -14,7 +14,7 @@ from infomax.mi import mutual_info
 from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.closed_forms.start import choose_start
 from infomax.mi.input.folds import Fold, make_folds
-from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.doubts import limit_of
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 600)
@@ -253,11 +253,10 @@ class TestEntropy:
         assert found.nats > 0.95 * min(found.entropies)
 
     def test_an_estimate_of_all_there_is_hides_nothing(self) -> None:
-        options = {"reading": 3.7, "standard_error": 0.1, "folds": [3.7, 3.7], "estimator": "nwj", "ceiling": math.inf}
-        assert doubts_of(3.69, rows=100, **options)
-        assert doubts_of(3.69, rows=480, blurred=True, **options)
-        assert not doubts_of(3.69, rows=100, most=3.69, **options)
-        assert not doubts_of(3.69, rows=480, blurred=True, most=3.69, **options)
+        assert limit_of(3.69, reading=3.7, rows=100)
+        assert limit_of(3.69, reading=3.7, rows=480, blurred=True)
+        assert not limit_of(3.69, reading=3.7, rows=100, most=3.69)
+        assert not limit_of(3.69, reading=3.7, rows=480, blurred=True, most=3.69)
 
 
 def test_a_label_that_the_estimate_has_not_seen_is_refused_as_a_number_too() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from infomax import FLO, TUBA, MIEstimate, ScoreRegularised, estimate_mi
 from infomax.mi.input.columns import as_columns
 from infomax.mi.input.sides import as_side
-from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.doubts import Limit, doubts_of, limit_of
 from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.mixing import mix
 from infomax.scores import PairScores
@@ -154,17 +154,15 @@ class TestDoubts:
     @staticmethod
     def of(nats: float = 0.5, **changes: object) -> tuple[str, ...]:
         options: dict[str, object] = {
-            "rows": 1000, "reading": nats, "standard_error": 0.02, "folds": [nats - 0.02, nats + 0.02],
+            "limit": None, "reading": nats, "standard_error": 0.02, "folds": [nats - 0.02, nats + 0.02],
             "estimator": "nwj", "ceiling": math.inf,
         }  # fmt: skip
         return doubts_of(nats, **{**options, **changes})  # type: ignore[arg-type]
 
     def test_each(self) -> None:
         assert self.of() == ()
-        assert "log 1000" in self.of(math.log(1000) - 1.9)[0]
-        assert self.of(math.log(1000) - 2.1) == ()
-        assert "ranks of 1000 rows blur" in self.of(3.0, blurred=True)[0]
-        assert self.of(2.5, blurred=True) == ()
+        assert "1000 rows can certify little beyond log 1000 - 2 = 4.9 nats" in self.of(limit=Limit(1000))[0]
+        assert "ranks of 1000 rows blur" in self.of(limit=Limit(1000, blurred=True))[0]
         assert "cannot pass" in self.of(4.4, ceiling=math.log(100))[0]
         assert "the folds disagree: -0.90 to 0.60" in self.of(folds=[0.5, 0.6, -0.9])[0]
         assert "2.00 nats beyond the held-out critics" in self.of(2.5, reading=0.5)[0]
@@ -172,6 +170,39 @@ class TestDoubts:
         assert "20 % of the rows have a label" in self.of(alone=0.2)[0]
         assert self.of(alone=0.05) == ()
         assert "the critics failed" in self.of(0.0, reading=-0.5, folds=[-0.5, -0.5])[0]
+
+
+class TestLimit:
+    def test_only_what_exceeds_it_has_one(self) -> None:
+        def of(nats: float, reading: float = 0.0, *, blurred: bool = False) -> Limit | None:
+            return limit_of(nats, reading=reading, rows=1000, blurred=blurred)
+
+        assert of(math.log(1000) - 1.9) == of(0.1, math.log(1000) - 1.9) == Limit(1000)
+        assert of(math.log(1000) - 2.1) is None
+        assert of(2.8) is None
+        assert of(2.8, blurred=True) == Limit(1000, blurred=True)
+        assert of(2.6, blurred=True) is None
+        assert of(5.0, blurred=True) == Limit(1000)
+
+    def test_ten_times_the_rows(self) -> None:
+        assert Limit(1000).with_rows(10) == pytest.approx(math.log(10000) - 2)
+        assert Limit(1000, blurred=True).with_rows(10) == pytest.approx(math.log(10000) / 2 - 0.75)
+
+    def test_copies_certify_nothing(self) -> None:
+        """The limit, the sentence of repr and the line of the plot are those of the different rows."""
+        found = quick(np.repeat(X[:500], 4), np.repeat(X[:500], 4))
+        assert found.rows == 2000
+        assert found.limit == Limit(500)
+        assert found.nats > found.limit.nats
+        assert f"with ten times the rows, {math.log(5000) - 2:.1f} nats could be" in repr(found)
+        pytest.importorskip("matplotlib")
+        lines = {line.get_label(): line.get_ydata()[0] for line in found.plot().lines}
+        assert lines["what these rows can certify"] == pytest.approx(math.log(500) - 2)
+
+    def test_an_ordinary_estimate_has_none(self) -> None:
+        found = quick(X, X + np.random.default_rng(1).normal(size=1000))
+        assert found.limit is None
+        assert "ten times" not in repr(found)
 
 
 class TestMixing:

@@ -18,7 +18,7 @@ from infomax.losses.local_dim import LocalDIMLoss
 from infomax.losses.options import Gather, check_negatives_options
 from infomax.losses.parts import check_not_shared, check_parts, check_prior
 from infomax.losses.sizing import sized
-from infomax.pairs.checks import check_features
+from infomax.pairs.checks import check_features, check_index
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import present_examples
 from infomax.prior import PriorMatchingLoss
@@ -235,8 +235,8 @@ class DIMLoss(nn.Module):
     ) -> DIMTerms:
         """Return the objective and its terms. The arguments are those of :meth:`LocalDIMLoss.forward`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
-        if mask is not None and local is not None and self.local_term is None and self.global_term is None:
-            check_features(local, global_, mask, batch=batch, at_least=0)
+        if self.local_term is None and self.global_term is None:
+            self._check_unused(local, global_, mask, batch)
         local_loss = global_loss = prior_loss = None
         weighted = []
         if self.local_term is not None:
@@ -249,6 +249,15 @@ class DIMLoss(nn.Module):
             prior_loss = self._prior_loss(self.prior_term, global_, mask, generator)
             weighted.append(self.gamma * prior_loss)
         return DIMTerms(torch.stack(weighted).sum(), local_loss, global_loss, prior_loss)
+
+    @staticmethod
+    def _check_unused(local: Tensor | None, global_: Tensor, mask: Tensor | None, batch: Tensor | None) -> None:
+        """Raise for a mask or an index that does not fit, although the prior term alone needs no local features."""
+        if local is None or (mask is None and batch is None):
+            return
+        check_features(local, global_, mask, batch=batch, at_least=0)
+        if batch is not None:
+            check_index(batch, local, len(global_))
 
     def _prior_loss(
         self, prior: nn.Module, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None

@@ -75,6 +75,7 @@ def measure_given(
         bound_kind="none",
         method=f"{whole.method}, the difference of two estimates",
         doubts=doubts,
+        limit=whole.limit or part.limit,
         dims=(side.dims, y.dims),
         entropies=(side.entropy, y.entropy),
         pointwise=pointwise,

@@ -12,8 +12,9 @@ from infomax.mi.fitting import fit
 from infomax.mi.input.sides import Side, most_nats
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
+from infomax.mi.reading.adjacent import adjacent_nats
 from infomax.mi.reading.best import best_estimate
-from infomax.mi.reading.doubts import doubts_of
+from infomax.mi.reading.doubts import doubts_of, limit_of
 from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.held_out import interval_of, read
 from infomax.mi.reading.permutations import check_exchangeable, p_value_of
@@ -59,6 +60,10 @@ def measure(
         groups,
     )
     most = most_nats(x, y)
+    nats = min(best.nats, most)
+    from_ranks = any(isinstance(view.start.see_x.marginals, Ranks) for view in fitted.views)
+    several = any(side.codes is None and side.values.shape[1] > 1 for side in (x, y))
+    limit = limit_of(nats, reading=reading.nats, rows=best.different, most=most, blurred=from_ranks and several)
     p_value = None
     if options.permutations is not None:
         bar.phase("permuting", 1)
@@ -69,10 +74,11 @@ def measure(
     estimator = options.reads()()
     name = options.estimator if isinstance(options.estimator, str) else type(estimator).__name__
     mixtures = [critic.mixture for critic in fitted.critics]
+    high = min(best.high, *(largest_entropy(side, options.confidence) for side in (x, y)))
     return MIEstimate(
-        nats=min(best.nats, most),
+        nats=nats,
         low=min(best.low, most),
-        high=min(best.high, *(largest_entropy(side, options.confidence) for side in (x, y))),
+        high=high,
         confidence=options.confidence,
         bound=max(0.0, reading.nats),
         bound_low=bound_low,
@@ -81,18 +87,18 @@ def measure(
         estimator=name,
         method=best.method,
         doubts=doubts_of(
-            min(best.nats, most),
-            rows=best.different,
+            nats,
+            limit=limit,
             reading=reading.nats,
             standard_error=reading.standard_error,
             folds=reading.fold_nats,
             estimator=name,
             ceiling=estimator.ceiling(reading.negatives),
-            most=most,
             alone=max(x.alone, y.alone),
-            blurred=any(isinstance(view.start.see_x.marginals, Ranks) for view in fitted.views)
-            and any(side.codes is None and side.values.shape[1] > 1 for side in (x, y)),
+            high=high,
+            adjacent=adjacent_nats(x, y, generator, groups),
         ),
+        limit=limit,
         rows=n,
         dims=(x.dims, y.dims),
         entropies=(x.entropy, y.entropy),

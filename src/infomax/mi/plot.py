@@ -26,7 +26,7 @@ class Picture:
         folds: the bound of each fold.
         steps: training steps at which the networks were evaluated on the validation rows.
         curve: Donsker-Varadhan values at these steps.
-        limit: the nats that the rows can certify at most, if the estimate is near or above them; else None.
+        limit: the nats that the rows can certify, if the estimate is above them; else None.
     """
 
     nats: float
@@ -61,7 +61,7 @@ class Picture:
         else:
             ax.set_xticks([])
         if self.limit is not None:
-            ax.axhline(self.limit, color="C3", linestyle="--", label="the most that these rows can certify")
+            ax.axhline(self.limit, color="C3", linestyle="--", label="what these rows can certify")
         ax.set_ylabel("mutual information, nats")
         ax.legend(fontsize="small")
         return ax

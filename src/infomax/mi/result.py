@@ -12,7 +12,7 @@ from torch import Tensor
 from infomax.mi.bits import Bits
 from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
-from infomax.mi.reading.doubts import told
+from infomax.mi.reading.doubts import Limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,7 @@ class MIEstimate(float):
         estimator: name of the estimator that reads the bound.
         method: how ``nats`` was found.
         doubts: the reasons to doubt the estimate, one line each; usually empty.
+        limit: the nats that n rows can certify, as ``limit.nats``, if the estimate is above them; None if it is not.
         rows: number of rows n.
         dims: numbers of coordinates of x and of y that vary.
         entropies: entropies of x and of y in nats; None for a side that does not consist of labels only.
@@ -70,6 +71,7 @@ class MIEstimate(float):
     estimator: str
     method: str
     doubts: tuple[str, ...]
+    limit: Limit | None
     rows: int
     dims: tuple[int, int]
     entropies: tuple[float | None, float | None]
@@ -151,20 +153,17 @@ class MIEstimate(float):
         Raises:
             ImportError: matplotlib is not installed.
         """
-        limit = math.log(self.rows) if any("can certify" in doubt for doubt in self.doubts) else None
         picture = Picture(
             self.nats, (self.low, self.high), self.confidence, self.bound, self.fold_nats, self.curve_steps,
-            self.curve_nats, limit,
+            self.curve_nats, None if self.limit is None else self.limit.nats,
         )  # fmt: skip
         return picture.draw(ax)
 
     def _more_rows(self) -> str:
         """Return a sentence that says what a larger sample would bring."""
         width = (self.high - self.low) / 2
-        blurred = any(doubt.startswith("ranks of") for doubt in self.doubts)
-        if blurred or any("can certify" in doubt for doubt in self.doubts):
-            limit = told(10 * self.rows, blurred=blurred)
-            return f"with ten times the rows, {limit:.1f} nats could be reported without a flag"
+        if self.limit is not None:
+            return f"with ten times the rows, {self.limit.with_rows(10):.1f} nats could be reported without a flag"
         if self.nats == 0.0:
             return f"with four times the rows, {width / 2:.3f} nats or more could be told apart from 0"
         return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-__all__ = ["doubts_of", "told"]
+__all__ = ["Limit", "doubts_of", "limit_of"]
 
 _NEAR_LOG_N = 2.0  # nats below log n, above which n rows certify little
 _BLURRED = 0.75  # nats below log(n) / 2, above which ranks of several coordinates may hide information
@@ -14,63 +15,103 @@ _ALONE = 0.1  # share of the rows that may have a label of their own without a f
 _RANGES = 6.0  # largest range of the folds that may be chance, in standard errors of one fold
 
 
-def told(rows: int, *, blurred: bool = False) -> float:
-    """Return the nats that this number of rows can certify without a flag; see `doubts_of`."""
-    return math.log(rows) / 2 - _BLURRED if blurred else math.log(rows) - _NEAR_LOG_N
-
-
-def doubts_of(
-    nats: float,
-    *,
-    rows: int,
-    reading: float,
-    standard_error: float,
-    folds: list[float],
-    estimator: str,
-    ceiling: float,
-    most: float = math.inf,
-    alone: float = 0.0,
-    blurred: bool = False,
-) -> tuple[str, ...]:
-    """Return the reasons to doubt an estimate, one line each; usually none.
+@dataclass(frozen=True)
+class Limit:
+    """The nats that a number of rows can certify without a flag.
 
     Args:
-        nats: the best estimate.
         rows: number of rows n, without copies.
-        reading: the bound of held-out critics, before it is raised to at least 0.
-        standard_error: standard error of the reading.
-        folds: the reading of each fold.
-        estimator: name of the estimator of the bound.
-        ceiling: nats that this estimator cannot exceed.
-        most: nats that the information cannot exceed, the entropy of a side of labels. An estimate that reaches them
-            cannot be too low.
-        alone: share of the rows whose label no other row has.
         blurred: whether a side has several coordinates, and a fold starts from their ranks. The rank of each coordinate
             has an error of about 1 / sqrt(n), so noise below this error cannot be seen in a difference of coordinates.
             Information beyond log(n) / 2 nats in one direction then stays hidden.
 
     Example:
-        >>> doubts_of(0.5, rows=1000, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
+        >>> round(Limit(1000).nats, 1), round(Limit(1000, blurred=True).nats, 1)
+        (4.9, 2.7)
+    """
+
+    rows: int
+    blurred: bool = False
+
+    @property
+    def nats(self) -> float:
+        """The largest estimate that is not flagged."""
+        return math.log(self.rows) / 2 - _BLURRED if self.blurred else math.log(self.rows) - _NEAR_LOG_N
+
+    def with_rows(self, times: int) -> float:
+        """Return the nats for this many times the rows."""
+        return Limit(times * self.rows, self.blurred).nats
+
+    def __str__(self) -> str:
+        if self.blurred:
+            return (
+                f"ranks of {self.rows} rows blur several coordinates beyond log({self.rows}) / 2 - {_BLURRED:g} = "
+                f"{self.nats:.1f} nats: the truth may be above; give them on scales on which they add up, such as "
+                "logarithms of factors"
+            )
+        return (
+            f"{self.rows} rows can certify little beyond log {self.rows} - {_NEAR_LOG_N:g} = {self.nats:.1f} nats: "
+            "the truth may be far above"
+        )
+
+
+def limit_of(nats: float, *, reading: float, rows: int, most: float = math.inf, blurred: bool = False) -> Limit | None:
+    """Return the limit of the rows that an estimate exceeds, or None.
+
+    Args:
+        nats: the best estimate.
+        reading: the bound of held-out critics, before it is raised to at least 0.
+        rows: number of rows n, without copies.
+        most: nats that the information cannot exceed, the entropy of a side of labels. An estimate that reaches them
+            cannot be too low, so nothing limits it.
+        blurred: see `Limit`.
+    """
+    limits = [Limit(rows), Limit(rows, blurred=True)] if blurred else [Limit(rows)]
+    return next((limit for limit in limits if nats < most and max(nats, reading) > limit.nats), None)
+
+
+def doubts_of(
+    nats: float,
+    *,
+    limit: Limit | None,
+    reading: float,
+    standard_error: float,
+    folds: list[float],
+    estimator: str,
+    ceiling: float,
+    alone: float = 0.0,
+    high: float = math.inf,
+    adjacent: float = 0.0,
+) -> tuple[str, ...]:
+    """Return the reasons to doubt an estimate, one line each; usually none.
+
+    Args:
+        nats: the best estimate.
+        limit: the limit of the rows that the estimate exceeds; None if it exceeds none.
+        reading: the bound of held-out critics, before it is raised to at least 0.
+        standard_error: standard error of the reading.
+        folds: the reading of each fold.
+        estimator: name of the estimator of the bound.
+        ceiling: nats that this estimator cannot exceed.
+        alone: share of the rows whose label no other row has.
+        high: upper end of the interval.
+        adjacent: nats that adjacent rows prove without a critic.
+
+    Example:
+        >>> doubts_of(0.5, limit=None, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
         ...           ceiling=math.inf)
         ()
     """
-    found = []
-    claimed = -math.inf if nats >= most else max(nats, reading)  # an estimate at its maximum cannot be too low
-    if claimed > told(rows):
-        found.append(
-            f"{rows} rows can certify little beyond log {rows} - {_NEAR_LOG_N:g} = {told(rows):.1f} "
-            "nats: the truth may be far above"
-        )
-    elif blurred and claimed > told(rows, blurred=True):
-        found.append(
-            f"ranks of {rows} rows blur several coordinates beyond log({rows}) / 2 - {_BLURRED:g} = "
-            f"{told(rows, blurred=True):.1f} nats: the truth may be above; give them on scales "
-            "on which they add up, such as logarithms of factors"
-        )
+    found = [] if limit is None else [str(limit)]
     if nats - max(0.0, reading) > _UNSEEN:
         found.append(
             f"nearest neighbours find {nats - max(0.0, reading):.2f} nats beyond the held-out critics: the truth may "
             "be above"
+        )
+    if adjacent > high:
+        found.append(
+            f"rows that are adjacent on one side are alike on the other, which takes at least {adjacent:.2f} nats: the "
+            "critics missed this, and the truth may be far above"
         )
     if alone > _ALONE:
         found.append(
