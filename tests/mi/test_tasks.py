@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from infomax.mi.tasks import (
     function_of,
     gaussian,
     gaussian_mixture,
+    gaussian_nats,
+    independent,
     inliers,
     log_gamma_exponential,
     mixtures,
@@ -32,8 +35,10 @@ from infomax.mi.tasks import (
     quantized,
     smoothed_discrete,
     smoothed_uniform,
+    sparse_gaussian,
     strong,
     student_t,
+    transformed,
 )
 
 # Values of benchmark-mi 0.1.3.
@@ -105,8 +110,47 @@ def test_a_covariance_that_is_none_is_refused() -> None:
         gaussian(torch.tensor([[1.0, 2.0], [2.0, 1.0]]), 1)
     with pytest.raises(ValueError, match="dim_x must be between 1 and 1"):
         gaussian(torch.eye(2), 2)
+    for broken in (torch.zeros(2, 2), torch.full((2, 2), -1.0)):
+        with pytest.raises(ValueError, match="positive definite"):
+            gaussian_nats(broken, 1)
+    with pytest.raises(ValueError, match=r"covariance must have shape \(dx \+ dy, dx \+ dy\), got \(2, 3\)"):
+        gaussian(torch.eye(3)[:2], 1)
+    with pytest.raises(TypeError, match="covariance must be"):
+        gaussian_nats("x", 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="dim_x must be an integer"):
+        gaussian(torch.eye(2), 1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [1.5, "3", None, [2], 1j, torch.tensor(0.5), math.nan], ids=repr)
+def test_sizes_that_are_no_integers_are_refused(bad: Any) -> None:
+    for build, name in (
+        (lambda: independent(bad, 2), "dim_x"),
+        (lambda: independent(2, bad), "dim_y"),
+        (lambda: sparse_gaussian(bad, 2), "dim_x"),
+        (lambda: concentric_gaussians(bad), "dim"),
+        (lambda: independent(1, 1).sample(4, seed=bad), "seed"),
+        (lambda: independent(1, 1).sample(bad, seed=0), "rows"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be an integer"):
+            build()
+
+
+def test_samples_and_maps_that_are_none_are_refused() -> None:
+    task = dense_gaussian(1, 1)
     with pytest.raises(ValueError, match="rows must be at least 1"):
-        dense_gaussian(1, 1).sample(0, seed=0)
+        task.sample(0, seed=0)
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match="seed must be between 0 and"):
+            task.sample(4, seed=seed)
+    assert torch.equal(task.sample(4, seed=np.int64(3))[0], task.sample(4, seed=3)[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="task must be a Task"):
+        transformed(3, "x")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="of_y must be a function of rows"):
+        transformed(task, "x", None, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="strength must be a number"):
+        sparse_gaussian(2, 2, strength="2")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="correlation must be a number"):
+        dense_gaussian(2, 2, None)  # type: ignore[arg-type]
 
 
 def mixture_ratio(parts: list[tuple[float, np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> np.ndarray:

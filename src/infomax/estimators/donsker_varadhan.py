@@ -6,11 +6,12 @@ from torch import Tensor
 
 from infomax.estimators.base import Estimator
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 
 __all__ = ["DonskerVaradhan", "dv_estimate", "dv_loss"]
 
 
+@takes_scores
 def dv_loss(scores: PairScores) -> Tensor:
     r"""Return minus the Donsker-Varadhan bound.
 
@@ -41,6 +42,7 @@ def dv_loss(scores: PairScores) -> Tensor:
     return -dv_estimate(scores)
 
 
+@takes_scores
 def dv_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by Donsker-Varadhan, a lower bound in the limit of large batches.
 

@@ -9,7 +9,7 @@ from infomax.estimators.base import Bound, Estimator, OptimalCritic
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import log_mean_exp_marginal, mean_joint, mean_marginal
 from infomax.estimators.nwj import nwj_estimate
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 from infomax.scores.measures import MEASURES
 
 __all__ = ["FDIVERGENCES", "FDivergence", "fdivergence_estimate", "fdivergence_loss"]
@@ -25,6 +25,7 @@ _OPTIMA = {
 }
 
 
+@takes_scores
 def fdivergence_loss(scores: PairScores, measure: str, *, reduction: str = "mean") -> Tensor:
     r"""Return minus the variational lower bound on the f-divergence of the joint from the product of marginals.
 
@@ -77,6 +78,7 @@ def fdivergence_loss(scores: PairScores, measure: str, *, reduction: str = "mean
     return price(mean(scores, marginal, reduction)) - mean_joint(scores, gain(joint), reduction)
 
 
+@takes_scores
 def fdivergence_estimate(scores: PairScores, measure: str) -> Tensor:
     r"""Estimate the information in nats with a critic that was trained by an f-divergence.
 

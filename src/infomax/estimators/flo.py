@@ -7,11 +7,12 @@ from torch import Tensor
 
 from infomax._checks import check_floating, shape_of
 from infomax.estimators.base import Estimator
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 
 __all__ = ["FLO", "flo_estimate", "flo_loss"]
 
 
+@takes_scores
 def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
     r"""Return minus the contrastive Fenchel-Legendre bound (FLO).
 
@@ -52,6 +53,7 @@ def flo_loss(scores: PairScores, u: Tensor | PairScores) -> Tensor:
     return -flo_estimate(scores, u)
 
 
+@takes_scores
 def flo_estimate(scores: PairScores, u: Tensor | PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by FLO, a lower bound: minus :func:`flo_loss`.
 

@@ -10,12 +10,13 @@ from torch import Tensor
 from infomax._checks import check_number
 from infomax.estimators.base import Bound, Estimator
 from infomax.estimators.means import mean_joint
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 from infomax.scores.reductions import softplus
 
 __all__ = ["InfoNCE", "infonce_estimate", "infonce_loss", "plug_in_estimate"]
 
 
+@takes_scores
 def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: str = "mean") -> Tensor:
     r"""Return the cross-entropy of telling each joint pair from the marginal pairs of its global.
 
@@ -75,6 +76,7 @@ def infonce_loss(scores: PairScores, *, anchor: float | None = None, reduction: 
     return mean_joint(scores, losses.masked_fill(scores.per_joint(count == 0), 0.0), reduction)
 
 
+@takes_scores
 def infonce_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by InfoNCE, a lower bound.
 
@@ -105,6 +107,7 @@ def infonce_estimate(scores: PairScores) -> Tensor:
     return ceiling - infonce_loss(scores)
 
 
+@takes_scores
 def plug_in_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats as the mean joint score of a critic that is the log density ratio.
 

@@ -9,12 +9,13 @@ from infomax.estimators.base import Bound, Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import mean_joint, mean_marginal
 from infomax.estimators.tuba import tuba_estimate
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 from infomax.scores.reductions import softplus
 
 __all__ = ["JensenShannon", "Logistic", "jsd_loss", "logistic_loss"]
 
 
+@takes_scores
 def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     r"""Return the binary cross-entropy of telling joint from marginal pairs, with equal weight for both kinds.
 
@@ -51,6 +52,7 @@ def jsd_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     return mean_joint(scores, softplus(-joint), reduction) + mean_marginal(scores, marginal, reduction)
 
 
+@takes_scores
 def logistic_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     r"""Return the binary cross-entropy summed over all joint and marginal pairs, per joint pair.
 

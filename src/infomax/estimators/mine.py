@@ -9,13 +9,14 @@ from infomax.estimators.average import LogAverage
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import PairScores
+from infomax.scores import PairScores, check_scores, takes_scores
 
 __all__ = ["MINE", "mine_loss"]
 
 _LARGEST_LOG_WEIGHT = 44.0  # e^44 is 1e19, whose square fits in float32
 
 
+@takes_scores
 def mine_loss(scores: PairScores, log_average: Tensor) -> Tensor:
     r"""Return minus the Donsker-Varadhan bound, with a moving average as the denominator of its gradient.
 
@@ -94,6 +95,7 @@ class MINE(Estimator):
         self.average = LogAverage(rate)
 
     def forward(self, scores: PairScores) -> Tensor:
+        check_scores(scores)
         marginal = scores.reduce("logsumexp").marginal  # with a graph, so that the loss reuses it
         average: Tensor = self.average(log_mean_exp_marginal(scores, marginal).detach())
         if self.training:

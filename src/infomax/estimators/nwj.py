@@ -6,11 +6,12 @@ from torch import Tensor
 
 from infomax.estimators.base import Estimator, OptimalCritic
 from infomax.estimators.means import log_mean_exp_marginal, mean_joint
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 
 __all__ = ["NWJ", "nwj_estimate", "nwj_loss"]
 
 
+@takes_scores
 def nwj_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     r"""Return minus the Nguyen-Wainwright-Jordan bound, the f-divergence form of the KL divergence.
 
@@ -46,6 +47,7 @@ def nwj_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     return partition - mean_joint(scores, joint, reduction)
 
 
+@takes_scores
 def nwj_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by Nguyen, Wainwright & Jordan, a lower bound.
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from infomax._checks import check_flag, check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.build import EstimatorLike, build_estimator
-from infomax.scores import ClippedScores, PairScores
+from infomax.scores import ClippedScores, PairScores, check_scores, takes_scores
 
 __all__ = ["ScoreRegularised", "mean_square"]
 
 
+@takes_scores
 def mean_square(scores: PairScores) -> Tensor:
     r"""Return the mean squared score of all pairs, joint and marginal.
 
@@ -112,6 +113,7 @@ class ScoreRegularised(Estimator):
         return read(self._clipped(scores))
 
     def _clipped(self, scores: PairScores) -> PairScores:
+        check_scores(scores)
         return scores if self.clip is None else ClippedScores(scores, self.clip, soft=self.soft)
 
     def ceiling(self, negatives: float) -> float:

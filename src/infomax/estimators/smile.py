@@ -8,11 +8,12 @@ from infomax._checks import check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.jensen_shannon import jsd_loss
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import ClippedScores, PairScores
+from infomax.scores import ClippedScores, PairScores, takes_scores
 
 __all__ = ["SMILE", "smile_estimate"]
 
 
+@takes_scores
 def smile_estimate(scores: PairScores, *, clip: float | None = 5.0) -> Tensor:
     r"""Estimate the mutual information in nats by Donsker-Varadhan with clipped marginal scores.
 

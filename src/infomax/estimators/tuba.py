@@ -11,11 +11,12 @@ from infomax._checks import check_floating, check_number, check_same_device, sha
 from infomax.estimators.base import Estimator
 from infomax.estimators.baseline import Baseline, check_alpha, log_weights, means_with_joint
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import PairScores
+from infomax.scores import PairScores, check_scores, takes_scores
 
 __all__ = ["TUBA", "alpha_tuba_estimate", "alpha_tuba_loss", "tuba_estimate", "tuba_loss"]
 
 
+@takes_scores
 def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
     r"""Return minus the tractable unnormalised Barber-Agakov bound (TUBA).
 
@@ -54,6 +55,7 @@ def tuba_loss(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tens
     return -tuba_estimate(scores, log_baseline=log_baseline)
 
 
+@takes_scores
 def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> Tensor:
     r"""Estimate the mutual information in nats by TUBA, a lower bound.
 
@@ -85,6 +87,7 @@ def tuba_estimate(scores: PairScores, *, log_baseline: float | Tensor = 0.0) -> 
     return (joint - scores.per_joint(log_a)).mean() - partition + 1
 
 
+@takes_scores
 def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
     r"""Return minus the bound that interpolates between TUBA (alpha = 0) and InfoNCE (alpha = 1).
 
@@ -127,6 +130,7 @@ def alpha_tuba_loss(scores: PairScores, *, alpha: float = 0.5, log_baseline: flo
     return -alpha_tuba_estimate(scores, alpha=alpha, log_baseline=log_baseline)
 
 
+@takes_scores
 def alpha_tuba_estimate(scores: PairScores, *, alpha: float = 0.5, log_baseline: float | Tensor = 0.0) -> Tensor:
     r"""Estimate the mutual information in nats by the interpolated bound: minus :func:`alpha_tuba_loss`.
 
@@ -225,6 +229,7 @@ class TUBA(Estimator):
 
     def forward(self, scores: PairScores, log_baseline: float | Tensor | None = None) -> Tensor:
         """Return the loss; ``log_baseline``, if given, takes the place of the estimator's own."""
+        check_scores(scores)
         return -self._bound(scores, self.baseline(scores) if log_baseline is None else log_baseline)
 
     def mutual_information(self, scores: PairScores, log_baseline: float | Tensor | None = None) -> Tensor:

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from infomax.estimators.base import Estimator
 from infomax.estimators.means import mean_joint, mean_marginal
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 
 __all__ = ["CLUB", "LeaveOneOut", "club_estimate", "leave_one_out_estimate", "likelihood_loss"]
 
 
+@takes_scores
 def likelihood_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     r"""Return minus the mean conditional log density of the joint pairs, the loss of maximum likelihood.
 
@@ -43,6 +44,7 @@ def likelihood_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     return mean_joint(scores, -scores.joint(), reduction)
 
 
+@takes_scores
 def club_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by the contrastive log-ratio upper bound (CLUB).
 
@@ -78,6 +80,7 @@ def club_estimate(scores: PairScores) -> Tensor:
     return joint.mean() - mean_marginal(scores, total)
 
 
+@takes_scores
 def leave_one_out_estimate(scores: PairScores) -> Tensor:
     r"""Estimate the mutual information in nats by the leave-one-out upper bound.
 

@@ -7,11 +7,12 @@ from torch import Tensor
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import mean_joint, mean_marginal
-from infomax.scores import PairScores
+from infomax.scores import PairScores, takes_scores
 
 __all__ = ["Wasserstein", "wasserstein_dependency", "wasserstein_loss"]
 
 
+@takes_scores
 def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     r"""Return minus the Wasserstein dependency measure: minus :func:`wasserstein_dependency`.
 
@@ -46,6 +47,7 @@ def wasserstein_loss(scores: PairScores, *, reduction: str = "mean") -> Tensor:
     return mean_marginal(scores, total, reduction) - mean_joint(scores, joint, reduction)
 
 
+@takes_scores
 def wasserstein_dependency(scores: PairScores) -> Tensor:
     r"""Return a lower bound on the distance of the joint distribution from the product of marginals.
 

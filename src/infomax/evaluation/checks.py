@@ -19,6 +19,7 @@ __all__ = [
     "check_labelled",
     "check_labels",
     "check_rows",
+    "check_transform",
     "check_values",
 ]
 
@@ -138,6 +139,7 @@ def check_images(name: str, images: Tensor, features: Tensor, transform: Callabl
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor of images, got {type(images).__name__}")
+    check_transform(transform)
     if images.dtype == torch.uint8 and transform is None:
         raise TypeError(
             f"{name} are torch.uint8; pass the scaling as transform, for instance "
@@ -234,3 +236,9 @@ def _labelled(name: str, features: object, labels: object, dtype: torch.dtype | 
     if int(labels.min()) < 0:
         raise ValueError(f"{name}_labels must be at least 0, got {int(labels.min())}; leave unlabelled examples out")
     return Labelled(rows, labels.to(rows.device, torch.long))
+
+
+def check_transform(transform: object, name: str = "transform") -> None:
+    """Raise unless ``transform`` is a function or None."""
+    if transform is not None and not callable(transform):
+        raise TypeError(f"{name} must be a function of a batch of images, got {type(transform).__name__}")

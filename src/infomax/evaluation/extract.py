@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from infomax._checks import check_positive, shape_of
 from infomax._modes import evaluating, unwritten
 from infomax._precision import check_device
-from infomax.evaluation.checks import check_batch, check_labels, check_values
+from infomax.evaluation.checks import check_batch, check_labels, check_transform, check_values
 from infomax.features.tapping import taps
 
 __all__ = ["Data", "Extracted", "Progress", "extract_features"]
@@ -97,8 +97,7 @@ def extract_features(
         tensor([0, 1, 2, 3, 4, 5])
     """
     batch_size = check_positive("batch_size", batch_size)
-    if transform is not None and not callable(transform):
-        raise TypeError(f"transform must be a function of a batch of images, got {type(transform).__name__}")
+    check_transform(transform)
     if isinstance(data, Tensor):
         check_values(data=data)
     reader = taps(encoder, layers)

@@ -13,7 +13,7 @@ from infomax._checks import check_flag
 from infomax._modes import evaluating
 from infomax._precision import check_device
 from infomax._random import RandomState, as_generator
-from infomax.evaluation.checks import check_batch
+from infomax.evaluation.checks import check_batch, check_transform
 from infomax.evaluation.extract import Progress
 from infomax.evaluation.fit import accuracy, fit, seeded
 from infomax.evaluation.probes.mlp import MLPProbe
@@ -116,6 +116,8 @@ def fine_tune(
         True
     """
     check_flag("from_scratch", from_scratch)
+    check_transform(transform)
+    check_transform(augment, "augment")
     train_images, train_labels, test_images, test_labels = (
         *_check("train", train, transform),
         *_check("test", test, transform),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from infomax._checks import check_choice
 from infomax.ops.problem import REDUCTIONS, Reduction
 from infomax.pairs.pairing import Pairing
 
-__all__ = ["PairScores", "Reduced", "Reduction"]
+__all__ = ["PairScores", "Reduced", "Reduction", "check_scores", "takes_scores"]
 
 
 _Value = TypeVar("_Value")
+_Function = TypeVar("_Function", bound=Callable[..., Tensor])
 
 
 class Reduced(NamedTuple):
@@ -116,3 +118,23 @@ class PairScores(ABC):
     def mean_per_global(self, values: Tensor) -> Tensor:
         """Average one value per joint pair, (J,), over the joint pairs of each global, (M,)."""
         return self.pairing.mean_per_global(values)
+
+
+def check_scores(scores: object) -> None:
+    """Raise unless ``scores`` are pair scores, and not a table of numbers."""
+    if not isinstance(scores, PairScores):
+        raise TypeError(
+            "scores must be what a critic returns, critic(local, global_), or functional.dense_scores(table) for a "
+            f"table (N, N) of your own, got {type(scores).__name__}"
+        )
+
+
+def takes_scores(function: _Function) -> _Function:
+    """Make a function of scores check them first; see `check_scores`."""
+
+    @functools.wraps(function)
+    def checked(scores: PairScores, *args: Any, **kwargs: Any) -> Tensor:
+        check_scores(scores)
+        return function(scores, *args, **kwargs)
+
+    return cast("_Function", checked)

@@ -74,7 +74,7 @@ def _noisy(
     noise: float,
 ) -> Task:
     r"""Return a task with normal noise: :math:`I = H(y) - H(\text{noise})`, with the density of y a sum over nodes."""
-    check_number("noise", noise, above=0)
+    noise = float(check_number("noise", noise, above=0))
     centres = function(nodes)
     gaps = centres.diff().abs()
     if float(weights[1:][gaps > noise].sum()) > _COARSE:  # the sum over nodes would miss the shape of the noise

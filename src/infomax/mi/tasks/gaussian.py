@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_positive
+from infomax._checks import check_floating, check_integer, check_number, check_positive
 from infomax.mi.tasks.task import Task
 
 __all__ = ["dense_gaussian", "gaussian", "gaussian_nats", "independent", "sparse_gaussian"]
@@ -20,11 +20,15 @@ def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
         covariance: (dx + dy, dx + dy), positive definite.
         dim_x: number of coordinates of x.
 
+    Raises:
+        TypeError: the covariance is not a floating tensor, or ``dim_x`` is not an integer.
+        ValueError: as :func:`gaussian`.
+
     Example:
         >>> gaussian_nats(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), 1)
         0.2231...
     """
-    exact = covariance.double()
+    exact, _ = _checked(covariance, dim_x)
     sides = torch.logdet(exact[:dim_x, :dim_x]) + torch.logdet(exact[dim_x:, dim_x:])
     return float(0.5 * (sides - torch.logdet(exact)))
 
@@ -38,6 +42,7 @@ def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
         name: name of the task.
 
     Raises:
+        TypeError: as :func:`gaussian_nats`.
         ValueError: the covariance is not symmetric and positive definite, or leaves no coordinate for a side.
 
     Example:
@@ -46,18 +51,27 @@ def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
         >>> gaussian(torch.tensor([[1.0, 0.8], [0.8, 1.0]]), dim_x=1)
         Task('multinormal', 1 x 1, 0.5108 nats)
     """
-    factor, failed = torch.linalg.cholesky_ex(covariance.double())
-    if int(failed) or not torch.equal(covariance, covariance.T):
-        raise ValueError("covariance must be symmetric and positive definite")
-    dim = len(covariance)
-    if not 1 <= dim_x < dim:
-        raise ValueError(f"dim_x must be between 1 and {dim - 1} to leave coordinates for y, got {dim_x}")
+    exact, factor = _checked(covariance, dim_x)
+    dim = len(exact)
 
     def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         drawn = torch.randn(rows, dim, generator=generator, dtype=torch.float64) @ factor.T
         return drawn[:, :dim_x], drawn[:, dim_x:]
 
     return Task(name, (dim_x, dim - dim_x), gaussian_nats(covariance, dim_x), draw)
+
+
+def _checked(covariance: Tensor, dim_x: int) -> tuple[Tensor, Tensor]:
+    """Return the covariance in float64 and its Cholesky factor."""
+    exact = check_floating("covariance", covariance).double()
+    if exact.ndim != 2 or exact.shape[0] != exact.shape[1]:
+        raise ValueError(f"covariance must have shape (dx + dy, dx + dy), got {tuple(exact.shape)}")
+    factor, failed = torch.linalg.cholesky_ex(exact)
+    if int(failed) or not torch.allclose(exact, exact.T):
+        raise ValueError("covariance must be symmetric and positive definite")
+    if not 1 <= check_integer("dim_x", dim_x) < len(exact):
+        raise ValueError(f"dim_x must be between 1 and {len(exact) - 1} to leave coordinates for y, got {dim_x}")
+    return exact, factor
 
 
 def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:
@@ -68,6 +82,7 @@ def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:
         Task('multinormal-dense-2-2-0.5', 2 x 2, 0.2939 nats)
     """
     dim = check_positive("dim_x", dim_x) + check_positive("dim_y", dim_y)
+    correlation = check_number("correlation", correlation)
     covariance = torch.full((dim, dim), correlation, dtype=torch.float64).fill_diagonal_(1.0)
     return gaussian(covariance, dim_x, f"multinormal-dense-{dim_x}-{dim_y}-{correlation}")
 
@@ -83,13 +98,15 @@ def sparse_gaussian(dim_x: int, dim_y: int, pairs: int = 2, strength: float = 2.
             the correlation is s^2 / (1 + s^2).
 
     Raises:
-        TypeError: ``pairs`` is not an integer.
+        TypeError: a number of coordinates or ``pairs`` is not an integer, or ``strength`` is not a number.
         ValueError: ``pairs`` is not between 1 and the number of coordinates of the smaller side.
 
     Example:
         >>> sparse_gaussian(3, 3)
         Task('multinormal-sparse-3-3-2-2.0', 3 x 3, 1.0217 nats)
     """
+    dim_x, dim_y = check_positive("dim_x", dim_x), check_positive("dim_y", dim_y)
+    strength = check_number("strength", strength)
     if not 1 <= check_positive("pairs", pairs) <= min(dim_x, dim_y):
         raise ValueError(f"pairs must be at most {min(dim_x, dim_y)}, the coordinates of the smaller side, got {pairs}")
     covariance = torch.eye(dim_x + dim_y, dtype=torch.float64)
@@ -106,4 +123,5 @@ def independent(dim_x: int, dim_y: int) -> Task:
         >>> independent(2, 3)
         Task('independent-2-3', 2 x 3, 0.0000 nats)
     """
+    dim_x, dim_y = check_positive("dim_x", dim_x), check_positive("dim_y", dim_y)
     return gaussian(torch.eye(dim_x + dim_y, dtype=torch.float64), dim_x, f"independent-{dim_x}-{dim_y}")

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from infomax._checks import check_integer, check_number
 from infomax.mi.tasks.mixture import gaussian_mixture
 from infomax.mi.tasks.task import Task, transformed
 from infomax.mi.tasks.transforms import spiral
@@ -97,6 +98,7 @@ def concentric_gaussians(dim: int) -> Task:
         >>> concentric_gaussians(5)
         Task('5v1-concentric_gaussians-5', 5 x 1, 0.6274 nats)
     """
+    dim = check_integer("dim", dim)
     _check_known("dim", dim, _CONCENTRIC)
     means = torch.tensor([[0.0] * dim + [float(i)] for i in range(1, 6)], dtype=torch.float64)
     covariances = torch.stack([torch.diag(torch.tensor([float(i * i)] * dim + [1e-4])) for i in range(1, 6)])
@@ -117,8 +119,8 @@ def inliers(dim: int, share: float) -> Task:
         >>> inliers(5, 0.2)
         Task('mult-sparse-w-inliers-5-5-2-2.0-0.2', 5 x 5, 0.6360 nats)
     """
-    _check_known("share", share, _INLIERS)
-    if dim < 2:
+    _check_known("share", check_number("share", share), _INLIERS)
+    if check_integer("dim", dim) < 2:
         raise ValueError(f"dim must be at least 2, the coordinates that correlate, got {dim}")
     covariances = torch.eye(2 * dim, dtype=torch.float64).repeat(2, 1, 1)
     for i in range(2):

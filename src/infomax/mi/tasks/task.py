@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from infomax._checks import check_positive
+from infomax._random import as_generator
 
 __all__ = ["Map", "Task", "transformed"]
 
@@ -37,13 +39,19 @@ class Task:
     def sample(self, rows: int, seed: int) -> tuple[Tensor, Tensor]:
         """Draw pairs: x (rows, dx) and y (rows, dy), float64, or int64 where a side is discrete.
 
+        Raises:
+            TypeError: ``rows`` or ``seed`` is not an integer.
+            ValueError: ``rows`` is below 1, or ``seed`` is not between 0 and 2^64 - 1.
+
         Example:
             >>> from infomax.mi.tasks import dense_gaussian
             >>> x, y = dense_gaussian(3, 2).sample(100, seed=0)
             >>> x.shape, y.shape
             (torch.Size([100, 3]), torch.Size([100, 2]))
         """
-        return self.draw(check_positive("rows", rows), torch.Generator().manual_seed(seed))
+        if not isinstance(seed, Integral) or isinstance(seed, bool):
+            raise TypeError(f"seed must be an integer, got {type(seed).__name__}")
+        return self.draw(check_positive("rows", rows), as_generator(seed, "seed"))
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.dims[0]} x {self.dims[1]}, {self.nats:.4f} nats)"
@@ -58,11 +66,19 @@ def transformed(task: Task, name: str, of_x: Map | None = None, of_y: Map | None
         of_x: map of rows of x, (n, dx) to (n, dx'); when None, x stays as it is.
         of_y: map of rows of y, likewise.
 
+    Raises:
+        TypeError: ``task`` is not a task, or a map is not a function.
+
     Example:
         >>> from infomax.mi.tasks import dense_gaussian, transformed
         >>> transformed(dense_gaussian(1, 1, 0.75), "cubed", lambda x: x**3)
         Task('cubed-multinormal-dense-1-1-0.75', 1 x 1, 0.4133 nats)
     """
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a Task, such as dense_gaussian(1, 1), got {type(task).__name__}")
+    for side, map_ in (("of_x", of_x), ("of_y", of_y)):
+        if map_ is not None and not callable(map_):
+            raise TypeError(f"{side} must be a function of rows (n, d) or None, got {type(map_).__name__}")
 
     def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = task.draw(rows, generator)
