@@ -147,6 +147,14 @@ class TestBadFiles:
             archive.writestr("a.png", b"\0" * 1001)
         assert "a.png (1,001 bytes" in refused("images.zip")
 
+    def test_links_that_lead_round_in_a_circle_are_followed_once(self, parts, tmp_path):
+        for name, other in (("a", "b"), ("b", "a")):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / f"{name}.png").touch()
+            (tmp_path / name / "link").symlink_to(tmp_path / other)
+        names = sorted(parts.image_source.Directory(tmp_path).names())
+        assert names == ["a/a.png", "a/link/b.png", "b/b.png", "b/link/a.png"]
+
     def test_a_link_that_leads_back_is_not_followed(self, read, six):
         (six / "cats" / "up").symlink_to(six)
         (six / "dogs" / "same").symlink_to(six / "dogs")

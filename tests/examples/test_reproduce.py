@@ -222,7 +222,8 @@ class TestLength:
         folder = Path(short.out)
         folder.mkdir(parents=True)
         parts.files.write_json(folder / "config.json", vars(short))
-        parts.checkpoint.write(parts.reproduction.RunFolder(folder), dict.fromkeys(parts.checkpoint.KEYS))
+        state = dict.fromkeys(parts.checkpoint.KEYS) | {"options": vars(short)}
+        parts.checkpoint.write(parts.reproduction.RunFolder(folder), state)
         with pytest.raises(parts.errors.BadInput, match=r"--minutes 10.0 \(the run has 5.0\)"):
             parts.reproduction.run(recipe, long)
 

@@ -124,6 +124,18 @@ class TestSmallFiles:
         config, before = (json.loads((out / "config.json").read_text()) for out in (copy, whole))
         assert config == before | {"out": str(copy), "measures": "neighbours"}
 
+    def test_a_setting_that_differs_from_the_checkpoint_is_not_taken(self, train_dim, half, losses, whole, capsys):
+        """A bit of ``"lr": 0.003`` may flip to 0.007, which is still JSON."""
+        config = json.loads((half / "config.json").read_text())
+        changed = config | {"lr": config["lr"] + 0.004, "max_steps": 6, "probe_epochs": 3}
+        (half / "config.json").write_text(json.dumps(changed))
+        assert train_dim.main(["--out", str(half), "--resume"]) == 0
+        said = capsys.readouterr().err
+        assert "config.json: --lr differ from the checkpoint; the settings are those of the checkpoint" in said
+        assert losses(half) == losses(whole)[:6]
+        after = json.loads((half / "config.json").read_text())
+        assert after == config | {"max_steps": 6, "probe_epochs": 3}
+
     def test_a_probe_that_was_cut_short_is_taken_again(self, train_dim, whole, rows, copy):
         lines = (copy / "probes.csv").read_text().splitlines(keepends=True)
         (copy / "probes.csv").write_text("".join(lines[:-2]))

@@ -134,13 +134,12 @@ class TestResume:
         assert "--lr 0.5 (the run has 0.003)" in said
         assert "--batch 32 (the run has 16)" in said
 
-    def test_other_images_are_refused(self, train_dim, whole, tmp_path, one_line):
+    def test_other_images_are_refused(self, train_dim, parts, whole, tmp_path, one_line):
         out = shutil.copytree(whole, tmp_path / "copy")
-        config = json.loads((out / "config.json").read_text())
-        config["train_images"] = 79
-        (out / "config.json").write_text(json.dumps(config))
+        state = parts.files.load_sealed(out / "checkpoint.pt")
+        parts.files.save_sealed(out / "checkpoint.pt", state | {"images": "79x8x8x1-others"})
         assert train_dim.main(["--out", str(out), "--resume"]) == 2
-        assert "images" in one_line()
+        assert "expected the images the run was begun with (79x8x8x1-others)" in one_line()
 
     def test_without_a_run_it_is_refused(self, train_dim, tmp_path, one_line):
         assert train_dim.main(["--out", str(tmp_path / "nothing"), "--resume"]) == 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from contracts.layouts import randn
@@ -92,6 +93,34 @@ def test_dropout_draws_the_same_in_both_passes() -> None:
     assert torch.equal(torch.get_rng_state(), after), "the next draw is that of the plain loop"
     for key, value in gradients(other, other_loss).items():
         assert_close(gradients(encoder, loss_fn)[key], value, 1e-10, key)
+
+
+class Noisy(nn.Module):
+    """Features with noise of the given kind."""
+
+    def __init__(self, draw: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.draw = nn.Linear(3, 4), draw
+
+    def forward(self, rows: Tensor) -> dict[str, Tensor]:
+        return {"x": self.layer(rows), "y": self.layer(rows) * (1 + self.draw(rows))}
+
+
+def test_other_random_numbers_in_the_second_pass_are_noticed() -> None:
+    own, numbers = torch.Generator().manual_seed(0), np.random.default_rng(0)
+
+    def step(draw: Callable[[Tensor], Tensor]) -> None:
+        loss_fn = InfoMaxLoss(4, 4, units=8)
+        cached_backward(Noisy(draw), lambda x, y: loss_fn(x, y), torch.randn(8, 3), chunk_size=4)
+
+    step(lambda rows: torch.rand(len(rows), 1))
+    step(lambda rows: torch.full((len(rows), 1), torch.nan))  # NaN is the loss's concern
+    for draw in (
+        lambda rows: torch.rand(len(rows), 1, generator=own),
+        lambda rows: torch.from_numpy(numbers.random((len(rows), 1), dtype=np.float32)),
+    ):
+        with pytest.raises(RuntimeError, match="features must give the same features in both passes"):
+            step(draw)
 
 
 class Towers(nn.Module):

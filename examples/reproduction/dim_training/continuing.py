@@ -10,7 +10,7 @@ from .errors import BadInput
 from .files import read_json
 from .lock import locked
 from .measures import is_taken
-from .options import Options, requested
+from .options import Options, flag_of, requested
 from .run_folder import RunFolder
 from .session import conduct
 from .team import Team
@@ -19,14 +19,35 @@ LENGTH = ("epochs", "minutes", "max_steps")
 
 
 def saved(folder: RunFolder, state: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the options of a run, from config.json or, if that file is damaged, from the checkpoint."""
+    """Return the options of a run, from config.json; those that decide the training must be those of the checkpoint.
+
+    The checkpoint has a checksum and config.json has none, so the checkpoint is right where the two differ.
+    """
     try:
-        return _every_option(folder)
+        options = _every_option(folder)
     except BadInput as error:
         if state is None:
             raise BadInput(f"{error}; nothing was trained yet: begin anew, without --resume") from error
         print(f"train_dim: {error}; the settings are those of the checkpoint", file=sys.stderr)
         return state["options"]
+    if state is None:
+        return options
+    kept = state["options"]
+    decisive = {f.name for f in fields(Options) if not f.metadata["free"]} & kept.keys()
+    decisive -= set(LENGTH) if _has_any_length(kept) else {"max_steps"}  # they decide when a run ends, and no step
+    changed = sorted(flag_of(name) for name in decisive if options[name] != kept[name])
+    if changed:
+        print(
+            f"train_dim: {folder.config}: {', '.join(changed)} differ from the checkpoint; the settings are those of "
+            "the checkpoint",
+            file=sys.stderr,
+        )
+    return {**options, **{name: kept[name] for name in decisive}}
+
+
+def _has_any_length(options: dict[str, Any]) -> bool:
+    """Return whether the run may be continued to another length, because its learning rate is constant."""
+    return options["schedule"] == "constant" and not options["warmup"]
 
 
 def _every_option(folder: RunFolder) -> dict[str, Any]:
@@ -53,7 +74,7 @@ def carry_out(options: Options) -> dict[str, Any]:
         if folder.trained:
             state = checkpoint.read(folder)
             before = saved(folder, state)
-            if options.schedule == "constant" and not options.warmup:
+            if _has_any_length(asdict(options)):
                 before |= {name: getattr(options, name) for name in LENGTH}
             options = resolving.resume(asdict(options), before, folder.path)
         else:

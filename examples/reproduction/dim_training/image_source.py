@@ -20,9 +20,12 @@ class Directory:
 
     def names(self) -> Iterator[str]:
         """Yield the paths of all files below the root."""
+        trails = {self.root: [os.path.realpath(self.root)]}  # the real folders on the way to each folder
         for folder, inner, names in os.walk(self.root, followlinks=True):
-            here = os.path.realpath(folder)
-            inner[:] = [name for name in inner if not _leads_back(f"{folder}/{name}", here)]
+            trail = trails.pop(Path(folder))
+            real = {name: os.path.realpath(Path(folder) / name) for name in inner}
+            inner[:] = [name for name in inner if not _leads_back(real[name], trail)]
+            trails |= {Path(folder) / name: [*trail, real[name]] for name in inner}
             for name in names:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
@@ -84,9 +87,9 @@ def is_image(name: str) -> bool:
     return not hidden and path.suffix.lower() in EXTENSIONS
 
 
-def _leads_back(folder: str, here: str) -> bool:
-    real = os.path.realpath(folder)
-    return here == real or here.startswith(real.rstrip(os.sep) + os.sep)
+def _leads_back(real: str, trail: list[str]) -> bool:
+    """Return whether a folder holds one of the folders on the way to it, so that links lead round in a circle."""
+    return any(here == real or here.startswith(real.rstrip(os.sep) + os.sep) for here in trail)
 
 
 def _check_size(size: int) -> None:

@@ -17,6 +17,8 @@ from infomax.training.waiting import waiting
 
 __all__ = ["cached_backward"]
 
+_MOST_APART = 0.01  # relative difference of features between two passes that may be rounding, up to float16
+
 
 def cached_backward(
     features: nn.Module,
@@ -61,15 +63,18 @@ def cached_backward(
         The loss, without gradient.
 
     Raises:
-        RuntimeError: gradients are off.
         TypeError: an argument has the wrong type, or the inputs or features are not tensors, tuples or dicts.
         ValueError: the inputs hold no example or have different lengths; the features do not have one row per example;
             the loss is not a scalar; or there is batch norm in training mode or without running statistics, whose
             statistics would be those of a chunk.
+        RuntimeError: gradients are off; or the second pass over a chunk gave other features than the first one, so the
+            gradients are wrong. This is noticed at the end, when they are added to ``.grad``.
 
     Numerics:
-        The gradient equals the plain gradient to rounding. Dropout and other random layers draw the same numbers in
-        both passes over a chunk. A layer that records something in its forward pass records it twice.
+        The gradient equals the plain gradient to rounding. Dropout and other layers that draw from torch's global
+        generators draw the same numbers in both passes over a chunk. A layer that draws from a generator of its own, or
+        from NumPy, draws other numbers, which raises. A layer that records something in its forward pass records it
+        twice.
 
     Source:
         Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup" (GradCache).
@@ -132,11 +137,13 @@ def cached_backward(
         raise ValueError(f"loss_fn must return a scalar, or something with a scalar loss, got {kind}; use its mean")
     (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
     start = 0
+    apart: list[Tensor] = []
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         stop = start + _length(chunk)
         last = number + 1 == len(chunks)
         with nullcontext() if last else waiting(features), replayed(state):
             again = dict(_named(_run(features, chunk)))
+            apart += [_difference(again[name], leaf[start:stop]) for name, leaf in leaves.items()]
             parts = [
                 (again[name], leaf.grad[start:stop])
                 for name, leaf in leaves.items()
@@ -146,11 +153,35 @@ def cached_backward(
                 outputs, grads = zip(*parts, strict=True)
                 torch.autograd.backward(outputs, grads)
         start = stop
+    _check_repeated(apart)
     reached = [(value, leaf.grad) for value, leaf in behind if leaf.grad is not None]
     if reached:  # backpropagate through the graph that computed the inputs, once for all chunks
         outputs, grads = zip(*reached, strict=True)
         torch.autograd.backward(outputs, grads)
     return loss.detach()
+
+
+def _difference(again: Tensor, before: Tensor) -> Tensor:
+    """Return the length of the difference of two features, as a multiple of what rounding may do to them; a scalar."""
+    with torch.no_grad():
+        kind = again.dtype if again.is_floating_point() else torch.float32
+        least = _MOST_APART * max(1.0, torch.finfo(kind).eps / torch.finfo(torch.float16).eps)
+        one, other = again.detach().float(), before.detach().float()
+        apart: Tensor = (one - other).norm() / (least * other.norm()).clamp_min(torch.finfo(torch.float32).tiny)
+        return apart
+
+
+def _check_repeated(apart: list[Tensor]) -> None:
+    """Raise if the features of a chunk differed between the two passes; one synchronisation with the device."""
+    if apart[0].is_meta:
+        return
+    worst = float(torch.stack([value.cpu() if value.device != apart[0].device else value for value in apart]).max())
+    if worst > 1:
+        raise RuntimeError(
+            "features must give the same features in both passes over a chunk, got others in the second pass, so the "
+            "gradients are wrong: a layer draws from a generator of its own or from NumPy, or changes its state; draw "
+            "from torch's global generator, as dropout does"
+        )
 
 
 def _cut(inputs: Any, size: int) -> tuple[list[Any], list[tuple[Tensor, Tensor]]]:
