@@ -134,7 +134,7 @@ class TestSmallFiles:
         assert "config.json: --lr differ from the checkpoint; the settings are those of the checkpoint" in said
         assert losses(half) == losses(whole)[:6]
         after = json.loads((half / "config.json").read_text())
-        assert after == config | {"max_steps": 6, "probe_epochs": 3}
+        assert after == config | {"max_steps": 6, "probe_epochs": 3, "out": str(half)}
 
     def test_a_probe_that_was_cut_short_is_taken_again(self, train_dim, whole, rows, copy):
         lines = (copy / "probes.csv").read_text().splitlines(keepends=True)

@@ -9,7 +9,8 @@ from infomax.estimators.base import Bound, Estimator, OptimalCritic
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import log_mean_exp_marginal, mean_joint, mean_marginal
 from infomax.estimators.nwj import nwj_estimate
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 from infomax.scores.measures import MEASURES
 
 __all__ = ["FDIVERGENCES", "FDivergence", "fdivergence_estimate", "fdivergence_loss"]

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from infomax._checks import check_floating, shape_of
 from infomax.estimators.base import Estimator
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 
 __all__ = ["FLO", "flo_estimate", "flo_loss"]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from infomax._checks import check_number
 from infomax.estimators.base import Bound, Estimator
 from infomax.estimators.means import mean_joint
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 from infomax.scores.reductions import softplus
 
 __all__ = ["InfoNCE", "infonce_estimate", "infonce_loss", "plug_in_estimate"]

@@ -9,7 +9,8 @@ from infomax.estimators.base import Bound, Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import mean_joint, mean_marginal
 from infomax.estimators.tuba import tuba_estimate
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 from infomax.scores.reductions import softplus
 
 __all__ = ["JensenShannon", "Logistic", "jsd_loss", "logistic_loss"]

@@ -9,7 +9,8 @@ from infomax.estimators.average import LogAverage
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import PairScores, check_scores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import check_scores, takes_scores
 
 __all__ = ["MINE", "mine_loss"]
 

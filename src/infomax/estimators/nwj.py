@@ -6,7 +6,8 @@ from torch import Tensor
 
 from infomax.estimators.base import Estimator, OptimalCritic
 from infomax.estimators.means import log_mean_exp_marginal, mean_joint
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 
 __all__ = ["NWJ", "nwj_estimate", "nwj_loss"]
 

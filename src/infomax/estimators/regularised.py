@@ -9,7 +9,8 @@ from torch import Tensor
 from infomax._checks import check_flag, check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.build import EstimatorLike, build_estimator
-from infomax.scores import ClippedScores, PairScores, check_scores, takes_scores
+from infomax.scores import ClippedScores, PairScores
+from infomax.scores.base import check_scores, takes_scores
 
 __all__ = ["ScoreRegularised", "mean_square"]
 

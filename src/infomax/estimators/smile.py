@@ -8,7 +8,8 @@ from infomax._checks import check_number
 from infomax.estimators.base import Estimator
 from infomax.estimators.jensen_shannon import jsd_loss
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import ClippedScores, PairScores, takes_scores
+from infomax.scores import ClippedScores, PairScores
+from infomax.scores.base import takes_scores
 
 __all__ = ["SMILE", "smile_estimate"]
 

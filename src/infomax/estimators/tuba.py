@@ -11,7 +11,8 @@ from infomax._checks import check_floating, check_number, check_same_device, sha
 from infomax.estimators.base import Estimator
 from infomax.estimators.baseline import Baseline, check_alpha, log_weights, means_with_joint
 from infomax.estimators.means import log_mean_exp_marginal
-from infomax.scores import PairScores, check_scores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import check_scores, takes_scores
 
 __all__ = ["TUBA", "alpha_tuba_estimate", "alpha_tuba_loss", "tuba_estimate", "tuba_loss"]
 

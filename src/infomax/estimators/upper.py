@@ -6,7 +6,8 @@ from torch import Tensor
 
 from infomax.estimators.base import Estimator
 from infomax.estimators.means import mean_joint, mean_marginal
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 
 __all__ = ["CLUB", "LeaveOneOut", "club_estimate", "leave_one_out_estimate", "likelihood_loss"]
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from infomax.estimators.base import Estimator
 from infomax.estimators.donsker_varadhan import dv_estimate
 from infomax.estimators.means import mean_joint, mean_marginal
-from infomax.scores import PairScores, takes_scores
+from infomax.scores import PairScores
+from infomax.scores.base import takes_scores
 
 __all__ = ["Wasserstein", "wasserstein_dependency", "wasserstein_loss"]
 

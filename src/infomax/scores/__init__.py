@@ -1,6 +1,6 @@
 """Scores of joint and marginal pairs: the interface between critics and estimators."""
 
-from infomax.scores.base import PairScores, Reduced, Reduction, check_scores, takes_scores
+from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.build import dense_scores, dot_scores, paired_scores
 from infomax.scores.clipped import ClippedScores
 from infomax.scores.dense import DenseScores, RowScore, TableScores
@@ -21,10 +21,8 @@ __all__ = [
     "RowScore",
     "StreamedScores",
     "TableScores",
-    "check_scores",
     "dense_scores",
     "dot_scores",
     "gather_scores",
     "paired_scores",
-    "takes_scores",
 ]
