@@ -41,6 +41,17 @@ class TestTrainer:
         trainer(seed=3, jitter=0.4).start_from(state)
         assert torch.equal(torch.rand(4), following)
 
+    def test_a_process_more_keeps_its_own_random_numbers(self, trainer):
+        """With those of the first process, both would augment in the same way."""
+        first, second = trainer(seed=3), trainer(seed=3)
+        first.train_step(first.batch(0))
+        second.team.rank = 1
+        torch.manual_seed(8)
+        own = torch.rand(4)
+        torch.manual_seed(8)
+        second.start_from(first.state_dict())
+        assert torch.equal(torch.rand(4), own)
+
     def test_a_third_run_counts_the_first_two(self, trainer):
         first, second, third = trainer(), trainer(), trainer()
         first.train_step(first.batch(0))

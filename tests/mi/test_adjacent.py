@@ -47,14 +47,15 @@ class TestValue:
 
     def test_against_a_loop(self, x: np.ndarray) -> None:
         """The formula without the error, over all pairs of rows, with ties."""
-        from infomax.mi.reading.adjacent import _excess, _ranks
+        from infomax.mi.reading.adjacent import _excess, _random_difference, _ranks
 
         y = np.round(2 * x + np.random.default_rng(1).normal(size=len(x)))[:200]
         ranks = [(y <= value).mean() for value in y]
         pairs = [abs(one - other) for i, one in enumerate(ranks) for other in ranks[:i]]
         steps = np.abs(np.diff(ranks))
         expected = np.mean(pairs) - steps.mean() - 5 * steps.std(ddof=1) * math.sqrt(2 / 200)
-        assert _excess(_ranks(torch.as_tensor(y)[:, None])) == pytest.approx(expected)
+        of_y = _ranks(torch.as_tensor(y)[:, None])
+        assert _excess(of_y, _random_difference(of_y)) == pytest.approx(expected)
 
     @settings(max_examples=25, deadline=None)
     @given(seed=st.integers(0, 10_000), correlation=st.floats(0, 0.99), rows=st.sampled_from([50, 300, 3000]))

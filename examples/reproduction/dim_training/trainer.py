@@ -215,8 +215,8 @@ class Trainer:
         done, images = state.get("before", {}), state["step"] * state["options"]["batch"]
         try:
             self.model.load_state_dict(state["model"])
-            own = state["ranks"][min(self.team.rank, len(state["ranks"]) - 1)]
-            checkpoint.set_random_state(own["random"], self.device)
+            if self.team.rank < len(state["ranks"]):  # a process more keeps its own random numbers
+                checkpoint.set_random_state(state["ranks"][self.team.rank]["random"], self.device)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             said = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
             raise BadInput(

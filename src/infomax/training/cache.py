@@ -175,7 +175,7 @@ def _check_repeated(apart: list[Tensor]) -> None:
     """Raise if the features of a chunk differed between the two passes; one synchronisation with the device."""
     if apart[0].is_meta:
         return
-    worst = float(torch.stack([value.cpu() if value.device != apart[0].device else value for value in apart]).max())
+    worst = float(torch.stack([value.to(apart[0].device) for value in apart]).max())
     if worst > 1:
         raise RuntimeError(
             "features must give the same features in both passes over a chunk, got others in the second pass, so the "

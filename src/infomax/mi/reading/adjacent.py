@@ -52,10 +52,11 @@ def adjacent_nats(x: Side, y: Side, generator: torch.Generator, groups: Tensor |
         if labels is not None:  # labels have no order
             continue
         targets = _ranks(values) if codes is None else codes[:, None]
+        random = _random_difference(targets)
         for column in by.unbind(1):
             shuffled = torch.randperm(n, generator=generator).to(by.device)
             order = shuffled[column[shuffled].argsort(stable=True)]
-            found = max(found, _excess(targets[order]))
+            found = max(found, _excess(targets[order], random))
     return found
 
 
@@ -65,17 +66,20 @@ def _ranks(values: Tensor) -> Tensor:
     return (torch.searchsorted(ordered, values.T.contiguous(), right=True) / len(values)).T
 
 
-def _excess(ordered: Tensor) -> float:
+def _random_difference(targets: Tensor) -> Tensor:
+    """Return the mean difference of two different rows, over all pairs of rows: (d,) for ranks, () for labels."""
+    n = len(targets)
+    if targets.is_floating_point():
+        times = 2 * torch.arange(n, device=targets.device) - n + 1  # how often a rank is the larger, less the smaller
+        mean: Tensor = 2 * (times[:, None] * targets.sort(0).values).sum(0) / (n * (n - 1))
+        return mean
+    counts = targets[:, 0].bincount().double()
+    return 1 - (counts * (counts - 1)).sum() / (n * (n - 1))
+
+
+def _excess(ordered: Tensor, random: Tensor) -> float:
     """Return how much nearer adjacent rows are than random ones, less its error: the largest over columns (n, d)."""
-    n = len(ordered)
-    if ordered.is_floating_point():
-        steps = ordered.diff(dim=0).abs()
-        times = 2 * torch.arange(n, device=ordered.device) - n + 1  # how often a rank is the larger, less the smaller
-        random = 2 * (times[:, None] * ordered.sort(0).values).sum(0) / (n * (n - 1))
-    else:
-        steps = (ordered[1:] != ordered[:-1]).double()
-        counts = ordered[:, 0].bincount().double()
-        random = 1 - (counts * (counts - 1)).sum() / (n * (n - 1))
+    adjacent = ordered.diff(dim=0).abs() if ordered.is_floating_point() else (ordered[1:] != ordered[:-1]).double()
     # Each row is in two differences, so neighbouring differences correlate by at most 1/2.
-    error = steps.std(0) * math.sqrt(2 / n)
-    return float((random - steps.mean(0) - _SURE * error).max())
+    error = adjacent.std(0) * math.sqrt(2 / len(ordered))
+    return float((random - adjacent.mean(0) - _SURE * error).max())
