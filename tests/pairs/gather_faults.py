@@ -22,7 +22,7 @@ def error_of(call: Any) -> str:
     said = "nothing was raised"
     try:
         call()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         said = f"{type(error).__name__}: {error}"
     if TORCH < (2, 7):  # checkpointing keeps its hooks until the objects that the error refers to are collected
         gc.collect()

@@ -131,14 +131,23 @@ def second_derivative(rank: int) -> dict[str, Any]:
     return found
 
 
-def collectives(loss: nn.Module, rank: int) -> int:
-    """Return the number of collectives in the forward pass of a loss on unmasked features."""
+COUNTED = [
+    Case("infonce", "dot", 1, masked=False),
+    Case("infonce", "dot", 2, masked=True),
+    Case("given negatives", "dot", 1, masked=False),
+    Case("groups", "dot", 1, masked=False),
+    Case("groups", "dot", 1, masked=True),
+]
+
+
+def collectives(case: Case, gather: bool | str, rank: int) -> int:
+    """Return the number of collectives in the forward pass of a loss."""
+    loss, given = build(case, gather=gather), share(rank, whole_batch(case))
     called, names = [], ("all_gather", "all_reduce", "batch_isend_irecv")
     originals = {name: getattr(dist, name) for name in names}
     for name in names:
         setattr(dist, name, lambda *given, name=name, **options: (called.append(name), originals[name](*given))[1])
-    given = share(rank, whole_batch(Case("infonce", "dot", 1, masked=False)))
-    loss(given["local"], given["global_"])
+    loss(given.pop("local"), given.pop("global_"), **given)
     for name, original in originals.items():
         setattr(dist, name, original)
     return len(called)
@@ -185,9 +194,7 @@ def main() -> None:
     results["rows"] = Processes().gather_rows(rows, list(SHARES))
     results["aliased"] = aliased_gradient()
     for gather in (True, "ring"):
-        results["collectives", gather] = collectives(
-            build(Case("infonce", "dot", 1, masked=False), gather=gather), rank
-        )
+        results["collectives", gather] = [collectives(case, gather, rank) for case in COUNTED]
     bilinear = LocalDIMLoss(C, D, critic="bilinear", gather=True)
     good = torch.zeros(2, C, 4), torch.zeros(2, D)
     results["globals differ"] = error_of(lambda: bilinear(good[0], torch.zeros(2, D, 1 + rank)))

@@ -154,6 +154,32 @@ def no_example_for_the_prior(rank: int) -> dict[Any, Any]:
     return found
 
 
+class FaultyPrior(nn.Module):
+    """A prior term that fails on rank 1 while ``fails`` is true."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank, self.fails = rank, True
+
+    def forward(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        if self.rank == 1 and self.fails:
+            raise MemoryError("out of memory, say")
+        return y.square().mean()
+
+
+def prior_that_fails(rank: int) -> dict[Any, Any]:
+    """Fail in the prior term on one rank: with both information terms, with one, and alone."""
+    found: dict[Any, Any] = {}
+    features = torch.randn(3, C, 4), torch.randn(3, D)
+    for weights in ((1.0, 1.0), (0.0, 1.0), (0.0, 0.0)):
+        prior = FaultyPrior(rank)
+        loss_fn = DIMLoss(C, D, (4,), alpha=weights[0], beta=weights[1], prior=prior, units=4, gather=True)
+        found[weights] = error_of(partial(loss_fn, *features))
+        prior.fails = False
+        loss_fn(*features)  # the processes are still in step
+    return found
+
+
 def no_row_for_the_noise(rank: int) -> dict[Any, Any]:
     """Return outputs, gradients and statistics if rank 0 has no row to normalise; and the error for one row in all."""
     found: dict[Any, Any] = {}
@@ -177,6 +203,7 @@ CASES = [
     negatives_without_an_example,
     one_row_in_all,
     no_example_for_the_prior,
+    prior_that_fails,
     no_row_for_the_noise,
 ]
 

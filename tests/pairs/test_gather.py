@@ -49,8 +49,9 @@ def test_three_processes_are_one(which: str, tmp_path: Path) -> None:
     for found in results:
         assert found["rows"].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 3 + [[2.0, 2.0]], "rows in the order of ranks"
         assert (found["aliased"] == 2 * 2 * 3).all(), "a gradient that serves elsewhere is left alone"
-        assert found["collectives", True] == 5, "two batch norms, sizes, keys, reductions"
-        assert found["collectives", "ring"] == 6, "two batch norms, sizes, keys of two others, reductions"
+        assert found["collectives", True] == [5] * 5, "two batch norms, sizes, keys, reductions"
+        # Two batch norms, sizes, keys of two others, reductions. The examples and groups of rows are one more.
+        assert found["collectives", "ring"] == [6, 7, 7, 7, 7]
         assert found["globals differ"].startswith("ValueError: global_ must have the same number of locations on every")
         assert found["globals differ"].endswith("got [1, 2, 3]")
         assert found["one in all"].startswith(

@@ -90,6 +90,15 @@ def test_no_example_for_the_prior(results: list[dict[str, Any]], weights: str, *
                     assert torch.allclose(averaged[name], expected, rtol=1e-9), name
 
 
+def test_prior_that_fails(results: list[dict[str, Any]]) -> None:
+    """An error in the prior term of one process raises on all processes, in the same call."""
+    first, second = (of_rank["prior_that_fails"] for of_rank in results)
+    assert len(first) == 3
+    for weights, said in first.items():
+        assert said.startswith("RuntimeError: gather=True needs the prior term of every process, and rank 1 raised an")
+        assert second[weights] == "MemoryError: out of memory, say"
+
+
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_no_row_for_the_noise(results: list[dict[str, Any]], prior: str) -> None:
     for rank, of_rank in enumerate(results):

@@ -262,18 +262,28 @@ class DIMLoss(nn.Module):
     def _prior_loss(
         self, prior: nn.Module, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None
     ) -> Tensor:
-        together = self.processes is not None and self.processes.several
-        kept = present_examples(mask, at_least=0 if together else 1)
-        present = global_ if kept is None else global_[kept]
-        loss: Tensor
-        if not (together and present.ndim and len(present) == 0):
-            loss = prior(present, generator=generator)
+        if self.processes is None or not self.processes.several:
+            kept = present_examples(mask, at_least=1)
+            loss: Tensor = prior(global_ if kept is None else global_[kept], generator=generator)
             return loss
-        # This process has no example, but others may have some: its term is 0. The module is still called, on zeros,
-        # and the globals stay in the graph, so that the backward pass exchanges the same gradients on all processes.
-        instead = global_.new_zeros(2, *global_.shape[1:]) + global_.flatten()[:0].sum()
-        loss = 0 * prior(instead, generator=generator)
-        return loss
+
+        def compute() -> Tensor:
+            kept = present_examples(mask, at_least=0)
+            present = global_ if kept is None else global_[kept]
+            loss: Tensor
+            if not (present.ndim and len(present) == 0):
+                loss = prior(present, generator=generator)
+                return loss
+            # This process has no example, but others may have some: its term is 0. The module is still called, on
+            # zeros, and the globals stay in the graph, so that the backward pass exchanges the same gradients on all
+            # processes.
+            instead = global_.new_zeros(2, *global_.shape[1:]) + global_.flatten()[:0].sum()
+            loss = 0 * prior(instead, generator=generator)
+            return loss
+
+        parameter = next(prior.parameters(), None)
+        device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
+        return self.processes.everywhere(compute, "the prior term", device)
 
     def scores(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from infomax.pairs.guard import Guard
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "check_none_failed"]
+
+_Value = TypeVar("_Value")
 
 
 class _Sum(torch.autograd.Function):
@@ -46,18 +48,24 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None, guard: Guard | None
-    ) -> Tensor:
+        ctx: Any,
+        rows: Tensor,
+        index: Tensor | None,
+        sizes: list[int],
+        group: dist.ProcessGroup | None,
+        guard: Guard | None,
+    ) -> tuple[Tensor, Tensor | None]:
         ctx.sizes, ctx.group, ctx.guard = sizes, group, guard
-        longest = max(sizes)
-        padded = rows.new_zeros(longest, *rows.shape[1:])
-        padded[: rows.shape[0]] = rows
-        gathered = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(gathered, padded, group=group)
-        return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
+        gathered = _gather(rows if index is None else _packed(rows, index), sizes, group)
+        if index is None:
+            return torch.cat(gathered), None
+        width = rows.shape[1]
+        of_all = torch.cat([part[:, width:] for part in gathered]).view(index.dtype)
+        ctx.mark_non_differentiable(of_all)
+        return torch.cat([part[:, :width] for part in gathered]), of_all
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None, None, None, None]:
         guard: Guard | None = ctx.guard
         rank = dist.get_rank(ctx.group)
         failed = grad.new_zeros(0 if guard is None else len(ctx.sizes))  # a flag per process, sent with the gradients
@@ -67,7 +75,21 @@ class _AllGather(torch.autograd.Function):
         if guard is not None:
             guard.tell(total[grad.numel() :].detach().nonzero().flatten().tolist(), rank)
         rows = total[: grad.numel()].view_as(grad)
-        return torch.split(rows, ctx.sizes)[rank], None, None, None
+        return torch.split(rows, ctx.sizes)[rank], None, None, None, None
+
+
+def _gather(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> list[Tensor]:
+    """Return the rows of each process."""
+    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+    padded[: rows.shape[0]] = rows
+    gathered = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(gathered, padded, group=group)
+    return [part[:size] for part, size in zip(gathered, sizes, strict=True)]
+
+
+def _packed(rows: Tensor, index: Tensor) -> Tensor:
+    """Append integers (n, k) to rows (n, d): their bytes are more columns of the rows' dtype."""
+    return torch.cat([rows, index.contiguous().view(rows.dtype)], 1)
 
 
 class _Told(torch.autograd.Function):
@@ -135,7 +157,14 @@ class Processes:
             guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
                 backward pass.
         """
-        gathered: Tensor = _AllGather.apply(rows, sizes, self.group, guard)
+        gathered: Tensor = _AllGather.apply(rows, None, sizes, self.group, guard)[0]
+        return gathered
+
+    def gather_indexed(
+        self, rows: Tensor, index: Tensor | None, sizes: list[int], guard: Guard
+    ) -> tuple[Tensor, Tensor | None]:
+        """Concatenate the rows (n, d) of all processes, and integers (n, k) that belong to them, in one collective."""
+        gathered: tuple[Tensor, Tensor | None] = _AllGather.apply(rows, index, sizes, self.group, guard)
         return gathered
 
     def told(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
@@ -177,6 +206,25 @@ class Processes:
             yield
         finally:
             self._met, self._again, self.single_row = None, [], False
+
+    def everywhere(self, compute: Callable[[], _Value], what: str, device: torch.device) -> _Value:
+        """Compute a value on every process; if that raises an error on one of them, all processes raise one.
+
+        Args:
+            compute: a function that returns the value of this process.
+            what: what the value is, for the message on the other processes.
+            device: the device on which the process group exchanges tensors.
+        """
+        error: Exception | None = None
+        try:
+            value = compute()
+        except Exception as raised:  # noqa: BLE001 (raised below, when the other processes know)
+            error = raised
+        failed = [rank for rank, (flag,) in enumerate(self.numbers([error is not None], device)) if flag]
+        if error is not None:
+            raise error
+        check_none_failed(failed, what)
+        return value
 
     @property
     def calling(self) -> bool:
@@ -225,3 +273,12 @@ class Processes:
             for work in dist.batch_isend_irecv(moves):
                 work.wait()
         return received
+
+
+def check_none_failed(failed: list[int], what: str) -> None:
+    """Raise ``RuntimeError`` if processes have failed that should have computed ``what``, such as "the features"."""
+    if failed:
+        raise RuntimeError(
+            f"gather=True needs {what} of every process, and rank {', '.join(map(str, failed))} raised an error; its "
+            "message is in the log of that process"
+        )

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from infomax.pairs.checks import check_groups_left
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.processes import Processes
+from infomax.pairs.processes import Processes, check_none_failed
 
-__all__ = ["Shares", "exchange_shares", "gather_pairing"]
+__all__ = ["Shares", "exchange_shares", "gather_pairing", "row_index"]
+
+_NO_EXAMPLE, _NO_EXAMPLE_OR_GROUP = -1, -2  # in place of the example of a given negative
 
 
 class Shares(NamedTuple):
@@ -27,8 +29,8 @@ class Shares(NamedTuple):
     """Number Q of globals per example, the same on every process that has an example."""
     locations: int | None
     """P if every example of every process has all its P locations and there are no other local rows, else None."""
-    named: list[int] | None
-    """Number of the user's groups on each process; None where a group is an example."""
+    grouped: bool
+    """Whether there are groups of the user's; if not, each example is a group."""
     learns: tuple[tuple[bool, bool], ...]
     """For each direction, whether the global and whether the local rows of any process require a gradient."""
 
@@ -64,21 +66,16 @@ def exchange_shares(
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
-        names = -1 if pairing.names is None else len(pairing.names)
+        grouped = pairing.names is not None
         rows = pairing.joint_keys, len(pairing.key_group)
-        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, names, off, *flags]
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, grouped, off, *flags]
     everybody = processes.numbers(ours, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any, named, without, *learning = (
+    examples, globals_, joint_keys, keys, complete, beside_any, with_groups, without, *learning = (
         list(column) for column in zip(*everybody, strict=True)
     )
-    failed = [str(rank) for rank, count in enumerate(examples) if count < 0]
-    if failed:
-        raise RuntimeError(
-            f"gather=True needs the features of every process, and rank {', '.join(failed)} raised an error; its "
-            "message is in the log of that process"
-        )
+    check_none_failed([rank for rank, count in enumerate(examples) if count < 0], "the features")
     if any(without) and any(map(any, learning)):
         ranks = ", ".join(str(rank) for rank, is_off in enumerate(without) if is_off)
         raise ValueError(
@@ -88,9 +85,9 @@ def exchange_shares(
     globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
     if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
-    with_group = {count >= 0 for count, present in zip(named, examples, strict=True) if present}
-    if len(with_group) > 1:
-        ranks = ", ".join(str(rank) for rank, count in enumerate(named) if count < 0 and examples[rank])
+    grouped_any = {bool(grouped) for grouped, present in zip(with_groups, examples, strict=True) if present}
+    if len(grouped_any) > 1:
+        ranks = ", ".join(str(rank) for rank, grouped in enumerate(with_groups) if examples[rank] and not grouped)
         raise ValueError(f"group must be given on every process or on none, got none on rank {ranks}")
     if sum(examples) < 2 and not any(beside_any):
         raise ValueError(
@@ -101,18 +98,40 @@ def exchange_shares(
     q = max(globals_)
     # A process without an example may hold given negatives, so that ``complete`` alone does not show them.
     p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
-    known = [max(count, 0) for count in named] if True in with_group else None
     of_any = [any(column) for column in learning]
-    return Shares(examples, joint_keys, keys, q, p, known, tuple(zip(of_any[0::2], of_any[1::2], strict=True)))
+    learns_any = tuple(zip(of_any[0::2], of_any[1::2], strict=True))
+    return Shares(examples, joint_keys, keys, q, p, True in grouped_any, learns_any)
 
 
-def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Pairing, Pairing]:
+def row_index(pairing: Pairing, shares: Shares, processes: Processes) -> Tensor | None:
+    """Return what the other processes must know of each local row of this process.
+
+    Returns:
+        (K, 2), int64: the example of each local row, counted over all processes, or a negative number for a row that
+        forms no joint pair; and the row's group: the user's integer, or the example where each example is a group. None
+        where the sizes in ``shares`` determine all pairs.
+    """
+    if shares.locations is not None:
+        return None
+    offset = sum(shares.examples[: processes.rank])
+    names = offset + torch.arange(pairing.examples) if pairing.names is None else pairing.names
+    names = torch.cat([names.to(pairing.key_group), pairing.key_group.new_zeros(1)])  # the last is of no group
+    example = torch.where(pairing.key_group < len(names) - 1, _NO_EXAMPLE, _NO_EXAMPLE_OR_GROUP)
+    joint = slice(pairing.first, pairing.first + pairing.joint_keys)
+    example[joint] = pairing.key_example + offset
+    return torch.stack([example, names[pairing.key_group]], 1)
+
+
+def gather_pairing(
+    pairing: Pairing, shares: Shares, processes: Processes, index: Tensor | None
+) -> tuple[Pairing, Pairing]:
     """Extend the marginal rows of a pairing to the local rows of all processes.
 
     Args:
         pairing: the pairing of the rows of this process.
         shares: the result of :func:`exchange_shares`.
         processes: the processes that share their rows.
+        index: the :func:`row_index` of the rows of all processes, in the order of ranks, or None as there.
 
     Returns:
         The pairing of this process's globals with the local rows of all processes, and the pairing of the globals of
@@ -123,27 +142,26 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
     """
     rank, q, total = processes.rank, shares.globals_, sum(shares.examples)
     offset = sum(shares.examples[:rank])
-    if shares.locations is not None:
-        example = torch.arange(total, device=pairing.key_group.device).repeat_interleave(shares.locations)
-        whole = Pairing(total, q, example, locations=shares.locations)
-        groups, group, query_group, marginal = total, example, pairing.query_group + offset, None
+    if index is None:
+        locations = shares.locations or 0  # it is not None here
+        group = torch.arange(total, device=pairing.key_group.device).repeat_interleave(locations)
+        whole = Pairing(total, q, group, locations=locations)
+        groups, query_group, marginal = total, pairing.query_group + offset, None
     else:
-        ids, groups = _groups(pairing, shares, processes)
-        joint, beside = _places(shares, pairing.key_group.device)
-        group, example = ids[pairing.key_group], pairing.key_example + offset
-        if shares.named is None:  # each example is a group, and the given negatives are one more
-            group = processes.gather_rows(group, shares.keys)
-            example = group[joint]
-        else:
-            group, example = (
-                processes.gather_rows(group, shares.keys),
-                processes.gather_rows(example, shares.joint_keys),
-            )
+        example, group = index.unbind(1)
+        alone = example == _NO_EXAMPLE_OR_GROUP
+        joint, beside = (example >= 0).nonzero().squeeze(1), (example < 0).nonzero().squeeze(1)
+        groups = total
+        if shares.grouped:
+            names, group = torch.unique(group, return_inverse=True)
+            groups = len(names)
+        # The given negatives without a group of the user's are one more group.
+        groups, group, example = groups + 1, group.masked_fill(alone, groups), example[joint]
         own = example.new_zeros(total).index_put((example,), group[joint])
         marginal = None if pairing.marginal_rows is None else beside  # the given negatives, with in_batch=False
-        if shares.named is not None:
+        if shares.grouped:
             check_groups_left(own, group if marginal is None else group[marginal], "the rows of all processes")
-        query_group = ids[pairing.query_group]
+        query_group = own[offset : offset + pairing.examples].repeat_interleave(q)
         whole = Pairing(
             total,
             q,
@@ -165,26 +183,3 @@ def gather_pairing(pairing: Pairing, shares: Shares, processes: Processes) -> tu
         groups=groups,
     )
     return ours, whole
-
-
-def _groups(pairing: Pairing, shares: Shares, processes: Processes) -> tuple[Tensor, int]:
-    """Return the global number of each group of this process, and the number of all groups.
-
-    Given negatives without a group of the user's share the last group.
-    """
-    if shares.named is None:
-        ids, total = torch.arange(pairing.examples) + sum(shares.examples[: processes.rank]), sum(shares.examples)
-    else:
-        names = pairing.query_group.new_zeros(0) if pairing.names is None else pairing.names
-        found, places = torch.unique(processes.gather_rows(names, shares.named), return_inverse=True)
-        ids, total = torch.split(places, shares.named)[processes.rank], len(found)
-    return torch.cat([ids.to(pairing.key_group.device), pairing.key_group.new_full((1,), total)]), total + 1
-
-
-def _places(shares: Shares, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the indices, among the rows of all processes, of those that form joint pairs and of the others."""
-    counts = [
-        count for joint, all_ in zip(shares.joint_keys, shares.keys, strict=True) for count in (joint, all_ - joint)
-    ]
-    joint = torch.tensor([True, False]).repeat(len(shares.keys)).repeat_interleave(torch.tensor(counts))
-    return joint.nonzero().squeeze(1).to(device), (~joint).nonzero().squeeze(1).to(device)

@@ -10,8 +10,8 @@ from torch import Tensor
 from infomax._precision import widened
 from infomax.pairs.guard import Guard
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.processes import Processes
-from infomax.pairs.shares import Shares, gather_pairing
+from infomax.pairs.processes import Processes, check_none_failed
+from infomax.pairs.shares import Shares, gather_pairing, row_index
 from infomax.scores.base import PairScores, Reduced, Reduction
 from infomax.scores.dense import DenseScores
 from infomax.scores.ring import Groups, RingScores
@@ -97,11 +97,7 @@ class GatheredScores(PairScores):
             raise error
         parts = torch.split(whole, [size + 1 for size in sums])
         failed = torch.stack([part[-1].detach() for part in parts]).nonzero().flatten().tolist()
-        if failed:
-            raise RuntimeError(
-                f"gather=True needs the scores of every process, and rank {', '.join(map(str, failed))} raised an "
-                "error; its message is in the log of that process"
-            )
+        check_none_failed(failed, "the scores")
         return torch.split(torch.cat([part[:-1] for part in parts]), sizes)
 
 
@@ -136,7 +132,6 @@ def gather_scores(
         raise TypeError(
             f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
         )
-    ours, everybody = gather_pairing(scores.pairing, shares, processes)
     # The backward pass must make the same exchanges on every process. So if a side has a gradient on one process, it
     # gets one on all.
     learns = shares.learns[direction]
@@ -145,17 +140,21 @@ def gather_scores(
         for value, needed in zip((scores.query, scores.key), learns, strict=True)
     )
     guard = Guard(holds=ring or learns[1])
+    index = row_index(scores.pairing, shares, processes)
     if ring:
+        index = None if index is None else processes.gather_rows(index, shares.keys)
+        ours, everybody = gather_pairing(scores.pairing, shares, processes, index)
         alone = scores.pairing.marginal_rows is not None  # only given negatives are marginal; they come last
         first = [joint * alone for joint in shares.joint_keys]
         sizes = [all_ - start for all_, start in zip(shares.keys, first, strict=True)]
         groups = None
-        if shares.named is not None:
+        if shares.grouped:
             parts = [part[start:] for part, start in zip(torch.split(ours.key_group, shares.keys), first, strict=True)]
             groups = Groups(ours.query_group, parts, ours.groups)
         query, key = processes.told([query, key], guard)
         own = scores.with_rows(query, key, scores.pairing)
         ring_scores = RingScores(own, sizes, processes, guard, groups)
         return GatheredScores(ring_scores, everybody, shares, processes, guard)
-    key = processes.gather_rows(key, shares.keys, guard)
+    key, index = processes.gather_indexed(key, index, shares.keys, guard)
+    ours, everybody = gather_pairing(scores.pairing, shares, processes, index)
     return GatheredScores(scores.with_rows(query, key, ours), everybody, shares, processes, guard)
