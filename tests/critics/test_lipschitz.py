@@ -193,6 +193,19 @@ class TestGradientPenalty:
         assert gradient_penalty(critic, local, global_).detach() < 0.2
         assert losses[-1] < losses[0] - 0.3
 
+    @pytest.mark.parametrize("critic", [BilinearCritic(C, D), LipschitzCritic(C, D, units=4)], ids=["bilinear", "own"])
+    def test_it_is_computed_where_nothing_is_differentiated(self, critic: Critic) -> None:
+        """Lightning validates under inference mode, in which autograd cannot differentiate."""
+
+        def value() -> Tensor:
+            local, global_ = randn(5, C, 3, dtype=torch.float32), randn(5, D, dtype=torch.float32)
+            return gradient_penalty(critic, local, global_, generator=torch.Generator().manual_seed(1))
+
+        expected = value().detach()
+        for mode in (torch.no_grad, torch.inference_mode):
+            with mode():
+                assert_close(value(), expected, 1e-6)
+
     def test_features_of_another_dtype(self) -> None:
         critic = ConcatCritic(C, D, units=4)
         with pytest.raises(TypeError, match=r"local must have the dtype of the parameters.*loss_fn\.to"):

@@ -96,6 +96,8 @@ class TestBadInput:
             evaluate(encoder, TRAIN, TEST, probes=["mlp", "svn"])
         with pytest.raises(ValueError, match="probes must name at least one of mlp, linear, knn, svm, got none"):
             evaluate(encoder, TRAIN, TEST, probes=[])
+        with pytest.raises(TypeError, match="probes must be names or functions by name, got int"):
+            evaluate(encoder, TRAIN, TEST, probes=3)
 
     def test_no_labels(self, encoder: ConvEncoder) -> None:
         with pytest.raises(ValueError, match="test must hold labels"):

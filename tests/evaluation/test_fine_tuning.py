@@ -77,6 +77,12 @@ def test_labels_of_the_test_set_are_not_seen(encoder: ConvEncoder) -> None:
     assert leaked.accuracy > 0.75  # so the check above would detect a leak
 
 
+def test_labels_of_any_integer_dtype(encoder: ConvEncoder) -> None:
+    expected = tune(encoder, TRAIN, TEST, epochs=1, random_state=0).accuracy
+    short = (TRAIN[0], TRAIN[1].to(torch.uint16)), (TEST[0], TEST[1].to(torch.uint16))
+    assert tune(encoder, *short, epochs=1, random_state=0).accuracy == expected
+
+
 def test_the_seed_decides(encoder: ConvEncoder) -> None:
     few = TRAIN[0][:20], TRAIN[1][:20]
     before = torch.get_rng_state()

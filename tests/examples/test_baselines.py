@@ -109,6 +109,13 @@ class TestNoiseAsTargets:
         assert "targets" in build(parts, "nat").state_dict()
 
 
+def test_bigan_refuses_a_discriminator_that_is_sharded_by_itself(parts):
+    model, given = build(parts, "bigan"), batch(parts)
+    next(model.discriminator.parameters()).full_tensor = None  # as FSDP2's sharded weights have
+    with pytest.raises(NotImplementedError, match="discriminator must not be sharded by itself"):
+        model(given)
+
+
 def test_bigan_players_get_their_own_gradients(parts):
     model, given = build(parts, "bigan"), batch(parts)
     torch.manual_seed(2)

@@ -144,6 +144,13 @@ def test_a_measure_with_other_options_is_taken_again(train_dim, tmp_path):
     assert "for 5 epochs" in (out / "report.md").read_text()
     assert train_dim.main(["--out", str(out), "--resume", "--no-untrained"]) == 0
     assert results()["probes"] == second["probes"]  # more results than requested are kept
+    assert train_dim.main(["--out", str(out), "--resume", "--no-untrained", "--probe-tuning", "30"]) == 0
+    third = results()
+    assert third["probes"]["trained"] != second["probes"]["trained"]
+    trials = third["probe"]["tuning"]["trained"]["y"]
+    best = max(trials, key=lambda trial: trial["accuracy"])
+    assert len({(trial["lr"], trial["weight_decay"]) for trial in trials}) == len(trials) > 2
+    assert f"{best['lr']:g} and {best['weight_decay']:g} at y" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["msssim", "semi", "probes", "ndm"])

@@ -1,10 +1,13 @@
 """A run folder survives damaged and missing files, a full disk, two runs at once, and a loss that is not finite."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +187,29 @@ class TestDisk:
         monkeypatch.setattr(os, "open", read_only)
         assert train_dim.main([*short_run, "--out", str(tmp_path)]) == 2
         assert "Read-only file system: pass a folder on a disk that can be written" in one_line()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")  # pytest prints no traceback
+def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatch):
+    """TensorBoard writes in a thread of its own, which would print a traceback besides our line."""
+    from dim_training.log import Events
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = threading.excepthook
+    events = Events(tmp_path, 0)
+    monkeypatch.setattr(RecordWriter, "write", full)
+    for step in range(1, 100):
+        events.add("train", {"loss": 1.0}, step)
+        time.sleep(0.01)
+        if events.writer is None:
+            break
+    events.close()
+    said = capfd.readouterr().err
+    assert said == f"train_dim: no more TensorBoard events: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n"
+    assert threading.excepthook == before
 
 
 def test_two_runs_in_one_folder(train_dim, short_run, tmp_path, one_line):

@@ -53,6 +53,18 @@ class TestRun:
             assert torch.equal(value, saved[f"encoder.{name}"])
         assert found["y"].shape == (2, 64)
 
+    def test_that_code_refuses_damaged_weights(self, whole, tmp_path, monkeypatch):
+        """`torch.load` does not notice a flipped bit in a tensor."""
+        code = (whole / "report.md").read_text().split("```python")[1].split("```")[0]
+        weights = bytearray((whole / "encoder.pt").read_bytes())
+        weights[len(weights) // 2] ^= 1
+        (tmp_path / "encoder.pt").write_bytes(weights)
+        (tmp_path / "encoder.json").write_bytes((whole / "encoder.json").read_bytes())
+        monkeypatch.chdir(tmp_path)
+        torch.load("encoder.pt", weights_only=True)
+        with pytest.raises(AssertionError, match=r"encoder\.pt is damaged"):
+            exec(code, {})
+
     def test_what_was_left_open_is_in_the_config(self, whole):
         config = json.loads((whole / "config.json").read_text())
         assert config["encoder"] == "conv32"

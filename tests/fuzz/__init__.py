@@ -14,5 +14,8 @@ NAMES = (
     "encoders",
     "variants",
     "training",
+    "tasks",
+    "measures",
+    "rows",
 )
 """Short names of the targets, which are also the names of their modules."""

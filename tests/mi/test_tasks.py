@@ -153,6 +153,59 @@ def test_samples_and_maps_that_are_none_are_refused() -> None:
         dense_gaussian(2, 2, None)  # type: ignore[arg-type]
 
 
+MEANS, ROUND = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.eye(2).repeat(2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        ({"means": [[0.0, 1.0]]}, TypeError, "means must be a torch.Tensor, got list"),
+        ({"means": MEANS.long()}, TypeError, "means must have a real floating dtype"),
+        ({"means": MEANS[0]}, ValueError, r"means must have shape \(components, dx \+ dy\), got \(2,\)"),
+        ({"means": MEANS[:0]}, ValueError, "means must have shape"),
+        ({"means": MEANS * math.nan}, ValueError, "means must be finite"),
+        ({"means": MEANS.to("meta")}, ValueError, "means must hold values"),
+        ({"covariances": ROUND[0]}, ValueError, r"covariances must have shape \(2, dx \+ dy, dx \+ dy\), got \(2, 2\)"),
+        (
+            {"covariances": torch.eye(3).repeat(2, 1, 1)},
+            ValueError,
+            r"covariances must have shape \(2, 2, 2\) to",
+        ),
+        ({"covariances": torch.stack([ROUND[0], -ROUND[0]])}, ValueError, "covariances must be symmetric and positive"),
+        ({"weights": torch.tensor([0.5])}, ValueError, "weights must be 2 shares that sum to 1"),
+        ({"weights": torch.tensor([0.5, 0.6])}, ValueError, r"weights must be 2 shares that sum to 1, got \[0.5, 0.6"),
+        ({"weights": torch.tensor([1.5, -0.5])}, ValueError, "weights must be 2 shares that sum to 1"),
+        ({"weights": torch.tensor([math.nan, 1.0])}, ValueError, "weights must be finite"),
+        ({"dim_x": 2}, ValueError, "dim_x must be between 1 and 1"),
+        ({"draws": 1}, ValueError, "draws must be at least 2, got 1"),
+        ({"draws": 1e3}, TypeError, "draws must be an integer"),
+    ],
+    ids=repr,
+)
+def test_a_mixture_that_is_none_is_refused(given: dict[str, Any], kind: type[Exception], said: str) -> None:
+    plain: dict[str, Any] = {"means": MEANS, "covariances": ROUND, "dim_x": 1, "draws": 100, "name": "two"}
+    assert gaussian_mixture(**plain).dims == (1, 1)
+    with pytest.raises(kind, match=said):
+        gaussian_mixture(**(plain | given))
+
+
+def test_functions_and_waves_that_are_none_are_refused() -> None:
+    with pytest.raises(TypeError, match="of_x must be a function of rows"):
+        function_of("f", (), None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="of_y must be a function of rows"):
+        function_of("f", None, "exp")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="waves must be finite"):
+        noisy_sine(waves=math.inf)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_covariance_may_be_trained() -> None:
+    """Torch warned that a tensor with a gradient became a number."""
+    covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]], requires_grad=True)
+    assert gaussian(covariance, 1).nats == pytest.approx(-0.5 * math.log(1 - 0.36))
+    assert not gaussian(covariance, 1).sample(3, seed=0)[0].requires_grad
+
+
 def mixture_ratio(parts: list[tuple[float, np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the log density ratio of a mixture of Gaussians, by scipy's densities."""
     dim = x.shape[1]

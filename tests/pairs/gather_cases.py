@@ -9,7 +9,7 @@ from own_critic import Distance
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from infomax import NWJ, FDivergence, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss, ScoreRegularised
+from infomax import NWJ, FDivergence, GlobalDIMLoss, InfoMaxLoss, InfoNCE, LocalDIMLoss, ScoreRegularised
 from infomax.losses.base import InformationLoss
 
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
@@ -17,7 +17,7 @@ FSDP_ON_CPU = TORCH >= (2, 7)  # torch 2.6 cannot shard on the CPU
 C, D = 3, 2
 SHARES = (1, 3, 1)  # examples per rank; two of the ranks have only one
 ESTIMATORS = ["infonce", "jsd", "dv", "nwj", "smile", "mine", "kl", "rkl", "hellinger", "chi2", "gan"]
-ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein"]
+ESTIMATORS += ["tuba", "alpha_tuba", "wasserstein", "logistic", "anchored"]
 
 
 class Case(NamedTuple):
@@ -68,7 +68,13 @@ def chosen(which: str) -> list[Case]:
 
 
 # Cases that also run with a wrapped loss.
-WRAPPED = [CASES[0], CASES[CASES.index(Case("infonce", "dot", 2, masked=True))], Case("dv", "own", 1, masked=False)]
+WRAPPED = [
+    CASES[0],
+    Case("infonce", "dot", 2, masked=True),
+    Case("dv", "own", 1, masked=False),
+    Case("two views", "cosine", 1, masked=False),
+    Case("global", "dot", 1, masked=False),
+]
 
 
 def build(case: Case, *, gather: bool | str = True, group: Any = None) -> InformationLoss:
@@ -88,7 +94,8 @@ def build(case: Case, *, gather: bool | str = True, group: Any = None) -> Inform
         return LocalDIMLoss(C, D, estimator="chi2" if "chi2" in case.estimator else "infonce", **options)
     # A soft clip, and then a hard one.
     bent = ScoreRegularised(ScoreRegularised(NWJ(), weight=0.0, clip=0.5, soft=False), weight=0.0, clip=1.0)
-    particular = {"softly clipped": bent, "rkl": FDivergence("rkl")}  # a loss refuses the short name "rkl"
+    # A loss refuses the short name "rkl".
+    particular = {"softly clipped": bent, "rkl": FDivergence("rkl"), "anchored": InfoNCE(anchor=0.5)}
     return LocalDIMLoss(C, D, estimator=particular.get(case.estimator, case.estimator), **options)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from infomax import functional as F
-from infomax.pairs import pair_rows
+from infomax.pairs import pair_rows, rows_of
 from infomax.scores import ClippedScores
 
 NOT_FLOATING = [torch.int64, torch.bool, torch.complex64]
@@ -148,3 +148,33 @@ def test_what_is_read_by_value_must_hold_values(name: str) -> None:
     local = torch.zeros(4, 3, device="meta") if name == "batch" else torch.zeros(4, 3, 2, device="meta")
     with pytest.raises(ValueError, match=f"{name} must hold values, got a tensor on the meta device"):
         pair_rows(local, torch.zeros(4, 5, device="meta"), **integers)
+
+
+@pytest.mark.parametrize(
+    ("features", "kind", "said"),
+    [
+        (3, TypeError, "features must be a torch.Tensor, got int"),
+        (torch.zeros(4, 3).to_sparse(), TypeError, "features must be a dense tensor, got layout torch.sparse_coo"),
+        (torch.zeros(4), ValueError, r"features must have shape \(N, c\) or \(N, c, \*spatial\), got \(4,\)"),
+        (torch.zeros(()), ValueError, r"got \(\)"),
+    ],
+    ids=repr,
+)
+def test_what_has_no_rows_is_refused(features: Any, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        rows_of(features)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "kind", "said"),
+    [
+        ("sample_locations", -1, ValueError, "at least 1, got -1"),
+        ("sample_locations", [2], TypeError, "an integer, got list"),
+        ("sample_negatives", -1, ValueError, "between 1 and 3"),
+        ("sample_negatives", [2], TypeError, "an integer, got list"),
+    ],
+)
+def test_numbers_to_draw(name: str, count: Any, kind: type[Exception], said: str) -> None:
+    local, global_ = torch.zeros(4, 3, 5), torch.zeros(4, 2)
+    with pytest.raises(kind, match=f"{name} must be {said}"):
+        pair_rows(local, global_, **{name: count})

@@ -143,12 +143,13 @@ def test_several_inputs_and_named_outputs(as_dict: bool) -> None:
         assert_close(gradients(towers, loss_fn)[key], value, 1e-10, key)
 
 
-def test_autocast_and_a_scaler() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_and_a_scaler(dtype: torch.dtype) -> None:
     encoder, loss_fn = Encoder(), LocalDIMLoss(3, 4, critic="bilinear")
     others = copy.deepcopy((encoder, loss_fn))
     images = randn(N, 2, 5, dtype=torch.float32)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         (8 * others[1](*others[0](images))).backward()
         cached_backward(encoder, loss_fn, images, chunk_size=3, scaler=scaler)
     for key, value in gradients(*others).items():

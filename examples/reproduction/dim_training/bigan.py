@@ -55,13 +55,15 @@ class BiGAN(nn.Module):
 
     def forward(self, batch: Batch) -> Step:
         """Return the sum of both losses."""
+        if any(hasattr(weight, "full_tensor") for weight in self.discriminator.parameters()):
+            # The hooks of the discriminator would gather its weights, in place of the detached ones below.
+            raise NotImplementedError("discriminator must not be sharded by itself; apply fully_shard to the whole BiGAN")
         codes = self.encoder(batch.images).global_
         noise = torch.randn_like(codes)
         images = torch.cat([batch.images, self.generator(noise)])
         codes = torch.cat([codes, noise])
         encoded, generated = self.discriminator(images.detach(), codes.detach()).float().chunk(2)
         judge = softplus(-encoded).mean() + softplus(generated).mean()
-        # Under FSDP2, shard BiGAN as a whole. The hooks of a discriminator sharded by itself would undo the detaching.
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         encoded, generated = torch.func.functional_call(self.discriminator, frozen, (images, codes)).float().chunk(2)
         adversary = softplus(encoded).mean() + softplus(-generated).mean()

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ class Events:
 
     def __init__(self, path: Path, step: int) -> None:
         self.writer: Any = None
+        self.hook = threading.excepthook
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             print("  (no TensorBoard events: the package is not installed)")
             return
+        self.hook, threading.excepthook = threading.excepthook, self._leave_out
         with self._expendable():
             self.writer = SummaryWriter(str(path), purge_step=step + 1)
 
@@ -37,6 +40,12 @@ class Events:
         with self._expendable():
             if self.writer:
                 self.writer.close()
+        threading.excepthook = self.hook
+
+    def _leave_out(self, raised: threading.ExceptHookArgs) -> None:
+        """Print no traceback of TensorBoard's thread, whose error `_expendable` prints."""
+        if not type(raised.thread).__module__.startswith("tensorboard"):
+            self.hook(raised)
 
     @contextlib.contextmanager
     def _expendable(self) -> Iterator[None]:

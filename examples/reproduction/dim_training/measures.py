@@ -19,7 +19,7 @@ from .probes import LAYERS, few, progress
 PACKAGES = {"svm": ("sklearn", "scikit-learn"), "msssim": ("torchmetrics", "torchmetrics")}
 NEED_LABELS = ("probes", "linear", "knn", "svm", "semi")
 USED_BY = {
-    "probes": ("probe_epochs", "untrained"),
+    "probes": ("probe_epochs", "probe_tuning", "untrained"),
     "linear": ("untrained",),
     "knn": ("untrained",),
     "svm": ("untrained",),

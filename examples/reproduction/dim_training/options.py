@@ -144,6 +144,12 @@ class Options:
     )
     probe_images: int = option(5000, "reporting", "labelled images of a quick probe", free=True)
     probe_epochs: int = option(15, "reporting", "epochs of the final 200-unit probe", free=True)
+    probe_tuning: int = option(
+        0,
+        "reporting",
+        "labelled training images to choose the final probe's learning rate and weight decay on; 0: no choice",
+        free=True,
+    )
     measures: str = option(
         "probes,neighbours",
         "reporting",

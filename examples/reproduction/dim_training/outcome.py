@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from infomax.evaluation import TunedProbe
+
 from . import figures
 from .augment import centre
 from .data import Images
@@ -15,7 +17,7 @@ from .files import read_json, write_json
 from .measures import COLUMNS, PICTURES, Subject, is_taken, possible, settings_of, take
 from .objective import Supervised, build_encoder
 from .options import Options
-from .probes import few, nearest, own_accuracy, probe
+from .probes import LAYERS, few, final_probe, nearest, own_accuracy, probe
 from .run_folder import RunFolder, read_table, write_table
 from .trainer import Trainer
 
@@ -43,7 +45,10 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
             }
             results["probes"] = {}
             for subject in subjects:
-                results["probes"][subject.title] = probe(subject.encoder, images, options, f"{subject.title} encoder")
+                title, mlp = subject.title, final_probe(options)
+                results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
+                if isinstance(mlp, TunedProbe):
+                    results["probe"].setdefault("tuning", {})[title] = _trials(mlp)
         elif name == "neighbours":
             path = folder.figures / "neighbours.png"
             results["neighbours"] = neighbours(trainer.encoder, images, options, path)
@@ -55,6 +60,14 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
         taken[name] = settings_of(name, options)
         _write(folder, results)  # after each, so that an interrupted call can continue: some take minutes
     _write(folder, results)
+
+
+def _trials(tuned: TunedProbe) -> dict[str, list[dict[str, float]]]:
+    """Return the settings of the probe that were tried on each layer, with their accuracies in %."""
+    return {
+        layer: [{**trial.settings, "accuracy": 100 * trial.accuracy} for trial in trials]
+        for layer, trials in zip(LAYERS, tuned.trials, strict=True)
+    }
 
 
 def _before(folder: RunFolder) -> dict[str, Any] | None:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 LAYERS = ("conv", "fc", "y")
-QUICK_EPOCHS = 8
+QUICK = partial(evaluation.mlp_probe, epochs=8)
+SETTINGS = [{"lr": lr, "weight_decay": decay} for lr in (3e-3, 1e-2, 3e-2) for decay in (0.0, 1e-4)]
+"""Settings of the final probe that ``--probe-tuning`` chooses from."""
 
 
 @contextmanager
@@ -38,15 +40,21 @@ def progress(title: str) -> Iterator[evaluation.Progress | None]:
         yield None if bar.disable else show
 
 
-def probe(encoder: nn.Module, images: Images, options: Options, title: str, epochs: int = 0) -> dict[str, float]:
-    """Return the test accuracy, in %, of the paper's 200-unit probe on each of the encoder's layers."""
+def final_probe(options: Options) -> evaluation.Probe:
+    """Return the paper's 200-unit probe, as it is trained at the end of a run."""
+    mlp = partial(evaluation.mlp_probe, epochs=options.probe_epochs)
+    return evaluation.TunedProbe(mlp, SETTINGS, validation=options.probe_tuning) if options.probe_tuning else mlp
+
+
+def probe(encoder: nn.Module, images: Images, options: Options, title: str, mlp: evaluation.Probe) -> dict[str, float]:
+    """Return the test accuracy, in %, of a probe on each of the encoder's layers."""
     with progress(f"probing the {title}") as show:
         table = evaluation.evaluate(
             encoder,
             images.labelled,
             images.test,
             layers=LAYERS,
-            probes={"mlp": partial(evaluation.mlp_probe, epochs=epochs or options.probe_epochs)},
+            probes={"mlp": mlp},
             random_state=options.seed,
             transform=for_measuring(options.crop),
             progress=show,
@@ -97,7 +105,7 @@ class QuickProbes:
     def take(self, trainer: "Trainer") -> None:
         """Probe, and write a row per layer."""
         at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
-        found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK_EPOCHS)
+        found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK)
         self.table.add(*(at | {"layer": layer, "accuracy": accuracy} for layer, accuracy in found.items()))
         self.events.add("probe", found, trainer.step)
 

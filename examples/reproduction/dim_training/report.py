@@ -134,6 +134,21 @@ def _probe_note(results: dict[str, Any]) -> str:
         f"Test accuracy in % of a probe with one hidden layer of 200 units on the frozen encoder, trained on "
         f"{probe['train_images']:,} labelled images for {probe['epochs']} epochs and tested on "
         f"{probe['test_images']:,}{left_out}; one seed. ± is the standard error of a share of so many test images."
+        f"{_tuning_note(results)}"
+    )
+
+
+def _tuning_note(results: dict[str, Any]) -> str:
+    """Return which settings of the probe were chosen on training images, or nothing."""
+    tuning = results["probe"].get("tuning", {}).get("trained")
+    if not tuning:
+        return ""
+    best = {layer: max(trials, key=lambda trial: trial["accuracy"]) for layer, trials in tuning.items()}
+    chosen = ", ".join(f"{trial['lr']:g} and {trial['weight_decay']:g} at {layer}" for layer, trial in best.items())
+    count = results["options"]["probe_tuning"]
+    return (
+        f" The probe's learning rate and weight decay were chosen by the accuracy on {count:,} of the labelled "
+        f"training images, and the probe was then trained on all of them: {chosen}."
     )
 
 

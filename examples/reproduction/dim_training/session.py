@@ -67,9 +67,10 @@ def keep(trainer: Trainer, folder: RunFolder) -> None:
     """Write the encoder alone, as a plain state dict, and encoder.json, which describes it."""
     buffer = io.BytesIO()
     torch.save({k: v.cpu() for k, v in trainer.encoder.state_dict().items()}, buffer)
-    files.write_bytes(folder.encoder, buffer.getvalue())
+    weights = buffer.getvalue()
+    files.write_bytes(folder.encoder, weights)
     channels, side = trainer.images.train.pixels.shape[3], trainer.model.encoder.input_size[0]
-    files.write_json(folder.card, card(trainer.options, channels, side))
+    files.write_json(folder.card, card(trainer.options, channels, side, weights))
 
 
 def prepare(options: Options, team: Team) -> torch.device:

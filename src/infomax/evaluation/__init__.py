@@ -14,6 +14,7 @@ from infomax.evaluation.probes.linear import LinearProbe, linear_probe
 from infomax.evaluation.probes.mlp import MLPProbe, mlp_probe
 from infomax.evaluation.probes.neighbours import Neighbours, knn_probe, nearest_neighbours
 from infomax.evaluation.probes.svm import svm_probe
+from infomax.evaluation.probes.tuned import Trial, TunedProbe
 from infomax.evaluation.standardise import Standardise
 from infomax.evaluation.table import ProbeRow, ProbeTable
 
@@ -33,6 +34,8 @@ __all__ = [
     "Progress",
     "Reconstruction",
     "Standardise",
+    "Trial",
+    "TunedProbe",
     "accuracy",
     "evaluate",
     "extract_features",

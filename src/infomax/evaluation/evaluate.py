@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral
 from typing import Protocol
 
@@ -150,6 +150,8 @@ def evaluate(
 
 
 def _choose(probes: Sequence[str] | Mapping[str, Probe]) -> dict[str, Probe]:
+    if not isinstance(probes, Collection):
+        raise TypeError(f"probes must be names or functions by name, got {type(probes).__name__}")
     if not probes:
         raise ValueError(f"probes must name at least one of {', '.join(_PROBES)}, got none")
     if isinstance(probes, Mapping):

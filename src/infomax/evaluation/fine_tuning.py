@@ -213,9 +213,10 @@ def _check(name: str, data: object, transform: Callable[[Tensor], Tensor] | None
     check_batch(images, labels, transformed=transform is not None)
     if len(labels) == 0:
         raise ValueError(f"{name} must hold at least one example, got none")
+    labels = labels.long()  # torch has no minimum of uint16
     if int(labels.min()) < 0:
         raise ValueError(f"{name} labels must be at least 0, got {int(labels.min())}; leave unlabelled examples out")
-    return images, labels.long().to(images.device)
+    return images, labels.to(images.device)
 
 
 def _reset(module: nn.Module) -> None:

@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from infomax._checks import check_generator, check_holds_values
+from infomax._checks import check_floating, check_generator, check_holds_values, check_integer, check_positive, shape_of
 from infomax.pairs.checks import (
     check_features,
     check_group,
@@ -55,12 +55,18 @@ class Rows(NamedTuple):
 def rows_of(features: Tensor) -> Tensor:
     """Return features (N, c, \\*spatial) as (N, P, c): a view, whatever the memory format.
 
+    Raises:
+        TypeError: the features are not a dense tensor of a real floating dtype.
+        ValueError: they have no channel axis.
+
     Example:
         >>> import torch
         >>> from infomax.pairs import rows_of
         >>> rows_of(torch.randn(4, 8, 3, 3)).shape, rows_of(torch.randn(4, 8)).shape
         (torch.Size([4, 9, 8]), torch.Size([4, 1, 8]))
     """
+    if check_floating("features", features).ndim < 2:
+        raise ValueError(f"features must have shape (N, c) or (N, c, *spatial), got {shape_of(features)}")
     return rearrange(features, "n c -> n 1 c") if features.ndim == 2 else rearrange(features, "n c ... -> n (...) c")
 
 
@@ -153,6 +159,10 @@ def pair_rows(
         at_least = min(at_least, 1)
     check_features(local, global_, mask, batch=batch, at_least=at_least, names=names)
     check_generator(generator)
+    if sample_locations is not None:
+        check_positive("sample_locations", sample_locations)
+    if sample_negatives is not None:
+        check_integer("sample_negatives", sample_negatives)  # its range depends on the examples present
     if batch is None:
         own = _map_rows(local, mask, sample_locations, generator, at_least)
     else:

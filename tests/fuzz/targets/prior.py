@@ -1,4 +1,4 @@
-"""The prior term: every measure, penalty and clip."""
+"""The prior term, with every measure, penalty and clip; and the layer that adds noise."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from fuzz.oracle import attempt
+from fuzz.oracle import Finding, attempt
 from fuzz.source import Source
-from fuzz.values import INTEGERS, NUMBERS, option, tensor
+from fuzz.values import INTEGERS, NUMBERS, option, size, tensor
 from infomax import PriorMatchingLoss
+from infomax.prior import NoisePrior
 
 _MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 _NAMES = ("dim", "prior", "hidden", "measure", "gradient_penalty", "clip", "dtype", "y")
@@ -17,6 +18,30 @@ _NAMES = ("dim", "prior", "hidden", "measure", "gradient_penalty", "clip", "dtyp
 
 def run(source: Source) -> None:
     torch.manual_seed(source.byte())
+    source.likely(_term, [_term, _noise])(source)
+
+
+def _noise(source: Source) -> None:
+    prior = attempt(
+        NoisePrior,
+        size(source, (3,)),
+        option(source, ["normal", "uniform"], ["gamma", None, 3]),
+        noise=option(source, [None, 0.5, 0.1], NUMBERS),
+        names=("dim", "prior", "noise"),
+    )
+    if source.rarely():
+        prior.eval()
+    y = tensor(source, (source.choice([4, 2, 1, 0]), 3, *([2] if source.rarely() else [])))
+    generator = source.choice([torch.Generator(), 3, "seed"]) if source.rarely() else None
+    noisy = attempt(prior, y, generator=generator, names=("y", "generator"))
+    if noisy.shape != y.shape or noisy.dtype != y.dtype:
+        raise Finding(f"{tuple(noisy.shape)} {noisy.dtype} of {tuple(y.shape)} {y.dtype}")
+    if noisy.requires_grad and not noisy.is_meta:
+        attempt(noisy.sum().backward)
+    attempt(prior.ceiling)
+
+
+def _term(source: Source) -> None:
     options: dict[str, Any] = {
         "prior": option(source, ["uniform", "normal"], ["gamma", None, 3]),
         "measure": option(source, _MEASURES, ["w", None, 2]),

@@ -4,11 +4,14 @@ from infomax.evaluation.probes.linear import LinearProbe, linear_probe
 from infomax.evaluation.probes.mlp import MLPProbe, mlp_probe
 from infomax.evaluation.probes.neighbours import Neighbours, knn_probe, nearest_neighbours
 from infomax.evaluation.probes.svm import svm_probe
+from infomax.evaluation.probes.tuned import Trial, TunedProbe
 
 __all__ = [
     "LinearProbe",
     "MLPProbe",
     "Neighbours",
+    "Trial",
+    "TunedProbe",
     "knn_probe",
     "linear_probe",
     "mlp_probe",

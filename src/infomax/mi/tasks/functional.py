@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infomax._checks import check_number, check_positive
 from infomax.mi.tasks.gaussian import gaussian
-from infomax.mi.tasks.task import Map, Task
+from infomax.mi.tasks.task import Map, Task, check_maps
 
 __all__ = ["equal_levels", "function_of", "noisy_sine", "noisy_square", "strong"]
 
@@ -56,6 +56,7 @@ def noisy_sine(noise: float = 0.3, waves: float = 2.0) -> Task:
         >>> noisy_sine()
         Task('sine-2.0-0.3', 1 x 1, 0.8616 nats)
     """
+    waves = check_number("waves", waves)
     nodes = (torch.arange(_NODES, dtype=torch.float64) + 0.5) / _NODES
     weights = torch.full_like(nodes, 1 / _NODES)
 
@@ -121,11 +122,16 @@ def function_of(name: str, of_x: Map | None = None, of_y: Map | None = None, *, 
         of_y: map from rows of the variable to y, likewise.
         dim: number of coordinates of the variable.
 
+    Raises:
+        TypeError: a map is not a function, or ``dim`` is not an integer.
+        ValueError: ``dim`` is below 1.
+
     Example:
         >>> function_of("cube", of_y=lambda x: x**3)
         Task('cube', 1 x 1, inf nats)
     """
     check_positive("dim", dim)
+    check_maps(of_x=of_x, of_y=of_y)
 
     def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         shared = torch.randn(rows, dim, generator=generator, dtype=torch.float64)

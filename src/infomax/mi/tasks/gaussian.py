@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infomax._checks import check_floating, check_integer, check_number, check_positive
+from infomax._checks import check_floating, check_holds_values, check_integer, check_number, check_positive, shape_of
 from infomax.mi.tasks.task import Task
 
-__all__ = ["dense_gaussian", "gaussian", "gaussian_nats", "independent", "sparse_gaussian"]
+__all__ = [
+    "check_split",
+    "dense_gaussian",
+    "factored",
+    "gaussian",
+    "gaussian_nats",
+    "independent",
+    "sparse_gaussian",
+]
 
 
 def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
@@ -28,9 +36,14 @@ def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
         >>> gaussian_nats(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), 1)
         0.2231...
     """
-    exact, _ = _checked(covariance, dim_x)
-    sides = torch.logdet(exact[:dim_x, :dim_x]) + torch.logdet(exact[dim_x:, dim_x:])
-    return float(0.5 * (sides - torch.logdet(exact)))
+    exact, factor = factored("covariance", covariance)
+    check_split(dim_x, len(exact))
+    return _nats(exact, factor, dim_x)
+
+
+def _nats(covariance: Tensor, factor: Tensor, dim_x: int) -> float:
+    sides = torch.logdet(covariance[:dim_x, :dim_x]) + torch.logdet(covariance[dim_x:, dim_x:])
+    return float(0.5 * sides - factor.diagonal().log().sum())
 
 
 def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
@@ -51,27 +64,41 @@ def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
         >>> gaussian(torch.tensor([[1.0, 0.8], [0.8, 1.0]]), dim_x=1)
         Task('multinormal', 1 x 1, 0.5108 nats)
     """
-    exact, factor = _checked(covariance, dim_x)
-    dim = len(exact)
+    exact, factor = factored("covariance", covariance)
+    dim, dim_x = len(exact), check_split(dim_x, len(exact))
 
     def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         drawn = torch.randn(rows, dim, generator=generator, dtype=torch.float64) @ factor.T
         return drawn[:, :dim_x], drawn[:, dim_x:]
 
-    return Task(name, (dim_x, dim - dim_x), gaussian_nats(covariance, dim_x), draw)
+    return Task(name, (dim_x, dim - dim_x), _nats(exact, factor, dim_x), draw)
 
 
-def _checked(covariance: Tensor, dim_x: int) -> tuple[Tensor, Tensor]:
-    """Return the covariance in float64 and its Cholesky factor."""
-    exact = check_floating("covariance", covariance).double()
-    if exact.ndim != 2 or exact.shape[0] != exact.shape[1]:
-        raise ValueError(f"covariance must have shape (dx + dy, dx + dy), got {tuple(exact.shape)}")
+def factored(name: str, covariances: Tensor, components: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return covariances in float64, and their Cholesky factors, or raise.
+
+    Args:
+        name: the argument, for the message.
+        covariances: (d, d), or (components, d, d).
+        components: number of covariances; None for a single one.
+    """
+    exact = check_floating(name, covariances).detach().double()
+    check_holds_values(**{name: covariances})
+    shape = "(dx + dy, dx + dy)" if components is None else f"({components}, dx + dy, dx + dy)"
+    first = () if components is None else (components,)
+    if exact.ndim != len(first) + 2 or exact.shape[:-2] != first or exact.shape[-1] != exact.shape[-2]:
+        raise ValueError(f"{name} must have shape {shape}, got {shape_of(exact)}")
     factor, failed = torch.linalg.cholesky_ex(exact)
-    if int(failed) or not torch.allclose(exact, exact.T):
-        raise ValueError("covariance must be symmetric and positive definite")
-    if not 1 <= check_integer("dim_x", dim_x) < len(exact):
-        raise ValueError(f"dim_x must be between 1 and {len(exact) - 1} to leave coordinates for y, got {dim_x}")
+    if bool(failed.any()) or not torch.allclose(exact, exact.mT):
+        raise ValueError(f"{name} must be symmetric and positive definite")
     return exact, factor
+
+
+def check_split(dim_x: int, dim: int) -> int:
+    """Return ``dim_x`` if it leaves a coordinate of ``dim`` for each side, else raise."""
+    if not 1 <= check_integer("dim_x", dim_x) < dim:
+        raise ValueError(f"dim_x must be between 1 and {dim - 1} to leave coordinates for y, got {dim_x}")
+    return int(dim_x)
 
 
 def dense_gaussian(dim_x: int, dim_y: int, correlation: float = 0.5) -> Task:

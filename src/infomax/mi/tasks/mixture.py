@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from infomax._checks import check_floating, check_holds_values, check_integer, shape_of
+from infomax.mi.tasks.gaussian import check_split, factored
 from infomax.mi.tasks.task import Task
 
 __all__ = ["four_clouds", "gaussian_mixture"]
@@ -33,6 +35,11 @@ def gaussian_mixture(
         draws: number of pairs over which the information is averaged.
         known: information and its standard error, if they were computed before; then nothing is averaged.
 
+    Raises:
+        TypeError: a tensor is not floating, or a number of coordinates or draws is not an integer.
+        ValueError: shapes do not fit, means or weights are not finite, weights are negative or their sum is not 1, a
+            covariance is not symmetric and positive definite, or ``dim_x`` leaves no coordinate for a side.
+
     Example:
         >>> import torch
         >>> from infomax.mi.tasks import gaussian_mixture
@@ -41,10 +48,20 @@ def gaussian_mixture(
         >>> abs(task.nats - 0.693) < 0.01, task.error < 0.01
         (True, True)
     """
+    means = _finite("means", means, 2)
     components, dim = means.shape
-    means, covariances = means.double(), covariances.double()
-    shares = torch.full((components,), 1 / components, dtype=torch.float64) if weights is None else weights.double()
-    factors = torch.linalg.cholesky(covariances)
+    covariances, factors = factored("covariances", covariances, components)
+    if covariances.shape[1] != dim:
+        raise ValueError(
+            f"covariances must have shape ({components}, {dim}, {dim}) to fit means {shape_of(means)}, got "
+            f"{shape_of(covariances)}"
+        )
+    dim_x = check_split(dim_x, dim)
+    shares = torch.full((components,), 1 / components, dtype=torch.float64)
+    if weights is not None:
+        shares = _finite("weights", weights, 1)
+        if shares.shape != (components,) or bool((shares < 0).any()) or abs(float(shares.sum()) - 1) > 1e-5:
+            raise ValueError(f"weights must be {components} shares that sum to 1, got {shares.tolist()}")
 
     def log_density(rows: Tensor, part: slice) -> Tensor:
         inner = torch.linalg.cholesky(covariances[:, part, part])
@@ -67,10 +84,22 @@ def gaussian_mixture(
 
     if known is not None:
         return Task(name, (dim_x, dim - dim_x), known[0], draw, known[1])
+    draws = check_integer("draws", draws, at_least=2)
     rows = together(draws, torch.Generator().manual_seed(0))
     ratio = log_density(rows, slice(None)) - log_density(rows, slice(dim_x)) - log_density(rows, slice(dim_x, None))
     error = float(ratio.std()) / math.sqrt(draws)
     return Task(name, (dim_x, dim - dim_x), float(ratio.mean()), draw, error)
+
+
+def _finite(name: str, values: Tensor, axes: int) -> Tensor:
+    exact = check_floating(name, values).detach().double()
+    check_holds_values(**{name: values})
+    if exact.ndim != axes or 0 in exact.shape:
+        expected = "(components, dx + dy)" if axes == 2 else "(components,)"
+        raise ValueError(f"{name} must have shape {expected}, got {shape_of(exact)}")
+    if not bool(exact.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return exact
 
 
 def four_clouds() -> Task:

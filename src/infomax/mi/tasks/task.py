@@ -12,7 +12,7 @@ from torch import Tensor
 from infomax._checks import check_positive
 from infomax._random import as_generator
 
-__all__ = ["Map", "Task", "transformed"]
+__all__ = ["Map", "Task", "check_maps", "transformed"]
 
 Map = Callable[[Tensor], Tensor]
 
@@ -76,9 +76,7 @@ def transformed(task: Task, name: str, of_x: Map | None = None, of_y: Map | None
     """
     if not isinstance(task, Task):
         raise TypeError(f"task must be a Task, such as dense_gaussian(1, 1), got {type(task).__name__}")
-    for side, map_ in (("of_x", of_x), ("of_y", of_y)):
-        if map_ is not None and not callable(map_):
-            raise TypeError(f"{side} must be a function of rows (n, d) or None, got {type(map_).__name__}")
+    check_maps(of_x=of_x, of_y=of_y)
 
     def draw(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = task.draw(rows, generator)
@@ -86,3 +84,10 @@ def transformed(task: Task, name: str, of_x: Map | None = None, of_y: Map | None
 
     probe_x, probe_y = draw(2, torch.Generator().manual_seed(0))
     return Task(f"{name}-{task.name}", (probe_x.shape[1], probe_y.shape[1]), task.nats, draw, task.error)
+
+
+def check_maps(**maps: Map | None) -> None:
+    """Raise ``TypeError`` unless each map, given under the name of its argument, is a function or None."""
+    for name, map_ in maps.items():
+        if map_ is not None and not callable(map_):
+            raise TypeError(f"{name} must be a function of rows (n, d) or None, got {type(map_).__name__}")
