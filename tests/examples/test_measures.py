@@ -167,5 +167,7 @@ def test_what_a_measure_depends_on(parts, name):
         "ndm": {"measure_images": 9},
     }
     assert not measures.is_taken(name, resolve(changed[name]), taken)
+    newest = list(taken[name])[-2]  # an option that an earlier version did not have
+    assert measures.is_taken(name, options, {name: {key: taken[name][key] for key in taken[name] if key != newest}})
     assert not measures.is_taken(name, options, {name: taken[name] | {"untrained": False}})
     assert set(measures.USED_BY) == set(parts.options.MEASURES)

@@ -171,6 +171,7 @@ MEANS, ROUND = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.eye(2).repeat(2, 1,
             ValueError,
             r"covariances must have shape \(2, 2, 2\) to",
         ),
+        ({"covariances": ROUND + torch.diag(torch.tensor([math.inf, 0.0]))}, ValueError, "covariances must be finite"),
         ({"covariances": torch.stack([ROUND[0], -ROUND[0]])}, ValueError, "covariances must be symmetric and positive"),
         ({"weights": torch.tensor([0.5])}, ValueError, "weights must be 2 shares that sum to 1"),
         ({"weights": torch.tensor([0.5, 0.6])}, ValueError, r"weights must be 2 shares that sum to 1, got \[0.5, 0.6"),
@@ -182,20 +183,27 @@ MEANS, ROUND = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.eye(2).repeat(2, 1,
     ],
     ids=repr,
 )
-def test_a_mixture_that_is_none_is_refused(given: dict[str, Any], kind: type[Exception], said: str) -> None:
+def test_invalid_mixtures_are_refused(given: dict[str, Any], kind: type[Exception], said: str) -> None:
     plain: dict[str, Any] = {"means": MEANS, "covariances": ROUND, "dim_x": 1, "draws": 100, "name": "two"}
     assert gaussian_mixture(**plain).dims == (1, 1)
     with pytest.raises(kind, match=said):
         gaussian_mixture(**(plain | given))
 
 
-def test_functions_and_waves_that_are_none_are_refused() -> None:
+def test_invalid_maps_and_waves_are_refused() -> None:
     with pytest.raises(TypeError, match="of_x must be a function of rows"):
         function_of("f", (), None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="of_y must be a function of rows"):
         function_of("f", None, "exp")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="waves must be finite"):
         noisy_sine(waves=math.inf)
+
+
+def test_no_covariance_has_less_than_no_information() -> None:
+    """Rounding gave -0.0 and -1e-17 for diagonal covariances."""
+    for seed in range(100):
+        diagonal = torch.rand(3, generator=torch.Generator().manual_seed(seed)) + 0.1
+        assert not str(gaussian(diagonal.diag(), 1).nats).startswith("-")
 
 
 @pytest.mark.filterwarnings("error")

@@ -177,6 +177,41 @@ def prior_that_fails(rank: int) -> dict[Any, Any]:
         found[weights] = error_of(partial(loss_fn, *features))
         prior.fails = False
         loss_fn(*features)  # the processes are still in step
+    alone = DIMLoss(C, D, beta=0.0, gather=True)
+    wrong = torch.ones(3, 4 + (rank == 1), dtype=torch.bool)
+    found["mask"] = error_of(partial(alone, *features, wrong))
+    alone(*features)
+    return found
+
+
+def groups_of_negatives_alone(rank: int) -> dict[str, Any]:
+    """Give rank 0 negatives with groups and no example, and rank 1 examples without groups."""
+    loss_fn = LocalDIMLoss(C, D, critic="bilinear", gather=True)
+    count = 3 * (rank == 1)
+    given = {} if rank == 1 else {"negatives": torch.randn(2, C), "group": torch.tensor([1, 1])}
+    return {"said": error_of(partial(loss_fn, torch.randn(count, C, 4), torch.randn(count, D), **given))}
+
+
+def rows_with_an_index(rank: int) -> dict[Any, tuple[Tensor, Tensor]]:
+    """Gather rows of every dtype whose examples and groups travel with them."""
+    found: dict[Any, tuple[Tensor, Tensor]] = {}
+    generator = torch.Generator().manual_seed(9)
+    local, global_ = torch.randn(5, C, 4, generator=generator), torch.randn(5, D, generator=generator)
+    mask = torch.rand(5, 4, generator=generator) < 0.6
+    mask[:, 0] = True
+    negatives, group = torch.randn(5, C, generator=generator), torch.tensor([70_000, -1, 2**40, -1, 5])
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        features = [part.to(dtype) for part in (local, global_, negatives)]
+        for kind in ("masked", "grouped"):
+            values = []
+            for gather in (True, False):
+                part = ours(rank) if gather else slice(None)
+                loss_fn = LocalDIMLoss(C, D, critic="bilinear", gather=gather, dtype=dtype)
+                nn.init.ones_(loss_fn.critic.weight.weight)
+                more = {"group": group[part]} if kind == "grouped" else {}
+                given = {"negatives": features[2][part], **more}
+                values.append(loss_fn(features[0][part], features[1][part], mask[part], **given).detach())
+            found[dtype, kind] = values[0], values[1]
     return found
 
 
@@ -204,6 +239,8 @@ CASES = [
     one_row_in_all,
     no_example_for_the_prior,
     prior_that_fails,
+    groups_of_negatives_alone,
+    rows_with_an_index,
     no_row_for_the_noise,
 ]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import gc
 import sys
-import weakref
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from infomax import LocalDIMLoss
 from infomax.pairs.processes import Processes
@@ -25,15 +25,15 @@ def main() -> None:
     dist.init_process_group(
         "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=1)
     )
-    received: list[list[weakref.ref[Tensor]]] = []
+    received: list[list[StorageWeakRef]] = []
     held: list[int] = []
     original = Processes.pass_on
 
     def pass_on(self: Processes, tensors: list[Tensor], source: int) -> list[Tensor]:
         arrived = original(self, tensors, source)
-        received.append([weakref.ref(tensor) for tensor in arrived])
+        received.append([StorageWeakRef(tensor.untyped_storage()) for tensor in arrived])
         gc.collect()
-        held.append(sum(any(one() is not None for one in each) for each in received))
+        held.append(sum(any(not one.expired() for one in each) for each in received))
         return arrived
 
     Processes.pass_on = pass_on  # type: ignore[method-assign]

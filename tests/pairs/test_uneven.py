@@ -93,10 +93,26 @@ def test_no_example_for_the_prior(results: list[dict[str, Any]], weights: str, *
 def test_prior_that_fails(results: list[dict[str, Any]]) -> None:
     """An error in the prior term of one process raises on all processes, in the same call."""
     first, second = (of_rank["prior_that_fails"] for of_rank in results)
+    assert first.pop("mask").startswith("RuntimeError: gather=True needs the prior term of every process, and rank 1")
+    assert second.pop("mask").startswith("ValueError: mask must have")
     assert len(first) == 3
     for weights, said in first.items():
         assert said.startswith("RuntimeError: gather=True needs the prior term of every process, and rank 1 raised an")
         assert second[weights] == "MemoryError: out of memory, say"
+
+
+def test_groups_of_negatives_alone(results: list[dict[str, Any]]) -> None:
+    for of_rank in results:
+        assert of_rank["groups_of_negatives_alone"]["said"] == (
+            "ValueError: group must be given on every process or on none, got none on rank 1"
+        )
+
+
+def test_rows_with_an_index(results: list[dict[str, Any]]) -> None:
+    """The examples and groups arrive whole, whatever the dtype of the rows they travel with."""
+    for of_rank in results:
+        for (dtype, kind), (gathered, alone) in of_rank["rows_with_an_index"].items():
+            assert torch.allclose(gathered, alone, rtol=1e-5), (dtype, kind)
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])

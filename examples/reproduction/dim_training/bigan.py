@@ -57,7 +57,9 @@ class BiGAN(nn.Module):
         """Return the sum of both losses."""
         if any(hasattr(weight, "full_tensor") for weight in self.discriminator.parameters()):
             # The hooks of the discriminator would gather its weights, in place of the detached ones below.
-            raise NotImplementedError("discriminator must not be sharded by itself; apply fully_shard to the whole BiGAN")
+            raise NotImplementedError(
+                "discriminator must not be sharded by itself; apply fully_shard to the whole BiGAN"
+            )
         codes = self.encoder(batch.images).global_
         noise = torch.randn_like(codes)
         images = torch.cat([batch.images, self.generator(noise)])

@@ -65,9 +65,10 @@ class Log:
         self.table = Table(folder.metrics, columns, trainer.step)
         self.last = (trainer.step, trainer.seconds)
         by_time, limit = bool(trainer.options.minutes), trainer.options.max_steps or trainer.steps
+        total = round(60 * trainer.options.minutes) if by_time else min(trainer.steps, limit)
         self.bar = tqdm(
-            total=round(60 * trainer.options.minutes) if by_time else min(trainer.steps, limit),
-            initial=round(trainer.seconds) if by_time else trainer.step,
+            total=total,
+            initial=min(total, round(trainer.seconds) if by_time else trainer.step),  # tqdm forgets a smaller total
             desc="training",
             unit="s" if by_time else "steps",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit}, {remaining} left{postfix}",

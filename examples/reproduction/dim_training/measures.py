@@ -116,8 +116,11 @@ def is_taken(name: str, options: Options, taken: dict[str, dict[str, Any]]) -> b
 
     If the options do not ask for the untrained encoder, a result that includes it counts too.
     """
+    if name not in taken:
+        return False
     wanted = settings_of(name, options)
-    return name in taken and (taken[name] == wanted or taken[name] == {**wanted, "untrained": True})
+    had = settings_of(name, Options()) | taken[name]  # a run of an earlier version lacks newer options
+    return had in (wanted, {**wanted, "untrained": True})
 
 
 def take(name: str, subjects: list[Subject]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -49,6 +49,7 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
                 results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
                 if isinstance(mlp, TunedProbe):
                     results["probe"].setdefault("tuning", {})[title] = _trials(mlp)
+                    results["probe"]["tuned_on"] = min(options.probe_tuning, len(images.labelled.labels) // 2)
         elif name == "neighbours":
             path = folder.figures / "neighbours.png"
             results["neighbours"] = neighbours(trainer.encoder, images, options, path)

@@ -145,9 +145,9 @@ def _tuning_note(results: dict[str, Any]) -> str:
         return ""
     best = {layer: max(trials, key=lambda trial: trial["accuracy"]) for layer, trials in tuning.items()}
     chosen = ", ".join(f"{trial['lr']:g} and {trial['weight_decay']:g} at {layer}" for layer, trial in best.items())
-    count = results["options"]["probe_tuning"]
     return (
-        f" The probe's learning rate and weight decay were chosen by the accuracy on {count:,} of the labelled "
+        " The probe's learning rate and weight decay were chosen by the accuracy on "
+        f"{results['probe']['tuned_on']:,} of the labelled "
         f"training images, and the probe was then trained on all of them: {chosen}."
     )
 

@@ -235,8 +235,6 @@ class DIMLoss(nn.Module):
     ) -> DIMTerms:
         """Return the objective and its terms. The arguments are those of :meth:`LocalDIMLoss.forward`."""
         given: dict[str, Any] = {"batch": batch, "negatives": negatives, "group": group, "generator": generator}
-        if self.local_term is None and self.global_term is None:
-            self._check_unused(local, global_, mask, batch)
         local_loss = global_loss = prior_loss = None
         weighted = []
         if self.local_term is not None:
@@ -246,7 +244,8 @@ class DIMLoss(nn.Module):
             global_loss = self.global_term(local, global_, mask, **given)
             weighted.append(self.alpha * global_loss)
         if self.prior_term is not None:
-            prior_loss = self._prior_loss(self.prior_term, global_, mask, generator)
+            unused = local if self.local_term is None and self.global_term is None else None
+            prior_loss = self._prior_loss(self.prior_term, global_, mask, generator, unused, batch)
             weighted.append(self.gamma * prior_loss)
         return DIMTerms(torch.stack(weighted).sum(), local_loss, global_loss, prior_loss)
 
@@ -260,14 +259,22 @@ class DIMLoss(nn.Module):
             check_index(batch, local, len(global_))
 
     def _prior_loss(
-        self, prior: nn.Module, global_: Tensor, mask: Tensor | None, generator: torch.Generator | None
+        self,
+        prior: nn.Module,
+        global_: Tensor,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
+        unused: Tensor | None,
+        batch: Tensor | None,
     ) -> Tensor:
         if self.processes is None or not self.processes.several:
+            self._check_unused(unused, global_, mask, batch)
             kept = present_examples(mask, at_least=1)
             loss: Tensor = prior(global_ if kept is None else global_[kept], generator=generator)
             return loss
 
         def compute() -> Tensor:
+            self._check_unused(unused, global_, mask, batch)
             kept = present_examples(mask, at_least=0)
             present = global_ if kept is None else global_[kept]
             loss: Tensor

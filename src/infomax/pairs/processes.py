@@ -56,13 +56,14 @@ class _AllGather(torch.autograd.Function):
         guard: Guard | None,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.sizes, ctx.group, ctx.guard = sizes, group, guard
-        gathered = _gather(rows if index is None else _packed(rows, index), sizes, group)
         if index is None:
-            return torch.cat(gathered), None
-        width = rows.shape[1]
+            return torch.cat(_gather(rows, sizes, group)), None
+        # Both travel as bytes. As floats, small negative integers would be NaNs, which a compiler may rewrite.
+        packed = [part.contiguous().view(torch.uint8) for part in (rows, index)]
+        gathered, width = _gather(torch.cat(packed, 1), sizes, group), packed[0].shape[1]
         of_all = torch.cat([part[:, width:] for part in gathered]).view(index.dtype)
         ctx.mark_non_differentiable(of_all)
-        return torch.cat([part[:, :width] for part in gathered]), of_all
+        return torch.cat([part[:, :width] for part in gathered]).view(rows.dtype), of_all
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None, None, None, None]:
@@ -85,11 +86,6 @@ def _gather(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> 
     gathered = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(gathered, padded, group=group)
     return [part[:size] for part, size in zip(gathered, sizes, strict=True)]
-
-
-def _packed(rows: Tensor, index: Tensor) -> Tensor:
-    """Append integers (n, k) to rows (n, d): their bytes are more columns of the rows' dtype."""
-    return torch.cat([rows, index.contiguous().view(rows.dtype)], 1)
 
 
 class _Told(torch.autograd.Function):

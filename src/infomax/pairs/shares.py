@@ -85,7 +85,9 @@ def exchange_shares(
     globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
     if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
-    grouped_any = {bool(grouped) for grouped, present in zip(with_groups, examples, strict=True) if present}
+    # A process without an example may hold given negatives, with or without groups.
+    held = zip(with_groups, examples, keys, strict=True)
+    grouped_any = {bool(grouped) for grouped, present, rows in held if present or (rows and grouped)}
     if len(grouped_any) > 1:
         ranks = ", ".join(str(rank) for rank, grouped in enumerate(with_groups) if examples[rank] and not grouped)
         raise ValueError(f"group must be given on every process or on none, got none on rank {ranks}")

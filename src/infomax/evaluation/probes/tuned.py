@@ -47,7 +47,7 @@ class TunedProbe:
 
     Raises:
         TypeError: the probe is not callable, or ``settings`` is not a sequence of mappings.
-        ValueError: there is no setting, or ``validation`` is below 1.
+        ValueError: there is no setting, one names ``random_state`` or ``progress``, or ``validation`` is below 1.
 
     Example:
         >>> from infomax.evaluation import evaluate, mlp_probe
@@ -64,8 +64,15 @@ class TunedProbe:
     ) -> None:
         if not callable(probe):
             raise TypeError(f"probe must be a function such as mlp_probe, got {type(probe).__name__}")
-        if not isinstance(settings, Sequence) or not all(isinstance(setting, Mapping) for setting in settings):
+        if not isinstance(settings, Sequence) or isinstance(settings, str):
             raise TypeError(f"settings must be a sequence of dicts of options, got {type(settings).__name__}")
+        for setting in settings:
+            if not isinstance(setting, Mapping):
+                raise TypeError(f"settings must hold dicts of options, got {type(setting).__name__} in it")
+            if not all(isinstance(name, str) and name not in ("random_state", "progress") for name in setting):
+                raise ValueError(
+                    f"settings must hold options of the probe by name, except random_state and progress, got {setting}"
+                )
         if not settings:
             raise ValueError("settings must hold at least one dict of options, got none")
         self.probe = probe
@@ -106,6 +113,7 @@ class TunedProbe:
                 "lower validation, or use the probe itself"
             )
         seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
+        train_labels = train_labels.to(train.labels.device)
         parts = train_features[kept], train_labels[kept], train_features[left_out], train_labels[left_out]
         trials = [
             Trial(setting, float(self.probe(*parts, random_state=seed, progress=progress, **setting)))

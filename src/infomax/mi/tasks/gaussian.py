@@ -42,8 +42,9 @@ def gaussian_nats(covariance: Tensor, dim_x: int) -> float:
 
 
 def _nats(covariance: Tensor, factor: Tensor, dim_x: int) -> float:
-    sides = torch.logdet(covariance[:dim_x, :dim_x]) + torch.logdet(covariance[dim_x:, dim_x:])
-    return float(0.5 * sides - factor.diagonal().log().sum())
+    sides = [torch.linalg.cholesky(side) for side in (covariance[:dim_x, :dim_x], covariance[dim_x:, dim_x:])]
+    of_sides, of_both = (sum(float(part.diagonal().log().sum()) for part in parts) for parts in (sides, [factor]))
+    return max(0.0, of_sides - of_both)
 
 
 def gaussian(covariance: Tensor, dim_x: int, name: str = "multinormal") -> Task:
@@ -88,6 +89,8 @@ def factored(name: str, covariances: Tensor, components: int | None = None) -> t
     first = () if components is None else (components,)
     if exact.ndim != len(first) + 2 or exact.shape[:-2] != first or exact.shape[-1] != exact.shape[-2]:
         raise ValueError(f"{name} must have shape {shape}, got {shape_of(exact)}")
+    if not bool(exact.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
     factor, failed = torch.linalg.cholesky_ex(exact)
     if bool(failed.any()) or not torch.allclose(exact, exact.mT):
         raise ValueError(f"{name} must be symmetric and positive definite")
