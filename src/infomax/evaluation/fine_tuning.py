@@ -140,6 +140,8 @@ def fine_tune(
                 _reset(mine)
             read = _Reading(mine, layer, transform, augment)
             read.add_head(train_images[:2], len(classes))
+            if test_images.shape[1:] != train_images.shape[1:]:
+                read.check_width(test_images[:1])
             fit(
                 read.to(device),
                 train_images,
@@ -191,9 +193,19 @@ class _Reading(nn.Module):
         self.transform, self.augment = transform, augment
 
     def add_head(self, images: Tensor, classes: int) -> None:
+        self.width = self._width(images)
+        self.classifier.head = MLPProbe(self.width, classes).float()
+
+    def check_width(self, images: Tensor) -> None:
+        width = self._width(images)
+        if width != self.width:
+            raise ValueError(
+                f"test must hold images of the size of train, got features of width {width} where train has {self.width}"
+            )
+
+    def _width(self, images: Tensor) -> int:
         with evaluating(self), torch.no_grad():
-            width = self.classifier.rows(self.read(images)).shape[1]
-        self.classifier.head = MLPProbe(width, classes).float()
+            return self.classifier.rows(self.read(images)).shape[1]
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.read(images))

@@ -180,6 +180,7 @@ class _Ring(torch.autograd.Function):
         for number, (source, state) in enumerate(zip(trip.sources(), ctx.states, strict=True)):
             load = [held, travelled] if number else [held]
             held, *rest = trip.processes.pass_on(load, trip.sizes[source])
+            del load  # the rows of the process before
             travelled = rest[0] if rest else widened(torch.zeros_like(held))
             if trip.guard.error is not None:
                 continue
@@ -192,6 +193,7 @@ class _Ring(torch.autograd.Function):
             for place, value in enumerate((found[0], *found[2:])):
                 before = grads[place]
                 grads[place] = value if before is None else before + value
+        del held
         (home,) = trip.processes.pass_on([travelled], len(key))
         return None, None if grads[0] is None else grads[0].to(query.dtype), home.to(key.dtype), *grads[1:]
 
