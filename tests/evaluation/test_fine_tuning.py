@@ -80,7 +80,7 @@ def test_labels_of_the_test_set_are_not_seen(encoder: ConvEncoder) -> None:
 def test_test_images_of_another_size(encoder: ConvEncoder) -> None:
     pixels = nn.Flatten()
     small = TEST[0][:, :, :5], TEST[1]
-    with pytest.raises(ValueError, match="test must hold images of the size of train, got features of width 30 where"):
+    with pytest.raises(ValueError, match="test must hold images of the size of train, got features of width 30 for 36"):
         fine_tune(pixels, TRAIN, small, layer="", epochs=1, random_state=0)
     pooled = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1))
     assert 0 <= fine_tune(pooled, TRAIN, small, layer="1", epochs=1, random_state=0).accuracy <= 1

@@ -200,7 +200,7 @@ class _Reading(nn.Module):
         width = self._width(images)
         if width != self.width:
             raise ValueError(
-                f"test must hold images of the size of train, got features of width {width} where train has {self.width}"
+                f"test must hold images of the size of train, got features of width {width} for {self.width}"
             )
 
     def _width(self, images: Tensor) -> int:
