@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from infomax.pairs.guard import Guard
 
 __all__ = ["Processes", "check_none_failed"]
-
-_Value = TypeVar("_Value")
 
 
 class _Sum(torch.autograd.Function):
@@ -203,12 +201,12 @@ class Processes:
         finally:
             self._met, self._again, self.single_row = None, [], False
 
-    def everywhere(self, compute: Callable[[], _Value], what: str, device: torch.device) -> _Value:
-        """Compute a value on every process; if that raises an error on one of them, all processes raise one.
+    def everywhere(self, compute: Callable[[], Tensor], what: str, device: torch.device) -> Tensor:
+        """Compute a tensor on every process; if that raises an error on one of them, all processes raise one.
 
         Args:
-            compute: a function that returns the value of this process.
-            what: what the value is, for the message on the other processes.
+            compute: a function that returns the tensor of this process.
+            what: what the tensor is, for the message on the other processes.
             device: the device on which the process group exchanges tensors.
         """
         error: Exception | None = None
