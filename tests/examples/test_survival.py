@@ -189,7 +189,6 @@ class TestDisk:
         assert "Read-only file system: pass a folder on a disk that can be written" in one_line()
 
 
-@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")  # pytest prints no traceback
 def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatch):
     """TensorBoard writes in a thread of its own, which would print a traceback besides our line."""
     from dim_training.log import Events
@@ -198,6 +197,8 @@ def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatc
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    tracebacks = []
+    monkeypatch.setattr(threading, "excepthook", tracebacks.append)
     before = threading.excepthook
     events = Events(tmp_path, 0)
     monkeypatch.setattr(RecordWriter, "write", full)
@@ -209,6 +210,7 @@ def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatc
     events.close()
     said = capfd.readouterr().err
     assert said == f"train_dim: no more TensorBoard events: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n"
+    assert not tracebacks
     assert threading.excepthook == before
 
 

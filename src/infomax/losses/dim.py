@@ -267,18 +267,14 @@ class DIMLoss(nn.Module):
         unused: Tensor | None,
         batch: Tensor | None,
     ) -> Tensor:
-        if self.processes is None or not self.processes.several:
-            self._check_unused(unused, global_, mask, batch)
-            kept = present_examples(mask, at_least=1)
-            loss: Tensor = prior(global_ if kept is None else global_[kept], generator=generator)
-            return loss
+        together = self.processes is not None and self.processes.several
 
         def compute() -> Tensor:
             self._check_unused(unused, global_, mask, batch)
-            kept = present_examples(mask, at_least=0)
+            kept = present_examples(mask, at_least=0 if together else 1)
             present = global_ if kept is None else global_[kept]
             loss: Tensor
-            if not (present.ndim and len(present) == 0):
+            if not (together and present.ndim and len(present) == 0):
                 loss = prior(present, generator=generator)
                 return loss
             # This process has no example, but others may have some: its term is 0. The module is still called, on
@@ -288,6 +284,8 @@ class DIMLoss(nn.Module):
             loss = 0 * prior(instead, generator=generator)
             return loss
 
+        if self.processes is None or not together:
+            return compute()
         parameter = next(prior.parameters(), None)
         device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
         return self.processes.everywhere(compute, "the prior term", device)
