@@ -150,7 +150,8 @@ def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features:
         cast = autocasting(tensor.device.type) and torch.float64 not in (tensor.dtype, dtype)
         if tensor.dtype != dtype and not cast:
             convert = ".float()" if dtype == torch.float32 else f".to({dtype})"
+            autocast = "" if torch.float64 in (tensor.dtype, dtype) else ", or call under torch.autocast"
             raise TypeError(
                 f"{name} must have the dtype of the parameters, {dtype}, got {tensor.dtype}; convert the features with "
-                f"{convert}, or the parameters with {called}.to({tensor.dtype}), or call under torch.autocast"
+                f"{convert}, or the parameters with {called}.to({tensor.dtype}){autocast}"
             )

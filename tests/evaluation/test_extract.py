@@ -213,6 +213,7 @@ class TestBadInput:
             ((IMAGES, LABELS[:-1]), ValueError, r"labels must have one entry per image, got labels of shape \(10,\)"),
             ((IMAGES, LABELS[:, None]), ValueError, "labels must have one entry per image"),
             ((IMAGES, LABELS.float()), TypeError, r"labels must be integer class numbers, got torch\.float32"),
+            ([IMAGES, IMAGES[:5]], TypeError, r"a list of two tensors is read as \(images, labels\).*iter"),
             ((IMAGES * 255).to(torch.uint8), TypeError, "images are torch.uint8.* pass it as transform"),
             (IMAGES[:0], ValueError, "data must hold at least one example, got none"),
             ([], ValueError, "data must hold at least one example, got none"),

@@ -73,6 +73,27 @@ def test_weight_decay_is_decoupled(optimizers):
     torch.testing.assert_close(weight.detach(), torch.full((2, 2), 0.9))
 
 
+@pytest.mark.parametrize("shape", [(24, 60), (16, 3, 4, 4)])
+def test_an_update_in_bfloat16_is_near_the_one_in_float32(optimizers, shape):
+    """The products are in bfloat16; the weight and the momentum keep their dtype, so small steps add up."""
+    weights = [torch.full(shape, 100.0).requires_grad_() for _ in range(2)]
+    both = [optimizers.Muon([weights[0]], lr=1e-3), optimizers.Muon([weights[1]], lr=1e-3, bf16=True)]
+    for _ in range(20):
+        gradient = torch.randn(shape) * 1e-6
+        for weight, optimizer in zip(weights, both, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    exact, half = (weight.detach() - 100 for weight in weights)
+    assert half.norm() > 0
+    assert (half - exact).norm() < 0.05 * exact.norm()
+    assert both[1].state[weights[1]]["momentum"].dtype == torch.float32
+
+
+def test_bf16_of_a_run_reaches_muon(trainer):
+    chosen = [trainer(optimizer="muon", bf16=bf16).optimizer.optimizers[1].bf16 for bf16 in (False, True)]
+    assert chosen == [False, True]
+
+
 def test_a_parameter_without_gradient_stays(optimizers):
     weight = torch.ones(2, 2, requires_grad=True)
     optimizers.Muon([weight], lr=0.5).step()

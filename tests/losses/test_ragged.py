@@ -228,7 +228,7 @@ def test_maps_come_without_an_index() -> None:
 
 def test_one_example_needs_negatives() -> None:
     loss = LocalDIMLoss(C, D, critic="bilinear")
-    with pytest.raises(ValueError, match=r"at least 2 examples, got 1.*negatives=rows brings others"):
+    with pytest.raises(ValueError, match=r"at least 2 examples, got 1.*drop_last=True"):
         loss(torch.randn(1, C, 3), torch.randn(1, D))
     assert loss(torch.randn(1, C, 3), torch.randn(1, D), negatives=torch.randn(4, C)).isfinite()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from infomax import FLO, MINE, BilinearCritic, DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax import FLO, MINE, BilinearCritic, DIMLoss, GlobalDIMLoss, InfoMaxLoss, LocalDIMLoss
 from infomax import functional as F
 
 LOSSES: dict[str, Any] = {
@@ -55,7 +55,7 @@ class WithTorchsNorm(BilinearCritic):
             TypeError,
             r"local must have the dtype .*float32, got torch.float16.*loss_fn.to",
         ),
-        (GOOD[0], GOOD[1].double(), None, TypeError, r"global_ must have .*float64.*\.float\(\).*under torch.autocast"),
+        (GOOD[0], GOOD[1].double(), None, TypeError, r"global_ must have .*float64.*\.float\(\)"),
         (GOOD[0], torch.zeros(4, 7), None, ValueError, "global_ must have 4 channels.*got 7"),
         (torch.zeros(4, 3, 0, 2), GOOD[1], None, ValueError, r"local must have at least one .*got \(4, 3, 0, 2\)"),
         (
@@ -179,6 +179,19 @@ def test_a_map_of_another_size() -> None:
 def test_options(build: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+def test_an_empty_queue_says_so() -> None:
+    loss_fn = InfoMaxLoss(4, 4, symmetric=False, in_batch=False)
+    with pytest.raises(ValueError, match=r"negatives must hold at least one row, got \(0, 4\); push features"):
+        loss_fn(torch.randn(3, 4), torch.randn(3, 4), negatives=torch.zeros(0, 4))
+
+
+@pytest.mark.parametrize(("dtype", "offered"), [(torch.float64, False), (torch.bfloat16, True)])
+def test_autocast_is_offered_only_where_it_casts(dtype: torch.dtype, offered: bool) -> None:
+    with pytest.raises(TypeError, match="must have the dtype of the parameters") as caught:
+        InfoMaxLoss(4, 4)(torch.randn(3, 4, dtype=dtype), torch.randn(3, 4, dtype=dtype))
+    assert ("torch.autocast" in str(caught.value)) == offered
 
 
 def test_more_negatives_than_examples() -> None:

@@ -95,7 +95,7 @@ ROWS, CONTEXTS, INDEX = torch.zeros(5, C), torch.zeros(5, D), torch.tensor([0, 0
     [
         (Z, X, {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
         (Z, X, {"steps": 1.0}, TypeError, "steps must be an integer, got float"),
-        (Z, X, {"steps": 4}, ValueError, "longest sequence, got 4, but no sequence has more than 4 steps"),
+        (Z, X, {"steps": 4}, ValueError, "longest sequence, got 4 for sequences of at most 4 steps"),
         (Z, X, {"steps": 40}, ValueError, "steps must be less than the length of the longest sequence, got 40"),
         (Z[:0], X[:0], {}, ValueError, "there is no joint pair"),
         (Z.long(), X, {}, TypeError, "local must have a real floating dtype"),

@@ -32,7 +32,9 @@ def build(model: nn.Module, options: Options, device: torch.device) -> "Optimize
     ]
     fused = device.type in ("cpu", "cuda")
     adamw = AdamW(groups, options.lr, betas=(0.9, options.beta2), fused=fused)
-    return Together([adamw, Muon(muon, options.lr, weight_decay=options.weight_decay, bf16=options.bf16)]) if muon else adamw
+    if not muon:
+        return adamw
+    return Together([adamw, Muon(muon, options.lr, weight_decay=options.weight_decay, bf16=options.bf16)])
 
 
 def _suits_muon(p: Tensor) -> bool:
@@ -51,7 +53,7 @@ class Muon(Optimizer):
             et al., 2025, arXiv 2502.16982).
         momentum: decay of the averaged gradient, which enters in Nesterov's form.
         weight_decay: decoupled, as in AdamW.
-        bf16: compute the update in bfloat16, which changes it by about 1 %; the momentum stays in the parameter's dtype.
+        bf16: compute the update in bfloat16, which changes it by about 1 %; the momentum keeps its dtype.
     """
 
     def __init__(

@@ -139,9 +139,13 @@ def fine_tune(
             if anew:
                 _reset(mine)
             read = _Reading(mine, layer, transform, augment)
-            read.add_head(train_images[:2], len(classes))
-            if test_images.shape[1:] != train_images.shape[1:]:
-                read.check_width(test_images[:1])
+            width = read.width(train_images[:2])
+            if test_images.shape[1:] != train_images.shape[1:] and read.width(test_images[:1]) != width:
+                raise ValueError(
+                    f"test must hold images of the size of train, got features of width {read.width(test_images[:1])} "
+                    f"for {width}"
+                )
+            read.classifier.head = MLPProbe(width, len(classes)).float()
             fit(
                 read.to(device),
                 train_images,
@@ -192,18 +196,8 @@ class _Reading(nn.Module):
         self.classifier = _Classifier(encoder, layer)
         self.transform, self.augment = transform, augment
 
-    def add_head(self, images: Tensor, classes: int) -> None:
-        self.width = self._width(images)
-        self.classifier.head = MLPProbe(self.width, classes).float()
-
-    def check_width(self, images: Tensor) -> None:
-        width = self._width(images)
-        if width != self.width:
-            raise ValueError(
-                f"test must hold images of the size of train, got features of width {width} for {self.width}"
-            )
-
-    def _width(self, images: Tensor) -> int:
+    def width(self, images: Tensor) -> int:
+        """Return the number of features per image."""
         with evaluating(self), torch.no_grad():
             return self.classifier.rows(self.read(images)).shape[1]
 

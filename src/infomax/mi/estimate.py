@@ -9,6 +9,7 @@ from infomax._precision import uncast_everywhere
 from infomax._random import RandomState, as_generator
 from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
+from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.groups import as_groups, groups_of_copies
 from infomax.mi.input.inputs import Values, as_pairs, columns_of, columns_of_given
 from infomax.mi.input.sides import as_side
@@ -92,8 +93,8 @@ def estimate_mi(
         ImportError: ``progress`` is True, and tqdm is not installed.
         TypeError: columns of dates or objects, sparse, nested or quantised input, an option of the wrong type.
         ValueError: fewer than 50 rows, lengths that differ, rows of different lengths, integers that differ but not as
-            float64, NaN, infinity or masked values, a constant side, groups that leave a fold empty, an option out of
-            range, permutations together with given.
+            float64, NaN, infinity or masked values, a constant side, the same index labels of pandas in another order,
+            groups that leave a fold empty, an option out of range, permutations together with given.
 
     Numerics:
         Heavy tails have no effect with ranks; they have one with ``"standardise"``. A fold's critic is bounded from
@@ -129,6 +130,7 @@ def estimate_mi(
         torch.device("cpu"),
         uncast_everywhere(),
     ):
+        check_alignment(x=x, y=y, given=given, groups=groups)
         of_x, of_y = columns_of(x, y, discrete=discrete)
         of_z = [] if given is None else columns_of_given(given, of_x)
         side_x, side_y = as_pairs(of_x, of_y)

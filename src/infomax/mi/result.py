@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from infomax.mi.bits import Bits
+from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
 from infomax.mi.reading.doubts import Limit
@@ -135,8 +136,10 @@ class MIEstimate(float):
 
         Raises:
             TypeError: ``given`` where the estimate had none, or the other way round.
-            ValueError: other names of columns, another number of columns, or lengths that differ.
+            ValueError: other names of columns, another number of columns, lengths that differ, or the same index labels
+                of pandas in another order.
         """
+        check_alignment(x=x, y=y, given=given)
         return self.scorer(x, y, given)
 
     @property

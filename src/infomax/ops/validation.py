@@ -35,7 +35,7 @@ def check_vectors(query: Tensor, key: Tensor) -> None:
     if query.dtype != key.dtype:
         raise TypeError(
             f"query and key must have the same dtype, got {query.dtype} and {key.dtype}; "
-            "convert one, or call under torch.autocast"
+            "convert one" + ("" if torch.float64 in (query.dtype, key.dtype) else ", or call under torch.autocast")
         )
     check_same_device(query=query, key=key)
     check_differentiable({"query": query, "key": key})

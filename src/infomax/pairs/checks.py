@@ -76,7 +76,7 @@ def check_features(
         raise ValueError(
             f"{first if batch is None else second} must hold at least {at_least} examples, got {global_.shape[0]} "
             f"from {shape_of(local if batch is None else global_)}: an InfoMax objective needs other examples as "
-            "negatives; a DataLoader leaves out a last batch of one with drop_last=True, negatives=rows brings others"
+            "negatives; a DataLoader leaves out a last batch of one with drop_last=True"
         )
     for name, tensor in sides.items():
         if 0 in tensor.shape[1:]:
@@ -124,6 +124,11 @@ def check_negatives(
         raise ValueError("sample_negatives must be None with in_batch=False, which takes none of the other examples")
     if not isinstance(negatives, Tensor) or not isinstance(local, Tensor):
         return  # the check of the features raises for ``local``
+    if negatives.ndim > 1 and len(negatives) == 0:
+        raise ValueError(
+            f"negatives must hold at least one row, got {shape_of(negatives)}; push features into a queue first, or "
+            "pass None in the first steps, with in_batch=True"
+        )
     if negatives.ndim < 2 or 0 in negatives.shape or (local.ndim > 1 and negatives.shape[1] != local.shape[1]):
         width = local.shape[1] if local.ndim > 1 else "c"
         maps = f" or (L, {width}, *spatial)" if name == "local" else ""

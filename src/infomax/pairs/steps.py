@@ -104,8 +104,8 @@ def ahead(
         here, there, rest, group = _of_ragged(local, global_, steps, mask, batch)
     if not len(here):
         raise ValueError(
-            f"steps must be less than the length of the longest sequence, got {steps}, but no sequence has more "
-            f"than {steps} steps, so there is no joint pair"
+            f"steps must be less than the length of the longest sequence, got {steps} for sequences of at most {steps} "
+            "steps: there is no joint pair"
         )
 
     def take(features: Tensor, rows: Tensor) -> Tensor:

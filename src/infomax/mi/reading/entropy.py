@@ -15,7 +15,8 @@ def largest_entropy(side: Side, confidence: float) -> float:
 
     .. math:: H + \frac{L - 1}{n} + z \sqrt{\operatorname{Var}(\log p) / n}
 
-    H is the entropy of the shares p of L labels in n rows. On average it is too low by half of the second term.
+    H is the entropy of the shares p of L labels in n rows. On average it is too low by half of the second term. Where
+    each label has at least two rows, there is hardly a label that no row has, and the end is at most log L.
 
     Args:
         side: one of the two variables.
@@ -30,4 +31,5 @@ def largest_entropy(side: Side, confidence: float) -> float:
     shares = side.codes.bincount().double() / rows
     log_share = shares.log()[side.codes]
     error = math.sqrt(float(log_share.var(unbiased=False)) / rows)
-    return side.entropy + (len(shares) - 1) / rows + normal_quantile(confidence) * error
+    high = side.entropy + (len(shares) - 1) / rows + normal_quantile(confidence) * error
+    return high if side.alone else min(high, max(side.entropy, math.log(len(shares))))
