@@ -22,6 +22,7 @@ from benchmarks.mi_labels import held_out_nats
 
 __all__ = ["METHODS", "Answer", "MissingPeerError", "Terms"]
 
+MINDE_EPOCHS = 100
 _START_UP = 30.0  # seconds for another process to import its libraries, in addition to its budget
 
 
@@ -168,6 +169,16 @@ def _mist_smile(x: np.ndarray, y: np.ndarray) -> float:
     return found[0] if isinstance(found, tuple) else found
 
 
+def _minde(x: np.ndarray, y: np.ndarray) -> float:
+    import dmi
+
+    torch.manual_seed(0)
+    # Its default is 1,000 epochs at a rate of 5e-5, which takes many minutes.
+    estimator = dmi.estimators.MINDEEstimator(learning_rate=1e-3, batch_size=256, max_epochs=MINDE_EPOCHS)
+    estimator.fit(x, y)
+    return estimator.estimate(x, y)
+
+
 def _sklearn_ksg(x: np.ndarray, y: np.ndarray) -> float:
     from sklearn.feature_selection import mutual_info_regression
 
@@ -206,4 +217,5 @@ METHODS: dict[str, Method] = {
     "MINE (bmi)": _apart(partial(_bmi, "MINEEstimator", verbose=False), "bmi"),
     "NWJ (bmi)": _apart(partial(_bmi, "NWJEstimator", verbose=False), "bmi"),
     "SMILE (torch-mist)": _apart(_mist_smile, "torch_mist"),
+    "MINDE (diffusion-mi)": _apart(_minde, "dmi"),
 }

@@ -81,7 +81,7 @@ class Suite:
     methods: Sequence[str] = field(
         default=(
             "infomax", "KSG, k = 3", "KSG (scikit-learn)", "KSG (infomeasure)", "CCA (bmi)", "KSG (bmi)",
-            "SMILE (torch-mist)",
+            "SMILE (torch-mist)", "MINDE (diffusion-mi)",
         )
     )  # fmt: skip
     first_seed: int = 0

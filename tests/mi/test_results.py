@@ -88,7 +88,7 @@ class TestFrames:
             "flag": LABELS == 1,
             "nullable": pandas.array(LABELS, dtype="Int64"),
             "text": np.array(list("abc"))[LABELS],
-        }, index=np.arange(300)[::-1])  # fmt: skip
+        }, index=np.arange(300, 600)[::-1])  # fmt: skip
         of_labels = quick(LABELS, LABELS + NOISE, discrete="x").nats
         series = pandas.Series(LABELS + NOISE)
         assert quick(frame["text"], series).nats == pytest.approx(of_labels, abs=0.02)

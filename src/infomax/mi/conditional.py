@@ -15,6 +15,7 @@ from infomax.mi.input.sides import Side, as_side, most_nats
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
+from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.held_out import clustering, normal_quantile
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import columns_of_new
@@ -49,7 +50,8 @@ def measure_given(
     whole = measure(as_side("x", together), y, options, generator, bar, groups)
     again = torch.Generator()
     again.set_state(state)
-    part = measure(as_side("given", given), y, options, again, bar, groups)
+    of_given = as_side("given", given)
+    part = measure(of_given, y, options, again, bar, groups)
     pointwise = whole.pointwise - part.pointwise
     # Both terms share rows and folds, so the standard error is that of the mean of pointwise differences.
     error = float(pointwise.std()) / math.sqrt(whole.rows) * clustering(pointwise, groups)
@@ -64,11 +66,12 @@ def measure_given(
     if raw < -away:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, but information is never negative")
     nats = min(max(0.0, raw), most)
+    # In ``high``, a difference below 0 has at least this error, in either direction.
     return replace(
         whole,
         nats=nats,
         low=min(max(0.0, raw - away), most),
-        high=nats + max(away, -raw),  # a difference below 0 has at least this error, in either direction
+        high=min(nats + max(away, -raw), *(largest_entropy(one, options.confidence) for one in (side, y))),
         bound=max(0.0, whole.bound - part.bound),
         bound_low=max(0.0, whole.bound_low - part.bound_high),
         bound_high=max(0.0, whole.bound_high - part.bound_low),
@@ -77,6 +80,7 @@ def measure_given(
         doubts=doubts,
         limit=whole.limit or part.limit,
         dims=(side.dims, y.dims),
+        dims_given=of_given.dims,
         entropies=(side.entropy, y.entropy),
         pointwise=pointwise,
         fold_nats=[one - other for one, other in zip(whole.fold_nats, part.fold_nats, strict=True)],

@@ -53,6 +53,7 @@ class MIEstimate(float):
         curve_nats: Donsker-Varadhan values on the validation rows at these steps, nats.
         seconds: time that the estimate took.
         scorer: function that :meth:`score` calls.
+        dims_given: number of coordinates of the third variable that vary; None without ``given``.
 
     Example:
         >>> from infomax import estimate_mi
@@ -85,6 +86,7 @@ class MIEstimate(float):
     curve_nats: list[float]
     seconds: float
     scorer: Callable[..., Tensor]
+    dims_given: int | None = None
 
     def __new__(cls, nats: float, **_: Any) -> MIEstimate:  # noqa: PYI034 (typing.Self is Python 3.11's)
         """Return a float with the value of ``nats``."""
@@ -182,11 +184,12 @@ class MIEstimate(float):
             "upper": "an upper bound",
         }.get(self.bound_kind, "no bound")
         bound = f"{self.bound:.3f} [{self.bound_low:.3f}, {self.bound_high:.3f}]"
+        conditional, given = ("", "") if self.dims_given is None else ("conditional ", f" given {self.dims_given}")
         lines = [
-            f"mutual information: {self.nats:.3f} nats = {self.bits:.3f} bits",
+            f"{conditional}mutual information: {self.nats:.3f} nats = {self.bits:.3f} bits",
             f"  {100 * self.confidence:g}% interval: {self.low:.3f} to {self.high:.3f} nats, by {self.method}",
             f"  held-out critics read {bound} by {self.estimator}, {side}",
-            f"  {self.rows} rows, {self.dims[0]} x {self.dims[1]} coordinates, {self.seconds:.0f} s",
+            f"  {self.rows} rows, {self.dims[0]} x {self.dims[1]} coordinates{given}, {self.seconds:.0f} s",
             f"  critics began as: {', '.join(dict.fromkeys(self.starts))}",
         ]
         if self.p_value is not None:
