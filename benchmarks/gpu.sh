@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
         --wheels) wheels=$2; shift 2 ;;
         --steps) steps=$2; shift 2 ;;
         --dry-run) dry=yes; shift ;;
-        *) sed -n '2,12p' "$0"; exit 2 ;;
+        *) sed -n '2,14p' "$0"; exit 2 ;;
     esac
 done
 for name in ${steps//,/ }; do
