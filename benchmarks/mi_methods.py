@@ -22,7 +22,6 @@ from benchmarks.mi_labels import held_out_nats
 
 __all__ = ["METHODS", "Answer", "MissingPeerError", "Terms"]
 
-MINDE_EPOCHS = 100
 _START_UP = 30.0  # seconds for another process to import its libraries, in addition to its budget
 
 
@@ -173,8 +172,8 @@ def _minde(x: np.ndarray, y: np.ndarray) -> float:
     import dmi
 
     torch.manual_seed(0)
-    # Its default is 1,000 epochs at a rate of 5e-5, which takes many minutes.
-    estimator = dmi.estimators.MINDEEstimator(learning_rate=1e-3, batch_size=256, max_epochs=MINDE_EPOCHS)
+    # The defaults, 1,000 epochs at a rate of 5e-5 with batches of 64, are 40 times as many steps.
+    estimator = dmi.estimators.MINDEEstimator(learning_rate=1e-3, batch_size=256, max_epochs=100)
     estimator.fit(x, y)
     return estimator.estimate(x, y)
 

@@ -147,10 +147,10 @@ def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features:
         return
     dtype = dtypes.pop()
     for name, tensor in features.items():
-        cast = autocasting(tensor.device.type) and torch.float64 not in (tensor.dtype, dtype)
-        if tensor.dtype != dtype and not cast:
+        castable = torch.float64 not in (tensor.dtype, dtype)  # autocast leaves float64 alone
+        if tensor.dtype != dtype and not (castable and autocasting(tensor.device.type)):
             convert = ".float()" if dtype == torch.float32 else f".to({dtype})"
-            autocast = "" if torch.float64 in (tensor.dtype, dtype) else ", or call under torch.autocast"
+            autocast = ", or call under torch.autocast" if castable else ""
             raise TypeError(
                 f"{name} must have the dtype of the parameters, {dtype}, got {tensor.dtype}; convert the features with "
                 f"{convert}, or the parameters with {called}.to({tensor.dtype}){autocast}"

@@ -55,7 +55,7 @@ class WithTorchsNorm(BilinearCritic):
             TypeError,
             r"local must have the dtype .*float32, got torch.float16.*loss_fn.to",
         ),
-        (GOOD[0], GOOD[1].double(), None, TypeError, r"global_ must have .*float64.*\.float\(\)"),
+        (GOOD[0], GOOD[1].double(), None, TypeError, r"global_ must have .*float64.*\.float\(\).*float64\)$"),
         (GOOD[0], torch.zeros(4, 7), None, ValueError, "global_ must have 4 channels.*got 7"),
         (torch.zeros(4, 3, 0, 2), GOOD[1], None, ValueError, r"local must have at least one .*got \(4, 3, 0, 2\)"),
         (

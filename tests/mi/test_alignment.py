@@ -35,6 +35,11 @@ def test_a_group_between_arrays_is_compared_too():
         estimate_mi(X, Y.to_numpy(), groups=SHUFFLED.round(), max_steps=0)
 
 
+def test_batches_are_compared_too():
+    with pytest.raises(ValueError, match=MESSAGE.format("x", "x")):
+        estimate_mi([(X, SHUFFLED)], max_steps=0)
+
+
 def test_repeated_labels_are_compared_as_often_as_they_occur():
     twice = np.repeat(np.arange(40), 2)
     estimate_mi(X.set_axis(twice), Y.set_axis(twice), max_steps=0)

@@ -171,7 +171,7 @@ def _batches(data: Any, batch_size: int, label_key: str) -> Iterator[tuple[Any, 
             yield _apart(cut, label_key)
     elif _is_pair(data):
         images, labels = data
-        if images.ndim > 1 and labels.shape[1:] == images.shape[1:]:
+        if labels.is_floating_point() and images.ndim > 1 and labels.shape[1:] == images.shape[1:]:
             raise TypeError(
                 f"a list of two tensors is read as (images, labels), got labels of shape {shape_of(labels)}, like "
                 "images; pass two batches as an iterator: iter([first, second])"

@@ -140,10 +140,10 @@ def fine_tune(
                 _reset(mine)
             read = _Reading(mine, layer, transform, augment)
             width = read.width(train_images[:2])
-            if test_images.shape[1:] != train_images.shape[1:] and read.width(test_images[:1]) != width:
+            tested = width if test_images.shape[1:] == train_images.shape[1:] else read.width(test_images[:1])
+            if tested != width:
                 raise ValueError(
-                    f"test must hold images of the size of train, got features of width {read.width(test_images[:1])} "
-                    f"for {width}"
+                    f"test must hold images of the size of train, got features of width {tested} for {width}"
                 )
             read.classifier.head = MLPProbe(width, len(classes)).float()
             fit(

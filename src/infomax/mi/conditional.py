@@ -66,12 +66,12 @@ def measure_given(
     if raw < -away:
         doubts = (*doubts, f"the difference of two estimates is {raw:.2f} nats, but information is never negative")
     nats = min(max(0.0, raw), most)
-    # In ``high``, a difference below 0 has at least this error, in either direction.
+    high = nats + max(away, -raw)  # a difference below 0 has at least this error, in either direction
     return replace(
         whole,
         nats=nats,
         low=min(max(0.0, raw - away), most),
-        high=min(nats + max(away, -raw), *(largest_entropy(one, options.confidence) for one in (side, y))),
+        high=min(high, *(largest_entropy(one, options.confidence) for one in (side, y))),
         bound=max(0.0, whole.bound - part.bound),
         bound_low=max(0.0, whole.bound_low - part.bound_high),
         bound_high=max(0.0, whole.bound_high - part.bound_low),

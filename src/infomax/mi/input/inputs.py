@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from infomax._checks import check_choice
+from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.columns import Column, as_columns, joined
 from infomax.mi.input.sides import Side, are_few, as_side
 from infomax.mi.input.titles import in_order_of
@@ -130,6 +131,7 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
                 f"x, an iterable of batches, must give pairs (x, y), got {type(batch).__name__}"
                 + (f" of length {len(batch)}" if isinstance(batch, list | tuple) else "")
             )
+        check_alignment(x=batch[0], y=batch[1])
         for name, part, values in zip("xy", parts, batch, strict=True):
             columns = as_columns(name, values)
             if any(column.labels and _are_text(values) for column in columns):
