@@ -7,8 +7,7 @@
 # exit code is 1 where one failed.
 #   --data DIR    where CIFAR-10 is, as torchvision keeps it or as cifar10-train.zip and cifar10-test.zip (default: data)
 #   --out DIR     where results go (default: runs/gpu)
-#   --wheels DIR  wheels to install first, without a network: einops pytest numpy, matplotlib and tqdm with
-#                 what they need (for the step row), and the peers (inf-cl, memeff)
+#   --wheels DIR  wheels to install first, without a network: einops pytest numpy, and the peers (inf-cl, memeff)
 #   --steps LIST  which steps, with commas: tests, widths, peers, tune, row (default: all but tune)
 #   --dry-run     the same steps at the smallest sizes, on whatever there is; taken where there is no GPU
 # Needs Python with torch, Triton, torchvision; installs nothing that is not in --wheels. PYTHON names the interpreter.

@@ -1,28 +1,61 @@
-"""The pictures of the report. Each function takes finished results and writes one PNG."""
+"""The pictures of the report. Each function takes finished results and writes one PNG.
 
+Without matplotlib, which a GPU machine may lack, they write none and say so once.
+"""
+
+import functools
 import io
 import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from .files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        Figure = None
+
+P = ParamSpec("P")
 
 BLUE, ORANGE, GREEN, GREY, INK = "#2563ab", "#d9702b", "#3b8f5a", "#9aa3ad", "#2b2f36"
 PALETTE = (BLUE, ORANGE, "#7a5195", "#c9a227", "#4fb0c6", "#b5527d")  # for encoders trained without labels
 
 
-def save(figure: Figure, path: Path) -> None:
+@functools.cache
+def _say_missing() -> None:
+    print("  (no pictures: matplotlib is not installed)")
+
+
+def picture(draw: Callable[P, None]) -> Callable[P, None]:
+    """Leave the picture out where matplotlib is not installed."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        if Figure is None:
+            _say_missing()
+        else:
+            draw(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: "Figure", path: Path) -> None:
     """Write a PNG at a resolution that stays sharp on a page."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150, bbox_inches="tight", facecolor="white")
     write_bytes(path, picture.getvalue())
 
 
-def tidy(axes: Axes, title: str, x: str, y: str) -> None:
+def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
     """Give every plot the same look: no box, a faint grid, the title on the left."""
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(x, color=INK)
@@ -32,6 +65,7 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
     axes.tick_params(colors=INK)
 
 
+@picture
 def curves(rows: list[dict[str, str]], path: Path, unit_of_loss: str = "") -> None:
     """Draw the loss against time, and in a second panel the MI with its ceiling or the training accuracy, if any."""
     seconds = [float(row["seconds"]) for row in rows]
@@ -70,7 +104,7 @@ def curves(rows: list[dict[str, str]], path: Path, unit_of_loss: str = "") -> No
     save(figure, path)
 
 
-def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
+def _line(axes: "Axes", x: list[float], y: list[float], colour: str) -> None:
     """Draw the values faintly, and their running mean over a fiftieth of the run."""
     width = max(1, len(y) // 50)
     axes.plot(x[: len(y)], y, color=colour, alpha=0.3 if width > 1 else 1.0, linewidth=1.2)
@@ -79,6 +113,7 @@ def _line(axes: Axes, x: list[float], y: list[float], colour: str) -> None:
         axes.plot(x[width - 1 : len(y)], smooth, color=colour, linewidth=1.8)
 
 
+@picture
 def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
     """Draw a group of bars per layer, a bar per encoder. ``table[encoder][layer]`` is a test accuracy in %."""
     layers = list(dict.fromkeys(layer for row in table.values() for layer in row))
@@ -101,6 +136,7 @@ def accuracies(table: dict[str, dict[str, float]], path: Path) -> None:
     save(figure, path)
 
 
+@picture
 def learning(rows: list[dict[str, str]], path: Path) -> None:
     """Draw the accuracy of the quick probes during training."""
     figure = Figure(figsize=(5.5, 3.2), layout="constrained")
@@ -114,6 +150,7 @@ def learning(rows: list[dict[str, str]], path: Path) -> None:
     save(figure, path)
 
 
+@picture
 def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
     """Draw the accuracy of the quick probes, a panel per layer, a line per run. ``runs[name]``: rows of probes.csv."""
     layers = list(dict.fromkeys(row["layer"] for rows in runs.values() for row in rows))
@@ -129,6 +166,7 @@ def learning_curves(runs: dict[str, list[dict[str, str]]], path: Path) -> None:
     save(figure, path)
 
 
+@picture
 def against_negatives(
     lines: dict[str, dict[str, dict[int, list[float]]]], untrained: dict[str, float], path: Path
 ) -> None:
@@ -156,6 +194,7 @@ def against_negatives(
     save(figure, path)
 
 
+@picture
 def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[str, Tensor], path: Path) -> None:
     """Draw the queries on the left, then a block of nearest neighbours for each name in ``columns``.
 
@@ -195,6 +234,7 @@ def neighbours(pixels: Tensor, labels: Tensor, queries: Tensor, columns: dict[st
     save(figure, path)
 
 
+@picture
 def reconstructions(pixels: Tensor, made: dict[str, Tensor], path: Path) -> None:
     """Draw images in the first row, and below them one row per encoder of the images decoded from its features.
 
@@ -214,7 +254,7 @@ def reconstructions(pixels: Tensor, made: dict[str, Tensor], path: Path) -> None
     save(figure, path)
 
 
-def _picture(axes: Axes, pixels: Tensor, colour: str) -> None:
+def _picture(axes: "Axes", pixels: Tensor, colour: str) -> None:
     axes.axis("on")
     image = pixels.squeeze(-1).numpy()
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from .decode import decode, value_range
 from .errors import BadInput
 from .files import load_sealed, save_sealed
 from .image_source import EXTENSIONS, Directory, Zip, is_image
 from .lock import locked
+from .progress_bar import ProgressBar
 
 FORMAT = 2  # version of the cache
 DARK = 64  # of 255; images that use 12 of 16 bits reach only 16
@@ -134,7 +134,7 @@ def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Read
         warnings.simplefilter("ignore")  # about large or odd images, which are used if they can be decoded
         decoded = pool.map(read, files)
         try:
-            found = list(tqdm(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
+            found = list(ProgressBar(decoded, "decoding", total=len(files), unit=" images", leave=False, disable=None))
         except BaseException:  # Ctrl-C must not wait for the images that are left
             pool.shutdown(cancel_futures=True)
             raise

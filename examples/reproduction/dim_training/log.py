@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from .objective import Step
+from .progress_bar import ProgressBar
 from .run_folder import RunFolder, Table
 from .trainer import Trainer
 
@@ -66,7 +65,7 @@ class Log:
         self.last = (trainer.step, trainer.seconds)
         by_time, limit = bool(trainer.options.minutes), trainer.options.max_steps or trainer.steps
         total = round(60 * trainer.options.minutes) if by_time else min(trainer.steps, limit)
-        self.bar = tqdm(
+        self.bar = ProgressBar(
             total=total,
             initial=min(total, round(trainer.seconds) if by_time else trainer.step),  # tqdm forgets a smaller total
             desc="training",

@@ -1,13 +1,12 @@
 """Probes of a frozen encoder: quick ones during training, a full one at the end, and nearest neighbours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from infomax import evaluation
 
@@ -15,6 +14,7 @@ from .augment import centre, for_measuring, to_float
 from .data import Images, ImageSet
 from .objective import Supervised
 from .options import Options
+from .progress_bar import ProgressBar
 from .run_folder import RunFolder, Table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SETTINGS = [{"lr": lr, "weight_decay": decay} for lr in (3e-3, 1e-2, 3e-2) for d
 @contextmanager
 def progress(title: str) -> Iterator[evaluation.Progress | None]:
     """Show the progress of a measure in a bar, and remove the bar at the end; the value is None without a terminal."""
-    with tqdm(desc=title, leave=False, disable=None) as bar:
+    with closing(ProgressBar(desc=title, leave=False, disable=None)) as bar:
 
         def show(what: str, done: int, total: int | None) -> None:
             bar.total, bar.n = total, done

@@ -75,25 +75,24 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
         ]
         path = folder.figures / "accuracy.png"
         figures.accuracies(table, path)
-        blocks.append(("picture", (path, "Test accuracy at three layers of the frozen encoder")))
+        blocks += _picture(path, "Test accuracy at three layers of the frozen encoder")
     blocks += [("heading", "Using the encoder"), ("text", "In the run folder:"), ("code", snippet(results["options"]))]
     if results.get("measures"):
         blocks += [("heading", "Other measures"), ("table", _measures(results)), *_measure_notes(results)]
-        path = folder.figures / "reconstructions.png"
-        if path.exists():
-            blocks.append(("picture", (path, "Test images, and what a decoder makes of y")))
+        blocks += _picture(folder.figures / "reconstructions.png", "Test images, and what a decoder makes of y")
     if metrics:
         path = folder.figures / "curves.png"
         figures.curves(metrics, path, unit_of_loss(results["options"]))
-        blocks += [("heading", "Training"), ("picture", (path, "Loss and mutual information over the training time"))]
+        drawn = _picture(path, "Loss and mutual information over the training time")
+        blocks += [("heading", "Training"), *drawn] if drawn else []
     if len({row["step"] for row in quick}) > 1:
         path = folder.figures / "learning.png"
         figures.learning(quick, path)
-        blocks += [("picture", (path, "Accuracy of quick probes while training"))]
+        blocks += _picture(path, "Accuracy of quick probes while training")
     path = folder.figures / "neighbours.png"
-    if path.exists():
-        blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results))]
-        blocks.append(("picture", (path, "Test images and their nearest neighbours in y and in pixels")))
+    drawn = _picture(path, "Test images and their nearest neighbours in y and in pixels")
+    if drawn:
+        blocks += [("heading", "Nearest neighbours"), ("text", _neighbour_text(results)), *drawn]
     blocks.append(("heading", "Settings"))
     settings = ", ".join(f"`{key} {value}`" for key, value in shown(results["options"]).items())
     blocks += [("note", settings), ("note", ", ".join(f"{k} {v}" for k, v in results["environment"].items()))]
@@ -101,6 +100,11 @@ def write(folder: RunFolder, results: dict[str, Any]) -> None:
     title = f"{name_of(results['options'])} on {images_of(results['options'])}"
     write_text(folder.path / "report.md", markdown(title, blocks, folder.path))
     write_text(folder.path / "report.html", html_page(title, blocks))
+
+
+def _picture(path: Path, caption: str) -> list[Block]:
+    """Return the picture as a list of one block; of none if it was not drawn."""
+    return [("picture", (path, caption))] if path.exists() else []
 
 
 def _summary(results: dict[str, Any]) -> list[Block]:
