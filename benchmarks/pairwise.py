@@ -48,9 +48,11 @@ def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.d
     # Scores of order one, so that no bare exponential overflows.
     query = _leaf(examples, dim, dtype, scale=dim**-0.5)
     local = key.view(examples, locations, dim)
+    # As a convolution writes it: the locations of one feature lie side by side.
+    channels_first = local.detach().transpose(1, 2).contiguous().requires_grad_()
 
-    def differentiate(loss: Callable[[], Tensor]) -> Run:
-        return lambda: torch.autograd.grad(loss(), [query, key])
+    def differentiate(loss: Callable[[], Tensor], of: Tensor = key) -> Run:
+        return lambda: torch.autograd.grad(loss(), [query, of])
 
     def ours(loss: Callable[..., Tensor]) -> Run:
         return differentiate(lambda: loss(F.dot_scores(local.transpose(1, 2), query)))
@@ -58,6 +60,9 @@ def _case(examples: int, locations: int, dim: int, products: int, dtype: torch.d
     candidates: dict[str, Run] = {
         "bare products": bare_products(query.detach(), key.detach(), products - 2),
         "infonce": ours(F.infonce_loss),
+        "infonce, channels first": differentiate(
+            lambda: F.infonce_loss(F.dot_scores(channels_first, query)), channels_first
+        ),
         **{name: ours(loss) for name, loss in OTHERS.items()},
     }
     timings = measure(candidates, rounds)
