@@ -51,7 +51,7 @@ class Blocks:
         return self.buffer(name, self._keys, torch.Size((keys, rows)))
 
     def sum_into(self, name: str, target: Tensor) -> Tensor:
-        """Return the tensor in which to sum a gradient slice: the slice, or a buffer for half precision or for a map."""
+        """Return the tensor in which to sum a gradient slice: the slice, or a buffer for half precision or a map."""
         rows, dim = target.shape[:2]
         if name == "grad_query" and self._key.ndim == 3 and rows <= dim:
             return _features_first(self.buffer(name, self._rows, target.shape))
