@@ -1,4 +1,7 @@
-"""A whole training step (encoder, critic and loss, forward and backward), with our loss and the written-out one."""
+"""A whole training step (encoder, critic and loss, forward and backward), with our loss and the written-out one.
+
+Both have the 2048 units of the paper, unless a row says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,9 @@ def run(options: argparse.Namespace) -> None:
         ours = ours.to(DEVICE)
         written_out = _WrittenOut(ours.critic)
         candidates = {"ours": _step(encoder, ours, images)}
+        for units in (256, 512):
+            narrow = LocalDIMLoss(local.shape[1], global_.shape[1], units=units).to(DEVICE)
+            candidates[f"ours, {units} units"] = _step(encoder, narrow, images)
         if written_out_bytes(batch, local[0, 0].numel()) <= MOST_BYTES:
             torch.testing.assert_close(ours(local, global_), written_out(local, global_), rtol=1e-4, atol=1e-4)
             candidates["written out"] = _step(encoder, written_out, images)

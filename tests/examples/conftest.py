@@ -75,7 +75,7 @@ def trainer(parts: Parts) -> Callable[..., Any]:
     """Return a function that builds a trainer with the given options on a few digits, by default not augmented."""
     small = {
         "data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "units": 8, "epochs": 1.0, "out": "unused",
-        "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu",
+        "views": 1, "pad": 0, "flip": False, "locations": 4, "device": "cpu", "bf16": False,
     }  # fmt: skip
 
     def build(**given: Any) -> Any:

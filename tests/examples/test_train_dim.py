@@ -21,6 +21,38 @@ def test_half_precision_and_the_compiler(train_dim, short_run, rows, tmp_path, m
     assert all(np.isfinite(float(row[name])) for row in written for name in ("loss", "mi") if row[name])
 
 
+@pytest.mark.parametrize(
+    ("flags", "gpu", "fast"),
+    [
+        ("fma avx2 avx512f", False, False),
+        ("avx512f avx512_bf16", False, True),
+        ("amx_bf16 amx_tile", False, True),
+        ("avx512_bf16", True, False),
+        (None, False, False),
+    ],
+)
+def test_bf16_is_chosen_by_the_processor(parts, monkeypatch, tmp_path, flags, gpu, fast):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
+    assert parts.recipes.bf16_is_fast(tmp_path / "cpuinfo") is fast
+
+
+def test_recipes_take_it_and_the_papers_does_not(parts):
+    assert {name: recipe.get("bf16", False) for name, recipe in parts.recipes.RECIPES.items()} == {
+        "fast": parts.recipes.bf16_is_fast(),
+        "two-maps": parts.recipes.bf16_is_fast(),
+        "paper": False,
+    }
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_run_in_bf16_says_so(train_dim, short_run, tmp_path, capsys, bf16):
+    run = [*short_run, "--train-images", "32", "--epochs", "1", "--measures", "", "--out", str(tmp_path / "run")]
+    assert train_dim.main([*run, "--bf16" if bf16 else "--no-bf16"]) == 0
+    assert ("the step runs in bfloat16; --no-bf16 trains in float32" in capsys.readouterr().out) is bf16
+
+
 class TestRun:
     def test_folder_holds_everything(self, whole, rows):
         for name in (

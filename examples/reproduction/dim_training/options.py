@@ -134,7 +134,9 @@ class Options:
 
     device: str = option("auto", "machine", "cpu, cuda, cuda:1, mps; auto: cuda where there is one", free=True)
     threads: int = option(0, "machine", "CPU threads; 0: torch's choice", free=True)
-    bf16: bool = option(False, "machine", "autocast the step to bfloat16")
+    bf16: bool = option(
+        False, "machine", "autocast the step to bfloat16; most recipes do so on CPUs with instructions for it"
+    )
     compile: bool = option(False, "machine", "torch.compile the step", free=True)
 
     log_every: int = option(50, "reporting", "steps per row of metrics.csv")

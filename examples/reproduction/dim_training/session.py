@@ -43,6 +43,8 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
     team.say(
         f"{report.name_of(vars(options))} on {options.data}: {len(images.train.labels):,} images, run in {folder.path}"
     )
+    if options.bf16:
+        team.say("the step runs in bfloat16; --no-bf16 trains in float32")
     if state:
         team.together(lambda: trainer.load_state_dict(state))
     elif options.start_from:
