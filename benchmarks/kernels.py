@@ -40,9 +40,9 @@ KERNELS = {
     ),
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# One width for each distinct entry of the tile tables; larger widths compile to the same kernels. The streaming kernels
-# run only at multiples of 16, so 100 is for the blockwise kernels.
-DIMS = {"triton": (16, 32, 64, 128, 256, 512), "blockwise": (512, 100)}
+# One width for each distinct entry of the tile tables; larger widths compile to the same kernels. 20 and 100 stand for
+# the widths that are no multiple of 16.
+DIMS = {"triton": (16, 20, 32, 64, 100, 128, 256, 512), "blockwise": (512, 100)}
 _TENSOR_CORE = re.compile(r"\b(wgmma\.mma_async|mma\.sync|tcgen05\.mma)\b")
 
 

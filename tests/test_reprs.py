@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 import infomax
@@ -78,3 +79,13 @@ def test_no_public_module_with_options_is_left_out() -> None:
         and any(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in inspect.signature(kind).parameters.values())
     }
     assert modules - ELSEWHERE == set(SHOWN)
+
+
+def test_scores_say_how_many_pairs_they_hold() -> None:
+    scores = infomax.functional.dot_scores(torch.randn(4, 8, 3, 3), torch.randn(4, 8))
+    assert repr(scores) == "StreamedScores(globals=4, local_rows=36, joint_pairs=36)"
+    two_globals = infomax.functional.dot_scores(torch.randn(4, 8, 3), torch.randn(4, 8, 2))
+    assert repr(two_globals) == "StreamedScores(globals=8, local_rows=12, joint_pairs=24)"
+    assert "globals=4, local_rows=20" in repr(
+        infomax.LocalDIMLoss(8, 8, units=4).scores(torch.randn(4, 8, 5), torch.randn(4, 8))
+    )

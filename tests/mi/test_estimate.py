@@ -224,4 +224,6 @@ class TestResult:
         pytest.importorskip("tqdm")
         x, y = dense_gaussian(1, 1).sample(100, seed=0)
         estimate_mi(x, y, random_state=0, max_steps=30, folds=2, progress=True)
-        assert "estimate_mi" in capsys.readouterr().err
+        shown = capsys.readouterr().err
+        assert "estimate_mi" in shown
+        assert "100%" in shown.replace("\r", "\n").rstrip().rsplit("\n", 1)[-1]

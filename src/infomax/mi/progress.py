@@ -32,6 +32,8 @@ class Bar(AbstractContextManager["Bar"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            if kind is None and self._bar.total:  # the last phase is over, though it reported no step
+                self._bar.update(self._bar.total - self._bar.n)
             self._bar.close()
 
     def phase(self, name: str, steps: int) -> None:

@@ -27,9 +27,9 @@ _MODULES = {
 }
 _TRITON_INSTALLED = find_spec("triton") is not None
 # The largest number of features, by bytes per element, for which the streaming kernels of `triton` are chosen. Up to
-# there, their five products take less time than the four products of `blockwise` plus the writing and reading of its
-# weights, as measured on an H100. The number of queries does not matter: with too few to fill a tile, both backends
-# slow down in proportion.
+# there, their five products should take less time than the four products of `blockwise` plus the writing and reading of
+# its weights. On an H100, launches limit both at the sizes that were measured (docs/gpu.md). The number of queries does
+# not matter: with too few to fill a tile, both backends slow down in proportion.
 _NARROW = {2: 128, 4: 0}
 
 

@@ -60,6 +60,11 @@ class PairScores(ABC):
         self.pairing = pairing
         self._known: dict[tuple[Hashable, bool], Any] = {}
 
+    def __repr__(self) -> str:
+        pairing = self.pairing
+        rows = f"globals={len(pairing.query_group)}, local_rows={len(pairing.key_group)}"
+        return f"{type(self).__name__}({rows}, joint_pairs={pairing.joint_keys * pairing.globals_})"
+
     def reduce(self, reduction: Reduction) -> Reduced:
         """Return the joint scores, and ``reduction`` over the marginal scores of each global.
 

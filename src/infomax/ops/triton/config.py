@@ -148,8 +148,10 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("grad_query", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
 }
 
-# For rows whose length is not a multiple of 16: they are loaded one feature at a time, which takes more registers.
-_ODD = Tiles(128, 64, 64, 64, 8, 3)
+# The same for half precision where rows are no multiple of 16 long: features are loaded one at a time, which takes
+# more registers. These tiles were chosen by compiling for all three chips, and have not been timed.
+_ODD_SCORES = ((inf, Tiles(128, 64, 64, 64, 8, 3)),)
+_ODD_GRADIENTS = ((32, Tiles(64, 64, 64, 256, 4, 2)), (inf, Tiles(64, 64, 64, 256, 8, 2)))
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
@@ -158,6 +160,7 @@ def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
     ``"add"`` is the kernel ``"reduce"`` for sums of scores or of their squares, which needs smaller tiles: on a B200 it
     spills registers with larger ones.
     """
-    if kernel in ("reduce", "add", "weigh") and dtype.itemsize == 2 and dim % 16:
-        return _ODD.for_dim(dim)
-    return next(tiles for width, tiles in _TABLE[kernel, dtype.itemsize] if dim <= width).for_dim(dim)
+    table = _TABLE[kernel, dtype.itemsize]
+    if dtype.itemsize == 2 and dim % 16:
+        table = _ODD_GRADIENTS if kernel.startswith("grad") else _ODD_SCORES
+    return next(tiles for width, tiles in table if dim <= width).for_dim(dim)
