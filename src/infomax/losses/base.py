@@ -117,10 +117,19 @@ class InformationLoss(nn.Module, ABC):
         """
         given: dict[str, Any] = {"mask": mask, "batch": batch, "negatives": negatives, "group": group}
         given["generator"] = generator
+        compute = self._loss_of_all if self.gather and self.processes.several else self._loss
+        return compute(local, global_, **given)
+
+    def _loss(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
         rows, directions = self._score(local, global_, self.gather, training=True, **given)
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
+
+    # A compiler cannot trace the guard of the backward pass, which runs a part of it. So gathered losses run uncompiled.
+    @torch.compiler.disable
+    def _loss_of_all(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
+        return self._loss(local, global_, **given)
 
     def scores(
         self,

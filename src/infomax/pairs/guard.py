@@ -25,6 +25,7 @@ class Guard:
         self.holds = holds
         self.error: Exception | None = None
 
+    @torch.compiler.disable
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Compute outputs now; hold back an error of their backward pass, with gradients of 0 for the inputs.
 

@@ -201,6 +201,7 @@ class Processes:
         finally:
             self._met, self._again, self.single_row = None, [], False
 
+    @torch.compiler.disable  # it exchanges flags, and catches errors of a part of the graph
     def everywhere(self, compute: Callable[[], Tensor], what: str, device: torch.device) -> Tensor:
         """Compute a tensor on every process; if that raises an error on one of them, all processes raise one.
 
