@@ -106,6 +106,7 @@ def entries(*, quick: bool = False) -> Iterator[Entry]:
             for dim in dims:
                 yield Entry(backend, dtype, dim)
             yield Entry(backend, dtype, 128, aligned=False)
+            yield Entry(backend, dtype, 100, "sum")
             yield Entry(backend, dtype, 512, bounded=True)
             for reduction in ("softplus", "sum", "square_sum", "pearson"):
                 if dtype != "float16" or reduction in ("softplus", "sum"):

@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--graph", choices=sorted(PUBLISHED), default="cora", help="which graph (default: cora)")
     parser.add_argument("--summary", choices=("graph", "neighbourhood"), default="graph", help="what the global one is")
     parser.add_argument("--loss", choices=("infomax", "pyg"), default="infomax", help="pyg: PyTorch Geometric's loss")
+    parser.add_argument("--corruptions", type=int, default=1, help="corrupted graphs per epoch (default: 1)")
     parser.add_argument("--seeds", type=int, default=1, help="how many encoders to train (default: 1)")
     parser.add_argument("--epochs", type=int, default=1000, help="epochs at most (default: 1000)")
     parser.add_argument(
@@ -53,8 +54,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.seeds, options.epochs = 1, 3
-    if options.loss == "pyg" and options.summary != "graph":
-        parser.error("--loss pyg knows the summary of the whole graph only: leave out --summary neighbourhood")
+    if options.loss == "pyg" and (options.summary != "graph" or options.corruptions != 1):
+        parser.error("--loss pyg knows the summary of the whole graph and one corruption: leave out the other options")
+    if options.corruptions < 1:
+        parser.error(f"--corruptions: expected at least 1; got {options.corruptions}")
     path = options.data / f"{options.graph}.npz"
     if not path.exists():
         sys.exit(f"{path} is missing: give the folder that holds it with --data")
@@ -67,7 +70,9 @@ def main() -> None:
         encoder = Encoder(features.shape[1])
         accuracies.setdefault("untrained encoder", []).append(classify(encoder.embed(features, adjacency), graph))
         pyg = options.loss == "pyg"
-        epochs = fit(encoder, features, adjacency, options.summary, options.epochs, options.patience, pyg)
+        epochs = fit(
+            encoder, features, adjacency, options.summary, options.epochs, options.patience, options.corruptions, pyg
+        )
         nodes = encoder.embed(features, adjacency)
         accuracies.setdefault("trained encoder", []).append(classify(nodes, graph))
         print(f"seed {seed}: {epochs} epochs, {accuracies['trained encoder'][-1]:.1f} %", flush=True)
@@ -127,11 +132,11 @@ class Encoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(UNITS))
         self.activation = nn.PReLU()
 
-    def forward(self, features: Tensor, adjacency: Tensor, order: Tensor | None = None) -> Tensor:
-        """Encode the nodes; ``order`` shuffles the rows of the features, which corrupts the graph."""
-        hidden = torch.sparse.mm(features, self.weight)
-        hidden = torch.sparse.mm(adjacency, hidden if order is None else hidden[order])
-        return self.activation(hidden + self.bias)
+    def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
+        return self.convolve(torch.sparse.mm(features, self.weight), adjacency)
+
+    def convolve(self, hidden: Tensor, adjacency: Tensor) -> Tensor:
+        return self.activation(torch.sparse.mm(adjacency, hidden) + self.bias)
 
     @torch.no_grad()
     def embed(self, features: Tensor, adjacency: Tensor) -> Tensor:
@@ -154,6 +159,7 @@ def fit(
     summary: str,
     epochs: int,
     patience: int = 20,
+    corruptions: int = 1,
     pyg: bool = False,
 ) -> int:
     """Train until the loss has not fallen for ``patience`` epochs; return the number of epochs.
@@ -173,16 +179,19 @@ def fit(
     neighbours = mean_over_neighbours(adjacency)
     losses: list[float] = []
     for _ in range(epochs):
-        nodes = encoder(features, adjacency)
-        corrupted = encoder(features, adjacency, torch.randperm(len(features)))
+        hidden = torch.sparse.mm(features, encoder.weight)
+        nodes = encoder.convolve(hidden, adjacency)
+        # In a corrupted graph, the nodes have exchanged their features.
+        shuffled = [hidden[torch.randperm(len(features))] for _ in range(corruptions)]
+        corrupted = torch.stack([encoder.convolve(features_of, adjacency) for features_of in shuffled], 1)  # (N, M, c)
         if pyg:
-            loss = loss_fn.loss(nodes, corrupted, nodes.mean(0).sigmoid())
+            loss = loss_fn.loss(nodes, corrupted[:, 0], nodes.mean(0).sigmoid())
         elif summary == "graph":
             whole = nodes.mean(0, keepdim=True).sigmoid()
-            loss = loss_fn(nodes, whole, batch=everywhere, negatives=corrupted)
-        else:  # each node has its own global feature and one negative, the corrupted node at its index
+            loss = loss_fn(nodes, whole, batch=everywhere, negatives=corrupted.flatten(0, 1))
+        else:  # the negatives of each node are the corrupted nodes in its place
             around = torch.sparse.mm(neighbours, nodes).sigmoid()
-            loss = loss_fn(nodes, around, negatives=corrupted[:, None])
+            loss = loss_fn(nodes, around, negatives=corrupted)
         losses.append(loss.item())
         if loss.item() == min(losses):
             best = {name: value.clone() for name, value in encoder.state_dict().items()}

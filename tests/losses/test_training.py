@@ -128,9 +128,8 @@ def test_bfloat16_autocast(critic: str) -> None:
 
 
 @pytest.mark.parametrize("estimator", ["nwj", "kl", "rkl", "hellinger", "chi2", "mine", "dv"])
-def test_default_units_do_not_overflow_at_the_start(estimator: str) -> None:
-    """By default, a critic has the paper's 2048 units."""
-    loss = LocalDIMLoss(8, 8, estimator=for_a_loss(estimator))
+def test_units_of_the_paper_do_not_overflow_at_the_start(estimator: str) -> None:
+    loss = LocalDIMLoss(8, 8, estimator=for_a_loss(estimator), units=2048)
     value = loss(torch.randn(8, 8, 2, 2), torch.randn(8, 8))
     value.backward()
     assert value.isfinite()

@@ -99,7 +99,7 @@ class DIMLoss(nn.Module):
         estimator: a short name, a callable or a module. Each information term builds its own estimator from a name or a
             callable. A module that holds state, such as :class:`~infomax.MINE`, can serve only one term.
         critic: a short name, a callable or a module. A module with state can serve only one term.
-        units: width of critics given by name.
+        units: width of critics given by name, as in :class:`LocalDIMLoss`.
         prior: ``"uniform"``, ``"normal"``, or a module, such as a :class:`~infomax.PriorMatchingLoss` with other
             options, that is called with the global features and a ``generator``.
         in_batch: as in :class:`LocalDIMLoss`.

@@ -37,9 +37,8 @@ class LocalDIMLoss(InformationLoss):
         critic: ``"dot"``, ``"concat"``, ``"bilinear"``, ``"cosine"``, ``"gaussian"`` or ``"lipschitz"``; or a module,
             either a :class:`~infomax.Critic` or one that scores aligned rows (B, c) and (B, d); or a callable that
             makes a critic from both dimensions, such as ``partial(DotCritic, units=256)``.
-        units: width of a critic given by name; the critic's default when None (dot 2048, concat 512, cosine 256;
-            bilinear has no width). With 2048, the critic takes most of a training step of a small encoder on a CPU;
-            see :class:`~infomax.DotCritic`.
+        units: width of a critic given by name; the critic's default when None (dot 512, concat 512, cosine 256;
+            bilinear has no width). The paper has 2048, which is slower; see :class:`~infomax.DotCritic`.
         in_batch: whether the other examples' locations are negatives. With False, only the ``negatives=`` of the call
             are negatives.
         sample_locations: number of locations of each example that each call draws, before the projection, which then

@@ -148,10 +148,13 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
     ("grad_query", 4): ((inf, Tiles(32, 32, 32, 128, 8, 2)),),
 }
 
-# The same for half precision where rows are no multiple of 16 long: features are loaded one at a time, which takes
-# more registers. These tiles were chosen by compiling for all three chips, and have not been timed.
-_ODD_SCORES = ((inf, Tiles(128, 64, 64, 64, 8, 3)),)
-_ODD_GRADIENTS = ((32, Tiles(64, 64, 64, 256, 4, 2)), (inf, Tiles(64, 64, 64, 256, 8, 2)))
+# The same where rows are no multiple of 16 long: features are loaded one at a time, which takes more registers. These
+# tiles were chosen by compiling for all three chips, and have not been timed.
+_ODD_SCORES = {2: ((inf, Tiles(128, 64, 64, 64, 8, 3)),), 4: ((inf, Tiles(64, 32, 16, 32, 4, 2)),)}
+_ODD_GRADIENTS = {
+    2: ((32, Tiles(64, 64, 64, 256, 4, 2)), (inf, Tiles(64, 64, 64, 256, 8, 2))),
+    4: ((inf, Tiles(32, 32, 32, 128, 8, 1)),),
+}
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
@@ -160,7 +163,8 @@ def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
     ``"add"`` is the kernel ``"reduce"`` for sums of scores or of their squares, which needs smaller tiles: on a B200 it
     spills registers with larger ones.
     """
-    table = _TABLE[kernel, dtype.itemsize]
-    if dtype.itemsize == 2 and dim % 16:
-        table = _ODD_GRADIENTS if kernel.startswith("grad") else _ODD_SCORES
+    size = dtype.itemsize
+    table = _TABLE[kernel, size]
+    if dim % 16:
+        table = (_ODD_GRADIENTS if kernel.startswith("grad") else _ODD_SCORES)[size]
     return next(tiles for width, tiles in table if dim <= width).for_dim(dim)
