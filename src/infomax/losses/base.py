@@ -126,7 +126,7 @@ class InformationLoss(nn.Module, ABC):
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
 
-    # A compiler cannot trace the guard of the backward pass, which runs a part of it, so gathered losses run uncompiled.
+    # A compiler cannot trace the guard of the backward pass, which runs a part of it: gathered losses run uncompiled.
     @torch.compiler.disable
     def _loss_of_all(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
         return self._loss(local, global_, **given)
