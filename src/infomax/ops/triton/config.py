@@ -150,7 +150,7 @@ _TABLE: dict[tuple[str, int], tuple[tuple[float, Tiles], ...]] = {
 
 # The same where rows are no multiple of 16 long: features are loaded one at a time, which takes more registers. These
 # tiles were chosen by compiling for all three chips, and have not been timed.
-_ODD_SCORES = {2: ((inf, Tiles(128, 64, 64, 64, 8, 3)),), 4: ((inf, Tiles(64, 32, 16, 32, 4, 2)),)}
+_ODD_SCORES = {2: ((inf, Tiles(128, 64, 64, 64, 8, 3)),), 4: ((inf, Tiles(128, 64, 16, 32, 8, 1)),)}
 _ODD_GRADIENTS = {
     2: ((32, Tiles(64, 64, 64, 256, 4, 2)), (inf, Tiles(64, 64, 64, 256, 8, 2))),
     4: ((inf, Tiles(32, 32, 32, 128, 8, 1)),),
