@@ -1,7 +1,7 @@
 """Deep InfoMax and related methods: learn and measure representations by mutual information.
 
-The names below are the main public ones. The subpackages `infomax.encoders`, `infomax.evaluation` and `infomax.training`
-load when they are first used.
+The names below are the main public ones. The subpackages `infomax.encoders`, `infomax.evaluation` and
+`infomax.training` load when they are first used.
 """
 
 from importlib import import_module

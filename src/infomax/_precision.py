@@ -17,6 +17,7 @@ __all__ = [
     "check_device",
     "check_dtype",
     "check_fits_module",
+    "device_of",
     "may_differ",
     "place",
     "uncast",
@@ -100,6 +101,13 @@ def check_device(device: torch.device | str) -> torch.device:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
+
+
+def device_of(module: nn.Module, tensor: object = None) -> torch.device:
+    """Return the device of a module's first parameter; without parameters that of ``tensor``, or else the CPU."""
+    parameter = next(module.parameters(), None)
+    device: torch.device = getattr(tensor, "device", torch.device("cpu")) if parameter is None else parameter.device
+    return device
 
 
 def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
