@@ -20,10 +20,9 @@ __all__ = [
     "device_of",
     "may_differ",
     "place",
-    "uncast",
-    "uncast_everywhere",
     "widened",
     "without_autocast",
+    "without_autocast_anywhere",
 ]
 
 
@@ -60,12 +59,7 @@ def cast_for_product(values: Tensor) -> Tensor:
     return values.to(torch.get_autocast_dtype(device))
 
 
-def without_autocast(values: Tensor) -> AbstractContextManager[object]:
-    """Return a context that disables autocast on the device of the values."""
-    return uncast(values.device)
-
-
-def uncast(device: torch.device) -> AbstractContextManager[object]:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context that disables autocast on a device.
 
     Code that trains for several steps needs this context. Autocast caches the cast copy of each parameter until the
@@ -75,24 +69,19 @@ def uncast(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def uncast_everywhere() -> Iterator[None]:
+def without_autocast_anywhere() -> Iterator[None]:
     """Disable autocast on all types of device, for code whose inputs may be on any device."""
     with ExitStack() as stack:
         for kind in ("cpu", "cuda", "mps", "xpu"):
-            stack.enter_context(uncast(torch.device(kind)))
+            stack.enter_context(without_autocast(torch.device(kind)))
         yield
 
 
-def check_dtype(dtype: object, name: str = "dtype") -> None:
-    """Raise ``TypeError`` unless ``dtype`` is a real floating dtype of at least 16 bits, or None.
-
-    Args:
-        dtype: what the user gave.
-        name: the argument, for the message.
-    """
+def check_dtype(dtype: object) -> None:
+    """Raise ``TypeError`` unless ``dtype`` is a real floating dtype of at least 16 bits, or None."""
     real = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
     if dtype is not None and not real:
-        raise TypeError(f"{name} must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
+        raise TypeError(f"dtype must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
 
 
 def check_device(device: torch.device | str) -> torch.device:

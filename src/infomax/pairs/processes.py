@@ -142,22 +142,28 @@ class Processes:
         """Number of processes in the group."""
         return dist.get_world_size(self.group)
 
-    def gather_rows(self, rows: Tensor, sizes: list[int], guard: Guard | None = None) -> Tensor:
+    def gather_rows(self, rows: Tensor, sizes: list[int]) -> Tensor:
         """Concatenate the rows of all processes in the order of ranks; differentiable.
 
         Args:
             rows: (n, \\*rest), with the same rest on every process.
             sizes: number of rows of each process.
-            guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
-                backward pass.
         """
-        gathered: Tensor = _AllGather.apply(rows, None, sizes, self.group, guard)[0]
+        gathered: Tensor = _AllGather.apply(rows, None, sizes, self.group, None)[0]
         return gathered
 
     def gather_indexed(
         self, rows: Tensor, index: Tensor | None, sizes: list[int], guard: Guard
     ) -> tuple[Tensor, Tensor | None]:
-        """Concatenate the rows (n, d) of all processes, and integers (n, k) that belong to them, in one collective."""
+        """Concatenate the rows (n, d) of all processes, and integers (n, k) that belong to them, in one collective.
+
+        Args:
+            rows: (n, d), with the same d on every process.
+            index: (n, k), integers that belong to the rows; None on all processes for rows alone.
+            sizes: number of rows of each process.
+            guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
+                backward pass.
+        """
         gathered: tuple[Tensor, Tensor | None] = _AllGather.apply(rows, index, sizes, self.group, guard)
         return gathered
 

@@ -177,7 +177,7 @@ class PriorMatchingLoss(nn.Module):
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
         # D runs once over its two batches and the encoder's batch, for which its weights are constants.
-        with without_autocast(y):  # autocast to bfloat16 refuses to concatenate float16 rows
+        with without_autocast(y.device):  # autocast to bfloat16 refuses to concatenate float16 rows
             rows = torch.cat([real, data, y])
         on_prior, on_data, judged = self._bent(judge(self.discriminator, rows, len(y))).chunk(3)
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
@@ -191,7 +191,7 @@ class PriorMatchingLoss(nn.Module):
 
     def _steepness(self, real: Tensor, data: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.measure != "wasserstein":
-            with without_autocast(real):
+            with without_autocast(real.device):
                 both = torch.cat([real, data])
             return slope_penalty(self.discriminator, both, 0.0)
         share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, **drawing_from(generator))

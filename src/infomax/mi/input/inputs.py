@@ -12,10 +12,10 @@ from torch import Tensor
 from infomax._checks import check_choice
 from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.columns import Column, as_columns, joined
-from infomax.mi.input.sides import Side, are_few, as_side
+from infomax.mi.input.sides import are_few
 from infomax.mi.input.titles import in_order_of
 
-__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of", "columns_of_given", "settled"]
+__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "columns_of", "columns_of_given", "settled"]
 
 MINIMUM_ROWS = 50
 DISCRETE = ("auto", "x", "y", "both")
@@ -106,11 +106,6 @@ def settled(columns: list[Column], labels: bool) -> list[Column]:
                 "by .astype(str)"
             )
     return columns
-
-
-def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
-    """Build both sides from their columns."""
-    return as_side("x", x), as_side("y", y)
 
 
 def _moved(columns: list[Column], device: torch.device) -> list[Column]:
