@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from infomax._checks import check_choice
-from infomax.encoders.folded import GLOBALS, alexnet64_crops, resnet32_crops
+from infomax.encoders.on_crops import GLOBALS, alexnet64_crops, resnet32_crops
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.staged import StagedEncoder
 from infomax.encoders.wide import wide32

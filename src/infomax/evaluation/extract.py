@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax._modes import evaluating, unwritten
+from infomax._modes import buffers_restored, evaluating
 from infomax._precision import check_device, device_of
 from infomax.evaluation.checks import check_batch, check_labels, check_transform, check_values
 from infomax.features.tapping import taps
@@ -107,7 +107,7 @@ def extract_features(
     try:
         device = device_of(encoder) if device is None else check_device(device)
         total = _number_of_batches(data, batch_size)
-        with evaluating(encoder), unwritten(encoder), torch.no_grad():
+        with evaluating(encoder), buffers_restored(encoder), torch.no_grad():
             for inputs, labels in _batches(data, batch_size, label_key):
                 check_batch(inputs, labels, transformed=transform is not None)
                 if done and (labels is None) == bool(kept_labels):

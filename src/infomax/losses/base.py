@@ -226,7 +226,7 @@ class InformationLoss(nn.Module, ABC):
             learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
             error = raised
-            processes.absent(lambda: self._scored(self._no_rows(), once=once))
+            processes.join_after_error(lambda: self._scored(self._no_rows(), once=once))
         device = device_of(self, global_)
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
         check_rows_of_all(processes)

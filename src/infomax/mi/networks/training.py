@@ -81,12 +81,12 @@ def train(
         torch.autograd.backward(torch.stack(losses).sum())
         optimizer.step()
         if (step + 1) % interval == 0 or step + 1 == steps:
-            validation.look()
+            validation.evaluate()
             curve.steps.append(step + 1)
             curve.validation.append(validation.value)
             if progress is not None:
                 progress(step + 1, steps)
-            if validation.looks_in_vain >= max(_PATIENCE, _LEAST_STEPS // interval):
+            if validation.evaluations_without_progress >= max(_PATIENCE, _LEAST_STEPS // interval):
                 break
     validation.restore()
     return curve
@@ -121,7 +121,7 @@ class _Validation:
         self._best = self._now = dv_of(self._start)
         self._reached = self._mean(self._best)
         self._weights = [parameter.detach().clone() for parameter in critic.parameters()]
-        self.looks_in_vain = 0
+        self.evaluations_without_progress = 0
 
     @property
     def value(self) -> float:
@@ -132,7 +132,7 @@ class _Validation:
         return float(values.view(self._stack.kinds, -1).amax(0).mean())
 
     @torch.no_grad()
-    def look(self) -> None:
+    def evaluate(self) -> None:
         """Evaluate all members, and keep the weights of those that reach a new best value."""
         now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
         self._now = torch.where(now.isfinite(), now, self._best)  # a value that overflowed is no progress
@@ -143,7 +143,7 @@ class _Validation:
         reached = self._mean(self._best)
         worth = reached > self._reached + _WORTH
         self._reached = reached if worth else self._reached
-        self.looks_in_vain = 0 if worth else self.looks_in_vain + 1
+        self.evaluations_without_progress = 0 if worth else self.evaluations_without_progress + 1
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from infomax.mi.reading.held_out import FoldCritic
 
-__all__ = ["Familiar", "familiar"]
+__all__ = ["Optimism", "optimism"]
 
 
-class Familiar(NamedTuple):
+class Optimism(NamedTuple):
     """Nats by which critics score rows higher if the rows trained them than if the same rows are test rows."""
 
     start: float
@@ -22,12 +22,12 @@ class Familiar(NamedTuple):
     """The part that networks add."""
 
     @property
-    def hidden(self) -> float:
+    def correction(self) -> float:
         """Nats by which the bound on test rows is taken to be too low."""
         return self.start / 2 + self.networks
 
 
-def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
+def optimism(critics: list[FoldCritic], tests: list[Tensor]) -> Optimism:
     r"""Compare the scores of each row by the critics that it trained with its score by the critic that tests it.
 
     .. math:: \hat J = \frac{1}{n} \sum_i \Big( \operatorname{mean}_{k:\, i \in \text{train}_k} T_k(x_i, y_i)
@@ -46,7 +46,7 @@ def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
     """
     mixed = _difference([critic.joint_scores for critic in critics], critics, tests)
     start = min(_difference([critic.start_scores for critic in critics], critics, tests), mixed)
-    return Familiar(start, mixed - start)
+    return Optimism(start, mixed - start)
 
 
 def _difference(scores: list[Callable[[Tensor], Tensor]], critics: list[FoldCritic], tests: list[Tensor]) -> float:
