@@ -136,7 +136,7 @@ def fine_tune(
             mine = copy.deepcopy(encoder).to(device).requires_grad_(True)
             if anew:
                 _reset(mine)
-            read = _Reading(mine, layer, transform, augment)
+            read = _WithTransforms(mine, layer, transform, augment)
             width = read.width(train_images[:2])
             tested = width if test_images.shape[1:] == train_images.shape[1:] else read.width(test_images[:1])
             if tested != width:
@@ -180,7 +180,7 @@ class _Classifier(nn.Module):
         return features.flatten(1).float()
 
 
-class _Reading(nn.Module):
+class _WithTransforms(nn.Module):
     """A classifier preceded by ``transform`` and, in training mode, by ``augment``."""
 
     def __init__(

@@ -83,7 +83,7 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys exchanged."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
-    def reversed(self) -> StreamedScores:
+    def sharing_reverse(self) -> StreamedScores:
         """Return the same pairs with queries and keys exchanged; one table of scores then serves both directions.
 
         This requires one local and one global row per example and no other rows, so that the pairing is symmetric.

@@ -116,7 +116,8 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
     frame = hasattr(batches, "columns") or hasattr(batches, "to_numpy")
     if isinstance(batches, Tensor | np.ndarray) or frame or not isinstance(batches, Iterable):
         raise TypeError(
-            f"y must be given beside x, or x be an iterable of batches (x, y), got {type(batches).__name__} alone"
+            "y must be given together with x, or x be an iterable of batches (x, y), got "
+            f"{type(batches).__name__} alone"
         )
     parts: tuple[list[list[Column]], list[list[Column]]] = ([], [])
     titles: dict[str, list[object]] = {}

@@ -82,8 +82,8 @@ def best_estimate(
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
     certified = math.log(len(alone))  # the most nats that this number of different rows can show
-    hidden = optimism(critics, tests)
-    raised = _share(reading.nats, reading.standard_error, _SURE) * hidden.correction
+    gap = optimism(critics, tests)
+    raised = _share(reading.nats, reading.standard_error, _SURE) * gap.correction
     raised = min(raised, max(0.0, certified - reading.nats))
     nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
     luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # the anchors may be a subsample
@@ -104,7 +104,7 @@ def best_estimate(
     # What the critic misses is partly missed within boxes, too. This and what was not learnt only make the estimate too
     # low, so they raise only the upper end.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
-    away = _MISSED * added + max(_UNLEARNT * learnt, (hidden.start + hidden.networks) / 2) + doubt
+    away = _MISSED * added + max(_UNLEARNT * learnt, (gap.start + gap.networks) / 2) + doubt
     high = around.high + (away if nats > 0 else 0.0)
     high = max(high, unseen(pairs, confidence, n))
     low = min(around.low, max(0.0, nats))

@@ -1,4 +1,4 @@
-"""How much higher critics score the rows that trained them: an estimate of what the bound loses on unseen rows."""
+"""The optimism of critics: how much higher they score the rows that trained them than unseen rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def optimism(critics: list[FoldCritic], tests: list[Tensor]) -> Optimism:
         tests: the test rows of each fold.
 
     Source:
-        Akaike 1974 for the half. That the part of networks counts in full is a result of the benchmark's tasks.
+        Efron 1986, "How biased is the apparent error rate of a prediction rule?", for the term. Akaike 1974 for the
+        half. That the part of networks counts in full is a result of the benchmark's tasks.
     """
     mixed = _difference([critic.joint_scores for critic in critics], critics, tests)
     start = min(_difference([critic.start_scores for critic in critics], critics, tests), mixed)
