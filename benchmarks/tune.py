@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from multiprocessing import get_context
 from unittest import mock
 
@@ -33,6 +33,78 @@ QUEUED = 10
 """Launches between two waits for the device, so that the host runs ahead of it, as in a training."""
 PRODUCTS = {"reduce": (1, 0), "weigh": (1, 0), "grad_key": (1, 1), "grad_query": (1, 1)}
 """Matrix products in each kernel: of scores, and of gradients."""
+
+GRADIENT_OF_HALVES = (
+    (64, 64, 64, 256, 8, 2),
+    (64, 64, 64, 256, 4, 2),
+    (64, 64, 128, 128, 4, 2),
+    (64, 64, 128, 128, 4, 3),
+    (128, 64, 128, 128, 8, 2),
+    (64, 128, 128, 128, 8, 2),
+    (128, 128, 128, 128, 8, 2),
+    (128, 32, 128, 128, 4, 3),
+    (32, 128, 128, 128, 4, 3),
+    (64, 64, 256, 256, 8, 2),
+    (32, 64, 256, 256, 4, 2),
+    (64, 32, 256, 256, 4, 2),
+    (128, 32, 256, 256, 8, 2),
+    (32, 128, 256, 256, 8, 2),
+    (128, 64, 256, 256, 8, 2),
+    (64, 128, 256, 256, 8, 2),
+)
+GRADIENT_OF_SINGLES = (
+    (32, 32, 32, 128, 8, 2),
+    (32, 32, 32, 128, 4, 2),
+    (64, 32, 32, 64, 4, 2),
+    (32, 64, 32, 64, 4, 2),
+    (64, 32, 32, 128, 8, 2),
+    (32, 64, 32, 128, 8, 2),
+    (64, 64, 16, 64, 8, 2),
+    (64, 64, 16, 128, 8, 2),
+)
+
+SPACE = {
+    ("reduce", 2): (
+        (64, 64, 64, 64, 4, 3),
+        (64, 128, 64, 64, 4, 3),
+        (128, 64, 64, 64, 4, 3),
+        (128, 128, 64, 64, 8, 3),
+        (64, 64, 128, 64, 4, 3),
+        (64, 128, 128, 64, 4, 3),
+        (128, 64, 128, 64, 4, 3),
+        (128, 64, 128, 64, 8, 3),
+        (128, 128, 128, 64, 8, 3),
+        (128, 128, 128, 64, 8, 2),
+        (64, 64, 256, 64, 4, 2),
+        (128, 64, 256, 64, 8, 2),
+        (128, 128, 256, 64, 8, 2),
+    ),
+    ("weigh", 2): (
+        (128, 128, 64, 64, 8, 3),
+        (128, 128, 64, 64, 8, 4),
+        (128, 128, 64, 64, 4, 3),
+        (128, 256, 64, 64, 8, 3),
+        (256, 128, 64, 64, 8, 3),
+        (64, 256, 64, 64, 4, 3),
+        (128, 64, 64, 64, 4, 4),
+        (128, 128, 128, 64, 8, 2),
+        (128, 128, 32, 64, 8, 4),
+    ),
+    ("grad_key", 2): GRADIENT_OF_HALVES,
+    ("grad_query", 2): GRADIENT_OF_HALVES,
+    ("reduce", 4): (
+        (64, 64, 16, 32, 4, 3),
+        (64, 64, 32, 32, 4, 3),
+        (128, 64, 16, 32, 8, 3),
+        (128, 64, 32, 32, 8, 3),
+        (128, 128, 16, 32, 8, 3),
+        (64, 32, 32, 32, 4, 3),
+        (32, 64, 32, 32, 4, 3),
+    ),
+    ("grad_key", 4): GRADIENT_OF_SINGLES,
+    ("grad_query", 4): GRADIENT_OF_SINGLES,
+}
+"""Candidates by kernel and bytes per element; each holds the fields of `infomax.ops.triton.config.Tiles`, in order."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +154,13 @@ class Trial:
 
 def trials() -> Iterator[Trial]:
     """Yield the trials of the whole space; tiles that shrink to the same at a width are tried once."""
-    from infomax.ops.triton.config import SPACE
+    from infomax.ops.triton.config import Tiles  # here, because it needs Triton
 
-    for kernel, size in SPACE:
+    for (kernel, size), candidates in SPACE.items():
         dtype = torch.bfloat16 if size == 2 else torch.float32
         for dim in WIDE if size == 2 and kernel in ("reduce", "weigh") else NARROW[dtype]:
-            for tiles in {tiles.for_dim(dim): None for tiles in SPACE[kernel, size]}:
-                sizes = tiles.rows, tiles.keys, tiles.depth, tiles.out, tiles.warps, tiles.stages
-                yield Trial(kernel, dtype, dim, sizes)
+            for tiles in dict.fromkeys(Tiles(*candidate).for_dim(dim) for candidate in candidates):
+                yield Trial(kernel, dtype, dim, astuple(tiles))
 
 
 def run(options: argparse.Namespace) -> None:

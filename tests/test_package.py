@@ -28,6 +28,7 @@ STACK = [
     "_random",
     "_extras",
     "_modes",
+    "_feature_pair",
     "_transforms",
     "ops",
     "pairs",
@@ -39,7 +40,7 @@ STACK = [
     "losses",
 ]
 # For each room beside the stack, the modules that it may import. Nothing in the stack imports these rooms.
-SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_transforms"}
+SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_feature_pair", "_transforms"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},

@@ -1,13 +1,13 @@
 """Deep InfoMax and related methods: learn and measure representations by mutual information.
 
-The names below are the main public ones. Subpackages such as `infomax.encoders` and `infomax.evaluation` load when they
-are first used.
+The names below are the main public ones. The subpackages `infomax.encoders`, `infomax.evaluation` and
+`infomax.training` load when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from infomax import functional, ops
+from infomax import critics, estimators, features, functional, losses, mi, ops, pairs, prior, scores, variants
 from infomax.critics import (
     BilinearCritic,
     ConcatCritic,
@@ -42,20 +42,7 @@ from infomax.scores import PairScores
 from infomax.variants import CoordinateLoss, occlude
 
 if TYPE_CHECKING:
-    from infomax import (
-        critics,
-        encoders,
-        estimators,
-        evaluation,
-        features,
-        losses,
-        mi,
-        pairs,
-        prior,
-        scores,
-        training,
-        variants,
-    )
+    from infomax import encoders, evaluation, training
 
 __version__ = "0.1.0"
 
@@ -110,26 +97,11 @@ __all__ = [
     "variants",
 ]
 
-_ROOMS = frozenset(
-    (
-        "critics",
-        "encoders",
-        "estimators",
-        "evaluation",
-        "features",
-        "losses",
-        "mi",
-        "pairs",
-        "prior",
-        "scores",
-        "training",
-        "variants",
-    )
-)
+_LAZY = ("encoders", "evaluation", "training")
 
 
 def __getattr__(name: str) -> object:
-    if name in _ROOMS:
+    if name in _LAZY:
         return import_module(f"infomax.{name}")
     raise AttributeError(f"module 'infomax' has no attribute {name!r}")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from infomax._checks import shape_of
-
-__all__ = ["evaluating", "feature_pair", "undisturbed", "unwritten"]
+__all__ = ["buffers_restored", "evaluating", "without_side_effects"]
 
 
 @contextmanager
@@ -39,7 +36,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
+def without_side_effects(module: nn.Module) -> Iterator[None]:
     """Run in evaluation mode without gradients; restore torch's random state and the module's buffers on exit.
 
     Both are restored because some modules draw random numbers or write to their buffers in evaluation mode too.
@@ -48,24 +45,24 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         >>> draws = nn.Sequential()
         >>> _ = draws.register_forward_hook(lambda *_: torch.rand(3))
         >>> before = torch.get_rng_state()
-        >>> with undisturbed(draws):
+        >>> with without_side_effects(draws):
         ...     _ = draws(torch.zeros(1))
         >>> torch.equal(before, torch.get_rng_state())
         True
     """
     tensors = [*module.parameters(), *module.buffers()]
     devices = {tensor.device for tensor in tensors if tensor.is_cuda}
-    with evaluating(module), unwritten(module), torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+    with evaluating(module), buffers_restored(module), torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
         yield
 
 
 @contextmanager
-def unwritten(module: nn.Module) -> Iterator[None]:
+def buffers_restored(module: nn.Module) -> Iterator[None]:
     """Restore the buffers of a module on exit.
 
     Example:
         >>> average = nn.BatchNorm1d(2)
-        >>> with unwritten(average):
+        >>> with buffers_restored(average):
         ...     _ = average(torch.randn(4, 2))
         >>> average.num_batches_tracked, average.running_mean
         (tensor(0), tensor([0., 0.]))
@@ -83,27 +80,3 @@ def unwritten(module: nn.Module) -> Iterator[None]:
             for owner, name, buffer, values in buffers:
                 setattr(owner, name, buffer)
                 buffer.data.copy_(values)  # .data: a graph that has saved the buffer can still run its backward pass
-
-
-def feature_pair(features: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Run a module once, inside `undisturbed`, and return its local and global features.
-
-    Raises:
-        TypeError: ``features`` is not a module, or does not return two tensors.
-        ValueError: a returned tensor has no channel axis.
-    """
-    if not isinstance(features, nn.Module):
-        raise TypeError(
-            f"features must be a module that returns local and global features, got {type(features).__name__}; "
-            "infomax.tap makes one of any encoder"
-        )
-    with undisturbed(features):
-        output = features(*args, **kwargs)
-    pair = isinstance(output, (tuple, list)) and len(output) == 2
-    if not pair or not all(isinstance(item, Tensor) for item in output):
-        raise TypeError(f"features must return local and global features, got {type(output).__name__}; use tap")
-    local, global_ = output
-    for name, value in (("local", local), ("global", global_)):
-        if value.ndim < 2:
-            raise ValueError(f"features must return {name} features with channels second, got shape {shape_of(value)}")
-    return local, global_

@@ -17,12 +17,12 @@ __all__ = [
     "check_device",
     "check_dtype",
     "check_fits_module",
+    "device_of",
     "may_differ",
     "place",
-    "uncast",
-    "uncast_everywhere",
     "widened",
     "without_autocast",
+    "without_autocast_anywhere",
 ]
 
 
@@ -59,12 +59,7 @@ def cast_for_product(values: Tensor) -> Tensor:
     return values.to(torch.get_autocast_dtype(device))
 
 
-def without_autocast(values: Tensor) -> AbstractContextManager[object]:
-    """Return a context that disables autocast on the device of the values."""
-    return uncast(values.device)
-
-
-def uncast(device: torch.device) -> AbstractContextManager[object]:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context that disables autocast on a device.
 
     Code that trains for several steps needs this context. Autocast caches the cast copy of each parameter until the
@@ -74,24 +69,19 @@ def uncast(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def uncast_everywhere() -> Iterator[None]:
+def without_autocast_anywhere() -> Iterator[None]:
     """Disable autocast on all types of device, for code whose inputs may be on any device."""
     with ExitStack() as stack:
         for kind in ("cpu", "cuda", "mps", "xpu"):
-            stack.enter_context(uncast(torch.device(kind)))
+            stack.enter_context(without_autocast(torch.device(kind)))
         yield
 
 
-def check_dtype(dtype: object, name: str = "dtype") -> None:
-    """Raise ``TypeError`` unless ``dtype`` is a real floating dtype of at least 16 bits, or None.
-
-    Args:
-        dtype: what the user gave.
-        name: the argument, for the message.
-    """
+def check_dtype(dtype: object) -> None:
+    """Raise ``TypeError`` unless ``dtype`` is a real floating dtype of at least 16 bits, or None."""
     real = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
     if dtype is not None and not real:
-        raise TypeError(f"{name} must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
+        raise TypeError(f"dtype must be a real floating torch.dtype of at least 16 bits, or None, got {dtype!r}")
 
 
 def check_device(device: torch.device | str) -> torch.device:
@@ -100,6 +90,13 @@ def check_device(device: torch.device | str) -> torch.device:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
+
+
+def device_of(module: nn.Module, tensor: object = None) -> torch.device:
+    """Return the device of a module's first parameter; without parameters that of ``tensor``, or else the CPU."""
+    parameter = next(module.parameters(), None)
+    device: torch.device = getattr(tensor, "device", torch.device("cpu")) if parameter is None else parameter.device
+    return device
 
 
 def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:

@@ -311,7 +311,7 @@ def test_factories() -> None:
     [
         (lambda: build_critic(lambda c, d: 3, C, D), TypeError, "critic must be .*got function, which returned int"),
         (lambda: build_critic(lambda c, d: DotCritic(d, c, units=2), C, D), ValueError, "critic must have local_dim=3"),
-        (lambda: build_critic(partial(DotCritic, units=2), C, D, 8), ValueError, "units belongs to .*beside DotCritic"),
+        (lambda: build_critic(partial(DotCritic, units=2), C, D, 8), ValueError, "units belongs to .*with DotCritic"),
         (lambda: build_estimator(lambda: None), TypeError, "estimator must be .*function, which returned NoneType"),
         (lambda: build_estimator(lambda: nn.Identity()), TypeError, "estimator must offer mutual_information"),
     ],

@@ -99,7 +99,7 @@ def test_it_compiles_to_one_graph() -> None:
         (
             lambda: StridedCrops(nn.Conv2d(1, 5, 3), 4)(torch.zeros(1, 1, 4, 6)),
             ValueError,
-            r"encoder must return one vector a crop, \(2, c\), got \(2, 5, 2, 2\)",
+            r"encoder must return one vector per crop, \(2, c\), got \(2, 5, 2, 2\)",
         ),
     ],
 )
@@ -113,5 +113,5 @@ def test_half_as_many_vectors_of_twice_the_numbers_are_refused() -> None:
         def forward(self, crops: torch.Tensor) -> torch.Tensor:
             return crops.flatten(1)[:, :12].reshape(len(crops) // 2, 12, 2)
 
-    with pytest.raises(ValueError, match="encoder must return one vector a crop"):
+    with pytest.raises(ValueError, match="encoder must return one vector per crop"):
         StridedCrops(Halved(), crop_size=4)(torch.rand(2, 3, 8, 8))

@@ -137,5 +137,5 @@ class TestNames:
         assert tuple(encoder(torch.rand(2, 2, 32, 32)).global_.shape) == (2, 7)
 
     def test_an_unknown_name_lists_the_known(self) -> None:
-        with pytest.raises(ValueError, match=r"name must be one of .*conv28.*'conv33'"):
+        with pytest.raises(ValueError, match=r"name must be one of .*conv28.*'conv33'; did you mean 'conv3"):
             encoders.build("conv33")

@@ -88,8 +88,8 @@ def test_the_module_trains_both_critics() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda s: FLO()(s), TypeError, "u must be given beside scores.*second critic"),
-        (lambda s: FLO().mutual_information(s), TypeError, "u must be given beside scores"),
+        (lambda s: FLO()(s), TypeError, "u must be given together with scores.*second critic"),
+        (lambda s: FLO().mutual_information(s), TypeError, "u must be given together with scores"),
         (lambda s: F.flo_loss(s, None), TypeError, "u must be a torch.Tensor, got NoneType"),
         (lambda s: F.flo_loss(s, torch.zeros(3)), ValueError, r"each of the 4 joint pairs, \(4,\), got \(3,\)"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from infomax.evaluation import evaluate, svm_probe
-from infomax.evaluation.probes import svm
 
 Sets = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -80,14 +80,17 @@ def test_labels_of_the_test_set_are_not_seen() -> None:
 def test_c_is_chosen_on_training_examples_alone(digits: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     train, train_labels, test, test_labels = digits
     fits: list[tuple[float, int, int]] = []
-    score = svm._score
-    monkeypatch.setattr(
-        svm,
-        "_score",
-        lambda model, fitted, judged: (
-            fits.append((model.C, len(fitted.labels), len(judged.labels))) or score(model, fitted, judged)
-        ),
-    )
+
+    class Recorded(LinearSVC):
+        def fit(self, rows: Any, labels: Any) -> Recorded:
+            self.fitted_rows_ = len(rows)
+            return super().fit(rows, labels)
+
+        def score(self, rows: Any, labels: Any) -> float:
+            fits.append((self.C, self.fitted_rows_, len(rows)))
+            return super().score(rows, labels)
+
+    monkeypatch.setattr("sklearn.svm.LinearSVC", Recorded)
     steps: list[tuple[str, int, int | None]] = []
     svm_probe(*digits, C=(1e-6, 1.0), choose_on=200, progress=lambda *step: steps.append(step))
     assert fits == [(1e-6 / 64, 160, 40), (1.0 / 64, 160, 40), (1.0 / 64, 400, 600)]

@@ -27,7 +27,7 @@ def test_they_tell_nothing() -> None:
         (lambda: mutual_info(CONSTANT[:20], Y[:20]), ValueError, "X must have at least 50 rows"),
         (lambda: mutual_info(CONSTANT, np.where(Y > 1, np.nan, Y)), ValueError, "y must be finite"),
         (lambda: mutual_info(CONSTANT, np.ones(60)), ValueError, "y must vary"),
-        (lambda: mutual_info(CONSTANT, None), TypeError, "y must be given beside X"),
+        (lambda: mutual_info(CONSTANT, None), TypeError, "y must be given together with X"),
         (lambda: mutual_info(CONSTANT, [{}] * 60), TypeError, "y must hold numbers or labels"),
         (lambda: mutual_info(CONSTANT, Y.reshape(60, 1, 1)), ValueError, "y must have shape"),
         (lambda: mutual_info(CONSTANT, Y, discrete="z"), ValueError, "discrete must be one of"),

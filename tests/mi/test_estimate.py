@@ -149,7 +149,7 @@ class TestInputs:
             (lambda x, y: (x, [{"a": 1}] * 100), TypeError, "y must hold numbers or labels, got objects of type dict"),
             (lambda x, y: (x, [None, "b"] * 50), ValueError, "y must have a value everywhere, got 50 of 100 missing"),
             (lambda x, y: (x, y.to(torch.complex64)), TypeError, "y must hold real numbers"),
-            (lambda x, y: (x, None), TypeError, "y must be given beside x"),
+            (lambda x, y: (x, None), TypeError, "y must be given together with x"),
             (lambda x, y: ([x, y, x], None), TypeError, "must give pairs"),
             (lambda x, y: ([], None), ValueError, "at least one batch"),
         ],

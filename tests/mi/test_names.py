@@ -75,9 +75,9 @@ class TestOtherNames:
     @pytest.mark.parametrize(
         ("names", "match"),
         [
-            (("a", "c"), "x must have the columns 'a', 'b' of the estimate, got no 'b' and 'c' beside them"),
+            (("a", "c"), "x must have the columns 'a', 'b' of the estimate, got no 'b' and 'c' in addition"),
             (("a",), "x must have the columns 'a', 'b' of the estimate, got no 'b'"),
-            (("a", "b", "c"), "x must have the columns 'a', 'b' of the estimate, got 'c' beside them"),
+            (("a", "b", "c"), "x must have the columns 'a', 'b' of the estimate, got 'c' in addition"),
         ],
     )
     def test_of_x(self, frames: Any, names: tuple[str, ...], match: str) -> None:

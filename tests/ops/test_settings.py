@@ -14,7 +14,7 @@ from infomax._random import random_state
 from infomax.ops import pairwise_logsumexp, use_backend, use_workspace
 from infomax.ops.dispatch import choose
 from infomax.ops.settings import DEFAULT_WORKSPACE, forced_backend, forced_now, workspace
-from infomax.scores.ring import _at_stop
+from infomax.scores.ring import _gradients_of_held
 
 QUERY, KEY = torch.zeros(2, 3), torch.zeros(4, 3)
 SPACE = DEFAULT_WORKSPACE
@@ -86,19 +86,19 @@ def test_what_is_forced_can_be_forced_in_another_thread() -> None:
     """The backward pass of a ring runs in a thread of autograd, but uses the settings forced in the forward pass."""
     seen: list[tuple[object, int]] = []
 
-    class Trip:
+    class Rotation:
         reduction = "sum"
 
-        def stop(self, query: torch.Tensor, key: torch.Tensor, source: int) -> torch.Tensor:
+        def reduce_held(self, query: torch.Tensor, key: torch.Tensor, source: int) -> torch.Tensor:
             seen.append((forced_backend(), workspace(query.device)))
             return (query @ key.T).sum(1)
 
     with use_backend("reference"), use_workspace(2**16):
-        ctx = SimpleNamespace(forced=forced_now(), autocast=None, trip=Trip(), parameters=())
+        ctx = SimpleNamespace(forced=forced_now(), autocast=None, rotation=Rotation(), parameters=())
     query, key = torch.ones(2, 3), torch.ones(4, 3)
 
     def backward() -> None:
-        _at_stop(ctx, torch.ones(2), query, key, 0, torch.zeros(2), random_state([]))
+        _gradients_of_held(ctx, torch.ones(2), query, key, 0, torch.zeros(2), random_state([]))
         seen.append((forced_backend(), workspace(query.device)))
 
     thread = threading.Thread(target=backward)

@@ -86,7 +86,7 @@ def check_critic(critic: CriticLike, units: int | None = None) -> None:
         if not isinstance(critic, nn.Module) and not callable(critic):
             raise _no_critic(type(critic).__name__)
         if units is not None:
-            raise ValueError(f"units belongs to a critic's short name, got {units} beside {type(critic).__name__}")
+            raise ValueError(f"units belongs to a critic's short name, got {units} with {type(critic).__name__}")
         return
     check_choice("critic", critic, (*_WITH_UNITS, "bilinear"))
     if units is not None:

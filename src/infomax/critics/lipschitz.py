@@ -55,7 +55,7 @@ def spectral_norm_bound(weight: Tensor, *, iterations: int = 5) -> Tensor:
     iterations = check_integer("iterations", iterations, at_least=0)
     if iterations > _MOST:
         raise ValueError(f"iterations must be at most {_MOST}, got {iterations}; 10 bring the bound within 0.2 %")
-    with without_autocast(weight):
+    with without_autocast(weight.device):
         wide = widened(weight)
         # Divide by a constant and multiply it back at the end: this changes neither the bound nor its gradient.
         factor = wide.detach().abs().max().clamp_min(torch.finfo(wide.dtype).tiny)

@@ -2,8 +2,8 @@
 
 from infomax.encoders.conv import ConvEncoder
 from infomax.encoders.crops import StridedCrops
-from infomax.encoders.folded import alexnet64_crops, resnet32_crops
 from infomax.encoders.layers import Conv
+from infomax.encoders.on_crops import alexnet64_crops, resnet32_crops
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.registry import build, names
 from infomax.encoders.residual import Bottleneck

@@ -86,7 +86,7 @@ class StridedCrops(nn.Module):
         shape = vectors.shape if isinstance(vectors, Tensor) else torch.Size()
         if len(shape) < 2 or shape[0] != len(crops) or math.prod(shape[2:]) != 1:
             came = shape_of(vectors) if isinstance(vectors, Tensor) else type(vectors).__name__
-            raise ValueError(f"encoder must return one vector a crop, ({len(crops)}, c), got {came}")
+            raise ValueError(f"encoder must return one vector per crop, ({len(crops)}, c), got {came}")
         return vectors.reshape(len(images), *grid, vectors.shape[1]).movedim(-1, 1)
 
     def extra_repr(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from infomax._checks import check_choice
-from infomax.encoders.folded import GLOBALS, alexnet64_crops, resnet32_crops
+from infomax.encoders.on_crops import GLOBALS, alexnet64_crops, resnet32_crops
 from infomax.encoders.paper import alexnet64, conv28, conv32, conv64
 from infomax.encoders.staged import StagedEncoder
 from infomax.encoders.wide import wide32
@@ -50,6 +50,7 @@ def build(
         The encoder, an `nn.Module` that maps images to `Features`.
 
     Raises:
+        TypeError: the name or ``globals_`` is not a string, or a size is not an integer.
         ValueError: the name is unknown, a size is below 1, or ``globals_="many"`` is passed for an encoder not on
             crops.
 
@@ -57,8 +58,7 @@ def build(
         >>> build("conv32", global_dim=16).global_dim
         16
     """
-    if name not in names():
-        raise ValueError(f"name must be one of {', '.join(names())}; got {name!r}")
+    check_choice("name", name, names())
     check_choice("globals_", globals_, GLOBALS)
     options = (
         {"global_dim": global_dim}

@@ -98,7 +98,7 @@ def check_estimator(estimator: EstimatorLike, name: str = "estimator") -> None:
     elif isinstance(estimator, nn.Module):
         if not hasattr(estimator, "mutual_information"):
             raise TypeError(
-                f"{name} must offer mutual_information(scores) beside forward(scores), which "
+                f"{name} must offer mutual_information(scores) as well as forward(scores), which "
                 f"{type(estimator).__name__} does not; subclass infomax.Estimator"
             )
     elif not callable(estimator):

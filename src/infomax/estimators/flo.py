@@ -132,7 +132,7 @@ class FLO(Estimator):
 def _given(u: Tensor | PairScores | None) -> Tensor | PairScores:
     if u is None:
         raise TypeError(
-            "u must be given beside scores, one value for each joint pair or the scores of a second critic, got "
+            "u must be given together with scores, one value for each joint pair or the scores of a second critic, got "
             "neither: FLO(...)(critic(local, global_), second_critic(local, global_))"
         )
     return u

@@ -162,7 +162,7 @@ class InfoNCE(Estimator):
         self.anchor = None if anchor is None else check_number("anchor", anchor, above=0)
         if anchor is not None:
             self.bound: Bound = "none"
-            self.bias = "none but the critic's own"
+            self.bias = "only that of the critic"
 
     def forward(self, scores: PairScores) -> Tensor:
         return infonce_loss(scores, anchor=self.anchor)

@@ -116,7 +116,7 @@ class JensenShannon(Estimator):
 
     bound: Bound = "asymptotic"
     bias = "up in small batches (read by NWJ: none)"
-    variance = "of the loss low, of the reading as DV's"
+    variance = "loss: low; estimate: as DV"
     directional = False
 
     def __init__(self, *, read: str = "dv") -> None:
@@ -155,7 +155,7 @@ class Logistic(Estimator):
 
     bound = "asymptotic"
     bias = "up in small batches"
-    variance = "of the loss low, of the reading as DV's"
+    variance = "loss: low; estimate: as DV"
     optimum = None  # log r - log K: it depends on the number of marginal pairs
     directional = False
 

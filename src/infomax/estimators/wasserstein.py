@@ -91,7 +91,7 @@ class Wasserstein(Estimator):
     """
 
     bound = "asymptotic"
-    bias = "down: its critic is no log ratio"
+    bias = "down: the critic is not a log density ratio"
     variance = "low where scores are within 1 or so"
     optimum = None  # the critic is a Kantorovich potential, not a log density ratio
     needs_lipschitz = True

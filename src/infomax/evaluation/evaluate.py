@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_choice
+from infomax._precision import device_of
 from infomax._random import RandomState, as_generator
-from infomax.evaluation.extract import Data, Progress, extract_features
+from infomax.evaluation.extract import Data, Progress, extract_features, titled
 from infomax.evaluation.probes.linear import linear_probe
 from infomax.evaluation.probes.mlp import mlp_probe
 from infomax.evaluation.probes.neighbours import knn_probe
@@ -116,7 +117,7 @@ def evaluate(
     """
     chosen, seed = _choose(probes), _seed(random_state)
     if device is None:
-        device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
+        device = device_of(encoder)
     sets = []
     for title, data in (("train", train), ("test", test)):
         features, labels = extract_features(
@@ -126,7 +127,7 @@ def evaluate(
             batch_size=batch_size,
             device=device,
             transform=transform,
-            progress=_prefixed(title, progress),
+            progress=titled(progress, f"{title} features"),
         )
         if labels is None:
             raise ValueError(f"{title} must hold labels: a pair (images, labels), or a DataLoader of such pairs")
@@ -143,7 +144,7 @@ def evaluate(
                 theirs,
                 test_labels.to(device),
                 random_state=seed,
-                progress=_prefixed(f"{layer} {title}", progress),
+                progress=titled(progress, f"{layer} {title}"),
             )
             rows.append(ProbeRow(name, title, layer, ours.shape[1], float(accuracy), seed))
     return ProbeTable(rows)
@@ -169,14 +170,3 @@ def _seed(random_state: RandomState) -> int:
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(torch.randint(2**62, (), generator=generator, device="cpu"))
-
-
-def _prefixed(title: str, progress: Progress | None) -> Progress | None:
-    if progress is None:
-        return None
-    report = progress
-
-    def prefixed(what: str, done: int, total: int | None) -> None:
-        report(f"{title} {what}" if what == "features" else title, done, total)
-
-    return prefixed

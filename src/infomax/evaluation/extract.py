@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_positive, shape_of
-from infomax._modes import evaluating, unwritten
-from infomax._precision import check_device
+from infomax._modes import buffers_restored, evaluating
+from infomax._precision import check_device, device_of
 from infomax.evaluation.checks import check_batch, check_labels, check_transform, check_values
 from infomax.features.tapping import taps
 
-__all__ = ["Data", "Extracted", "Progress", "extract_features"]
+__all__ = ["Data", "Extracted", "Progress", "extract_features", "titled"]
 
 Data: TypeAlias = "Tensor | tuple[Tensor, Tensor] | Mapping[str, Tensor] | Iterable[Any]"
 """Images, a pair of images and labels, a dict of keyword arguments, or an iterable of such batches (a `DataLoader`)."""
@@ -105,11 +105,9 @@ def extract_features(
     kept_labels: list[Tensor] = []
     done = 0
     try:
-        if device is None:
-            device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-        device = check_device(device)
+        device = device_of(encoder) if device is None else check_device(device)
         total = _number_of_batches(data, batch_size)
-        with evaluating(encoder), unwritten(encoder), torch.no_grad():
+        with evaluating(encoder), buffers_restored(encoder), torch.no_grad():
             for inputs, labels in _batches(data, batch_size, label_key):
                 check_batch(inputs, labels, transformed=transform is not None)
                 if done and (labels is None) == bool(kept_labels):
@@ -130,6 +128,14 @@ def extract_features(
         raise ValueError("data must hold at least one example, got none")
     features = {layer: _joined(layer, kept.pop(layer)) for layer in list(kept)}
     return Extracted(features, torch.cat(kept_labels) if kept_labels else None)
+
+
+def titled(progress: Progress | None, title: str) -> Progress | None:
+    """Return a progress function that reports to another under one title; None where that is None."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda _, done, total: report(title, done, total)
 
 
 def _number_of_batches(data: Data, batch_size: int) -> int | None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from infomax._checks import check_flag
 from infomax._modes import evaluating
-from infomax._precision import check_device
+from infomax._precision import check_device, device_of
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_batch, check_transform
-from infomax.evaluation.extract import Progress
+from infomax.evaluation.extract import Progress, titled
 from infomax.evaluation.fit import accuracy, fit, seeded
 from infomax.evaluation.probes.mlp import MLPProbe
 from infomax.features.tapping import taps
@@ -125,9 +125,7 @@ def fine_tune(
     if len(torch.unique(train_labels)) < 2:
         raise ValueError(f"train must hold at least two classes, got only {int(train_labels[0])}")
     classes, numbers = torch.unique(torch.cat([train_labels, test_labels]), return_inverse=True)
-    if device is None:
-        device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-    device = check_device(device)
+    device = device_of(encoder) if device is None else check_device(device)
     train_images, test_images, numbers = train_images.to(device), test_images.to(device), numbers.to(device)
     ours, theirs = numbers.split([len(train_labels), len(test_labels)])
 
@@ -138,7 +136,7 @@ def fine_tune(
             mine = copy.deepcopy(encoder).to(device).requires_grad_(True)
             if anew:
                 _reset(mine)
-            read = _Reading(mine, layer, transform, augment)
+            read = _WithTransforms(mine, layer, transform, augment)
             width = read.width(train_images[:2])
             tested = width if test_images.shape[1:] == train_images.shape[1:] else read.width(test_images[:1])
             if tested != width:
@@ -156,7 +154,7 @@ def fine_tune(
                 weight_decay=weight_decay,
                 schedule=schedule,
                 random_state=generator,
-                progress=_titled(progress, "fit from scratch" if anew else "fit"),
+                progress=titled(progress, "fit from scratch" if anew else "fit"),
             )
             return accuracy(read, test_images, theirs, batch_size=512), read.classifier.eval()
 
@@ -182,7 +180,7 @@ class _Classifier(nn.Module):
         return features.flatten(1).float()
 
 
-class _Reading(nn.Module):
+class _WithTransforms(nn.Module):
     """A classifier preceded by ``transform`` and, in training mode, by ``augment``."""
 
     def __init__(
@@ -243,10 +241,3 @@ def _reset(module: nn.Module) -> None:
                 f"{name or 'the encoder'} ({type(part).__name__}) has none; call fine_tune on an untrained encoder "
                 "instead"
             )
-
-
-def _titled(progress: Progress | None, title: str) -> Progress | None:
-    if progress is None:
-        return None
-    report = progress
-    return lambda _, done, total: report(title, done, total)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from infomax._checks import check_choice, check_integer, check_number, check_positive
 from infomax._modes import evaluating
-from infomax._precision import uncast, without_autocast
+from infomax._precision import without_autocast
 from infomax._random import RandomState, as_generator
 from infomax.evaluation.checks import check_labels
 from infomax.evaluation.extract import Progress
@@ -96,7 +96,7 @@ def fit(
             rows = order[start : start + batch_size]
             optimizer.param_groups[0]["lr"] = learning_rate(step / steps, lr=lr, schedule=schedule)
             optimizer.zero_grad()
-            with without_autocast(features):
+            with without_autocast(features.device):
                 value = loss(classifier(features[rows]), labels[rows.to(labels.device)])
             torch.autograd.backward(value)
             optimizer.step()
@@ -143,7 +143,7 @@ def accuracy(classifier: nn.Module, features: Tensor, labels: Tensor, *, batch_s
     if not len(features):
         raise ValueError("features must hold at least one example, got 0")
     batch_size, right = check_positive("batch_size", batch_size), 0
-    with evaluating(classifier), torch.no_grad(), without_autocast(features):
+    with evaluating(classifier), torch.no_grad(), without_autocast(features.device):
         for start in range(0, len(features), batch_size):
             rows = slice(start, start + batch_size)
             logits = classifier(features[rows])
@@ -162,7 +162,12 @@ def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     devices = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=devices), uncast(device):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=devices),
+        without_autocast(device),
+    ):
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would also seed all other devices
         if devices:
             with torch.cuda.device(device):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-__all__ = ["SPATIAL", "Witness", "may_be_last", "shown_layout"]
+__all__ = ["SPATIAL", "ModuleTrace", "may_be_last", "shown_layout"]
 
 _SECOND: dict[int, tuple[type[nn.Module], ...]] = {  # modules with channels second, by the number of axes
     3: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
@@ -80,7 +80,7 @@ def may_be_last(encoder: nn.Module, size: int) -> bool:
     return any(_last_axis(module) == size for module in encoder.modules())
 
 
-class Witness:
+class ModuleTrace:
     """A record of the modules of an encoder and the shapes of their outputs, in the order in which they finish.
 
     Args:
@@ -94,7 +94,7 @@ class Witness:
         self._thread = threading.get_ident()
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Record modules inside a ``with`` block, with a global forward hook that is removed on exit."""
         handle = register_module_forward_hook(self._note)
         try:

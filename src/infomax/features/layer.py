@@ -76,30 +76,23 @@ def find_layer(encoder: nn.Module, spec: str) -> Layer:
     return Layer(spec, match["module"], tuple(_index(text) for text in indices))
 
 
-def select(output: Any, layer: Layer) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the tensor that a layer selects from the output of its submodule, and its shape before tensor indexing.
+def select(output: Any, layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return what a layer selects from the output of its submodule, and the same before indexing into a tensor.
+
+    The second is a tensor that the submodule returned; the first is the second, or a part of it.
 
     Raises:
         ValueError: the output does not have an index or key.
         TypeError: the selected part is not a tensor.
     """
-    whole: tuple[int, ...] | None = None
+    source: Tensor | None = None
     for index in layer.indices:
-        if whole is None and isinstance(output, Tensor):
-            whole = tuple(output.shape)
+        if source is None and isinstance(output, Tensor):
+            source = output
         output = _pick(output, index, layer)
     if not isinstance(output, Tensor):
         raise TypeError(f"{layer.title} must give a tensor, got {_describe(output)}{_how_to_pick(output, layer)}")
-    return output, tuple(output.shape) if whole is None else whole
-
-
-def source_of(output: Any, layer: Layer) -> Any:
-    """Return what a layer selects before it indexes into a tensor: usually a tensor that the submodule returned."""
-    for index in layer.indices:
-        if isinstance(output, Tensor):
-            break
-        output = _pick(output, index, layer)
-    return output
+    return output, output if source is None else source
 
 
 def _pick(output: Any, index: Any, layer: Layer) -> Any:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.hooks import RemovableHandle
 
-from infomax.features.layer import Layer, find_layer, select, source_of
+from infomax.features.layer import Layer, find_layer, select
 
 __all__ = ["Reading", "Recorder"]
 
@@ -95,18 +95,18 @@ class Recorder:
                 "tap a submodule that runs once, such as the block around it"
             )
         call = calls[0]
-        output, whole = select(call.output, layer)
+        output, source = select(call.output, layer)
         if call.reentrant and run.gradients and not output.requires_grad:
             raise RuntimeError(
                 f"{layer.title} ran inside torch.utils.checkpoint with use_reentrant=True, which gives it an output "
                 "without gradient, so that nothing before it would learn; pass use_reentrant=False to checkpoint"
             )
-        if call.overwritten(source_of(call.output, layer)):
+        if call.overwritten(source):
             raise RuntimeError(
                 f"the output of {layer.title} was overwritten by a later layer, such as ReLU(inplace=True); "
                 "tap that layer, or make it work out of place"
             )
-        return Reading(output, whole)
+        return Reading(output, tuple(source.shape))
 
     def _watch(self) -> None:
         weakref.finalize(self, _remove, self._handles)

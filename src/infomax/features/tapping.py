@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import shape_of
-from infomax._modes import feature_pair
-from infomax.features.axes import SPATIAL, Witness, may_be_last, shown_layout
+from infomax._feature_pair import feature_pair
+from infomax.features.axes import SPATIAL, ModuleTrace, may_be_last, shown_layout
 from infomax.features.recorder import Recorder
 from infomax.features.types import Features, FeatureShapes
 
@@ -42,8 +42,8 @@ class Tap(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Features:
         """Run the encoder on its own arguments, and return local (N, c, *spatial) and global features (N, d)."""
-        witness = Witness(self.encoder) if self._needs_witness() else None
-        with nullcontext() if witness is None else witness.watching():
+        trace = ModuleTrace(self.encoder) if self._needs_trace() else None
+        with nullcontext() if trace is None else trace.recording():
             outputs = self._recorder.run(self.encoder, *args, **kwargs)
         (local, whole), (global_, _) = outputs["local"], outputs["global_"]
         layer = self._recorder.layers["local"]
@@ -54,7 +54,7 @@ class Tap(nn.Module):
             )
         layout = self.local_layout
         if layout is None and local.ndim > 2:
-            layout = self._layout_of(local, whole, len(global_) if global_.ndim else 0, witness)
+            layout = self._layout_of(local, whole, len(global_) if global_.ndim else 0, trace)
         if layout is not None:
             local = _to_channels_second(local, layout)
         if local.ndim < 3 and self.local_layout is None:
@@ -68,19 +68,19 @@ class Tap(nn.Module):
             )
         return Features(local, global_)
 
-    def _needs_witness(self) -> bool:
+    def _needs_trace(self) -> bool:
         return self.local_layout is None and self._found.layout is None and not torch.compiler.is_compiling()
 
-    def _layout_of(self, local: Tensor, whole: tuple[int, ...], examples: int, witness: Witness | None) -> str:
+    def _layout_of(self, local: Tensor, whole: tuple[int, ...], examples: int, trace: ModuleTrace | None) -> str:
         """Return the layout of the local features, which is determined at the first call and kept."""
         if self._found.layout is None:
             layer = self._recorder.layers["local"]
             module = self.encoder.get_submodule(layer.module)
             found = None
             if len(whole) == local.ndim:  # only slices were taken, which keep all axes; a number would remove one
-                found = shown_layout(module, whole) if witness is None else witness.layout(module, whole, examples)
+                found = shown_layout(module, whole) if trace is None else trace.layout(module, whole, examples)
                 found = None if found == "N?C" else found
-            unseen = witness is None and may_be_last(self.encoder, whole[-1])
+            unseen = trace is None and may_be_last(self.encoder, whole[-1])
             if found is None and local.ndim == len(whole) > 3 and not unseen:
                 found = f"NC{SPATIAL[: local.ndim - 2]}"
             if found is None:
@@ -88,7 +88,7 @@ class Tap(nn.Module):
                     f"{layer.title} gives local features of shape {shape_of(local)}, and no module shows which axis "
                     "holds the channels; pass local_layout='NPC' for (N, tokens, channels), 'NCP' for (N, channels, "
                     "locations), 'NHWC' or 'NCHW' for maps"
-                    + ("; or call the tap once before torch.compile" if witness is None else "")
+                    + ("; or call the tap once before torch.compile" if trace is None else "")
                 )
             self._found.layout = found
         return self._found.layout

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
+from infomax._precision import device_of
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
@@ -234,9 +235,8 @@ class InformationLoss(nn.Module, ABC):
             learns = learning(directions[0]), learning(directions[-1])
         except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
             error = raised
-            processes.absent(lambda: self._scored(self._no_rows(), once=once))
-        parameter = next(self.parameters(), None)
-        device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
+            processes.join_after_error(lambda: self._scored(self._no_rows(), once=once))
+        device = device_of(self, global_)
         shares = exchange_shares(pairing, error, processes, device, learns=learns)
         check_rows_of_all(processes)
         return rows, [
@@ -249,7 +249,7 @@ class InformationLoss(nn.Module, ABC):
     ) -> tuple[Rows, list[PairScores]]:
         rows = self.pair(local, global_, **given)
         if training:
-            check_may_learn(self.estimator, **{self.global_name: global_})
+            check_may_learn(self.estimator, self.global_name, global_)
         return rows, self._scored(rows, once=once)
 
     def _scored(self, rows: Rows, *, once: bool) -> list[PairScores]:

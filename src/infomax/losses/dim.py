@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive, check_sizes
-from infomax._precision import place
+from infomax._precision import device_of, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
 from infomax.losses.global_dim import GlobalDIMLoss
@@ -286,8 +286,7 @@ class DIMLoss(nn.Module):
 
         if self.processes is None or not together:
             return compute()
-        parameter = next(prior.parameters(), None)
-        device = getattr(global_, "device", torch.device("cpu")) if parameter is None else parameter.device
+        device = device_of(prior, global_)
         return self.processes.everywhere(compute, "the prior term", device)
 
     def scores(

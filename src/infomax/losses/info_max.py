@@ -254,7 +254,7 @@ class InfoMaxLoss(InformationLoss):
             x, y = rows.local[: len(rows.global_)], rows.global_
             other = self.critic.score_rows(x, torch.cat([y, x]), rows.pairing)
         elif isinstance(first, StreamedScores):
-            return [first, first.reversed()]
+            return [first, first.sharing_reverse()]
         if not isinstance(other, StreamedScores | DenseScores):
             raise TypeError(
                 f"critic must give streamed or dense scores with symmetric=True, got {type(other).__name__}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from infomax._modes import unwritten
+from infomax._modes import buffers_restored
 from infomax.critics.normalisation import BatchNorm
 
 __all__ = ["measuring"]
@@ -41,7 +41,7 @@ def measuring(module: nn.Module, features: Tensor, *, gather: bool) -> Iterator[
             norm.processes = None
     devices = [features.device] if isinstance(features, Tensor) and features.device.type == "cuda" else []
     try:
-        with torch.no_grad(), unwritten(module), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), buffers_restored(module), torch.random.fork_rng(devices=devices):
             for norm in alone:
                 norm.training, norm.running_mean, norm.running_var = False, None, None
             yield

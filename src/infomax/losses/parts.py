@@ -19,17 +19,6 @@ from infomax.prior.matching import PRIORS
 
 __all__ = ["build_parts", "check_may_learn", "check_not_shared", "check_parts", "check_per_global", "check_prior"]
 
-_RUN_AWAY = {
-    "rkl": (
-        "its loss E[e^-T] + E'[T - 1] falls without limit as marginal scores T fall, in any batch",
-        (
-            "ScoreRegularised('rkl', weight=0.1, clip=10.0), which bounds scores, or the module FDivergence('rkl'), "
-            "which trains as it stands"
-        ),
-    ),
-}
-"""For the short name of an estimator whose loss is unbounded below: the reason, and what to use instead."""
-
 
 def build_parts(
     critic: CriticLike,
@@ -98,29 +87,31 @@ def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None)
 
 
 def _check_runs_away(estimator: EstimatorLike) -> None:
-    if isinstance(estimator, str) and estimator in _RUN_AWAY:
-        reason, cure = _RUN_AWAY[estimator]
-        raise ValueError(f"estimator {estimator!r} diverges when it is trained: {reason}; pass {cure}")
+    if estimator == "rkl":
+        raise ValueError(
+            "estimator 'rkl' diverges when it is trained: its loss E[e^-T] + E'[T - 1] falls without limit as marginal "
+            "scores T fall, in any batch; pass ScoreRegularised('rkl', weight=0.1, clip=10.0), which bounds scores, or "
+            "the module FDivergence('rkl'), which trains as it stands"
+        )
 
 
-def check_may_learn(estimator: nn.Module, **globals_: Tensor) -> None:
+def check_may_learn(estimator: nn.Module, name: str, features: Tensor) -> None:
     """Raise ``ValueError`` if the loss fits the density of the globals and the globals require a gradient.
 
     Args:
         estimator: the estimator of the loss.
-        **globals_: the global features, under the name of their argument.
+        name: the name of the globals' argument.
+        features: the global features.
     """
-    if not getattr(estimator, "fits_density", False) or not torch.is_grad_enabled():
-        return
-    for name, features in globals_.items():
-        if features.requires_grad:
-            kind = type(estimator).__name__
-            raise ValueError(
-                f"{name} must have no gradient where the estimator is {kind}: its loss fits the density of {name}, and "
-                f"an encoder that learns from that makes {name} constant. Pass {name}.detach() to fit the density, and "
-                f"lower the information by loss_fn.estimator.estimate(loss_fn.scores(...)); raise it with another "
-                "estimator, such as 'infonce'"
-            )
+    learns = torch.is_grad_enabled() and features.requires_grad
+    if learns and getattr(estimator, "fits_density", False):
+        kind = type(estimator).__name__
+        raise ValueError(
+            f"{name} must have no gradient where the estimator is {kind}: its loss fits the density of {name}, and "
+            f"an encoder that learns from that makes {name} constant. Pass {name}.detach() to fit the density, and "
+            f"lower the information by loss_fn.estimator.estimate(loss_fn.scores(...)); raise it with another "
+            "estimator, such as 'infonce'"
+        )
 
 
 def check_per_global(estimator: nn.Module) -> None:

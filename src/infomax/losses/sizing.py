@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infomax._modes import feature_pair
+from infomax._feature_pair import feature_pair
 
 __all__ = ["sized"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from numpy.typing import ArrayLike
 
-from infomax._precision import uncast_everywhere
+from infomax._precision import without_autocast_anywhere
 from infomax._random import RandomState, as_generator
 from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
 from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.groups import as_groups, groups_of_copies
-from infomax.mi.input.inputs import Values, as_pairs, columns_of, columns_of_given
+from infomax.mi.input.inputs import Values, columns_of, columns_of_given
 from infomax.mi.input.sides import as_side
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
@@ -128,12 +128,12 @@ def estimate_mi(
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.device("cpu"),
-        uncast_everywhere(),
+        without_autocast_anywhere(),
     ):
         check_alignment(x=x, y=y, given=given, groups=groups)
         of_x, of_y = columns_of(x, y, discrete=discrete)
         of_z = [] if given is None else columns_of_given(given, of_x)
-        side_x, side_y = as_pairs(of_x, of_y)
+        side_x, side_y = as_side("x", of_x), as_side("y", of_y)
         if groups is None:
             together = groups_of_copies(as_side("x", [*of_x, *of_z]) if of_z else side_x, side_y)
         else:

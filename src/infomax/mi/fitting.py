@@ -13,7 +13,7 @@ from infomax.mi.input.sides import Side
 from infomax.mi.networks.features import SideFeatures
 from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack, View
-from infomax.mi.networks.training import Curve, Training, train
+from infomax.mi.networks.training import Curve, train
 from infomax.mi.options import MARGINALS, STARTS, Options
 from infomax.mi.progress import Bar
 from infomax.mi.reading.held_out import FoldCritic
@@ -56,9 +56,9 @@ def fit(
     stack = Stack(x.values, y.values, views)
     network = StackedCritic(stack.members, stack.widths, tuple(options.hidden), generator=generator)
     network = network.to(x.values.device)
-    plan = Training(options.trains(), options.steps(n))
-    bar.phase("training", plan.steps)
-    curve = train(stack, network, folds, plan, generator=generator, progress=bar.show)
+    steps = options.steps(n)
+    bar.phase("training", steps)
+    curve = train(stack, network, folds, options.make_objective, steps, generator=generator, progress=bar.show)
     bar.phase("reading", options.folds)
     critics = []
     for k, fold in enumerate(folds):

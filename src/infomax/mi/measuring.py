@@ -43,7 +43,7 @@ def measure(
     fitted = fit(x, y, options, generator, bar, groups)
     if options.permutations is not None and groups is not None:
         check_exchangeable(groups, fitted.tests)
-    reading = read(fitted.critics, fitted.tests, options.reads(), groups)
+    reading = read(fitted.critics, fitted.tests, options.make_estimator, groups)
     place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
     bar.phase("looking at neighbours", 1)
     dims = sum(side.values.shape[1] for side in (x, y) if side.codes is None)
@@ -71,7 +71,7 @@ def measure(
     bound_low, bound_high = interval_of(
         reading.nats, reading.standard_error, reading.blocks, options.confidence, independent
     )
-    estimator = options.reads()()
+    estimator = options.make_estimator()
     name = options.estimator if isinstance(options.estimator, str) else type(estimator).__name__
     mixtures = [critic.mixture for critic in fitted.critics]
     high = min(best.high, *(largest_entropy(side, options.confidence) for side in (x, y)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import partial
 
 from infomax._checks import check_choice, check_integer, check_number, check_positive, check_sizes
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
@@ -49,23 +48,24 @@ class Options:
             check_integer("max_steps", self.max_steps, at_least=0)
         if self.permutations is not None:
             check_positive("permutations", self.permutations)
-        self.reads()
-        self.trains()
+        _check_linear("estimator", self.estimator)
+        _check_linear("objective", self.objective)
 
-    def reads(self) -> partial[Estimator]:
-        """Return a maker of the estimator that is read; every reading gets its own, as an estimator may hold state."""
-        return _maker("estimator", self.estimator)
+    def make_estimator(self) -> Estimator:
+        """Return a new copy of the estimator that is read; every reading needs its own, as it may hold state."""
+        return copy.deepcopy(_check_linear("estimator", self.estimator))
 
-    def trains(self) -> partial[Estimator]:
-        """Return a maker of the estimator whose loss is minimised; every member gets its own."""
-        return _maker("objective", self.objective)
+    def make_objective(self) -> Estimator:
+        """Return a new copy of the estimator whose loss is minimised; every member needs its own."""
+        return copy.deepcopy(_check_linear("objective", self.objective))
 
     def steps(self, rows: int) -> int:
         """Return the largest number of training steps for this number of rows."""
         return max(700, 3 * rows // 256) if self.max_steps is None else int(self.max_steps)
 
 
-def _maker(name: str, given: EstimatorLike) -> partial[Estimator]:
+def _check_linear(name: str, given: EstimatorLike) -> Estimator:
+    """Return the estimator, or raise unless its optimal critic is linear in the log density ratio."""
     built = build_estimator(given, name)
     if not isinstance(built, Estimator):
         raise TypeError(
@@ -77,4 +77,4 @@ def _maker(name: str, given: EstimatorLike) -> partial[Estimator]:
             f"{name} must have an optimal critic that is linear in the log density ratio; that of "
             f"{type(built).__name__} is not; use 'nwj' or 'dv' to read and 'jsd' to train"
         )
-    return partial(copy.deepcopy, built)
+    return built

@@ -93,7 +93,7 @@ def mutual_info(
 def _checked(X: Values, y: Values, discrete: str) -> tuple[list[Column], list[Column]]:
     """Return the columns of both sides, each of X settled by itself; check y even where no column of X varies."""
     if y is None:
-        raise TypeError("y must be given beside X, got None")
+        raise TypeError("y must be given together with X, got None")
     columns = as_columns("X", X)
     if not columns:
         raise ValueError("X must have at least one column, got none")

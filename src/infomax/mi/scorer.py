@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infomax._precision import uncast_everywhere
+from infomax._precision import without_autocast_anywhere
 from infomax.mi.input.columns import Column, as_columns
 from infomax.mi.input.inputs import Values
 from infomax.mi.input.sides import Encoder
@@ -37,7 +37,7 @@ class Scorer:
     network: StackedCritic
     mixtures: list[Mixture]
 
-    @uncast_everywhere()
+    @without_autocast_anywhere()
     def __call__(self, x: Values | list[Column], y: Values, given: Values | None = None) -> Tensor:
         """Return the log density ratio of each row, (n,), nats: the mean over folds.
 

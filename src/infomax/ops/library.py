@@ -62,7 +62,7 @@ def _pairwise(
     problem = Problem(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
-    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
+    with without_autocast(query.device):  # autocast has cast the inputs, and must not cast the sums
         return dispatch.implementation(backend).forward(problem, keep)
 
 
@@ -116,7 +116,7 @@ def _pairwise_backward(
         query, key, query_group, key_group, joint_query, joint_key, reduction, scale, clip, soft_clip, workspace
     )
     run = dispatch.implementation(backend).backward
-    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
+    with without_autocast(query.device):  # autocast has cast the inputs, and must not cast the sums
         return run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
 
 
@@ -161,7 +161,7 @@ def _differentiate(ctx: Any, grad_value: Tensor | None, grad_joint: Tensor | Non
     if backend in ("reference", "pairs") and torch.is_grad_enabled():
         # Call the backend without the op: its operations are differentiable, so second derivatives exist.
         problem = Problem(*tensors, *options)
-        with without_autocast(problem.query):
+        with without_autocast(problem.query.device):
             run = dispatch.implementation(backend).backward
             grads = run(problem, grad_value, grad_joint, value, saved, need_query, need_key)
     else:

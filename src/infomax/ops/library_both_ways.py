@@ -37,7 +37,7 @@ def _forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     query, key, _, _, joint_query, joint_key = inputs[:6]
     if joint_query is not None and joint_key is not None and query.device.type == "cpu":
         check_joint_values(query, key, joint_query, joint_key)
-    with without_autocast(query):  # autocast has cast the inputs, and must not cast the sums
+    with without_autocast(query.device):  # autocast has cast the inputs, and must not cast the sums
         return both_ways.forward(_problem(inputs), inputs[-1])
 
 
@@ -54,7 +54,7 @@ def _forward_fake(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _backward(*inputs: Any) -> tuple[Tensor, Tensor]:
     """Return the gradients of query and key, or an empty tensor for one that is not needed."""
     problem = _problem(inputs[6:])
-    with without_autocast(problem.query):
+    with without_autocast(problem.query.device):
         return both_ways.backward(problem, *inputs[:6], *inputs[-2:])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infomax.ops.add import add_at
 from infomax.ops.problem import Problem
 
 __all__ = ["BLOCK", "backward", "forward"]
@@ -45,9 +46,9 @@ def backward(
     if grad_joint is not None:
         for at, other, grad in _chunks(problem, problem.scale * grad_joint):
             if need_query:
-                _add(grad_query, at, grad * _rows(key, other, dtype))
+                add_at(grad_query, at, grad * _rows(key, other, dtype))
             if need_key:
-                _add(grad_key, other, grad * _rows(query, at, dtype))
+                add_at(grad_key, other, grad * _rows(query, at, dtype))
     return grad_query.to(query.dtype), grad_key.to(key.dtype)
 
 
@@ -72,12 +73,3 @@ def _products(query: Tensor, key: Tensor) -> Tensor:
 
 def _rows(rows: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
     return rows.index_select(0, index).to(dtype)
-
-
-def _add(total: Tensor, index: Tensor, rows: Tensor) -> None:
-    """Add rows to ``total`` at an index, in the same order on every run."""
-    if total.device.type == "cpu":
-        total.index_add_(0, index, rows)
-    else:
-        # On other devices, index_add_ has no fixed order of addition.
-        total.index_put_((index,), rows, accumulate=True)

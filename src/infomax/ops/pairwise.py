@@ -243,7 +243,7 @@ def _call(
             with suppress(RuntimeError):  # under vmap, a mapped index cannot be read
                 check_joint_values(query, key, joint_query, joint_key)
         problem = Problem(query, key, *indices, reduction, float(scale), hard, soft, workspace(query.device))
-        with without_autocast(query):
+        with without_autocast(query.device):
             value, joint, _ = (pairs if reduction == "none" else reference).forward(problem, keep=False)
         return value, joint
     space = workspace(query.device)

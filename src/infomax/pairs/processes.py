@@ -86,7 +86,7 @@ def _gather(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> 
     return [part[:size] for part, size in zip(gathered, sizes, strict=True)]
 
 
-class _Told(torch.autograd.Function):
+class _CheckedBackward(torch.autograd.Function):
     """The identity on tensors; in the backward pass, all processes raise if one has failed."""
 
     @staticmethod
@@ -142,33 +142,39 @@ class Processes:
         """Number of processes in the group."""
         return dist.get_world_size(self.group)
 
-    def gather_rows(self, rows: Tensor, sizes: list[int], guard: Guard | None = None) -> Tensor:
+    def gather_rows(self, rows: Tensor, sizes: list[int]) -> Tensor:
         """Concatenate the rows of all processes in the order of ranks; differentiable.
 
         Args:
             rows: (n, \\*rest), with the same rest on every process.
             sizes: number of rows of each process.
-            guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
-                backward pass.
         """
-        gathered: Tensor = _AllGather.apply(rows, None, sizes, self.group, guard)[0]
+        gathered: Tensor = _AllGather.apply(rows, None, sizes, self.group, None)[0]
         return gathered
 
     def gather_indexed(
         self, rows: Tensor, index: Tensor | None, sizes: list[int], guard: Guard
     ) -> tuple[Tensor, Tensor | None]:
-        """Concatenate the rows (n, d) of all processes, and integers (n, k) that belong to them, in one collective."""
+        """Concatenate the rows (n, d) of all processes, and integers (n, k) that belong to them, in one collective.
+
+        Args:
+            rows: (n, d), with the same d on every process.
+            index: (n, k), integers that belong to the rows; None on all processes for rows alone.
+            sizes: number of rows of each process.
+            guard: the guard of the computations on the result. Where it holds back an error, all processes raise in the
+                backward pass.
+        """
         gathered: tuple[Tensor, Tensor | None] = _AllGather.apply(rows, index, sizes, self.group, guard)
         return gathered
 
-    def told(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
+    def checked_backward(self, tensors: list[Tensor], guard: Guard) -> list[Tensor]:
         """Return the tensors; in the backward pass, all processes raise if the guard of one holds back an error.
 
         Args:
             tensors: tensors of which at least one has a gradient, on all processes or on none.
             guard: the guard of the computations on these tensors.
         """
-        return list(_Told.apply(self, guard, *tensors))
+        return list(_CheckedBackward.apply(self, guard, *tensors))
 
     def gather_statistics(self, values: Tensor) -> tuple[Tensor, bool]:
         """Stack a vector (n,) of every process, of the same length everywhere, to (processes, n); differentiable.
@@ -178,7 +184,8 @@ class Processes:
         backward pass needs all processes.
 
         Returns:
-            The stack, and whether it was exchanged now: False where :meth:`absent` replays an earlier exchange.
+            The stack, and whether it was exchanged now: False where :meth:`join_after_error` replays an earlier
+            exchange.
         """
         if self._again:
             return self._again.pop(0), False
@@ -191,7 +198,10 @@ class Processes:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Keep the exchanged statistics until the end of a call, for :meth:`absent`; a nested call is part of it."""
+        """Keep the exchanged statistics until the end of a call, for :meth:`join_after_error`.
+
+        A nested call is part of the outer one.
+        """
         if self.calling:
             yield
             return
@@ -234,7 +244,7 @@ class Processes:
         everybody: list[list[int]] = torch.stack(shapes).tolist()
         return everybody
 
-    def absent(self, score: Callable[[], object]) -> None:
+    def join_after_error(self, score: Callable[[], object]) -> None:
         """Take part in the exchanges that the others still make in a call, after an error in this process.
 
         Args:

@@ -8,7 +8,7 @@ from torch.nn import functional as nnf
 
 from infomax._precision import widened
 
-__all__ = ["PriorDiscriminator", "judge", "slope_penalty"]
+__all__ = ["PriorDiscriminator", "score_rows", "slope_penalty"]
 
 
 class PriorDiscriminator(nn.Sequential):
@@ -79,7 +79,7 @@ class _Layer(nn.Linear):
         return torch.cat([super().forward(free), nnf.linear(fixed, self.weight.detach(), self.bias.detach())])
 
 
-def judge(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
+def score_rows(discriminator: nn.Module, rows: Tensor, frozen: int) -> Tensor:
     """Score rows (K, d); the last ``frozen`` rows give no gradient to the discriminator's weights."""
     if isinstance(discriminator, PriorDiscriminator):
         scores: Tensor = discriminator(rows, frozen=frozen)

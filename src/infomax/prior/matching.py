@@ -14,7 +14,7 @@ from infomax._precision import check_fits_module, place, widened, without_autoca
 from infomax._random import drawing_from
 from infomax.pairs.rows import rows_of
 from infomax.prior.checks import check_representation
-from infomax.prior.discriminator import PriorDiscriminator, judge, slope_penalty
+from infomax.prior.discriminator import PriorDiscriminator, score_rows, slope_penalty
 from infomax.prior.measures import MEASURES, discriminator_loss, encoder_loss
 from infomax.scores.reductions import bend
 
@@ -177,13 +177,13 @@ class PriorMatchingLoss(nn.Module):
         y = squash(rearrange(rows_of(y), "n q d -> (n q) d"))
         real, data = sample(y.detach(), generator), y.detach()
         # D runs once over its two batches and the encoder's batch, for which its weights are constants.
-        with without_autocast(y):  # autocast to bfloat16 refuses to concatenate float16 rows
+        with without_autocast(y.device):  # autocast to bfloat16 refuses to concatenate float16 rows
             rows = torch.cat([real, data, y])
-        on_prior, on_data, judged = self._bent(judge(self.discriminator, rows, len(y))).chunk(3)
+        on_prior, on_data, on_encoder = self._bent(score_rows(self.discriminator, rows, len(y))).chunk(3)
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
         if self.gradient_penalty:
             discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)
-        return PriorTerms(encoder_loss(judged, self.measure, saturating=self.saturating), discriminator)
+        return PriorTerms(encoder_loss(on_encoder, self.measure, saturating=self.saturating), discriminator)
 
     def _bent(self, scores: Tensor) -> Tensor:
         scores = widened(scores)
@@ -191,7 +191,7 @@ class PriorMatchingLoss(nn.Module):
 
     def _steepness(self, real: Tensor, data: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.measure != "wasserstein":
-            with without_autocast(real):
+            with without_autocast(real.device):
                 both = torch.cat([real, data])
             return slope_penalty(self.discriminator, both, 0.0)
         share = torch.rand(len(real), 1, device=real.device, dtype=real.dtype, **drawing_from(generator))

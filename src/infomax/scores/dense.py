@@ -131,14 +131,14 @@ class DenseScores(PairScores):
             return function(*tensors)
         return checkpoint(function, *tensors, use_reentrant=False, determinism_check="none")
 
-    def _pairs_a_tile(self) -> int:
+    def _pairs_per_tile(self) -> int:
         size = accumulation_dtype(self.key.dtype).itemsize
         return max(1, workspace(self.key.device) // (size * self.floats_per_pair))
 
     def _joint_scores(self) -> Tensor:
         """Score tiles of local rows, each row with the globals of its example, which are gathered tile by tile."""
         pairing = self.pairing
-        pairs, globals_ = self._pairs_a_tile(), pairing.globals_
+        pairs, globals_ = self._pairs_per_tile(), pairing.globals_
         columns = min(pairs, globals_)
         rows = pairs // columns
         key = self.key[pairing.first : pairing.first + pairing.joint_keys]
@@ -156,7 +156,7 @@ class DenseScores(PairScores):
         """Return the reduction of :meth:`reduce_clipped` without the joint scores, (M,)."""
         pairing = self.pairing
         key = self.key if pairing.marginal_rows is None else self.key[pairing.marginal_rows]
-        pairs = self._pairs_a_tile()
+        pairs = self._pairs_per_tile()
         rows = max(1, min(self.query.shape[0], math.isqrt(pairs)))
         columns = pairs // rows
         # Split once: the backward pass then writes each part's gradient once, instead of summing full-size gradients.

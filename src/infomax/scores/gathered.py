@@ -151,7 +151,7 @@ def gather_scores(
         if shares.grouped:
             parts = [part[start:] for part, start in zip(torch.split(ours.key_group, shares.keys), first, strict=True)]
             groups = Groups(ours.query_group, parts, ours.groups)
-        query, key = processes.told([query, key], guard)
+        query, key = processes.checked_backward([query, key], guard)
         own = scores.with_rows(query, key, scores.pairing)
         ring_scores = RingScores(own, sizes, processes, guard, groups)
         return GatheredScores(ring_scores, everybody, shares, processes, guard)

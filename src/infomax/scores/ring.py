@@ -78,23 +78,23 @@ class RingScores(PairScores):
         return joint
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        trip = _Trip(self.own, self.sizes, self.processes, self.guard, self.groups, reduction, clip, soft_clip)
+        rotation = _Rotation(self.own, self.sizes, self.processes, self.guard, self.groups, reduction, clip, soft_clip)
         rows = self.pairing.marginal_rows
-        travelling = self.own.key if rows is None else self.own.key[rows]
+        key = self.own.key if rows is None else self.own.key[rows]
         parameters = self.own.parameters if isinstance(self.own, DenseScores) else ()
         try:
             joint, marginal = self.guard.run(
                 lambda: self.own.reduce_clipped(reduction, clip, soft_clip), self.own.inputs()
             )
         except Exception:  # the other processes still need the rows
-            trip.go_round(travelling.detach())
+            rotation.rotate(key.detach())
             raise
-        others: Tensor = _Ring.apply(trip, self.own.query, travelling, *parameters)
+        others: Tensor = _Ring.apply(rotation, self.own.query, key, *parameters)
         return Reduced(joint, _joined(reduction, marginal, others))
 
 
-class _Trip(NamedTuple):
-    """One trip of the local rows around the ring, and the reduction that is computed at each stop."""
+class _Rotation(NamedTuple):
+    """One rotation of the local rows around the ring, and the reduction that is computed at each stop."""
 
     scores: StreamedScores | DenseScores
     sizes: list[int]
@@ -110,7 +110,7 @@ class _Trip(NamedTuple):
         rank, size = self.processes.rank, self.processes.size
         return [(rank - step) % size for step in range(1, size)]
 
-    def go_round(self, key: Tensor, visit: Callable[[Tensor, int], object] | None = None) -> None:
+    def rotate(self, key: Tensor, visit: Callable[[Tensor, int], object] | None = None) -> None:
         """Pass the rows of all processes around; raise an error only at the end, as other processes need the rows."""
         error: Exception | None = None
         for source in self.sources():
@@ -123,7 +123,7 @@ class _Trip(NamedTuple):
         if error is not None:
             raise error
 
-    def stop(self, query: Tensor, key: Tensor, source: int) -> Tensor:
+    def reduce_held(self, query: Tensor, key: Tensor, source: int) -> Tensor:
         """Reduce the scores of our globals with the marginal locals of another process."""
         if self.groups is None:
             groups = Groups(query.new_ones(len(query), dtype=torch.int64), [], 2)
@@ -148,21 +148,21 @@ class _Ring(torch.autograd.Function):
     """The reduction over the local rows of all other processes."""
 
     @staticmethod
-    def forward(ctx: Any, trip: _Trip, query: Tensor, key: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, rotation: _Rotation, query: Tensor, key: Tensor, *parameters: Tensor) -> Tensor:
         ctx.states = []
-        start = -torch.inf if trip.reduction == "logsumexp" else 0.0
+        start = -torch.inf if rotation.reduction == "logsumexp" else 0.0
         total = torch.full((len(query),), start, dtype=accumulation_dtype(query.dtype), device=query.device)
 
         def visit(held: Tensor, source: int) -> None:
             nonlocal total
             ctx.states.append(random_state([held]))
-            total = _joined(trip.reduction, total, trip.stop(query, held, source))
+            total = _joined(rotation.reduction, total, rotation.reduce_held(query, held, source))
 
-        trip.go_round(key, visit)
+        rotation.rotate(key, visit)
         device = key.device.type
         ctx.autocast = torch.get_autocast_dtype(device) if autocasting(device) else None
         ctx.forced = forced_now()
-        ctx.trip, ctx.parameters = trip, parameters
+        ctx.rotation, ctx.parameters = rotation, parameters
         ctx.save_for_backward(query, key, total)
         return total
 
@@ -174,31 +174,31 @@ class _Ring(torch.autograd.Function):
                 'infomax.ops.use_backend("reference")'
             )
         query, key, total = ctx.saved_tensors
-        trip: _Trip = ctx.trip
-        held, travelled = key, key.new_zeros(0)
+        rotation: _Rotation = ctx.rotation
+        held, held_grad = key, key.new_zeros(0)
         grads: list[Tensor | None] = [None] * (1 + len(ctx.parameters))
-        for number, (source, state) in enumerate(zip(trip.sources(), ctx.states, strict=True)):
-            load = [held, travelled] if number else [held]
-            held, *rest = trip.processes.pass_on(load, trip.sizes[source])
+        for number, (source, state) in enumerate(zip(rotation.sources(), ctx.states, strict=True)):
+            load = [held, held_grad] if number else [held]
+            held, *rest = rotation.processes.pass_on(load, rotation.sizes[source])
             del load  # the rows of the process before
-            travelled = rest[0] if rest else widened(torch.zeros_like(held))
-            if trip.guard.error is not None:
+            held_grad = rest[0] if rest else widened(torch.zeros_like(held))
+            if rotation.guard.error is not None:
                 continue
             try:
-                found = _at_stop(ctx, grad, query, held, source, total, state)
+                found = _gradients_of_held(ctx, grad, query, held, source, total, state)
             except Exception as error:  # noqa: BLE001 (others need the rows; raised when all know)
-                trip.guard.error = error
+                rotation.guard.error = error
                 continue
-            travelled += found[1]
+            held_grad += found[1]
             for place, value in enumerate((found[0], *found[2:])):
                 before = grads[place]
                 grads[place] = value if before is None else before + value
         del held
-        (home,) = trip.processes.pass_on([travelled], len(key))
+        (home,) = rotation.processes.pass_on([held_grad], len(key))
         return None, None if grads[0] is None else grads[0].to(query.dtype), home.to(key.dtype), *grads[1:]
 
 
-def _at_stop(
+def _gradients_of_held(
     ctx: Any, grad: Tensor, query: Tensor, held: Tensor, source: int, total: Tensor, state: Any
 ) -> tuple[Tensor, ...]:
     """Return the gradients of query, key and parameters at one stop; the first two in the accumulation dtype."""
@@ -209,8 +209,8 @@ def _at_stop(
         stack.enter_context(forced_again(ctx.forced))
         if ctx.autocast is not None:
             stack.enter_context(torch.autocast(held.device.type, dtype=ctx.autocast))
-        part = ctx.trip.stop(query, held, source)
-    if ctx.trip.reduction == "logsumexp":
+        part = ctx.rotation.reduce_held(query, held, source)
+    if ctx.rotation.reduction == "logsumexp":
         share = (part.detach() - total).exp()
         grad = grad * torch.where(total == -torch.inf, 0.0, share)
     inputs = [query, held, *ctx.parameters]

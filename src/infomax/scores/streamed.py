@@ -83,7 +83,7 @@ class StreamedScores(PairScores):
         """Return the scores with queries and keys exchanged."""
         return StreamedScores(self.key, self.query, pairing, self.scale, autocast=False)
 
-    def reversed(self) -> StreamedScores:
+    def sharing_reverse(self) -> StreamedScores:
         """Return the same pairs with queries and keys exchanged; one table of scores then serves both directions.
 
         This requires one local and one global row per example and no other rows, so that the pairing is symmetric.
@@ -100,7 +100,7 @@ class StreamedScores(PairScores):
         return StreamedScores(query, key, pairing, self.scale, autocast=False)
 
     def reduce_clipped(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
-        with without_autocast(self.query):
+        with without_autocast(self.query.device):
             return self._reduce_pairs(reduction, clip, soft_clip)
 
     def _reduce_pairs(self, reduction: Reduction, clip: float | None, soft_clip: float | None) -> Reduced:
@@ -166,7 +166,7 @@ class StreamedScores(PairScores):
         acc = accumulation_dtype(self.key.dtype)
         if pairing.locations is None and not self._fits_block():
             indices = pairing.joint_query, pairing.joint_key
-            with without_autocast(self.query):
+            with without_autocast(self.query.device):
                 _, joint = ops.pairwise_with_joint("none", self.query, self.key, None, None, *indices, scale=self.scale)
             return joint
         query = self.query.to(acc).view(pairing.examples, pairing.globals_, self.query.shape[1])
@@ -174,7 +174,7 @@ class StreamedScores(PairScores):
         if pairing.locations is None:
             return self.scale * (query[pairing.key_example] * key[:, None]).sum(-1).flatten()
         key = key.view(pairing.examples, pairing.locations, key.shape[1])
-        with without_autocast(key):  # which would round the scores
+        with without_autocast(key.device):  # which would round the scores
             return self.scale * torch.matmul(key, query.transpose(1, 2)).flatten()
 
     def _fits_block(self) -> bool:

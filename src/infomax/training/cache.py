@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._checks import check_differentiable, check_positive, shape_of
 from infomax._random import random_state, replayed
-from infomax.training.waiting import waiting
+from infomax.training.no_gradient_sync import no_gradient_sync
 
 __all__ = ["cached_backward"]
 
@@ -114,7 +114,7 @@ def cached_backward(
     for number, chunk in enumerate(chunks):
         states.append(random_state(chain((value for _, value in _named(chunk)), features.parameters())))
         # The first chunk runs with a graph, which shows the outputs that require a gradient.
-        with torch.set_grad_enabled(number == 0), waiting(features):
+        with torch.set_grad_enabled(number == 0), no_gradient_sync(features):
             output = _run(features, chunk)
         by_name = isinstance(output, Mapping)
         named = _parts(output, _length(chunk))
@@ -141,7 +141,7 @@ def cached_backward(
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         stop = start + _length(chunk)
         last = number + 1 == len(chunks)
-        with nullcontext() if last else waiting(features), replayed(state):
+        with nullcontext() if last else no_gradient_sync(features), replayed(state):
             again = dict(_named(_run(features, chunk)))
             apart += [_difference(again[name], leaf[start:stop]) for name, leaf in leaves.items()]
             parts = [

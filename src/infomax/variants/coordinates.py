@@ -195,8 +195,10 @@ class CoordinateLoss(nn.Module):
         weight = widened(hidden[:0]).new_tensor(1.0) / (q * present.sum())
         # Memory of a pair: hidden units and their gradient, before and after the ReLU; logits, probabilities and their
         # gradients.
-        a_pair = 4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
-        size = max(1, workspace(hidden.device) // a_pair)
+        bytes_per_pair = (
+            4 * hidden.shape[1] * hidden.element_size() + 4 * sum(self.classes) * weight.element_size() + 32
+        )
+        size = max(1, workspace(hidden.device) // bytes_per_pair)
         totals: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(place), size):
             chunk = (place[start : start + size], which[start : start + size])

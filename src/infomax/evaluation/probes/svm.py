@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,19 +86,20 @@ def svm_probe(
     test = Labelled(standardise(test.features.double()).cpu(), test.labels.cpu())
     fits = 1 if len(choices) == 1 else 1 + len(choices)
 
-    def accuracy(c: float, fitted: Labelled, judged: Labelled, number: int) -> float:
+    def accuracy(c: float, fitted: Labelled, held_out: Labelled, number: int) -> float:
         count, width = fitted.features.shape
         # The dual solver passes over the examples: a few times where C is small, hundreds of times where it is large.
         model = machine(C=c / width, dual=c <= 1 or count < width, tol=TOLERANCE, random_state=0)
-        score = _score(model, fitted, judged)
+        model.fit(fitted.features.numpy(), fitted.labels.numpy())
+        score = float(model.score(held_out.features.numpy(), held_out.labels.numpy()))
         if progress is not None:
             progress("svm", number, fits)
         return score
 
     best = choices[0]
     if len(choices) > 1:
-        fitted, judged = _halves(train, choose_on, generator)
-        scores = [accuracy(c, fitted, judged, number) for number, c in enumerate(choices, start=1)]
+        fitted, held_out = _split(train, choose_on, generator)
+        scores = [accuracy(c, fitted, held_out, number) for number, c in enumerate(choices, start=1)]
         best = choices[scores.index(max(scores))]
     return accuracy(best, train, test, fits)
 
@@ -113,19 +113,14 @@ def _choices(C: float | Iterable[float]) -> list[float]:
     return choices
 
 
-def _halves(train: Labelled, count: int, generator: torch.Generator) -> tuple[Labelled, Labelled]:
+def _split(train: Labelled, count: int, generator: torch.Generator) -> tuple[Labelled, Labelled]:
     """Split at most ``count`` random examples into four fifths to fit on and one fifth to compare values of C on."""
     order = torch.randperm(len(train.labels), generator=generator, device="cpu")[:count]
-    judges = max(1, len(order) // 5)
-    judged, fitted = order[:judges], order[judges:]
+    fifth = max(1, len(order) // 5)
+    held_out, fitted = order[:fifth], order[fifth:]
     if len(torch.unique(train.labels[fitted])) < 2:
         raise ValueError(
             f"train_labels must hold two classes among the {len(fitted)} examples that C is chosen on, got one; "
             "pass a single C"
         )
-    return Labelled(*(t[fitted] for t in train)), Labelled(*(t[judged] for t in train))
-
-
-def _score(model: Any, fitted: Labelled, judged: Labelled) -> float:
-    model.fit(fitted.features.numpy(), fitted.labels.numpy())
-    return float(model.score(judged.features.numpy(), judged.labels.numpy()))
+    return Labelled(*(t[fitted] for t in train)), Labelled(*(t[held_out] for t in train))

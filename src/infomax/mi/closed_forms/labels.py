@@ -18,7 +18,9 @@ __all__ = ["LabelHead", "fit_head"]
 _WAVES = 300  # random Fourier features of a Gaussian kernel
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _ITERATIONS = 60
-_FLAT, _STILL = 1e-4, 1e-6  # tolerances of gradient and change, at which the loss is within 0.001 nats of its minimum
+# With these tolerances of L-BFGS, the loss is within 0.001 nats of its minimum.
+_GRADIENT_TOLERANCE = 1e-4
+_CHANGE_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,8 @@ def _regression(functions: Tensor, codes: Tensor, first: Tensor, ridge: float) -
         [weights],
         max_iter=_ITERATIONS,
         history_size=10,
-        tolerance_grad=_FLAT,
-        tolerance_change=_STILL,
+        tolerance_grad=_GRADIENT_TOLERANCE,
+        tolerance_change=_CHANGE_TOLERANCE,
         line_search_fn="strong_wolfe",
     )
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from infomax._checks import check_choice
 from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.columns import Column, as_columns, joined
-from infomax.mi.input.sides import Side, are_few, as_side
+from infomax.mi.input.sides import are_few
 from infomax.mi.input.titles import in_order_of
 
-__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "as_pairs", "columns_of", "columns_of_given", "settled"]
+__all__ = ["DISCRETE", "MINIMUM_ROWS", "Values", "columns_of", "columns_of_given", "settled"]
 
 MINIMUM_ROWS = 50
 DISCRETE = ("auto", "x", "y", "both")
@@ -108,11 +108,6 @@ def settled(columns: list[Column], labels: bool) -> list[Column]:
     return columns
 
 
-def as_pairs(x: list[Column], y: list[Column]) -> tuple[Side, Side]:
-    """Build both sides from their columns."""
-    return as_side("x", x), as_side("y", y)
-
-
 def _moved(columns: list[Column], device: torch.device) -> list[Column]:
     return [column.to(device) for column in columns]
 
@@ -121,7 +116,8 @@ def _from_batches(batches: object) -> tuple[list[Column], list[Column]]:
     frame = hasattr(batches, "columns") or hasattr(batches, "to_numpy")
     if isinstance(batches, Tensor | np.ndarray) or frame or not isinstance(batches, Iterable):
         raise TypeError(
-            f"y must be given beside x, or x be an iterable of batches (x, y), got {type(batches).__name__} alone"
+            "y must be given together with x, or x be an iterable of batches (x, y), got "
+            f"{type(batches).__name__} alone"
         )
     parts: tuple[list[list[Column]], list[list[Column]]] = ([], [])
     titles: dict[str, list[object]] = {}

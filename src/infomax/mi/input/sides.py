@@ -13,7 +13,7 @@ from infomax.mi.input.columns import Column, integers_of
 __all__ = ["Side", "are_few", "as_side", "first_rows", "most_nats", "row_codes", "which_of"]
 
 _MOST_LEVELS = 20  # different integers in a column that also counts as labels
-_ROWS_A_LEVEL = 20
+_ROWS_PER_LEVEL = 20
 _MOST_LABELS = 300
 _DIGITS = 15  # float64 represents every integer of at most this many digits
 _MOST_TOGETHER = 60  # distinct rows of a side of labels up to which each row gets a column
@@ -175,7 +175,7 @@ def _levels(name: str, values: Tensor) -> Tensor:
 def are_few(values: Tensor) -> bool:
     """Return whether integers (n,) count as labels: at most 20 different ones, with 20 rows or more on average."""
     count = len(torch.unique(values))
-    return count <= _MOST_LEVELS and count * _ROWS_A_LEVEL <= len(values)
+    return count <= _MOST_LEVELS and count * _ROWS_PER_LEVEL <= len(values)
 
 
 def _are_levels(values: Tensor) -> bool:

@@ -30,7 +30,7 @@ def in_order_of(name: str, columns: list[Column], titles: Sequence[object], of: 
     missing = [title for title in titles if title not in places]
     more = [title for title in came if title not in known]
     if missing or more:
-        parts = [f"no {_listed(missing)}"] * bool(missing) + [f"{_listed(more)} beside them"] * bool(more)
+        parts = [f"no {_listed(missing)}"] * bool(missing) + [f"{_listed(more)} in addition"] * bool(more)
         raise ValueError(
             f"{name} must have the columns {_listed(titles)} of {of}, got {' and '.join(parts)}; select or rename its "
             "columns, or pass an array, whose columns go by place"

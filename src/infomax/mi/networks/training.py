@@ -16,37 +16,17 @@ from infomax.mi.networks.network import StackedCritic
 from infomax.mi.networks.stack import Stack
 from infomax.scores import paired_scores
 
-__all__ = ["Curve", "Training", "train"]
+__all__ = ["Curve", "train"]
 
+_BATCH_SIZE = 256  # joint pairs per step and member
+_NEGATIVES = 4  # marginal pairs per joint pair
+_LR = 2e-3  # after the warm-up; it falls to 0 along a cosine
 _CHECKS = 28  # evaluations on the validation rows
 _VALIDATION_PAIRS = 16  # marginal pairs per validation row
 _WARM_UP = 50
-_LEAST_STEPS = 200  # steps without progress before training ends early
+_PATIENCE = 8  # evaluations without progress before training ends early
+_LEAST_STEPS = 200  # and the least number of steps that these take
 _WORTH = 0.001  # nats by which the mean over folds must rise to count as progress
-
-
-@dataclass(frozen=True)
-class Training:
-    """Options of the training of all members.
-
-    Args:
-        objective: makes the estimator whose loss a member minimises. Each member has its own estimator, because an
-            estimator may hold state. Members' scores are log density ratios; before the loss they are turned into the
-            scores of the estimator's optimal critic.
-        steps: largest number of steps of Adam.
-        batch_size: joint pairs per step and member.
-        negatives: marginal pairs per joint pair.
-        lr: learning rate after the warm-up; it falls to 0 along a cosine.
-        patience: evaluations on the validation rows without progress after which training ends; more where these take
-            fewer than 200 steps.
-    """
-
-    objective: Callable[[], Estimator]
-    steps: int
-    batch_size: int = 256
-    negatives: int = 4
-    lr: float = 2e-3
-    patience: int = 8
 
 
 @dataclass
@@ -61,7 +41,8 @@ def train(
     stack: Stack,
     critic: StackedCritic,
     folds: list[Fold],
-    training: Training,
+    objective: Callable[[], Estimator],
+    steps: int,
     *,
     generator: torch.Generator,
     progress: Callable[[int, int], None] | None = None,
@@ -69,18 +50,29 @@ def train(
     """Train in place; every member ends with the weights that were best on its own validation rows.
 
     The initial weights are among the candidates, so a member that learns nothing remains the start.
+
+    Args:
+        stack: the members, and the scores of their starts.
+        critic: the networks of all members.
+        folds: training and validation rows of each fold.
+        objective: makes the estimator whose loss a member minimises. Each member has its own estimator, because an
+            estimator may hold state. Members' scores are log density ratios; before the loss they are turned into the
+            scores of the estimator's optimal critic.
+        steps: largest number of steps of Adam.
+        generator: generator of the batches.
+        progress: called after each evaluation with the steps done and ``steps``.
     """
     train_rows = torch.stack([fold.train for fold in folds])[stack.fold]
     validation = _Validation(stack, critic, folds, generator)
-    estimators = [training.objective() for _ in range(stack.members)]
-    optimizer = torch.optim.Adam(critic.parameters(), lr=training.lr, fused=train_rows.device.type in ("cpu", "cuda"))
-    batches = _batches(train_rows, min(training.batch_size, train_rows.shape[1]), generator)
-    interval = max(1, training.steps // _CHECKS)
+    estimators = [objective() for _ in range(stack.members)]
+    optimizer = torch.optim.Adam(critic.parameters(), lr=_LR, fused=train_rows.device.type in ("cpu", "cuda"))
+    batches = _batches(train_rows, min(_BATCH_SIZE, train_rows.shape[1]), generator)
+    interval = max(1, steps // _CHECKS)
     curve = Curve([0], [validation.value])
-    for step in range(training.steps):
-        optimizer.param_groups[0]["lr"] = training.lr * _rate(step, training.steps)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = _LR * _rate(step, steps)
         rows = next(batches)
-        scores = stack.scores(critic, rows, _drawn(rows.shape[1], training.negatives, generator, rows.device))
+        scores = stack.scores(critic, rows, _drawn(rows.shape[1], _NEGATIVES, generator, rows.device))
         losses = [
             estimator(estimator.optimal_scores(paired_scores(member[:, 0], member[:, 1:])))
             for estimator, member in zip(estimators, scores, strict=True)
@@ -88,13 +80,13 @@ def train(
         optimizer.zero_grad()
         torch.autograd.backward(torch.stack(losses).sum())
         optimizer.step()
-        if (step + 1) % interval == 0 or step + 1 == training.steps:
-            validation.look()
+        if (step + 1) % interval == 0 or step + 1 == steps:
+            validation.evaluate()
             curve.steps.append(step + 1)
             curve.validation.append(validation.value)
             if progress is not None:
-                progress(step + 1, training.steps)
-            if validation.looks_in_vain >= max(training.patience, _LEAST_STEPS // interval):
+                progress(step + 1, steps)
+            if validation.evaluations_without_progress >= max(_PATIENCE, _LEAST_STEPS // interval):
                 break
     validation.restore()
     return curve
@@ -129,7 +121,7 @@ class _Validation:
         self._best = self._now = dv_of(self._start)
         self._reached = self._mean(self._best)
         self._weights = [parameter.detach().clone() for parameter in critic.parameters()]
-        self.looks_in_vain = 0
+        self.evaluations_without_progress = 0
 
     @property
     def value(self) -> float:
@@ -140,7 +132,7 @@ class _Validation:
         return float(values.view(self._stack.kinds, -1).amax(0).mean())
 
     @torch.no_grad()
-    def look(self) -> None:
+    def evaluate(self) -> None:
         """Evaluate all members, and keep the weights of those that reach a new best value."""
         now = dv_of(self._stack.scores(self._critic, self._rows, self._partner, self._start))
         self._now = torch.where(now.isfinite(), now, self._best)  # a value that overflowed is no progress
@@ -151,7 +143,7 @@ class _Validation:
         reached = self._mean(self._best)
         worth = reached > self._reached + _WORTH
         self._reached = reached if worth else self._reached
-        self.looks_in_vain = 0 if worth else self.looks_in_vain + 1
+        self.evaluations_without_progress = 0 if worth else self.evaluations_without_progress + 1
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from infomax.mi.input.sides import first_rows, row_codes
-from infomax.mi.reading.familiar import familiar
 from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of, unseen
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
+from infomax.mi.reading.optimism import optimism
 
 __all__ = ["Best", "best_estimate"]
 
@@ -58,7 +58,7 @@ def best_estimate(
               \hat I_j = \hat I_{j - 1} + \Big(1 - \frac{c \, \sigma^2}{D^2}\Big)_+ D, \qquad
               D = (\hat N_j - \hat I_{j - 1})_+
 
-    B is the bound, and H comes from :func:`~infomax.mi.reading.familiar.familiar`. Each step j moves on to an estimate
+    B is the bound, and H comes from :func:`~infomax.mi.reading.optimism.optimism`. Each step j moves on to an estimate
     with more variance and less bias: with 20 neighbours, with 5, with no neighbours by a line through these two
     (:func:`_at_none`), and by a line through 5 and 2. The standard error of B is sigma_B, and that of the difference D
     is sigma. Where a difference may be chance, the estimate stays as it is, so it is 0 where nothing was found. The
@@ -82,8 +82,8 @@ def best_estimate(
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
     certified = math.log(len(alone))  # the most nats that this number of different rows can show
-    hidden = familiar(critics, tests)
-    raised = _share(reading.nats, reading.standard_error, _SURE) * hidden.hidden
+    gap = optimism(critics, tests)
+    raised = _share(reading.nats, reading.standard_error, _SURE) * gap.correction
     raised = min(raised, max(0.0, certified - reading.nats))
     nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
     luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # the anchors may be a subsample
@@ -104,7 +104,7 @@ def best_estimate(
     # What the critic misses is partly missed within boxes, too. This and what was not learnt only make the estimate too
     # low, so they raise only the upper end.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
-    away = _MISSED * added + max(_UNLEARNT * learnt, (hidden.start + hidden.networks) / 2) + doubt
+    away = _MISSED * added + max(_UNLEARNT * learnt, (gap.start + gap.networks) / 2) + doubt
     high = around.high + (away if nats > 0 else 0.0)
     high = max(high, unseen(pairs, confidence, n))
     low = min(around.low, max(0.0, nats))

@@ -198,8 +198,8 @@ def neighbour_terms(boxes: Neighbourhoods, scores: Callable[[Tensor, Tensor], Te
     pairs_seen = torch.minimum(boxes.draws, boxes.distinct).clamp_min(1)
     # The log of a mean of few draws is too low by half its relative variance.
     correction = boxes.terms - log_mean - (variance / (2 * pairs_seen)).clamp_max(0.25)
-    pairs_a_peak = (boxes.scores - torch.maximum(boxes.terms, log_mean)).expm1().clamp_min(0)
-    return boxes.scores + correction / (1 + (_HITS * pairs_a_peak / pairs_seen).square())
+    pairs_per_peak = (boxes.scores - torch.maximum(boxes.terms, log_mean)).expm1().clamp_min(0)
+    return boxes.scores + correction / (1 + (_HITS * pairs_per_peak / pairs_seen).square())
 
 
 def _log_mean(scores: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -36,7 +37,7 @@ def _one_dimensional() -> tuple[Task, ...]:
         uniform,
         additive_noise(0.1),
         additive_noise(0.75),
-        Task("1v1-bimodal-0.75", two_modes.dims, two_modes.nats, two_modes.draw),
+        replace(two_modes, name="1v1-bimodal-0.75"),
         _both(normal, "wiggly", wiggle_x, wiggle_y),
         _both(normal, "half_cube", half_cube),
         heavy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -53,12 +54,8 @@ def mutinfo_grid(
                 tasks.append(normal)
             else:
                 turned = transformed(normal, "turned", _rotation(dim, generator), _rotation(dim, generator))
-                tasks.append(Task(normal.name, normal.dims, information, turned.draw))
-            tasks += [
-                Task(one.name, one.dims, information, one.draw)
-                for family in _AS_DRAWN
-                for one in [family(*_shares(information, dim, generator))]
-            ]
+                tasks.append(replace(turned, name=normal.name, nats=information))
+            tasks += [replace(family(*_shares(information, dim, generator)), nats=information) for family in _AS_DRAWN]
             tasks += [family(*[information / dim] * dim) for family in _EQUAL_SHARES]
     return {task.name: task for task in tasks}
 

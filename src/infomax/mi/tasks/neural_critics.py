@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ def waves() -> Task:
         first = values[:, :1] + 5.0 * (3.0 * values[:, 1:]).sin()
         return torch.cat([0.1 * first - 0.8, 0.5 * values[:, 1:]], 1)
 
-    return _named("2v1-waves-12-5.0-3.0", transformed(clouds, "waves", bend))
+    return replace(transformed(clouds, "waves", bend), name="2v1-waves-12-5.0-3.0")
 
 
 def galaxy() -> Task:
@@ -82,7 +83,7 @@ def galaxy() -> Task:
     """
     means = torch.tensor([[-1.5] * 3, [1.5] * 3], dtype=torch.float64)
     clouds = gaussian_mixture(means, torch.eye(3).repeat(2, 1, 1), 2, name="clouds", known=(0.49434, 0.00016))
-    return _named("2v1-galaxy-0.5-3.0", transformed(clouds, "galaxy", spiral(0, 1, 0.5)))
+    return replace(transformed(clouds, "galaxy", spiral(0, 1, 0.5)), name="2v1-galaxy-0.5-3.0")
 
 
 def concentric_gaussians(dim: int) -> Task:
@@ -155,10 +156,6 @@ def mixtures() -> dict[str, Task]:
         *(inliers(dim, share) for dim in (5, 25) for share in (0.2, 0.5)),
     ]
     return {task.name: task for task in tasks}
-
-
-def _named(name: str, task: Task) -> Task:
-    return Task(name, task.dims, task.nats, task.draw, task.error)
 
 
 def _check_known(name: str, value: float, known: Collection[float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infomax.ops.add import add_at
 from infomax.ops.problem import Problem
 
 __all__ = ["JointPairs"]
@@ -40,7 +41,7 @@ class JointPairs:
         found = self._find(index, keys, rows)
         if found is not None:
             positions, where = found
-            _add_at(block, positions, grads[where])
+            add_at(block.view(-1), positions, grads[where])
 
     def _find(self, index: int, keys: slice, rows: slice) -> tuple[Tensor, Tensor | slice] | None:
         """Locate the joint pairs of a block.
@@ -58,12 +59,3 @@ class JointPairs:
             inside = ((query >= rows.start) & (query < rows.stop)).nonzero().squeeze(1)
             query, key, where = query[inside], key[inside], inside + run.start
         return (key - keys.start) * width + (query - rows.start), where
-
-
-def _add_at(block: Tensor, positions: Tensor, values: Tensor) -> None:
-    """Add values to a flattened block at positions, in the same order on every run."""
-    if block.device.type == "cpu":
-        block.view(-1).index_add_(0, positions, values)
-    else:
-        # On other devices, index_add_ has no fixed order of addition.
-        block.view(-1).index_put_((positions,), values, accumulate=True)

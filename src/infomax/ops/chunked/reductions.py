@@ -16,10 +16,10 @@ from torch import Tensor
 from infomax.ops.chunked.blocks import Blocks
 
 __all__ = [
+    "BlockReduction",
     "LogSumExp",
     "Pearson",
     "PlainSum",
-    "Reduction",
     "SoftplusSum",
     "SquareSum",
     "finite",
@@ -33,7 +33,7 @@ _LINEAR_ABOVE = 40.0
 _LEAST, _MOST = 2.0**-40, 2.0**100
 
 
-class Reduction(ABC):
+class BlockReduction(ABC):
     """The reduction of the scores of a set of queries, one block of keys at a time.
 
     Args:
@@ -73,7 +73,7 @@ class Reduction(ABC):
         return torch.ones_like(value)
 
 
-class LogSumExp(Reduction):
+class LogSumExp(BlockReduction):
     """Log-sum-exp in base two: ``exp2`` takes half the time of ``exp``, and the unit is folded into the queries.
 
     Scores are seldom so large that their powers overflow, and finding and subtracting the largest score of each query
@@ -126,7 +126,7 @@ class LogSumExp(Reduction):
         return references.sub(finite(value / LogSumExp.unit)).exp2_()
 
 
-class SoftplusSum(Reduction):
+class SoftplusSum(BlockReduction):
     """Sum of ``log(1 + exp(score))``."""
 
     def absorb(self, block: Tensor, blocks: Blocks, slopes: bool, /) -> bool:
@@ -144,7 +144,7 @@ class SoftplusSum(Reduction):
         block.sigmoid_().mul_(grad)
 
 
-class PlainSum(Reduction):
+class PlainSum(BlockReduction):
     """Sum of the scores."""
 
     excluded = 0.0
@@ -162,7 +162,7 @@ class PlainSum(Reduction):
         block.copy_(grad.expand_as(block))
 
 
-class SquareSum(Reduction):
+class SquareSum(BlockReduction):
     """Sum of the squared scores."""
 
     excluded = 0.0
@@ -180,7 +180,7 @@ class SquareSum(Reduction):
         block.mul_(2.0 * grad)
 
 
-class Pearson(Reduction):
+class Pearson(BlockReduction):
     """Sum of ``score + score ** 2 / 4``, the conjugate function of Pearson's chi squared."""
 
     excluded = 0.0
@@ -199,7 +199,7 @@ class Pearson(Reduction):
         block.mul_(0.5).add_(1.0).mul_(grad)
 
 
-_REDUCTIONS: dict[str, type[Reduction]] = {
+_REDUCTIONS: dict[str, type[BlockReduction]] = {
     "logsumexp": LogSumExp,
     "softplus": SoftplusSum,
     "sum": PlainSum,
@@ -208,7 +208,7 @@ _REDUCTIONS: dict[str, type[Reduction]] = {
 }
 
 
-def reduction_of(name: str) -> type[Reduction]:
+def reduction_of(name: str) -> type[BlockReduction]:
     """Return the class of a reduction by its name."""
     return _REDUCTIONS[name]
 

@@ -1,7 +1,7 @@
-"""Tile sizes: a small search space, and a table of the chosen sizes.
+"""Tile sizes of the Triton kernels.
 
 The choice is a fixed table and not a measurement at run time, so that all runs add in the same order and agree bitwise.
-``python -m benchmarks tune`` measures all of ``SPACE`` on a GPU; the table holds the results.
+``python -m benchmarks tune`` measures candidates on a GPU; the table holds the results.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import inf
 
 import torch
 
-__all__ = ["SPACE", "Tiles", "tiles_for"]
+__all__ = ["Tiles", "tiles_for"]
 
 
 @dataclass(frozen=True)
@@ -47,78 +47,6 @@ class Tiles:
             "num_warps": self.warps, "num_stages": self.stages,
         }  # fmt: skip
 
-
-_GRADIENT_OF_HALVES = (
-    Tiles(64, 64, 64, 256, 8, 2),
-    Tiles(64, 64, 64, 256, 4, 2),
-    Tiles(64, 64, 128, 128, 4, 2),
-    Tiles(64, 64, 128, 128, 4, 3),
-    Tiles(128, 64, 128, 128, 8, 2),
-    Tiles(64, 128, 128, 128, 8, 2),
-    Tiles(128, 128, 128, 128, 8, 2),
-    Tiles(128, 32, 128, 128, 4, 3),
-    Tiles(32, 128, 128, 128, 4, 3),
-    Tiles(64, 64, 256, 256, 8, 2),
-    Tiles(32, 64, 256, 256, 4, 2),
-    Tiles(64, 32, 256, 256, 4, 2),
-    Tiles(128, 32, 256, 256, 8, 2),
-    Tiles(32, 128, 256, 256, 8, 2),
-    Tiles(128, 64, 256, 256, 8, 2),
-    Tiles(64, 128, 256, 256, 8, 2),
-)
-_GRADIENT_OF_SINGLES = (
-    Tiles(32, 32, 32, 128, 8, 2),
-    Tiles(32, 32, 32, 128, 4, 2),
-    Tiles(64, 32, 32, 64, 4, 2),
-    Tiles(32, 64, 32, 64, 4, 2),
-    Tiles(64, 32, 32, 128, 8, 2),
-    Tiles(32, 64, 32, 128, 8, 2),
-    Tiles(64, 64, 16, 64, 8, 2),
-    Tiles(64, 64, 16, 128, 8, 2),
-)
-
-# Candidates by kernel and bytes per element.
-SPACE = {
-    ("reduce", 2): (
-        Tiles(64, 64, 64, 64, 4, 3),
-        Tiles(64, 128, 64, 64, 4, 3),
-        Tiles(128, 64, 64, 64, 4, 3),
-        Tiles(128, 128, 64, 64, 8, 3),
-        Tiles(64, 64, 128, 64, 4, 3),
-        Tiles(64, 128, 128, 64, 4, 3),
-        Tiles(128, 64, 128, 64, 4, 3),
-        Tiles(128, 64, 128, 64, 8, 3),
-        Tiles(128, 128, 128, 64, 8, 3),
-        Tiles(128, 128, 128, 64, 8, 2),
-        Tiles(64, 64, 256, 64, 4, 2),
-        Tiles(128, 64, 256, 64, 8, 2),
-        Tiles(128, 128, 256, 64, 8, 2),
-    ),
-    ("weigh", 2): (
-        Tiles(128, 128, 64, 64, 8, 3),
-        Tiles(128, 128, 64, 64, 8, 4),
-        Tiles(128, 128, 64, 64, 4, 3),
-        Tiles(128, 256, 64, 64, 8, 3),
-        Tiles(256, 128, 64, 64, 8, 3),
-        Tiles(64, 256, 64, 64, 4, 3),
-        Tiles(128, 64, 64, 64, 4, 4),
-        Tiles(128, 128, 128, 64, 8, 2),
-        Tiles(128, 128, 32, 64, 8, 4),
-    ),
-    ("grad_key", 2): _GRADIENT_OF_HALVES,
-    ("grad_query", 2): _GRADIENT_OF_HALVES,
-    ("reduce", 4): (
-        Tiles(64, 64, 16, 32, 4, 3),
-        Tiles(64, 64, 32, 32, 4, 3),
-        Tiles(128, 64, 16, 32, 8, 3),
-        Tiles(128, 64, 32, 32, 8, 3),
-        Tiles(128, 128, 16, 32, 8, 3),
-        Tiles(64, 32, 32, 32, 4, 3),
-        Tiles(32, 64, 32, 32, 4, 3),
-    ),
-    ("grad_key", 4): _GRADIENT_OF_SINGLES,
-    ("grad_query", 4): _GRADIENT_OF_SINGLES,
-}
 
 # By kernel and bytes per element: the tiles up to a number of features. They are the fastest on an H100 (docs/gpu.md)
 # of those that neither spill registers nor need too much shared memory on an A100 or a B200.
@@ -158,10 +86,11 @@ _ODD_GRADIENTS = {
 
 
 def tiles_for(kernel: str, dtype: torch.dtype, dim: int) -> Tiles:
-    """Return the tiles of a kernel for a dtype and number of features; its name is one of `SPACE`, or ``"add"``.
+    """Return the tiles of a kernel for a dtype and number of features.
 
-    ``"add"`` is the kernel ``"reduce"`` for sums of scores or of their squares, which needs smaller tiles: on a B200 it
-    spills registers with larger ones.
+    The kernels are ``"reduce"``, ``"add"``, ``"weigh"`` (for 2 bytes per element only), ``"grad_key"`` and
+    ``"grad_query"``. ``"add"`` is the kernel ``"reduce"`` for sums of scores or of their squares, which needs smaller
+    tiles: on a B200 it spills registers with larger ones.
     """
     size = dtype.itemsize
     table = _TABLE[kernel, size]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infomax import estimate_mi
-from infomax.mi.reading.familiar import Familiar, familiar
+from infomax.mi.reading.optimism import Optimism, optimism
 from infomax.mi.tasks import correlated_normal, independent
 
 
@@ -38,13 +38,13 @@ def test_it_compares_what_a_row_scores_where_it_taught_and_where_it_did_not() ->
             / 6
         )
 
-    found = familiar(critics, tests)  # type: ignore[arg-type]
+    found = optimism(critics, tests)  # type: ignore[arg-type]
     assert found.start == pytest.approx(by_hand(of_start))
     assert found.start + found.networks == pytest.approx(by_hand(of_mixture))
 
 
 def test_the_truth_lies_in_the_middle_for_closed_forms_and_at_the_training_rows_for_networks() -> None:
-    assert Familiar(0.2, 0.1).hidden == pytest.approx(0.2)
+    assert Optimism(0.2, 0.1).correction == pytest.approx(0.2)
 
 
 def test_many_coordinates_no_longer_read_low() -> None:

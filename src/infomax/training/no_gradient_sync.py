@@ -8,27 +8,27 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["waiting"]
+__all__ = ["no_gradient_sync"]
 
 _FLAGS = ("reduce_grads", "all_reduce_grads")
 """Attributes in which FSDP2 stores, for each group of parameters, whether gradients are exchanged."""
 
 
 @contextmanager
-def waiting(features: nn.Module) -> Iterator[None]:
+def no_gradient_sync(features: nn.Module) -> Iterator[None]:
     """Keep FSDP2 and DistributedDataParallel from exchanging gradients; restore the previous setting on exit.
 
     Args:
         features: the wrapped encoder; a module without such a wrapper is not changed.
     """
     exchange = getattr(features, "set_requires_gradient_sync", None)  # of FSDP2
-    wait = getattr(features, "no_sync", None)  # of DistributedDataParallel
+    no_sync = getattr(features, "no_sync", None)  # of DistributedDataParallel
     with ExitStack() as stack:
         if exchange is not None:
             stack.enter_context(_restored(features))
             exchange(False)
-        if wait is not None:
-            stack.enter_context(wait())
+        if no_sync is not None:
+            stack.enter_context(no_sync())
         yield
 
 

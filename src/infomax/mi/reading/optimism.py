@@ -1,4 +1,4 @@
-"""How much higher critics score the rows that trained them: an estimate of what the bound loses on unseen rows."""
+"""The optimism of critics: how much higher they score the rows that trained them than unseen rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from infomax.mi.reading.held_out import FoldCritic
 
-__all__ = ["Familiar", "familiar"]
+__all__ = ["Optimism", "optimism"]
 
 
-class Familiar(NamedTuple):
+class Optimism(NamedTuple):
     """Nats by which critics score rows higher if the rows trained them than if the same rows are test rows."""
 
     start: float
@@ -22,12 +22,12 @@ class Familiar(NamedTuple):
     """The part that networks add."""
 
     @property
-    def hidden(self) -> float:
+    def correction(self) -> float:
         """Nats by which the bound on test rows is taken to be too low."""
         return self.start / 2 + self.networks
 
 
-def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
+def optimism(critics: list[FoldCritic], tests: list[Tensor]) -> Optimism:
     r"""Compare the scores of each row by the critics that it trained with its score by the critic that tests it.
 
     .. math:: \hat J = \frac{1}{n} \sum_i \Big( \operatorname{mean}_{k:\, i \in \text{train}_k} T_k(x_i, y_i)
@@ -42,11 +42,12 @@ def familiar(critics: list[FoldCritic], tests: list[Tensor]) -> Familiar:
         tests: the test rows of each fold.
 
     Source:
-        Akaike 1974 for the half. That the part of networks counts in full is a result of the benchmark's tasks.
+        Efron 1986, "How biased is the apparent error rate of a prediction rule?", for the term. Akaike 1974 for the
+        half. That the part of networks counts in full is a result of the benchmark's tasks.
     """
     mixed = _difference([critic.joint_scores for critic in critics], critics, tests)
     start = min(_difference([critic.start_scores for critic in critics], critics, tests), mixed)
-    return Familiar(start, mixed - start)
+    return Optimism(start, mixed - start)
 
 
 def _difference(scores: list[Callable[[Tensor], Tensor]], critics: list[FoldCritic], tests: list[Tensor]) -> float:
