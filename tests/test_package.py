@@ -29,6 +29,7 @@ STACK = [
     "_extras",
     "_modes",
     "_feature_pair",
+    "_compiling",
     "_transforms",
     "ops",
     "pairs",
@@ -40,7 +41,7 @@ STACK = [
     "losses",
 ]
 # For each room beside the stack, the modules that it may import. Nothing in the stack imports these rooms.
-SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_feature_pair", "_transforms"}
+SMALL = {"_checks", "_precision", "_random", "_extras", "_modes", "_feature_pair", "_compiling", "_transforms"}
 BESIDE = {
     "features": SMALL,
     "encoders": {*SMALL, "features"},

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
+from infomax._compiling import uncompiled
 from infomax._precision import device_of
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
@@ -127,8 +128,7 @@ class InformationLoss(nn.Module, ABC):
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
 
-    # A compiler cannot trace the guard of the backward pass, which runs a part of it: gathered losses run uncompiled.
-    @torch.compiler.disable
+    @uncompiled
     def _loss_of_all(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
         return self._loss(local, global_, **given)
 

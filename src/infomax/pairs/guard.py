@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infomax._compiling import uncompiled
+
 __all__ = ["Guard"]
 
 
@@ -25,7 +27,7 @@ class Guard:
         self.holds = holds
         self.error: Exception | None = None
 
-    @torch.compiler.disable
+    @uncompiled
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Compute outputs now; hold back an error of their backward pass, with gradients of 0 for the inputs.
 

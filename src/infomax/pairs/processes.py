@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from infomax._compiling import uncompiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -211,7 +213,7 @@ class Processes:
         finally:
             self._met, self._again, self.single_row = None, [], False
 
-    @torch.compiler.disable  # it exchanges flags, and catches errors of a part of the graph
+    @uncompiled
     def everywhere(self, compute: Callable[[], Tensor], what: str, device: torch.device) -> Tensor:
         """Compute a tensor on every process; if that raises an error on one of them, all processes raise one.
 
