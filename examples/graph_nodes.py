@@ -54,8 +54,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.seeds, options.epochs = 1, 3
-    if options.loss == "pyg" and (options.summary != "graph" or options.corruptions != 1):
-        parser.error("--loss pyg knows the summary of the whole graph and one corruption: leave out the other options")
+    if options.loss == "pyg" and options.summary != "graph":
+        parser.error("--loss pyg knows the summary of the whole graph only: leave out --summary neighbourhood")
+    if options.loss == "pyg" and options.corruptions != 1:
+        parser.error("--loss pyg knows one corruption per epoch only: leave out --corruptions")
     if options.corruptions < 1:
         parser.error(f"--corruptions: expected at least 1; got {options.corruptions}")
     path = options.data / f"{options.graph}.npz"

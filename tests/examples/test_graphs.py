@@ -96,6 +96,19 @@ def test_the_loss_of_torch_geometric_has_one_summary(run_example, planted, capsy
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--corruptions", "0"], "--corruptions: expected at least 1; got 0"),
+        (["--loss", "pyg", "--corruptions", "2"], "leave out --corruptions"),
+    ],
+)
+def test_corruptions_that_cannot_be(run_example, planted, capsys, options, said):
+    with pytest.raises(SystemExit):
+        run_example("graph_nodes", "--data", planted, *options)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n == "graph_views" else []) for n in NAMES]
 )
 @pytest.mark.skipif(not DATA.exists(), reason=f"the graphs are not there: {DATA}")
@@ -131,20 +144,20 @@ class TestNodes:
     def test_corrupted_nodes_are_nodes_of_shuffled_features(self, script, graph):
         features, adjacency = graph
         encoder, order = script.Encoder(30), torch.randperm(120)
-        shuffled = features.to_dense()[order].to_sparse()
-        torch.testing.assert_close(encoder(features, adjacency, order), encoder(shuffled, adjacency))
+        hidden, shuffled = torch.sparse.mm(features, encoder.weight), features.to_dense()[order].to_sparse()
+        torch.testing.assert_close(encoder.convolve(hidden[order], adjacency), encoder(shuffled, adjacency))
 
     def test_neighbours_are_averaged(self, script, graph):
         mean = script.mean_over_neighbours(graph[1]).to_dense()
         torch.testing.assert_close(mean.sum(1), torch.ones(120))
         assert torch.equal(mean > 0, graph[1].to_dense() > 0)
 
-    @pytest.mark.parametrize("summary", ["graph", "neighbourhood"])
-    def test_training_pays(self, script, graph, planted, summary):
+    @pytest.mark.parametrize(("summary", "corruptions"), [("graph", 1), ("graph", 3), ("neighbourhood", 2)])
+    def test_training_pays(self, script, graph, planted, summary, corruptions):
         data = np.load(planted / "cora.npz")
         torch.manual_seed(0)
         encoder = script.Encoder(30)
-        assert 20 < script.fit(encoder, *graph, summary, 60) <= 60
+        assert 20 < script.fit(encoder, *graph, summary, 60, corruptions=corruptions) <= 60
         raw = script.classify(graph[0].to_dense(), data)
         assert script.classify(encoder.embed(*graph), data) >= max(raw + 20, 85)
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
-from infomax._compiling import uncompiled
+from infomax._compiling import keep_uncompiled, uncompiled
 from infomax._precision import device_of
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
@@ -74,6 +74,8 @@ class InformationLoss(nn.Module, ABC):
             check_per_global(self.estimator)
         if gather and reduction == "none":
             raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
+        if gather:
+            keep_uncompiled()
         self.in_batch = in_batch
         self.sample_negatives = sample_negatives
         self.gather = gather
