@@ -1,5 +1,6 @@
 """The row of a recipe where only torch, einops, numpy and Pillow are installed, as on a bare GPU machine."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_a_row_is_made_without_pictures_and_bars(images, tmp_path):
     small = ["--batch", "8", "--units", "8", "--probe-epochs", "1", "--probe-images", "10", "--threads", "1"]
     ran = subprocess.run(
         [sys.executable, "-c", BLOCKED, *row, *small, "--holdout", "0.25", "--out", str(out)],
-        env={"PYTHONPATH": str(REPRODUCTION), "PATH": ""},
+        env={"PYTHONPATH": os.pathsep.join([str(REPRODUCTION), *filter(None, sys.path)]), "PATH": ""},
         capture_output=True,
         text=True,
         timeout=300,
