@@ -46,15 +46,14 @@ def run(options: argparse.Namespace) -> None:
         ours = ours.to(DEVICE)
         written_out = _WrittenOut(ours.critic)
         candidates = {"ours": _step(encoder, ours, images)}
-        for units in (256, 512):
-            narrow = LocalDIMLoss(local.shape[1], global_.shape[1], units=units).to(DEVICE)
-            candidates[f"ours, {units} units"] = _step(encoder, narrow, images)
+        narrow = {n: LocalDIMLoss(local.shape[1], global_.shape[1], units=n).to(DEVICE) for n in (256, 512)}
+        candidates |= {f"ours, {units} units": _step(encoder, loss, images) for units, loss in narrow.items()}
         if written_out_bytes(batch, local[0, 0].numel()) <= MOST_BYTES:
             torch.testing.assert_close(ours(local, global_), written_out(local, global_), rtol=1e-4, atol=1e-4)
             candidates["written out"] = _step(encoder, written_out, images)
         candidates["encoder alone"] = _step(encoder, _Sum(), images)
         timings = measure(candidates, rounds, warm_up=1)
-        parameters = [*encoder.parameters(), *ours.parameters()]
+        parameters = [p for module in (encoder, ours, *narrow.values()) for p in module.parameters()]
         for name, candidate in candidates.items():
             for parameter in parameters:
                 parameter.grad = None  # left by the previous candidate
