@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from numpy.typing import ArrayLike
 
@@ -12,7 +14,7 @@ from infomax.mi.conditional import measure_given
 from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.groups import as_groups, groups_of_copies
 from infomax.mi.input.inputs import Values, columns_of, columns_of_given
-from infomax.mi.input.sides import as_side
+from infomax.mi.input.sides import as_side, perhaps_labels
 from infomax.mi.measuring import measure
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
@@ -139,5 +141,7 @@ def estimate_mi(
         else:
             together = as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device)
         if given is None:
-            return measure(side_x, side_y, options, generator, bar, together)
-        return measure_given(of_x, side_y, of_z, options, generator, bar, together)
+            estimate = measure(side_x, side_y, options, generator, bar, together)
+        else:
+            estimate = measure_given(of_x, side_y, of_z, options, generator, bar, together)
+        return replace(estimate, notes=(*perhaps_labels("x", of_x), *perhaps_labels("y", of_y)))

@@ -54,6 +54,7 @@ class MIEstimate(float):
         seconds: time that the estimate took.
         scorer: function that :meth:`score` calls.
         dims_given: number of coordinates of the third variable that vary; None without ``given``.
+        notes: how the data were read, where this may not be what was meant; shown by ``repr``.
 
     Example:
         >>> from infomax import estimate_mi
@@ -87,6 +88,7 @@ class MIEstimate(float):
     seconds: float
     scorer: Callable[..., Tensor]
     dims_given: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __new__(cls, nats: float, **_: Any) -> MIEstimate:  # noqa: PYI034 (typing.Self is Python 3.11's)
         """Return a float with the value of ``nats``."""
@@ -195,5 +197,6 @@ class MIEstimate(float):
         if self.p_value is not None:
             lines.append(f"  independence: p = {self.p_value:.3g}, by permutations")
         lines.append(f"  {self._more_rows()}")
+        lines += [f"  NOTE: {note}" for note in self.notes]
         lines += [f"  SATURATED: {doubt}" for doubt in self.doubts]
         return "\n".join(lines)

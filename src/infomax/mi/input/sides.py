@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column, integers_of
 
-__all__ = ["Side", "are_few", "as_side", "first_rows", "most_nats", "row_codes", "which_of"]
+__all__ = ["Side", "are_few", "as_side", "first_rows", "most_nats", "perhaps_labels", "row_codes", "which_of"]
 
 _MOST_LEVELS = 20  # different integers in a column that also counts as labels
 _ROWS_PER_LEVEL = 20
@@ -176,6 +176,18 @@ def are_few(values: Tensor) -> bool:
     """Return whether integers (n,) count as labels: at most 20 different ones, with 20 rows or more on average."""
     count = len(torch.unique(values))
     return count <= _MOST_LEVELS and count * _ROWS_PER_LEVEL <= len(values)
+
+
+def perhaps_labels(name: str, columns: list[Column]) -> tuple[str, ...]:
+    """Return a note where a side is a column of a few integers, too rare to count as labels unless the user says so."""
+    if len(columns) != 1 or columns[0].labels:
+        return ()
+    values = columns[0].values
+    count = len(torch.unique(values))
+    if not 2 < count <= _MOST_LEVELS or are_few(values) or not bool((values == values.round()).all()):
+        return ()
+    called = columns[0].called or name
+    return (f"{called} has {count} different integers, read as numbers; if they are labels, pass discrete={name!r}",)
 
 
 def _are_levels(values: Tensor) -> bool:
