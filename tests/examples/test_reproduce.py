@@ -131,21 +131,6 @@ class TestBadRecipe:
         assert said in self.refused(parts, tmp_path, {**content, "published": published})
 
 
-@pytest.mark.parametrize("begun", [True, False])
-def test_a_run_goes_on_in_its_precision_on_another_processor(parts, tmp_path, monkeypatch, begun):
-    command = ["ours/cifar10-infonce", "--smoke", "--threads", "1", "--out", str(tmp_path)]
-    monkeypatch.setitem(parts.recipes.RECIPES["fast"], "bf16", begun)
-    assert parts.reproduce.main([*command, "--max-steps", "1"]) == 0
-    results = tmp_path / "ours" / "cifar10-infonce" / "seed-0" / "results.json"
-    before = json.loads(results.read_text())
-    monkeypatch.setitem(parts.recipes.RECIPES["fast"], "bf16", not begun)
-    for more in ([], ["--measures", "probes,knn"]):  # the finished run, and the run with one more measure
-        assert parts.reproduce.main([*command, "--max-steps", "1", *more]) == 0
-        after = json.loads(results.read_text())
-        assert after["options"]["bf16"] is begun
-        assert after["probes"] == before["probes"]
-
-
 class TestTable:
     def test_ours_beside_the_published(self, smoke, rows):
         text = (smoke / "table.md").read_text()

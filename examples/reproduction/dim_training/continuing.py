@@ -11,7 +11,6 @@ from .files import read_json
 from .lock import locked
 from .measures import is_taken
 from .options import Options, flag_of, requested
-from .recipes import RECIPES
 from .run_folder import RunFolder
 from .session import conduct
 from .team import Team
@@ -77,7 +76,7 @@ def carry_out(options: Options) -> dict[str, Any]:
             before = saved(folder, state)
             if _has_any_length(asdict(options)):
                 before |= {name: getattr(options, name) for name in LENGTH}
-            options = resolving.resume(_asked(options), before, folder.path)
+            options = resolving.resume(asdict(options), before, folder.path)
         else:
             folder.begin()
         conduct(options, Team(), state)
@@ -94,15 +93,6 @@ def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
     if not isinstance(taken, dict) or not all(is_taken(name, options, taken) for name in requested(options)):
         return None
     ran = results["options"]
-    asked = _asked(options)
-    decisive = [f for f in fields(Options) if not f.metadata["free"] and f.name in asked]
-    same = all(resolving.same(f.name, asked[f.name], ran.get(f.name, f.default)) for f in decisive)
+    decisive = [f for f in fields(Options) if not f.metadata["free"]]
+    same = all(resolving.same(f.name, getattr(options, f.name), ran.get(f.name, f.default)) for f in decisive)
     return results if same and results else None
-
-
-def _asked(options: Options) -> dict[str, Any]:
-    """Return the options that a run must have; not the precision that the recipe takes from this processor."""
-    asked = asdict(options)
-    if options.bf16 == RECIPES[options.recipe].get("bf16"):  # the run may have begun on another processor
-        del asked["bf16"]
-    return asked
