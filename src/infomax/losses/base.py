@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_choice, check_positive
-from infomax._compiling import keep_uncompiled, uncompiled
+from infomax._compiling import uncompiled
 from infomax._precision import device_of
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
@@ -64,7 +64,7 @@ class InformationLoss(nn.Module, ABC):
     ) -> None:
         super().__init__()
         sample_negatives = check_negatives_options(in_batch=in_batch, sample_negatives=sample_negatives, gather=gather)
-        self.processes = Processes(process_group)
+        self.processes = Processes(process_group, gathers=bool(gather))
         local_dim, global_dim = check_positive("local_dim", local_dim), check_positive("global_dim", global_dim)
         self.critic, self.estimator = build_parts(
             critic, estimator, local_dim, global_dim, units, processes=self.processes if gather else None
@@ -74,8 +74,6 @@ class InformationLoss(nn.Module, ABC):
             check_per_global(self.estimator)
         if gather and reduction == "none":
             raise ValueError("reduction must be 'mean' with gather=True: every process returns the loss of all")
-        if gather:
-            keep_uncompiled()
         self.in_batch = in_batch
         self.sample_negatives = sample_negatives
         self.gather = gather
@@ -121,18 +119,10 @@ class InformationLoss(nn.Module, ABC):
         """
         given: dict[str, Any] = {"mask": mask, "batch": batch, "negatives": negatives, "group": group}
         given["generator"] = generator
-        compute = self._loss_of_all if self.gather and self.processes.several else self._loss
-        return compute(local, global_, **given)
-
-    def _loss(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
         rows, directions = self._score(local, global_, self.gather, training=True, **given)
         if self.reduction == "none":
             return _mean([_spread(self.estimator.per_global(scores), rows, global_) for scores in directions])
         return _mean([self.estimator(scores) for scores in directions])
-
-    @uncompiled
-    def _loss_of_all(self, local: Tensor, global_: Tensor, **given: Any) -> Tensor:
-        return self._loss(local, global_, **given)
 
     def scores(
         self,
@@ -222,29 +212,30 @@ class InformationLoss(nn.Module, ABC):
         given = {**given, "training": training, "once": once}  # torch 2.6 cannot trace |=
         if not (gather and self.processes.several):
             return self._score_alone(local, global_, **given)
-        with self.processes.call():
-            return self._score_together(local, global_, ring=gather == "ring", **given)
+        return self._score_together(local, global_, ring=gather == "ring", **given)
 
+    @uncompiled
     def _score_together(
         self, local: Tensor, global_: Tensor, *, ring: bool, once: bool, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
         processes = self.processes
-        error, pairing, learns = None, None, ((False, False), (False, False))
-        try:
-            # This process may have no example as long as the processes together have enough.
-            rows, directions = self._score_alone(local, global_, once=once, **given, at_least=0)
-            pairing = directions[0].pairing
-            learns = learning(directions[0]), learning(directions[-1])
-        except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
-            error = raised
-            processes.join_after_error(lambda: self._scored(self._no_rows(), once=once))
-        device = device_of(self, global_)
-        shares = exchange_shares(pairing, error, processes, device, learns=learns)
-        check_rows_of_all(processes)
-        return rows, [
-            gather_scores(scores, shares, processes, ring=ring, direction=direction)
-            for direction, scores in enumerate(directions)
-        ]
+        with processes.call():
+            error, pairing, learns = None, None, ((False, False), (False, False))
+            try:
+                # This process may have no example as long as the processes together have enough.
+                rows, directions = self._score_alone(local, global_, once=once, **given, at_least=0)
+                pairing = directions[0].pairing
+                learns = learning(directions[0]), learning(directions[-1])
+            except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
+                error = raised
+                processes.join_after_error(lambda: self._scored(self._no_rows(), once=once))
+            device = device_of(self, global_)
+            shares = exchange_shares(pairing, error, processes, device, learns=learns)
+            check_rows_of_all(processes)
+            return rows, [
+                gather_scores(scores, shares, processes, ring=ring, direction=direction)
+                for direction, scores in enumerate(directions)
+            ]
 
     def _score_alone(
         self, local: Tensor, global_: Tensor, *, training: bool, once: bool, **given: Any

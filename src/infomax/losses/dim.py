@@ -10,7 +10,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from infomax._checks import check_number, check_positive, check_sizes
-from infomax._compiling import keep_uncompiled
 from infomax._precision import device_of, place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
@@ -171,10 +170,8 @@ class DIMLoss(nn.Module):
             check_prior(prior)
         if sample_locations is not None:
             check_positive("sample_locations", sample_locations)
-        processes = Processes(process_group)
+        processes = Processes(process_group, gathers=bool(gather))
         self.processes = processes if gather else None
-        if gather:
-            keep_uncompiled()
         if local_size is not None:
             local_size = check_sizes("local_size", local_size, at_least=0)
         self.global_term: GlobalDIMLoss | None = None

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infomax._compiling import uncompiled
-
 __all__ = ["Guard"]
 
 
@@ -27,7 +25,6 @@ class Guard:
         self.holds = holds
         self.error: Exception | None = None
 
-    @uncompiled
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Compute outputs now; hold back an error of their backward pass, with gradients of 0 for the inputs.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from infomax._compiling import uncompiled
+from infomax._compiling import keep_uncompiled, uncompiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +110,10 @@ class Processes:
 
     Args:
         group: a group of `torch.distributed`; the default one when None.
+        gathers: whether calls that may be compiled gather rows. The exchanges then stay uncompiled.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, group: dist.ProcessGroup | None = None, *, gathers: bool = False) -> None:
         # `new_group` returns an integer to a process outside the new group.
         if isinstance(group, int) and group == dist.GroupMember.NON_GROUP_MEMBER:
             raise ValueError("process_group must hold this process, got a group of others")
@@ -120,11 +122,17 @@ class Processes:
                 f"process_group must be a torch.distributed.ProcessGroup, got {type(group).__name__}; of a device mesh "
                 "it is mesh.get_group()"
             )
+        if gathers:
+            keep_uncompiled()
         self.group = group
+        self.gathers = gathers
         self._met: list[Tensor] | None = None  # the statistics that the current call has exchanged; None between calls
         self._again: list[Tensor] = []
         self.single_row = False
         """Whether the current call has taken statistics over a single row in total; the same on all processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Processes, gathers=self.gathers), (self.group,)  # what a call has exchanged is not kept
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
         return self  # groups cannot be copied, and a copy of a module belongs to the same group

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from infomax._compiling import uncompiled
 from infomax._precision import widened
 from infomax.pairs.guard import Guard
 from infomax.pairs.pairing import Pairing
@@ -71,6 +72,7 @@ class GatheredScores(PairScores):
         sizes = [keys * self.pairing.globals_ for keys in self.shares.joint_keys]
         return torch.cat(self._shared(lambda: (self.inner.joint(),), sizes))
 
+    @uncompiled
     def _shared(self, compute: Callable[[], tuple[Tensor, ...]], sizes: list[int]) -> tuple[Tensor, ...]:
         """Compute the parts of this process, and gather those of all processes in one collective.
 
