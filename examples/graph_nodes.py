@@ -184,8 +184,8 @@ def fit(
         hidden = torch.sparse.mm(features, encoder.weight)
         nodes = encoder.convolve(hidden, adjacency)
         # In a corrupted graph, the nodes have exchanged their features.
-        shuffled = [hidden[torch.randperm(len(features))] for _ in range(corruptions)]
-        corrupted = torch.stack([encoder.convolve(features_of, adjacency) for features_of in shuffled], 1)  # (N, M, c)
+        orders = [torch.randperm(len(features)) for _ in range(corruptions)]
+        corrupted = torch.stack([encoder.convolve(hidden[order], adjacency) for order in orders], 1)  # (N, M, c)
         if pyg:
             loss = loss_fn.loss(nodes, corrupted[:, 0], nodes.mean(0).sigmoid())
         elif summary == "graph":

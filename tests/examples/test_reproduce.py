@@ -135,6 +135,8 @@ class TestTable:
     def test_ours_beside_the_published(self, smoke, rows):
         text = (smoke / "table.md").read_text()
         assert "### CIFAR-10" in text
+        assert text.count(", float32") == 2  # in the note of each row
+        assert [line["precision"] for line in rows(smoke / "table.csv")] == ["float32", "float32"]
         for line, published in zip(rows(smoke / "table.csv"), (73.25, 62.19), strict=True):
             results = smoke / line["recipe"] / "seed-0" / "results.json"
             conv = json.loads(results.read_text())["probes"]["trained"]["conv"]
@@ -184,6 +186,13 @@ class TestTable:
         assert self.row(parts, "ours/cifar10-jsd").departures == ["1 of 20 minutes"]
         assert self.row(parts, "cifar10/untrained", epochs=0.0).departures == []
         assert self.row(parts, "cifar10/untrained", epochs=0.0).length == "not trained"
+
+    @pytest.mark.parametrize("bf16", [True, False])
+    def test_the_precision_departs_where_the_recipe_does_not_leave_it_to_the_processor(self, parts, bf16):
+        ours, papers = self.row(parts, "ours/cifar10-jsd", bf16=bf16), self.row(parts, bf16=bf16)
+        assert ours.departures == ["1 of 20 minutes"]
+        assert papers.departures == (["bf16 True instead of False"] if bf16 else [])
+        assert ours.precision == papers.precision == ("bfloat16" if bf16 else "float32")
 
 
 class TestLength:

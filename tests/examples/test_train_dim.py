@@ -39,11 +39,21 @@ def test_bf16_is_chosen_by_the_processor(parts, monkeypatch, tmp_path, flags, gp
 
 
 def test_recipes_take_it_and_the_papers_does_not(parts):
-    assert {name: recipe.get("bf16", False) for name, recipe in parts.recipes.RECIPES.items()} == {
-        "fast": parts.recipes.bf16_is_fast(),
-        "two-maps": parts.recipes.bf16_is_fast(),
-        "paper": False,
+    fast = parts.recipes.bf16_is_fast()
+    assert {name: recipe.get("bf16") for name, recipe in parts.recipes.RECIPES.items()} == {
+        "fast": fast,
+        "two-maps": fast,
+        "paper": None,
     }
+
+
+def test_processes_on_unlike_processors_are_refused(parts, monkeypatch, tmp_path):
+    small = {"data": "digits", "train_images": 40, "test_images": 20, "batch": 8, "epochs": 1.0, "device": "cpu"}
+    options = parts.resolving.resolve({**small, "out": str(tmp_path / "run")})
+    team = parts.team.Team()
+    monkeypatch.setattr(team, "of_all", lambda value: [value, not value] if isinstance(value, bool) else [value])
+    with pytest.raises(parts.errors.BadInput, match="--bf16: expected the same in every process"):
+        parts.session.conduct(options, team)
 
 
 @pytest.mark.parametrize("bf16", [True, False])

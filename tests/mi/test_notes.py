@@ -9,7 +9,7 @@ import torch
 
 from infomax import estimate_mi
 
-NOTE = "y has 10 different integers, read as numbers; if they are labels, pass discrete='y'"
+NOTE = "y has 10 different integers, read as numbers; if they are labels, pass discrete='y' or 'both'"
 
 
 def notes(y: torch.Tensor, **options: Any) -> tuple[str, ...]:

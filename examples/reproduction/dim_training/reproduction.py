@@ -12,6 +12,7 @@ from .files import write_text
 from .options import Options
 from .page import markdown_table
 from .recipe_files import MEASURES, Recipe
+from .recipes import RECIPES
 from .run_folder import RunFolder, read_table, write_table
 
 
@@ -42,6 +43,11 @@ class Row(NamedTuple):
         return f"{_short(training['epochs'])} of {_short(wanted.epochs)} epochs"
 
     @property
+    def precision(self) -> str:
+        """The precision of the training."""
+        return "bfloat16" if self.results["options"].get("bf16") else "float32"
+
+    @property
     def departures(self) -> list[str]:
         """All differences from the recipe, the length of the training first."""
         wanted, training = self.recipe.settings, self.results["training"]
@@ -54,6 +60,7 @@ class Row(NamedTuple):
             for f in fields(Options)
             if f.name not in UNIMPORTANT
             and not f.metadata["free"]
+            and not (f.name == "bf16" and takes_precision_from_processor(self.recipe))
             and not resolving.same(f.name, said[f.name], ran.get(f.name, f.default))
         ]
         measured = {name: value for settings in self.results["taken"].values() for name, value in settings.items()}
@@ -68,6 +75,11 @@ class Row(NamedTuple):
 CURVE_POINTS = 6
 ALL_IF_ZERO = ("train_images", "test_images", "locations", "negatives", "semi_labels", "measure_images")
 UNIMPORTANT = ("recipe", "seed", "epochs", "minutes", "max_steps", "log_every", "untrained")
+
+
+def takes_precision_from_processor(recipe: Recipe) -> bool:
+    """Return whether the recipe trains in bfloat16 on some processors and in float32 on others."""
+    return "bf16" in RECIPES[recipe.settings.recipe] and "bf16" not in recipe.options
 
 
 def options_of(recipe: Recipe, given: dict[str, Any], out: Path, minutes: float = 0.0) -> Options:
@@ -170,6 +182,7 @@ def _note(row: Row, shared: list[str]) -> str:
         f"{training['seconds'] / 60:.1f} minutes of training",
         f"{training['train_images']:,} images of {report.images_of(options)}",
         f"seed {options['seed']}",
+        row.precision,
         *(f"{name} {value}" for name, value in row.results["environment"].items() if name in ("torch", "commit")),
         row.results["environment"]["device"],
     ]
@@ -185,5 +198,5 @@ def _line(row: Row) -> dict[str, Any]:
         line |= {name: row.measured.get(name), f"{name} published": row.recipe.published.get(name)}
     line |= {"trained": row.length, "departures": "; ".join(row.departures)}
     line |= {name: training[name] for name in ("epochs", "steps", "seconds", "images_per_second", "train_images")}
-    line |= {"seed": row.results["options"]["seed"]}
+    line |= {"seed": row.results["options"]["seed"], "precision": row.precision}
     return line | {name: environment.get(name) for name in ("device", "torch", "infomax", "commit")}

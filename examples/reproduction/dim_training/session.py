@@ -39,6 +39,8 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
     options = settled
     if len(set(team.of_all(trainer.fingerprint))) > 1:
         raise BadInput("--root: expected the same images in every process; they differ")
+    if len(set(team.of_all(options.bf16))) > 1:  # recipes choose it by the processor
+        raise BadInput("--bf16: expected the same in every process; their processors differ: pass --bf16 or --no-bf16")
     folder = RunFolder(options.out)
     team.say(
         f"{report.name_of(vars(options))} on {options.data}: {len(images.train.labels):,} images, run in {folder.path}"

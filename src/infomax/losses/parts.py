@@ -87,7 +87,7 @@ def check_parts(critic: CriticLike, estimator: EstimatorLike, units: int | None)
 
 
 def _check_runs_away(estimator: EstimatorLike) -> None:
-    if estimator == "rkl":
+    if isinstance(estimator, str) and estimator == "rkl":
         raise ValueError(
             "estimator 'rkl' diverges when it is trained: its loss E[e^-T] + E'[T - 1] falls without limit as marginal "
             "scores T fall, in any batch; pass ScoreRegularised('rkl', weight=0.1, clip=10.0), which bounds scores, or "

@@ -187,7 +187,8 @@ def perhaps_labels(name: str, columns: list[Column]) -> tuple[str, ...]:
     if not 2 < count <= _MOST_LEVELS or are_few(values) or not bool((values == values.round()).all()):
         return ()
     called = columns[0].called or name
-    return (f"{called} has {count} different integers, read as numbers; if they are labels, pass discrete={name!r}",)
+    note = f"{called} has {count} different integers, read as numbers; if they are labels, pass discrete={name!r}"
+    return (f"{note} or 'both'",)
 
 
 def _are_levels(values: Tensor) -> bool:

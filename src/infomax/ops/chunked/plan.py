@@ -53,8 +53,8 @@ class Plan:
     """The blocks of one problem.
 
     Seven temporaries of at most one share of the workspace exist at a time: two blocks of scores and their masks, the
-    scaled queries and, for half precision, the widened keys and gradients. So a share is an eighth of the workspace, or
-    a sixteenth if a kept table takes half of it.
+    scaled queries and, for half precision, the widened keys and gradients. A map has six: its queries' gradient is one.
+    So a share is an eighth of the workspace, or a sixteenth if a kept table takes half of it.
 
     Attributes:
         rows: Query slices.
