@@ -147,6 +147,14 @@ class TestNodes:
         hidden, shuffled = torch.sparse.mm(features, encoder.weight), features.to_dense()[order].to_sparse()
         torch.testing.assert_close(encoder.convolve(hidden[order], adjacency), encoder(shuffled, adjacency))
 
+    @pytest.mark.parametrize("summary", ["graph", "neighbourhood"])
+    def test_each_epoch_corrupts_so_many_graphs(self, script, graph, monkeypatch, summary):
+        orders, draw = [], torch.randperm
+        monkeypatch.setattr(script.torch, "randperm", lambda n: orders.append(draw(n)) or orders[-1])
+        script.fit(script.Encoder(30), *graph, summary, 2, corruptions=3)
+        assert len(orders) == 2 * 3
+        assert len({tuple(order.tolist()) for order in orders}) == 6
+
     def test_neighbours_are_averaged(self, script, graph):
         mean = script.mean_over_neighbours(graph[1]).to_dense()
         torch.testing.assert_close(mean.sum(1), torch.ones(120))

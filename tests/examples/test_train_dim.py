@@ -32,10 +32,11 @@ def test_half_precision_and_the_compiler(train_dim, short_run, rows, tmp_path, m
     ],
 )
 def test_bf16_is_chosen_by_the_processor(parts, monkeypatch, tmp_path, flags, gpu, fast):
+    is_fast = parts.recipes.bf16_is_fast  # its module chooses when it is imported, so it must not see the next line
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
-    assert parts.recipes.bf16_is_fast(tmp_path / "cpuinfo") is fast
+    assert is_fast(tmp_path / "cpuinfo") is fast
 
 
 def test_recipes_take_it_and_the_papers_does_not(parts):

@@ -184,7 +184,7 @@ def perhaps_labels(name: str, columns: list[Column]) -> tuple[str, ...]:
         return ()
     values = columns[0].values
     count = len(torch.unique(values))
-    if not 2 < count <= _MOST_LEVELS or are_few(values) or not bool((values == values.round()).all()):
+    if count > _MOST_LEVELS or are_few(values) or not bool((values == values.round()).all()):
         return ()
     called = columns[0].called or name
     note = f"{called} has {count} different integers, read as numbers; if they are labels, pass discrete={name!r}"
