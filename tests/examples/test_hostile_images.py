@@ -114,6 +114,13 @@ class TestBadFiles:
         assert left.classes == ("cats", "dogs")
         assert "5 of 8 images left out" in capsys.readouterr().out
 
+    def test_many_are_named(self, refused, six):
+        for number in range(60):
+            (six / "cats" / f"damaged-{number}.png").write_bytes(b"nothing")
+        said = refused("images")
+        assert "60 of 66" in said
+        assert said.count("damaged-") == 60
+
     def test_none_that_is_good(self, refused, six):
         for path in six.rglob("*.png"):
             path.write_bytes(b"nothing")

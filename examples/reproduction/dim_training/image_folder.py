@@ -20,7 +20,6 @@ from .progress_bar import ProgressBar
 
 FORMAT = 2  # version of the cache
 DARK = 64  # of 255; images that use 12 of 16 bits reach only 16
-NAMED = 50  # an error names at most this many bad files
 
 
 class Folder(NamedTuple):
@@ -157,10 +156,9 @@ def _decode_all(root: Path, source: Directory | Zip, files: list[str], how: Read
 
 
 def _refuse(bad: dict[str, str], count: int) -> None:
-    """Raise one error that names the files that cannot be decoded."""
-    named = "; ".join(f"{name} ({said})" for name, said in list(bad.items())[:NAMED])
-    more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    """Raise one error that names all files that cannot be decoded."""
+    named = "; ".join(f"{name} ({said})" for name, said in bad.items())
     raise BadInput(
-        f"expected images that can be decoded; {len(bad)} of {count} cannot: {named}{more}. Repair or remove "
-        "them, or pass --skip-bad"
+        f"expected images that can be decoded; {len(bad)} of {count} cannot: {named}. Repair or remove them, or pass "
+        "--skip-bad"
     )

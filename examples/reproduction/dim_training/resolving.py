@@ -40,7 +40,7 @@ def resume(given: dict[str, Any], saved: dict[str, Any], folder: Path) -> Option
     if clashes:
         raise BadInput(
             f"--resume: {folder} was begun with other settings: {', '.join(clashes)}; "
-            "leave them out to go on with the run, or choose another --out to begin a new one"
+            "to go on with the run, give its settings or leave these out; to begin a new one, choose another --out"
         )
     known = {f.name for f in fields(Options)}
     changed = {name: value for name, value in given.items() if name in free}
