@@ -90,6 +90,30 @@ def test_features(call: str, local: Any, global_: Any, mask: Any, error: type[Ex
     assert not changed, "refused, and yet something has changed"
 
 
+class TestSwapped:
+    """Locals and globals that are swapped can have the same width; then only the spatial axes reveal it."""
+
+    def test_a_vector_beside_a_map_warns(self) -> None:
+        torch.manual_seed(0)
+        loss_fn, vector, maps = LocalDIMLoss(4, 4, units=8), torch.randn(3, 4), torch.randn(3, 4, 2, 2)
+        said = r"local \(3, 4\) has one location .* global_ \(3, 4, 2, 2\) has several: are they swapped\?.*\(N, c, 1\)"
+        with pytest.warns(UserWarning, match=said):
+            swapped = loss_fn(vector, maps)
+        assert torch.equal(loss_fn(vector[:, :, None], maps), swapped)  # without a warning, which would be an error
+
+    def test_the_right_order_does_not(self) -> None:
+        loss_fn, vector, maps = LocalDIMLoss(4, 4, units=8), torch.randn(3, 4), torch.randn(3, 4, 2, 2)
+        loss_fn(maps, vector)
+        loss_fn(vector, vector)
+        loss_fn(maps, maps)
+        loss_fn(vector, maps[:2], batch=torch.tensor([0, 1, 1]))
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+    def test_compiled_it_is_one_graph(self) -> None:
+        compiled = torch.compile(LocalDIMLoss(4, 4, units=8), fullgraph=True, backend="aot_eager")
+        assert compiled(torch.randn(3, 4), torch.randn(3, 4, 2, 2)).isfinite()
+
+
 def test_a_map_of_another_size() -> None:
     with pytest.raises(ValueError, match=r"local must have the shape \(N, 3, 2, 2\) of local_dim and local_size, got"):
         LOSSES["global"]()(torch.zeros(4, 3, 3, 3), torch.zeros(4, 4))

@@ -204,6 +204,16 @@ class TestNewRows:
 
 
 class TestPerColumn:
+    def test_one_warning_names_all_flagged_columns(self) -> None:
+        x = np.random.default_rng(7).normal(size=(300, 3))
+        with pytest.warns(UserWarning, match=r"2 of 4 columns are flagged") as said:
+            found = mutual_info(np.concatenate([x, -2 * x[:, 1:2]], 1), x[:, 1])
+        assert len(said) == 1
+        assert "X[:, 1]: 300 rows can certify little beyond log 300 - 2 = 3.7 nats" in str(said[0].message)
+        assert "X[:, 3]: 300 rows" in str(said[0].message)
+        assert said[0].filename == __file__
+        assert found[[1, 3]].min() > 3.7
+
     def test_an_array_in_the_manner_of_scikit_learn(self) -> None:
         selection = pytest.importorskip("sklearn.feature_selection")
         rng = np.random.default_rng(7)

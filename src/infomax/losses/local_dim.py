@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infomax._checks import check_positive
+from infomax._checks import check_positive, shape_of
 from infomax._precision import place
 from infomax.critics import CriticLike
 from infomax.estimators import EstimatorLike
@@ -66,6 +67,9 @@ class LocalDIMLoss(InformationLoss):
           negatives are negatives of every example; with (N + L,), they have groups too
         - result: a scalar, float32 (float64 for float64 features). With ``reduction="none"`` (N,) or (N, \*spatial),
           0 for an example without a real location
+
+    Warns:
+        UserWarning: ``local`` is (N, c) and ``global_`` has spatial axes, as when the two are swapped.
 
     Raises:
         TypeError: a dtype is not real floating or not that of the parameters, the mask is not bool, or an option has
@@ -176,6 +180,12 @@ class LocalDIMLoss(InformationLoss):
             at_least=at_least,
         )
         self.critic.check(local, global_)
+        if batch is None and local.ndim == 2 and global_.ndim > 2 and not torch.compiler.is_compiling():
+            warnings.warn(
+                f"local {shape_of(local)} has one location per example and global_ {shape_of(global_)} has several: "
+                "are they swapped? If not, pass local as (N, c, 1)",
+                stacklevel=2,
+            )
         return rows
 
     def extra_repr(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -36,8 +37,8 @@ def mutual_info(
 
     Each column is passed to :func:`~infomax.estimate_mi` by itself. By default no networks are trained: the estimate
     comes from closed forms, and from nearest neighbours corrected by them. As a ``score_func`` of scikit-learn's
-    ``SelectKBest`` the function ranks features of any kind. The numbers carry no doubts: near log n - 2 nats, n rows
-    certify little more, and :func:`~infomax.estimate_mi` of that column says so.
+    ``SelectKBest`` the function ranks features of any kind. One warning names the columns whose estimate is flagged,
+    with the reasons; :func:`~infomax.estimate_mi` of such a column returns its interval and its bound.
 
     Args:
         X: (n, d), array, tensor or data frame.
@@ -52,6 +53,9 @@ def mutual_info(
 
     Returns:
         (d,), float64, not below 0; 0 for a constant column.
+
+    Warns:
+        UserWarning: there is reason to doubt the estimate of a column; see :attr:`MIEstimate.doubts`.
 
     Raises:
         TypeError: as :func:`~infomax.estimate_mi`; ``n_jobs`` is not an integer.
@@ -76,18 +80,28 @@ def mutual_info(
     if groups is not None:
         as_groups(groups, len(of_y[0].values), options.folds)
 
-    def nats_of(column: Column) -> float:
+    def estimate(column: Column) -> tuple[float, tuple[str, ...]]:
         if bool((column.values == column.values[:1]).all()):
-            return 0.0
-        return estimate_mi(
-            [column], of_y, discrete=discrete, groups=groups, max_steps=max_steps, random_state=seed
-        ).nats
+            return 0.0, ()
+        found = estimate_mi([column], of_y, discrete=discrete, groups=groups, max_steps=max_steps, random_state=seed)
+        return found.nats, found.doubts
 
     threads = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs or 1
     if threads == 1:
-        return np.array([nats_of(column) for column in columns])
-    with ThreadPoolExecutor(threads) as pool:
-        return np.array(list(pool.map(nats_of, columns)))
+        found = [estimate(column) for column in columns]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(estimate, columns))
+    flags = [
+        f"{column.called}: {' and '.join(doubts)}" for column, (_, doubts) in zip(columns, found, strict=True) if doubts
+    ]
+    if flags:
+        warnings.warn(
+            f"the estimates of {len(flags)} of {len(columns)} columns are flagged: {'; '.join(flags)}. estimate_mi of "
+            "one column returns its interval and its bound",
+            stacklevel=2,
+        )
+    return np.array([nats for nats, _ in found])
 
 
 def _checked(X: Values, y: Values, discrete: str) -> tuple[list[Column], list[Column]]:
