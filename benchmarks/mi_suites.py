@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.mi_labels import labels
 from benchmarks.mi_plot import draw
+from benchmarks.mi_repeats import Repeats, repeats
 from benchmarks.mi_sizes import ROWS, draw_sizes, sized_tasks
 from infomax.mi.tasks import (
     Task,
@@ -175,6 +176,16 @@ def _labels(rows: int | None) -> list[Case]:
     ]
 
 
+def _repeats(rows: int | None) -> list[Case]:
+    def case(name: str, kind: Repeats) -> Case:
+        def sample(size: int, seed: int) -> Samples:
+            return kind.draw(np.random.default_rng(seed), size)
+
+        return Case(name, kind.nats, rows or kind.rows, sample, kind.group, "numpy")
+
+    return [case(name, kind) for name, kind in repeats().items()]
+
+
 SUITES: dict[str, Suite] = {
     "beyond-normal": Suite(
         'the 40 tasks of "Beyond Normal" and a few more', "mean error at most 0.017, largest 0.10", _beyond_normal, 1
@@ -195,6 +206,13 @@ SUITES: dict[str, Suite] = {
     ),
     "labels": Suite(
         "digits and their classes", "at least 2.2, codings within 0.03", _labels, 3, ("infomax", "SVM (scikit-learn)")
+    ),
+    "repeats": Suite(
+        "counts, rounded numbers and labels",
+        "intervals that hold the truth; independent: at most 0.01",
+        _repeats,
+        5,
+        ("infomax",),
     ),
     "sizes": Suite(
         "rows, coordinates and information, without networks",

@@ -18,6 +18,7 @@ from infomax.mi.reading.doubts import doubts_of, limit_of
 from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.held_out import interval_of, read
 from infomax.mi.reading.permutations import check_exchangeable, p_value_of
+from infomax.mi.reading.places import places, without_copies
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import Scorer
 
@@ -44,7 +45,7 @@ def measure(
     if options.permutations is not None and groups is not None:
         check_exchangeable(groups, fitted.tests)
     reading = read(fitted.critics, fitted.tests, options.make_estimator, groups)
-    place_x, place_y = (side.places(Ranks(side.values).scores(side.values).float()) for side in (x, y))
+    place_x, place_y = places(x, generator), places(y, generator)
     bar.phase("looking at neighbours", 1)
     dims = sum(side.values.shape[1] for side in (x, y) if side.codes is None)
     best = best_estimate(
@@ -57,6 +58,7 @@ def measure(
         reading,
         options.confidence,
         generator,
+        without_copies(x, y, groups),
         groups,
     )
     most = most_nats(x, y)

@@ -14,6 +14,7 @@ __all__ = ["as_groups", "groups_of_copies", "permuted_in_groups"]
 _FUNCTION = 1.5  # distinct rows per label up to which the other side counts as a function of the label
 _ATOM = 0.02  # share of the rows above which equal rows may be a frequent value instead of copies
 _SURELY_ATOM = 0.1  # share of the rows above which equal rows are a frequent value, whatever their values are
+_COPIES = 0.5  # agreement of both sides from which equal rows are copies; see `_agreement`
 _FEW = 20  # distinct rows below which frequent rows are not copies, because they would make too few groups
 
 
@@ -50,10 +51,12 @@ def _by_appearance(codes: Tensor) -> Tensor:
 def groups_of_copies(x: Side, y: Side) -> Tensor | None:
     """Return groups (n,) of equal rows, or None where all rows differ or equal rows are expected.
 
-    Equal rows are expected where both sides are labels, or where one side is a function of the labels of the other. A
-    value that many rows take, such as 0, does not form a group either. Such a value occurs in more than 2 % of the
-    rows. In addition, one of its sides also occurs with other partners, or it consists of integers, or it occurs in
-    more than a tenth of the rows, or there are fewer than 20 distinct rows. All other equal rows count as copies.
+    Equal rows are expected where both sides are labels, or where one side is a function of the labels of the other.
+    They are also expected where values repeat on each side by itself, as counts and rounded numbers do
+    (:func:`_agreement`). A value that many rows take, such as 0, does not form a group either. Such a value occurs in
+    more than 2 % of the rows. In addition, one of its sides also occurs with other partners, or it consists of
+    integers, or it occurs in more than a tenth of the rows, or there are fewer than 20 distinct rows. All other equal
+    rows count as copies.
     """
     if x.codes is not None and y.codes is not None:
         return None
@@ -63,11 +66,28 @@ def groups_of_copies(x: Side, y: Side) -> Tensor | None:
     if int(counts.max()) == 1 or any(len(counts) <= _FUNCTION * _labels(side) for side in (x, y)):
         return None
     times = counts[codes]
-    elsewhere = torch.stack([_times(side) > times for side in (x, y)]).any(0)
+    of_sides = torch.stack([_times(side) for side in (x, y)])
+    if _agreement(times, of_sides) < _COPIES:
+        return None
+    elsewhere = (of_sides > times).any(0)
     usual = elsewhere | (table == table.round()).all(1) | (times > _SURELY_ATOM * len(codes))
     often = (times > max(2.0, _ATOM * len(codes))) & (usual | (len(counts) < _FEW))
     alone = torch.arange(len(codes), device=codes.device) + len(counts)
     return row_codes(torch.where(often, alone, codes)[:, None])
+
+
+def _agreement(times: Tensor, of_sides: Tensor) -> float:
+    """Return how far rows that are equal on one side are equal on the other: 0 as by chance, 1 always, as for copies.
+
+    Args:
+        times: (n,), how many rows are equal to each row.
+        of_sides: (2, n), how many rows have the same value of x, and of y.
+    """
+    rarer, other = of_sides.double().sort(0).values
+    repeated = rarer > 1
+    share = (times[repeated] - 1) / (rarer[repeated] - 1)
+    chance = (other[repeated] - 1) / (len(times) - 1)
+    return float((share - chance).sum() / (1 - chance).sum())
 
 
 def _times(side: Side) -> Tensor:

@@ -95,10 +95,6 @@ class Side(NamedTuple):
             return 0.0
         return float((self.codes.bincount()[self.codes] == 1).double().mean())
 
-    def places(self, scaled: Tensor) -> Tensor:
-        """Return where neighbours are sought: the scaled values as floats, or codes of labels (n, 1) as integers."""
-        return scaled if self.codes is None else self.codes[:, None]
-
 
 def as_side(name: str, columns: list[Column]) -> Side:
     """Build a side from its columns; constant columns are left out.

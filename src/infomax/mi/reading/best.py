@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infomax.mi.input.sides import first_rows, row_codes
+from infomax.mi.reading.cells import cell_terms
 from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interval_of, unseen
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 from infomax.mi.reading.optimism import optimism
@@ -50,6 +50,7 @@ def best_estimate(
     reading: Reading,
     confidence: float,
     generator: torch.Generator,
+    alone: Tensor,
     groups: Tensor | None = None,
 ) -> Best:
     r"""Add to the bound what it loses on unseen rows, and what nearest neighbours corrected by the critic find beyond.
@@ -60,9 +61,10 @@ def best_estimate(
 
     B is the bound, and H comes from :func:`~infomax.mi.reading.optimism.optimism`. Each step j moves on to an estimate
     with more variance and less bias: with 20 neighbours, with 5, with no neighbours by a line through these two
-    (:func:`_at_none`), and by a line through 5 and 2. The standard error of B is sigma_B, and that of the difference D
-    is sigma. Where a difference may be chance, the estimate stays as it is, so it is 0 where nothing was found. The
-    factor c is 2 while the interval includes 0, 0.25 once it excludes 0, and 4 at the last step.
+    (:func:`_at_none`), and by a line through 5 and 2. Two sides of labels have no neighbours, so there N comes from
+    :func:`~infomax.mi.reading.cells.cell_terms`, in two equal steps. The standard error of B is sigma_B, and that of
+    the difference D is sigma. Where a difference may be chance, the estimate stays as it is, so it is 0 where nothing
+    was found. The factor c is 2 while the interval includes 0, 0.25 once it excludes 0, and 4 at the last step.
 
     Args:
         x: (n, dx), all rows on the scale on which neighbours are sought.
@@ -75,10 +77,10 @@ def best_estimate(
         reading: the bound as read on the test rows.
         confidence: confidence level of the interval.
         generator: generator of the subsample of rows, where they are many, and of the draws.
+        alone: rows without copies, on the CPU.
         groups: (n,), group of each row; None for independent rows.
     """
     n = len(x) if groups is None else len(torch.unique(groups))  # independent units: rows, or groups of rows
-    alone = torch.arange(len(x)) if groups is None else _without_copies(x, y, groups)
     terms, anchors = _terms(x, y, critics, tests, generator, alone, groups)
     of_anchors = None if groups is None else groups[anchors]
     certified = math.log(len(alone))  # the most nats that this number of different rows can show
@@ -87,12 +89,9 @@ def best_estimate(
     raised = min(raised, max(0.0, certified - reading.nats))
     nats, error, doubt, before = reading.nats + raised, reading.standard_error, 0.0, reading.pointwise[anchors]
     luck = float(reading.pointwise[anchors].mean() - reading.pointwise.mean())  # the anchors may be a subsample
-    many, few, fewest = terms
-    steps = (many, few, _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims))
-    for step, of_rows in enumerate(steps):
+    for of_rows, last in _steps(terms, dims):
         difference = max(0.0, min(float(of_rows.mean()) - luck, certified) - nats)
         chance = _standard_error(of_rows - before, of_anchors)
-        last = step == len(steps) - 1
         dependent = interval_of(nats, error, reading.blocks, confidence, n).low > 0
         share = _share(difference, chance, _SUREST if last else _LIKELY if dependent else _SURE)
         doubt = doubt if last and share == 0 else chance
@@ -109,6 +108,15 @@ def best_estimate(
     high = max(high, unseen(pairs, confidence, n))
     low = min(around.low, max(0.0, nats))
     return Best(max(0.0, nats), low, high, _method(raised, added), len(alone))
+
+
+def _steps(terms: list[Tensor], dims: int) -> list[tuple[Tensor, bool]]:
+    """Return the terms of every step, with less bias from step to step, and whether they vary most."""
+    if len(terms) == 1:  # labels: after the first step, the second one may add what the interval then no longer doubts
+        return [(terms[0], False)] * 2
+    many, few, fewest = terms
+    lines = _at_none(_NEIGHBOURS[:2], (many, few), dims), _at_none(_NEIGHBOURS[1:], (few, fewest), dims)
+    return [(many, False), (few, False), (lines[0], False), (lines[1], True)]
 
 
 def _share(difference: float, chance: float, sure: float) -> float:
@@ -150,27 +158,21 @@ def _terms(
     alone: Tensor,
     groups: Tensor | None,
 ) -> tuple[list[Tensor], Tensor]:
-    """Return the terms of the anchors for each number of neighbours, and the anchors."""
+    """Return the terms of the anchors for each number of neighbours, once for two sides of labels; and the anchors."""
     n = len(x)
     groups = torch.arange(n, device=x.device) if groups is None else groups
     pool = alone if len(alone) <= _POOL else alone[torch.randperm(len(alone), generator=generator)[:_POOL]]
     among = torch.zeros(n, dtype=torch.bool)
     among[pool] = True
-    terms: list[list[Tensor]] = [[] for _ in _NEIGHBOURS]
+    terms: list[list[Tensor]] = []
     anchors = []
     for critic, test in zip(critics, tests, strict=True):
         some = test[among.to(test.device)[test]][: max(1, _ANCHORS // len(tests))]
-        boxes = find_neighbourhoods(
-            x, y, some, pool.to(x.device), _NEIGHBOURS, generator, groups, critic.joint_scores(some)
-        )
-        for of_k, around in zip(terms, boxes, strict=True):
-            of_k.append(neighbour_terms(around, critic.scores))
+        rows, scores = pool.to(x.device), critic.joint_scores(some)
+        if x.is_floating_point() or y.is_floating_point():
+            boxes = find_neighbourhoods(x, y, some, rows, _NEIGHBOURS, generator, groups, scores)
+            terms.append([neighbour_terms(around, critic.scores) for around in boxes])
+        else:
+            terms.append([cell_terms(x, y, some, rows, groups, scores)])
         anchors.append(some)
-    return [torch.cat(of_k) for of_k in terms], torch.cat(anchors)
-
-
-def _without_copies(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:
-    """Return rows, on the CPU, without equal rows within a group, so that copies do not count as several neighbours."""
-    rows = torch.cat([x.double(), y.double(), groups[:, None].double().to(x.device)], 1)
-    codes = row_codes(rows).cpu()
-    return first_rows(codes).sort().values
+    return [torch.cat(of_k) for of_k in zip(*terms, strict=True)], torch.cat(anchors)

@@ -11,6 +11,8 @@ _NEAR_LOG_N = 2.0  # nats below log n, above which n rows certify little
 _BLURRED = 0.75  # nats below log(n) / 2, above which ranks of several coordinates may hide information
 _NEAR_CEILING = 0.9
 _UNSEEN = 1.0  # nats that neighbours may add without a flag
+_MOSTLY = 0.75  # share of an estimate that neighbours may add without a flag
+_SMALL = 0.1  # nats below which the share does not matter
 _ALONE = 0.1  # share of the rows that may have a label of their own without a flag
 _RANGES = 6.0  # largest range of the folds that may be chance, in standard errors of one fold
 
@@ -103,11 +105,9 @@ def doubts_of(
         ()
     """
     found = [] if limit is None else [str(limit)]
-    if nats - max(0.0, reading) > _UNSEEN:
-        found.append(
-            f"nearest neighbours find {nats - max(0.0, reading):.2f} nats beyond the held-out critics: the truth may "
-            "be above"
-        )
+    beyond = nats - max(0.0, reading)
+    if beyond > _UNSEEN or (nats > _SMALL and beyond > _MOSTLY * nats):
+        found.append(f"nearest neighbours find {beyond:.2f} nats beyond the held-out critics: the truth may be above")
     if adjacent > high:
         found.append(
             f"rows that are adjacent on one side are alike on the other, which takes at least {adjacent:.2f} nats: the "

@@ -51,8 +51,9 @@ def find_neighbourhoods(
     .. math:: \psi(k) + \psi(n) - \psi(n_x + 1) - \psi(n_y + 1)
 
     Here n_x and n_y are the numbers of rows that are nearer than the k-th joint neighbour on each side. Where several
-    rows are exactly as far as this neighbour (repeated values), the box includes its edge, and k becomes 1 plus the
-    number of rows in the box.
+    rows are exactly as far as this neighbour, because its label has fewer than k other rows, the box includes its edge,
+    and k becomes 1 plus the number of rows in the box. Numbers must not repeat: see
+    :func:`~infomax.mi.reading.places.without_ties`.
 
     Args:
         x: (N, dx), all rows: floats, on a scale common to both sides; or (N, 1) integers, codes of labels that are all
@@ -66,7 +67,7 @@ def find_neighbourhoods(
         scores: (n,), the critic's scores of the anchors, nats; more pairs are drawn where the critic is sharper.
 
     Source:
-        Kraskov, Stögbauer & Grassberger 2004, eq. 8; Gao, Kannan, Oh & Viswanath 2017 for values that repeat.
+        Kraskov, Stögbauer & Grassberger 2004, eq. 8; Ross 2014 for labels beside numbers.
     """
     size = max(1, _CHUNK // len(pool))
     found = [
