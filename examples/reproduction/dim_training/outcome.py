@@ -23,7 +23,10 @@ from .trainer import Trainer
 
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
-    """Take every requested measure that results.json does not have for these options, and write it there."""
+    """Take every requested measure that results.json does not have for these options, and write it there.
+
+    A measure that the library refuses, such as one of too few images, is left out: the report has the others.
+    """
     options, images = trainer.options, trainer.images
     results = _before(folder)
     if not results or results["training"]["steps"] != trainer.step:
@@ -36,31 +39,47 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     for name in possible(options, images):
         if is_taken(name, options, taken):
             continue
-        taken.pop(name, None)
-        if name == "probes":
-            results["probe"] = {
-                "train_images": len(images.labelled.labels),
-                "test_images": len(images.test.labels),
-                "epochs": options.probe_epochs,
-            }
-            results["probes"] = {}
-            for subject in subjects:
-                title, mlp = subject.title, final_probe(options)
-                results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
-                if isinstance(mlp, TunedProbe):
-                    results["probe"].setdefault("tuning", {})[title] = _trials(mlp)
-                    results["probe"]["tuned_on"] = min(options.probe_tuning, len(images.labelled.labels) // 2)
-        elif name == "neighbours":
-            path = folder.figures / "neighbours.png"
-            results["neighbours"] = neighbours(trainer.encoder, images, options, path)
-        else:
-            results["measures"][name], made = take(name, subjects)
-            if made:
-                first = centre(images.test.pixels[:PICTURES], options.crop)
-                figures.reconstructions(first, made, folder.figures / "reconstructions.png")
+        for earlier in (taken, results["measures"]):
+            earlier.pop(name, None)
+        try:
+            _take(name, subjects, folder, results)
+        except BadInput:  # of a file that cannot be written
+            raise
+        except ValueError as error:
+            print(f"  (not measured: {name}: {error})")
+            continue
         taken[name] = settings_of(name, options)
         _write(folder, results)  # after each, so that an interrupted call can continue: some take minutes
     _write(folder, results)
+
+
+def _take(name: str, subjects: list[Subject], folder: RunFolder, results: dict[str, Any]) -> None:
+    """Take one measure, and put its values into ``results``."""
+    images, options = subjects[0].images, subjects[0].options
+    if name == "probes":
+        _probe(subjects, results)
+    elif name == "neighbours":
+        path = folder.figures / "neighbours.png"
+        results["neighbours"] = neighbours(subjects[0].encoder, images, options, path)
+    else:
+        results["measures"][name], made = take(name, subjects)
+        if made:
+            first = centre(images.test.pixels[:PICTURES], options.crop)
+            figures.reconstructions(first, made, folder.figures / "reconstructions.png")
+
+
+def _probe(subjects: list[Subject], results: dict[str, Any]) -> None:
+    """Train the final probes of all subjects."""
+    images, options = subjects[0].images, subjects[0].options
+    labelled = len(images.labelled.labels)
+    about = {"train_images": labelled, "test_images": len(images.test.labels), "epochs": options.probe_epochs}
+    results["probe"], results["probes"] = about, {}
+    for subject in subjects:
+        title, mlp = subject.title, final_probe(options)
+        results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
+        if isinstance(mlp, TunedProbe):
+            about.setdefault("tuning", {})[title] = _trials(mlp)
+            about["tuned_on"] = min(options.probe_tuning, labelled // 2)
 
 
 def _trials(tuned: TunedProbe) -> dict[str, list[dict[str, float]]]:

@@ -12,6 +12,7 @@ from . import checkpoint, earlier, files, loop, measures, report
 from .card import card
 from .data import load
 from .errors import BadInput
+from .memory import within_memory
 from .options import Options
 from .outcome import measure
 from .run_folder import RunFolder
@@ -29,6 +30,11 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
         state: checkpoint to continue from; None begins a new run.
         shrink: whether a batch larger than the data may shrink.
     """
+    with within_memory(options):
+        _conduct(options, team, state, shrink=shrink)
+
+
+def _conduct(options: Options, team: Team, state: dict[str, Any] | None, *, shrink: bool) -> None:
     measures.check(options)
     device = team.together(lambda: prepare(options, team))
     images = team.in_turn(lambda: load(options))
