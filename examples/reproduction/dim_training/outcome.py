@@ -13,13 +13,16 @@ from .augment import centre
 from .data import Images
 from .environment import environment
 from .errors import BadInput
-from .files import read_json, write_json
+from .files import read_json, write_checked_json
 from .measures import COLUMNS, PICTURES, Subject, is_taken, possible, settings_of, take
 from .objective import Supervised, build_encoder
 from .options import Options
 from .probes import LAYERS, few, final_probe, nearest, own_accuracy, probe
 from .run_folder import RunFolder, read_table, write_table
 from .trainer import Trainer
+
+ALWAYS = {"environment", "training", "probes", "measures", "taken", "options"}  # parts of results.json
+SOMETIMES = {"probe", "neighbours"}
 
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
@@ -28,7 +31,7 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     A measure that the library refuses, such as one of too few images, is left out: the report has the others.
     """
     options, images = trainer.options, trainer.images
-    results = _before(folder)
+    results = read_results(folder)
     if not results or results["training"]["steps"] != trainer.step:
         results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": {}}
     results["options"] = vars(options)
@@ -90,21 +93,23 @@ def _trials(tuned: TunedProbe) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def _before(folder: RunFolder) -> dict[str, Any] | None:
+def read_results(folder: RunFolder) -> dict[str, Any] | None:
     """Return the results of an earlier call, or None; if they are damaged, print a message and return None."""
     if not folder.results.exists():
         return None
     try:
         results = read_json(folder.results)
-        _ = results["training"]["steps"], results["probes"], results["measures"], results["taken"].items()
-    except (BadInput, KeyError, TypeError, AttributeError) as error:
-        print(f"train_dim: {folder.results} is damaged ({error}): all is measured again", file=sys.stderr)
+        named = ALWAYS <= results.keys() <= ALWAYS | SOMETIMES  # if not, the name of the checksum may be damaged
+        if not named or not isinstance(results["taken"], dict):
+            raise BadInput("its parts have other names")  # noqa: TRY301
+    except BadInput as error:
+        print(f"train_dim: {folder.results} is damaged ({error}): its measures are taken again", file=sys.stderr)
         return None
     return results
 
 
 def _write(folder: RunFolder, results: dict[str, Any]) -> None:
-    write_json(folder.results, results)
+    write_checked_json(folder.results, results)
     write_table(folder.measures, COLUMNS, [row for taken in results["measures"].values() for row in taken["rows"]])
 
 

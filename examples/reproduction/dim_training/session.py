@@ -14,7 +14,7 @@ from .data import load
 from .errors import BadInput
 from .memory import within_memory
 from .options import Options
-from .outcome import measure
+from .outcome import measure, read_results
 from .run_folder import RunFolder
 from .settle import settle
 from .team import Team
@@ -120,9 +120,9 @@ def keep_memory() -> None:
 def publish(folder: RunFolder) -> None:
     """Write the report, with the row of the supervised run if there is one."""
     results = files.read_json(folder.results)
-    with_labels = RunFolder(folder.path / "supervised").results
-    if with_labels.exists():
-        results["probes"]["supervised"] = files.read_json(with_labels)["probes"].get("trained")
+    with_labels = read_results(RunFolder(folder.path / "supervised"))
+    if with_labels:
+        results["probes"]["supervised"] = with_labels["probes"].get("trained")
     report.write(folder, results)
     for name, row in report.accuracy_table(results).items():
         print(f"  {name:<16}" + "   ".join(f"{layer} {accuracy:5.2f}" for layer, accuracy in row.items()))
