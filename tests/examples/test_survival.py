@@ -250,6 +250,56 @@ def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatc
     assert threading.excepthook == before
 
 
+def test_a_path_that_is_not_utf_8_costs_the_events_only(train_dim, short_run, tmp_path, one_line, capsys):
+    """TensorBoard raised UnicodeEncodeError, and so did standard output."""
+    out = os.fsdecode(bytes(tmp_path) + b"/r_\xff")
+    run = [*short_run, "--train-images", "32", "--epochs", "1", "--measures", "probes", "--out", out]
+    assert train_dim.main(run) == 0
+    said = capsys.readouterr()
+    assert said.err.count("train_dim: no more TensorBoard events: ") == 1
+    assert r"r_\udcff" in said.out
+    assert Path(out, "report.html").exists()
+    assert train_dim.main(run) == 2
+    assert "expected a folder without a run" in one_line()
+
+
+class TestOutput:
+    """Where progress and messages cannot be written, the run goes on: the training is worth more than they are."""
+
+    @pytest.fixture
+    def run(self, train_dim, short_run, tmp_path):
+        command = [sys.executable, "-W", "ignore", train_dim.__file__, *short_run, "--train-images", "32"]
+        command += ["--epochs", "1", "--measures", "", "--out", str(tmp_path / "run")]
+
+        def call(**streams):
+            ran = subprocess.run(command, text=True, check=False, timeout=300, **streams)
+            assert ran.returncode == 0, ran.stderr
+            assert (tmp_path / "run" / "report.html").exists()
+            return ran
+
+        return call
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_on_a_full_disk(self, run):
+        with Path("/dev/full").open("w") as full:
+            said = run(stdout=full, stderr=subprocess.PIPE).stderr
+        assert said.count("train_dim: standard output cannot be written (No space left on device)") == 1
+        assert "Traceback" not in said
+
+    def test_into_a_pipe_that_nobody_reads(self, run):
+        read, write = os.pipe()
+        os.close(read)
+        run(stdout=write, stderr=write)
+        os.close(write)
+
+    def test_that_is_closed(self, train_dim, short_run, tmp_path, monkeypatch):
+        """Python has None for a stream that was closed, as by ``2>&-``."""
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, None)
+        run = [*short_run, "--train-images", "32", "--epochs", "1", "--measures", "", "--out", str(tmp_path)]
+        assert train_dim.main(run) == 0
+
+
 def test_two_runs_in_one_folder(train_dim, short_run, tmp_path, one_line):
     """The second run is refused. When the first process dies, even by SIGKILL, its lock is released."""
     code = f"""if True:
