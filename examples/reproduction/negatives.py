@@ -21,6 +21,7 @@ from dim_training.command_line import Parser, exit_code, spelt
 from dim_training.continuing import carry_out
 from dim_training.errors import BadInput
 from dim_training.options import ESTIMATORS, requested
+from dim_training.output import expendable_output
 from dim_training.recipes import RECIPES
 from dim_training.resolving import resolve
 
@@ -33,6 +34,7 @@ COMPARED = ("infonce", "dv", "jsd")
 TAKEN = ("out", "seed", "estimator", "negatives", "objective", "untrained", "supervised_baseline", "minutes")
 
 
+@expendable_output()
 def main(arguments: list[str] | None = None) -> int:
     """Train the grid of runs as far as the budget allows, and print the table of the finished runs."""
     parser = Parser("negatives", __doc__)

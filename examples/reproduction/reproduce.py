@@ -21,6 +21,7 @@ from dim_training.budget import minutes_of
 from dim_training.command_line import Parser, exit_code, spelt
 from dim_training.errors import BadInput
 from dim_training.options import Options
+from dim_training.output import expendable_output
 from dim_training.recipe_files import Recipe
 from dim_training.reproduction import Row
 
@@ -31,6 +32,7 @@ SMOKE = {
 }  # fmt: skip
 
 
+@expendable_output()
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, make one row after the other, write the table after each."""
     given: dict[str, Any] = vars(parser().parse_intermixed_args(arguments))

@@ -24,6 +24,7 @@ from dim_training.effects import refuse_idle
 from dim_training.errors import BadInput, unusable
 from dim_training.lock import locked
 from dim_training.options import Options
+from dim_training.output import expendable_output
 from dim_training.recipes import RECIPES
 from dim_training.run_folder import RunFolder
 from dim_training.session import conduct
@@ -37,6 +38,7 @@ SMOKE = {
 }  # fmt: skip
 
 
+@expendable_output()
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and run; print errors that a user can correct as one line, and return the exit code."""
     given: dict[str, Any] = vars(parser(arguments).parse_args(arguments))

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 
@@ -84,6 +85,12 @@ def test_numbers_of_numpy(train_dim):
         ({"beta2": 1.0}, "--beta2: expected a decay, at least 0 and below 1; got 1.0"),
         ({"grey": 2.0}, "--grey: expected a share, at most 1; got 2.0"),
         ({"jitter": 3.0}, "--jitter: expected a strength, at most 1; got 3.0"),
+        ({"probe_images": 1}, "--probe-images: expected at least 2; got 1"),
+        ({"semi_labels": 1}, "--semi-labels: expected 0, all of them, or at least 2; got 1"),
+        ({"measure_images": 3}, "--measure-images: expected 0, all of them, or at least 4; got 3"),
+        ({"threads": 2**31 - 1}, "--threads: expected at most 1,024; got 2147483647"),
+        ({"workers": 2**31 - 1}, "--workers: expected at most 1,024; got 2147483647"),
+        ({"size": 100_000}, "--size: expected at most 4,096 pixels; got 100000"),
         (
             {"objective": "vae", "supervised_baseline": True},
             "--supervised-baseline: expected --objective dim, whose run it is compared with; got --objective vae",
@@ -96,6 +103,25 @@ def test_what_fails_late_is_refused_at_once(train_dim, given, said):
 
     with pytest.raises(BadInput, match=re.escape(said)):
         resolve({"data": "digits", **given})
+
+
+@pytest.mark.parametrize("option", ["--dim", "--units"])
+def test_sizes_beyond_the_memory_are_one_line(train_dim, tmp_path, one_line, option):
+    """The line names the options that decide how much memory a run needs."""
+    assert train_dim.main(["--smoke", "--out", str(tmp_path / "run"), option, "2147483647"]) == 2
+    said = one_line()
+    assert f"{option} 2147483647" in said
+    assert "expected sizes that fit into memory; got: " in said
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")], ids=repr)
+def test_memory_that_runs_out_in_a_step_is_one_line(train_dim, tmp_path, one_line, at_step, error):
+    def fail():
+        raise error
+
+    at_step(1, fail)
+    assert train_dim.main(["--smoke", "--out", str(tmp_path / "run")]) == 2
+    assert f"expected sizes that fit into memory; got: {error or 'MemoryError'}" in one_line()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +171,6 @@ class TestBatch:
     def settled(self, train_dim):
         from types import SimpleNamespace
 
-        import torch
         from dim_training import resolving, settle
 
         def run(count, *, size=(32, 32), given=None, **how):

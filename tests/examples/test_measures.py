@@ -4,6 +4,8 @@ import csv
 import json
 
 import pytest
+import torch
+from PIL import Image
 
 RUN = [
     "--smoke",
@@ -114,7 +116,6 @@ def test_a_missing_package_is_said_before_training(train_dim, tmp_path, capsys, 
 
 
 def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
-    import torch
     from dim_training import measures, options, resolving
     from dim_training.data import Images, ImageSet
 
@@ -126,6 +127,51 @@ def test_all_is_all_of_them_and_labels_are_needed_by_some(train_dim, capsys):
     images = Images(unlabelled, unlabelled, unlabelled, ())
     assert measures.possible(chosen, images) == ["msssim", "mine", "ndm", "neighbours"]
     assert "not measured, since these images have no labels: probes, linear" in capsys.readouterr().out
+
+
+def test_a_class_that_only_the_test_images_have(train_dim, tmp_path, capsys):
+    """The folder has two classes and the training images have one, so the probes failed after every training."""
+    for name, count in (("a", 30), ("b", 1)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(count):
+            noise = torch.rand(32, 32, generator=torch.Generator().manual_seed(number)).mul(255).byte()
+            Image.fromarray(noise.numpy()).save(tmp_path / "images" / name / f"{number}.png")
+    run = ["--smoke", "--data", "folder", "--root", str(tmp_path / "images"), "--cache", "", "--seed", "1"]
+    run += ["--batch", "8", "--epochs", "1", "--threads", "1", "--no-untrained", "--quick-probes", "2"]
+    assert train_dim.main([*run, "--measures", "probes,knn,semi,neighbours", "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "not measured, since the labelled images are of one class: probes, knn, semi" in said
+    assert "no quick probes, since the labelled images are of one class" in said
+    assert (tmp_path / "run" / "report.html").exists()
+    assert train_dim.main(["--out", str(tmp_path / "run"), "--resume"]) == 0
+    supervised = ["--objective", "supervised", "--out", str(tmp_path / "supervised")]
+    assert train_dim.main([*run, *supervised]) == 2
+    assert "--objective supervised: expected training images of two classes or more" in capsys.readouterr().err
+
+
+def test_what_the_library_refuses_to_measure_is_left_out(train_dim, tmp_path, capsys, monkeypatch):
+    """Such an error came after the training and cost the report, at every ``--resume`` again."""
+    from dim_training import measures, probes
+
+    def refuse(*_):
+        raise ValueError("train_features must be finite")
+
+    monkeypatch.setitem(measures.MEASURES, "ndm", refuse)
+    monkeypatch.setattr(probes.evaluation, "evaluate", lambda *_, **__: refuse())
+    run = [*RUN, "--no-untrained", "--quick-probes", "2", "--measures", "probes,ndm,neighbours"]
+    assert train_dim.main([*run, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "(no more quick probes: train_features must be finite)" in said
+    assert said.count("quick probes") == 1
+    assert "(not measured: probes: train_features must be finite)" in said
+    assert "(not measured: ndm: train_features must be finite)" in said
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["taken"]) == ["neighbours"]
+    assert results["probes"] == results["measures"] == {}
+    assert (tmp_path / "report.html").exists()
+    monkeypatch.undo()
+    assert train_dim.main(["--out", str(tmp_path), "--resume", "--measures", "probes"]) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["probes"]["trained"]
 
 
 def test_a_measure_with_other_options_is_taken_again(train_dim, tmp_path):

@@ -88,3 +88,11 @@ def test_the_verdict_is_seed_by_seed(parts, tmp_path):
 def test_what_is_missing_is_not_compared(parts, tmp_path):
     text = parts.negatives_table.write(rows_of({"dv": {1: [50.0], 63: []}}), "the command", tmp_path)
     assert "DV: nothing to compare yet." in text
+
+
+def test_runs_without_probes_are_refused(parts, tmp_path):
+    """The probes of images of one class are left out, which was a KeyError after all runs."""
+    rows = rows_of({"dv": {1: [50.0]}})
+    rows[0]["results"]["probes"] = {}
+    with pytest.raises(parts.errors.BadInput, match="--data/--root: expected labelled images of two classes"):
+        parts.negatives_table.write(rows, "the command", tmp_path)

@@ -64,6 +64,18 @@ def test_no_flipped_bit_and_no_cut_gets_through(train_dim, tmp_path):
     assert torch.equal(load_sealed(path)["weights"], torch.arange(500.0))
 
 
+def test_no_flipped_bit_of_the_results_gets_through(parts, whole, copy, capsys):
+    """Where a flipped bit leaves valid JSON, as in "uest_images", the checksum is wrong."""
+    folder = parts.run_folder.RunFolder(copy)
+    raw, expected = folder.results.read_bytes(), parts.outcome.read_results(parts.run_folder.RunFolder(whole))
+    assert expected["probes"]["trained"]
+    for at in range(len(raw)):
+        folder.results.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :])
+        found = parts.outcome.read_results(folder)
+        assert found in (None, expected)  # the case of the E in 1E-05 means nothing
+        assert (found is None) == ("results.json is damaged" in capsys.readouterr().err)
+
+
 class TestCheckpoint:
     @pytest.fixture
     def read(self, train_dim, half):
@@ -126,6 +138,30 @@ class TestSmallFiles:
         assert losses(copy) == [row for row in losses(whole) if row[0] != "4"]
         config, before = (json.loads((out / "config.json").read_text()) for out in (copy, whole))
         assert config == before | {"out": str(copy), "measures": "neighbours"}
+
+    def test_results_with_a_flipped_bit_are_measured_again(self, train_dim, whole, copy, capsys):
+        """The JSON was valid, so it was loaded, and the report failed with a KeyError."""
+        raw = (copy / "results.json").read_text()
+        (copy / "results.json").write_text(raw.replace('"test_images"', '"uest_images"'))
+        assert train_dim.main(["--out", str(copy), "--resume"]) == 0
+        assert "results.json is damaged" in capsys.readouterr().err
+        before, after = (json.loads((out / "results.json").read_text()) for out in (whole, copy))
+        assert after["probes"] == before["probes"]
+
+    def test_results_of_an_earlier_version_are_kept(self, train_dim, copy, capsys):
+        results = json.loads((copy / "results.json").read_text())
+        del results["checksum"]
+        results["probes"]["trained"]["y"] = 12.5
+        (copy / "results.json").write_text(json.dumps(results))
+        assert train_dim.main(["--out", str(copy), "--resume"]) == 0
+        assert "damaged" not in capsys.readouterr().err
+        assert json.loads((copy / "results.json").read_text())["probes"]["trained"]["y"] == 12.5
+
+    def test_damaged_results_of_the_supervised_run_do_not_cost_the_report(self, train_dim, copy, capsys):
+        (copy / "supervised").mkdir()
+        (copy / "supervised" / "results.json").write_text("{")
+        assert train_dim.main(["--out", str(copy), "--resume"]) == 0
+        assert "supervised/results.json is damaged" in capsys.readouterr().err
 
     def test_a_setting_that_differs_from_the_checkpoint_is_not_taken(self, train_dim, half, losses, whole, capsys):
         """A bit of ``"lr": 0.003`` may flip to 0.007, which is still JSON."""
@@ -212,6 +248,56 @@ def test_a_full_disk_ends_the_events_only(train_dim, tmp_path, capfd, monkeypatc
     assert said == f"train_dim: no more TensorBoard events: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n"
     assert not tracebacks
     assert threading.excepthook == before
+
+
+def test_a_path_that_is_not_utf_8_costs_the_events_only(train_dim, short_run, tmp_path, one_line, capsys):
+    """TensorBoard raised UnicodeEncodeError, and so did standard output."""
+    out = os.fsdecode(bytes(tmp_path) + b"/r_\xff")
+    run = [*short_run, "--train-images", "32", "--epochs", "1", "--measures", "probes", "--out", out]
+    assert train_dim.main(run) == 0
+    said = capsys.readouterr()
+    assert said.err.count("train_dim: no more TensorBoard events: ") == 1
+    assert r"r_\udcff" in said.out
+    assert Path(out, "report.html").exists()
+    assert train_dim.main(run) == 2
+    assert "expected a folder without a run" in one_line()
+
+
+class TestOutput:
+    """Where progress and messages cannot be written, the run goes on: the training is worth more than they are."""
+
+    @pytest.fixture
+    def run(self, train_dim, short_run, tmp_path):
+        command = [sys.executable, "-W", "ignore", train_dim.__file__, *short_run, "--train-images", "32"]
+        command += ["--epochs", "1", "--measures", "", "--out", str(tmp_path / "run")]
+
+        def call(**streams):
+            ran = subprocess.run(command, text=True, check=False, timeout=300, **streams)
+            assert ran.returncode == 0, ran.stderr
+            assert (tmp_path / "run" / "report.html").exists()
+            return ran
+
+        return call
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_on_a_full_disk(self, run):
+        with Path("/dev/full").open("w") as full:
+            said = run(stdout=full, stderr=subprocess.PIPE).stderr
+        assert said.count("train_dim: standard output cannot be written (No space left on device)") == 1
+        assert "Traceback" not in said
+
+    def test_into_a_pipe_that_nobody_reads(self, run):
+        read, write = os.pipe()
+        os.close(read)
+        run(stdout=write, stderr=write)
+        os.close(write)
+
+    def test_that_is_closed(self, train_dim, short_run, tmp_path, monkeypatch):
+        """Python has None for a stream that was closed, as by ``2>&-``."""
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, None)
+        run = [*short_run, "--train-images", "32", "--epochs", "1", "--measures", "", "--out", str(tmp_path)]
+        assert train_dim.main(run) == 0
 
 
 def test_two_runs_in_one_folder(train_dim, short_run, tmp_path, one_line):

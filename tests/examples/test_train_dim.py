@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import shutil
 import signal
 
@@ -172,6 +173,28 @@ class TestResume:
         if number == signal.SIGINT:
             assert train_dim.main(["--out", str(out), "--resume"]) == 0
             assert losses(out) == losses(whole)
+
+    @pytest.mark.parametrize("part", ["checkpoint.write", "probes.probe", "log.Log.close"])
+    def test_a_signal_after_the_last_step_stops_the_run_too(
+        self, train_dim, short_run, whole, losses, tmp_path, monkeypatch, part
+    ):
+        """Such a signal was dropped: the final probes ran to their end, with exit code 0."""
+        out, sent = tmp_path / "interrupted", []
+        work = pkgutil.resolve_name(f"dim_training.{part}")
+
+        def interrupted(*given):
+            if (out / "metrics.csv").exists() and len(losses(out)) == 15:
+                sent.append(os.kill(os.getpid(), signal.SIGTERM))
+            return work(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(f"dim_training.{part}", interrupted)
+            run = [*short_run, "--measures", "", "--quick-probes", "3", "--out", str(out)]
+            assert train_dim.main(run) == 128 + signal.SIGTERM
+        assert len(sent) == 1
+        assert not (out / "encoder.pt").exists()
+        assert train_dim.main(["--out", str(out), "--resume"]) == 0
+        assert losses(out) == losses(whole)
 
     def test_a_start_that_was_cut_short_can_be_repeated(self, train_dim, short_run, whole, tmp_path, at_step):
         """A folder with config.json but without a checkpoint holds no run yet, so both commands start one."""

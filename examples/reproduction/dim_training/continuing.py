@@ -11,6 +11,7 @@ from .files import read_json
 from .lock import locked
 from .measures import is_taken
 from .options import Options, flag_of, requested
+from .outcome import read_results
 from .run_folder import RunFolder
 from .session import conduct
 from .team import Team
@@ -85,14 +86,10 @@ def carry_out(options: Options) -> dict[str, Any]:
 
 def _finished(folder: RunFolder, options: Options) -> dict[str, Any] | None:
     """Return the saved results if they contain all that ``options`` ask for; None if not, or if they are damaged."""
-    try:
-        results = read_json(folder.results) if folder.results.exists() else {}
-    except BadInput:
-        return None
-    taken = results.get("taken", {})
-    if not isinstance(taken, dict) or not all(is_taken(name, options, taken) for name in requested(options)):
+    results = read_results(folder)
+    if not results or not all(is_taken(name, options, results["taken"]) for name in requested(options)):
         return None
     ran = results["options"]
     decisive = [f for f in fields(Options) if not f.metadata["free"]]
     same = all(resolving.same(f.name, getattr(options, f.name), ran.get(f.name, f.default)) for f in decisive)
-    return results if same and results else None
+    return results if same else None

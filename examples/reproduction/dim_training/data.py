@@ -34,8 +34,16 @@ class Images(NamedTuple):
 
     @property
     def has_labels(self) -> bool:
-        """Whether a probe can be trained: there are labelled images of several classes."""
-        return len(self.classes) > 1 and len(self.labelled.labels) > 0
+        """Whether a probe can be trained: there are labelled images of several classes.
+
+        All images of a rare class may be test images, so the names of the classes do not decide it.
+        """
+        return bool((self.labelled.labels != self.labelled.labels[:1]).any())
+
+    @property
+    def lack(self) -> str:
+        """The reason for which no probe can be trained, in words."""
+        return "the labelled images are of one class" if self.classes else "these images have no labels"
 
     def fingerprint(self) -> str:
         """Return a digest of the training pixels and labels, to check that a resumed run has the same images."""

@@ -13,6 +13,7 @@ import torch
 from .errors import BadInput, unusable
 
 SEAL = b"infomax sha256 "  # at the end of a file, then the digest of all bytes before it; torch.load ignores both
+CHECKSUM = "checksum"
 
 
 @contextlib.contextmanager
@@ -50,8 +51,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def write_checked_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values as JSON, with their checksum under the last key."""
+    write_json(path, {**content, CHECKSUM: _checksum(content)})
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file."""
+    """Return the object in a JSON file without its checksum, which must be right if there is one."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -63,6 +73,9 @@ def read_json(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: expected what a run wrote there; got {came}") from error
     if not isinstance(content, dict):
         raise BadInput(f"{path}: expected what a run wrote there; got a {type(content).__name__}")
+    checksum = content.pop(CHECKSUM, None)  # config.json and results of earlier versions have none
+    if checksum not in (None, _checksum(content)):
+        raise BadInput(f"{path}: expected what a run wrote there; its checksum is wrong, so it is damaged")
     return content
 
 

@@ -14,7 +14,10 @@ from .trainer import Trainer
 
 
 class Events:
-    """TensorBoard's writer. If the package is missing or the disk is full, the run goes on without events."""
+    """TensorBoard's writer. If it cannot write, the run goes on without events.
+
+    The package may be missing, the disk may be full, or the path may not be UTF-8.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.writer: Any = None
@@ -50,7 +53,7 @@ class Events:
     def _expendable(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self.writer = None
             print(f"train_dim: no more TensorBoard events: {error}", file=sys.stderr)
 

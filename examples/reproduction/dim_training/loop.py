@@ -49,10 +49,19 @@ def run(trainer: Trainer, folder: RunFolder) -> None:
                 probes.take(trainer)
                 trainer.start_clock()
             if over:
-                return
+                break
             result = trainer.train_step(trainer.batch(trainer.step))
             if log:
                 log.advance()
+    # Signals work by themselves again, so none is lost: not one that came during the last checkpoint or probe either.
+    signal = max(number for (number,) in team.exchange(first(caught)))
+    if signal:
+        raise Interrupted(int(signal))
+
+
+def first(caught: list[int]) -> float:
+    """Return the first signal that this process has caught, or 0."""
+    return float(caught[0] if caught else 0)
 
 
 def agree(trainer: Trainer, caught: list[int]) -> int:
@@ -60,7 +69,7 @@ def agree(trainer: Trainer, caught: list[int]) -> int:
 
     The clock decides the learning rate and the end of the run, so it must be the same in all processes.
     """
-    said = trainer.team.exchange(float(caught[0] if caught else 0), trainer.lap())
+    said = trainer.team.exchange(first(caught), trainer.lap())
     trainer.seconds += said[0][1]
     return int(max(signal for signal, _ in said))
 

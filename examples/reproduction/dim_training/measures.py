@@ -98,11 +98,11 @@ def check(options: Options) -> None:
 
 
 def possible(options: Options, images: Images) -> list[str]:
-    """Return the requested measures, without those that need labels if the images have none."""
+    """Return the requested measures, without those that need labels of several classes if there are none."""
     names = requested(options)
     left_out = [name for name in names if name in NEED_LABELS and not images.has_labels]
     if left_out:
-        print(f"  (not measured, since these images have no labels: {', '.join(left_out)})")
+        print(f"  (not measured, since {images.lack}: {', '.join(left_out)})")
     return [name for name in names if name not in left_out]
 
 

@@ -28,7 +28,7 @@ def build_model(options: Options, encoder: StagedEncoder, images: Images, proces
         )
     if options.objective == "supervised":
         if not images.has_labels or (images.train.labels < 0).any():
-            raise BadInput("--objective supervised: expected training images with labels; these have none")
+            raise BadInput(f"--objective supervised: expected training images of two classes or more; {images.lack}")
         return Supervised(encoder, len(images.classes))
     if options.objective == "nat":
         return NoiseAsTargets(encoder, len(images.train.pixels))

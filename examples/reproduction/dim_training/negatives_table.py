@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import figures, report
+from .errors import BadInput
 from .files import write_text
 from .page import markdown_table
 from .run_folder import write_table
@@ -14,6 +15,8 @@ Rows = list[dict[str, Any]]  # estimator, negatives, seed, and the results of th
 
 def write(rows: Rows, command: str, out: Path) -> str:
     """Write negatives.md, negatives.csv and negatives.png; return the table and its verdict in words, as Markdown."""
+    if any("trained" not in row["results"]["probes"] for row in rows):
+        raise BadInput("--data/--root: expected labelled images of two classes or more, for the probes to be compared")
     estimators = list(dict.fromkeys(row["estimator"] for row in rows))
     counts = sorted({row["negatives"] for row in rows})
     layers = list(rows[0]["results"]["probes"]["trained"])

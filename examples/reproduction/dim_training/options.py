@@ -24,6 +24,8 @@ OBJECTIVES = ("dim", "supervised", "autoencoder", "vae", "nat", "bigan", "cpc")
 PRIOR_MEASURES = ("gan", "jsd", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
 MEASURES = ("probes", "linear", "knn", "svm", "semi", "msssim", "mine", "ndm", "neighbours")
 LARGEST = 2**31 - 1
+LARGEST_SIDE = 4096  # all images are held in memory
+MOST_THREADS = 1024  # OpenMP ends the process if it cannot allocate what so many threads need
 CRITICS = ("dot", "concat", "bilinear", "cosine")
 OPTIMIZERS = ("adamw", "muon")
 

@@ -13,7 +13,7 @@ from .augment import centre
 from .data import Images
 from .environment import environment
 from .errors import BadInput
-from .files import read_json, write_json
+from .files import read_json, write_checked_json
 from .measures import COLUMNS, PICTURES, Subject, is_taken, possible, settings_of, take
 from .objective import Supervised, build_encoder
 from .options import Options
@@ -21,11 +21,17 @@ from .probes import LAYERS, few, final_probe, nearest, own_accuracy, probe
 from .run_folder import RunFolder, read_table, write_table
 from .trainer import Trainer
 
+ALWAYS = {"environment", "training", "probes", "measures", "taken", "options"}  # parts of results.json
+SOMETIMES = {"probe", "neighbours"}
+
 
 def measure(trainer: Trainer, folder: RunFolder) -> None:
-    """Take every requested measure that results.json does not have for these options, and write it there."""
+    """Take every requested measure that results.json does not have for these options, and write it there.
+
+    A measure that the library refuses, such as one of too few images, is left out: the report has the others.
+    """
     options, images = trainer.options, trainer.images
-    results = _before(folder)
+    results = read_results(folder)
     if not results or results["training"]["steps"] != trainer.step:
         results = {**_about(trainer, folder), "probes": {}, "measures": {}, "taken": {}}
     results["options"] = vars(options)
@@ -36,31 +42,47 @@ def measure(trainer: Trainer, folder: RunFolder) -> None:
     for name in possible(options, images):
         if is_taken(name, options, taken):
             continue
-        taken.pop(name, None)
-        if name == "probes":
-            results["probe"] = {
-                "train_images": len(images.labelled.labels),
-                "test_images": len(images.test.labels),
-                "epochs": options.probe_epochs,
-            }
-            results["probes"] = {}
-            for subject in subjects:
-                title, mlp = subject.title, final_probe(options)
-                results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
-                if isinstance(mlp, TunedProbe):
-                    results["probe"].setdefault("tuning", {})[title] = _trials(mlp)
-                    results["probe"]["tuned_on"] = min(options.probe_tuning, len(images.labelled.labels) // 2)
-        elif name == "neighbours":
-            path = folder.figures / "neighbours.png"
-            results["neighbours"] = neighbours(trainer.encoder, images, options, path)
-        else:
-            results["measures"][name], made = take(name, subjects)
-            if made:
-                first = centre(images.test.pixels[:PICTURES], options.crop)
-                figures.reconstructions(first, made, folder.figures / "reconstructions.png")
+        for earlier in (taken, results["measures"]):
+            earlier.pop(name, None)
+        try:
+            _take(name, subjects, folder, results)
+        except BadInput:  # of a file that cannot be written
+            raise
+        except ValueError as error:
+            print(f"  (not measured: {name}: {error})")
+            continue
         taken[name] = settings_of(name, options)
         _write(folder, results)  # after each, so that an interrupted call can continue: some take minutes
     _write(folder, results)
+
+
+def _take(name: str, subjects: list[Subject], folder: RunFolder, results: dict[str, Any]) -> None:
+    """Take one measure, and put its values into ``results``."""
+    images, options = subjects[0].images, subjects[0].options
+    if name == "probes":
+        _probe(subjects, results)
+    elif name == "neighbours":
+        path = folder.figures / "neighbours.png"
+        results["neighbours"] = neighbours(subjects[0].encoder, images, options, path)
+    else:
+        results["measures"][name], made = take(name, subjects)
+        if made:
+            first = centre(images.test.pixels[:PICTURES], options.crop)
+            figures.reconstructions(first, made, folder.figures / "reconstructions.png")
+
+
+def _probe(subjects: list[Subject], results: dict[str, Any]) -> None:
+    """Train the final probes of all subjects."""
+    images, options = subjects[0].images, subjects[0].options
+    labelled = len(images.labelled.labels)
+    about = {"train_images": labelled, "test_images": len(images.test.labels), "epochs": options.probe_epochs}
+    results["probe"], results["probes"] = about, {}
+    for subject in subjects:
+        title, mlp = subject.title, final_probe(options)
+        results["probes"][title] = probe(subject.encoder, images, options, f"{title} encoder", mlp)
+        if isinstance(mlp, TunedProbe):
+            about.setdefault("tuning", {})[title] = _trials(mlp)
+            about["tuned_on"] = min(options.probe_tuning, labelled // 2)
 
 
 def _trials(tuned: TunedProbe) -> dict[str, list[dict[str, float]]]:
@@ -71,21 +93,23 @@ def _trials(tuned: TunedProbe) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def _before(folder: RunFolder) -> dict[str, Any] | None:
+def read_results(folder: RunFolder) -> dict[str, Any] | None:
     """Return the results of an earlier call, or None; if they are damaged, print a message and return None."""
     if not folder.results.exists():
         return None
     try:
         results = read_json(folder.results)
-        _ = results["training"]["steps"], results["probes"], results["measures"], results["taken"].items()
-    except (BadInput, KeyError, TypeError, AttributeError) as error:
-        print(f"train_dim: {folder.results} is damaged ({error}): all is measured again", file=sys.stderr)
+        named = ALWAYS <= results.keys() <= ALWAYS | SOMETIMES  # if not, the name of the checksum may be damaged
+        if not named or not isinstance(results["taken"], dict):
+            raise BadInput("its parts have other names")  # noqa: TRY301
+    except BadInput as error:
+        print(f"train_dim: {folder.results} is damaged ({error}): its measures are taken again", file=sys.stderr)
         return None
     return results
 
 
 def _write(folder: RunFolder, results: dict[str, Any]) -> None:
-    write_json(folder.results, results)
+    write_checked_json(folder.results, results)
     write_table(folder.measures, COLUMNS, [row for taken in results["measures"].values() for row in taken["rows"]])
 
 

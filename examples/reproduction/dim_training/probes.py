@@ -81,6 +81,9 @@ class QuickProbes:
         self.images = images._replace(
             labelled=few(images.labelled, count, options.seed), test=few(images.test, count // 2, options.seed)
         )
+        self.wanted = bool(options.quick_probes) and self.images.has_labels
+        if options.quick_probes and not self.wanted:
+            print(f"  (no quick probes, since {self.images.lack})")
 
         # Training continues from ``step``: drop later probes, and a probe that was interrupted before its last layer.
         self.table = Table(folder.probes, ("step", "epoch", "seconds", "layer", "accuracy"), step)
@@ -92,7 +95,7 @@ class QuickProbes:
 
     def due(self, trainer: "Trainer") -> bool:
         """Return whether a probe is due: the run has entered another of its ``--quick-probes`` parts."""
-        if not self.options.quick_probes or not self.images.has_labels:
+        if not self.wanted:
             return False
         if not self.table.rows:
             return True
@@ -103,9 +106,14 @@ class QuickProbes:
         return int(self.options.quick_probes * share + 1e-9)
 
     def take(self, trainer: "Trainer") -> None:
-        """Probe, and write a row per layer."""
+        """Probe, and write a row per layer; if the library refuses to probe, the training goes on without."""
         at = {"step": trainer.step, "epoch": trainer.step / trainer.steps_an_epoch, "seconds": trainer.seconds}
-        found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK)
+        try:
+            found = probe(trainer.encoder, self.images, self.options, "encoder", QUICK)
+        except ValueError as error:
+            self.wanted = False
+            print(f"  (no more quick probes: {error})")
+            return
         self.table.add(*(at | {"layer": layer, "accuracy": accuracy} for layer, accuracy in found.items()))
         self.events.add("probe", found, trainer.step)
 

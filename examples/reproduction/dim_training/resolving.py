@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BadInput
-from .options import LARGEST, MEASURES, Options, flag_of, requested
+from .options import LARGEST, LARGEST_SIDE, MEASURES, MOST_THREADS, Options, flag_of, requested
 from .recipes import RECIPES
 
 
@@ -131,6 +131,17 @@ def check(options: Options) -> None:
         (options.beta2 < 1, "--beta2", "a decay, at least 0 and below 1", options.beta2),
         (options.grey <= 1, "--grey", "a share, at most 1", options.grey),
         (options.jitter <= 1, "--jitter", "a strength, at most 1", options.jitter),
+        (options.size <= LARGEST_SIDE, "--size", f"at most {LARGEST_SIDE:,} pixels", options.size),
+        (options.threads <= MOST_THREADS, "--threads", f"at most {MOST_THREADS:,}", options.threads),
+        (options.workers <= MOST_THREADS, "--workers", f"at most {MOST_THREADS:,}", options.workers),
+        (options.probe_images >= 2, "--probe-images", "at least 2", options.probe_images),
+        (options.semi_labels != 1, "--semi-labels", "0, all of them, or at least 2", options.semi_labels),
+        (
+            options.measure_images not in (1, 2, 3),
+            "--measure-images",
+            "0, all of them, or at least 4",
+            options.measure_images,
+        ),
         (options.probe_epochs > 0, "--probe-epochs", "at least 1", options.probe_epochs),
         (options.measure_epochs > 0, "--measure-epochs", "at least 1", options.measure_epochs),
         (options.semi_epochs > 0, "--semi-epochs", "at least 1", options.semi_epochs),

@@ -12,8 +12,9 @@ from . import checkpoint, earlier, files, loop, measures, report
 from .card import card
 from .data import load
 from .errors import BadInput
+from .memory import within_memory
 from .options import Options
-from .outcome import measure
+from .outcome import measure, read_results
 from .run_folder import RunFolder
 from .settle import settle
 from .team import Team
@@ -29,6 +30,11 @@ def conduct(options: Options, team: Team, state: dict[str, Any] | None = None, *
         state: checkpoint to continue from; None begins a new run.
         shrink: whether a batch larger than the data may shrink.
     """
+    with within_memory(options):
+        _conduct(options, team, state, shrink=shrink)
+
+
+def _conduct(options: Options, team: Team, state: dict[str, Any] | None, *, shrink: bool) -> None:
     measures.check(options)
     device = team.together(lambda: prepare(options, team))
     images = team.in_turn(lambda: load(options))
@@ -114,9 +120,9 @@ def keep_memory() -> None:
 def publish(folder: RunFolder) -> None:
     """Write the report, with the row of the supervised run if there is one."""
     results = files.read_json(folder.results)
-    with_labels = RunFolder(folder.path / "supervised").results
-    if with_labels.exists():
-        results["probes"]["supervised"] = files.read_json(with_labels)["probes"].get("trained")
+    with_labels = read_results(RunFolder(folder.path / "supervised"))
+    if with_labels:
+        results["probes"]["supervised"] = with_labels["probes"].get("trained")
     report.write(folder, results)
     for name, row in report.accuracy_table(results).items():
         print(f"  {name:<16}" + "   ".join(f"{layer} {accuracy:5.2f}" for layer, accuracy in row.items()))
