@@ -23,7 +23,10 @@ The memory of the console holds the positions of the ball and of the paddles. Ri
 predicts them from 50, 200 or 1000 labelled frames. It is tested on films of other games, without the frames that occur
 in training.
 
-FIGURES
+Mean R2 of the four positions with 50, 200 and 1000 labels, mean of seeds 0, 1 and 2: raw pixels 63.5, 73.9 and 89.0 %,
+principal components 64.3, 72.2 and 77.0 %, untrained encoder 59.9, 71.9 and 78.3 %, whole frames 78.2, 91.4 and 94.0 %,
+ST-DIM 79.9, 89.3 and 92.0 %. Training helps with x of the ball. With 200 or more labels, raw pixels and principal
+components predict y of ball and paddles best (with 200 labels 97.7 and 97.8 %, whole frames 95.3 %, ST-DIM 94.3 %).
 
 A figure is written to runs/time_frames/.
 
@@ -81,10 +84,10 @@ def main() -> None:
     found = {name: read(*parts, films.state, test.state) for name, parts in features.items()}
 
     print(f"{len(x)} frames of {films.film.max() + 1} films; {len(x_test)} new frames of {test.film.max() + 1} others")
-    print("R2 in %: ball x, and the mean of " + ", ".join(STATE) + "\n")
-    print(f"{'':<24}" + "".join(f"{f'{labels} labels':>18}" for labels in LABELS))
+    print("R2 in %: x of the ball, mean over y of ball and paddles, mean of all four\n")
+    print(f"{'':<22}" + "".join(f"{f'{labels} labels':>24}" for labels in LABELS))
     for name, values in found.items():
-        print(f"{name:<24}" + "".join(f"{row[0]:>10.1f}{row.mean():>8.1f}" for row in values))
+        print(f"{name:<22}" + "".join(f"{x:>10.1f}{np.mean(y):>7.1f}{np.mean([x, *y]):>7.1f}" for x, *y in values))
     options.out.mkdir(parents=True, exist_ok=True)
     draw(films.frames[films.film == 1], found).savefig(options.out / "frames.png")
     print(f"\nFigure: {options.out / 'frames.png'}")
@@ -230,22 +233,22 @@ def read(train: np.ndarray, test: np.ndarray, state: np.ndarray, test_state: np.
 
 
 def draw(film: Tensor, found: dict[str, np.ndarray]) -> Figure:
-    """Draw six frames of a film, and how well ball and state are predicted, by number of labels."""
+    """Draw six frames of a film, and how well the positions are predicted, by number of labels."""
     figure = plt.figure(figsize=(9, 6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
     for axes, frame in zip(above.subplots(1, 6), film[::3], strict=False):
-        axes.imshow(frame[0], cmap="gray")
+        axes.imshow(frame[0].numpy(), cmap="gray")
         axes.axis("off")
     panels = below.subplots(1, 2, sharey=True)
     for name, values in found.items():
-        for axes, scores in zip(panels, (values[:, 0], values.mean(1)), strict=True):
+        for axes, scores in zip(panels, (values[:, 0], values[:, 1:].mean(1)), strict=True):
             style = "-" if name in ("whole frames", "ST-DIM") else "--"
             axes.plot(LABELS, scores, style, marker="o", label=name)
-    for axes, title in zip(panels, ("position of the ball, x", "mean of ball and paddles"), strict=True):
-        axes.set(title=title, xscale="log", xlabel="labelled frames", xticks=LABELS, xticklabels=LABELS, ylim=(-20, 100))
+    for axes, title in zip(panels, ("x of the ball", "y of ball and paddles, mean"), strict=True):
+        axes.set(title=title, xscale="log", xlabel="labelled frames", xticks=LABELS, xticklabels=LABELS)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("R2 in %")
+    panels[0].set(ylabel="R2 in %", ylim=(-40, 105))
     panels[1].legend(loc="lower right")
     return figure
 
