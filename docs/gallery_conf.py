@@ -43,8 +43,8 @@ _FASHION = Download("train-images-idx3-ubyte.gz", "Fashion-MNIST, Debian's packa
 _CORA = Download("cora.npz", "the citation graph Cora as a numpy archive; :doc:`/gallery` says how to make it")
 _MUTAG = Download("mutag.npz", "the molecules of MUTAG as a numpy archive; :doc:`/gallery` says how to make it")
 DOWNLOADS = {
-    "graph_nodes": _CORA, "graph_sets": _MUTAG, "graph_views": _CORA, "time_frames": _FASHION, "two_towers": _FASHION,
-    "vision_resnet": _FASHION, "volumes": _FASHION,
+    "graph_nodes": _CORA, "graph_sets": _MUTAG, "graph_views": _CORA, "two_towers": _FASHION, "vision_resnet": _FASHION,
+    "volumes": _FASHION,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -69,36 +69,52 @@ class TestCPC:
 
 
 SMOKE = {
-    "time_frames": ("untrained encoder", "negatives of other films", "negatives of all films"),
     "two_views": ("untrained encoder", "formula written out", "trained encoder"),
     "momentum_queue": ("untrained", "batch alone", "queue, same encoder", "queue, momentum encoder"),
 }
 
 
 @pytest.mark.parametrize("name", SMOKE)
-def test_smoke_on_digits(name: str, run_example, tmp_path: Path) -> None:
-    options = ["--data", tmp_path] if name == "time_frames" else []  # has no Fashion-MNIST
-    said = run_example(name, "--smoke", *options)
+def test_smoke_on_digits(name: str, run_example) -> None:
+    said = run_example(name, "--smoke")
     for row in ("raw pixels", *SMOKE[name]):
         assert row in said
 
 
 class TestFrames:
-    def test_films_show_what_their_labels_say(self, example) -> None:
-        script = example("time_frames")
-        images = torch.zeros(2, 1, 28, 28)
-        images[0] = 1.0  # a white garment and a black one
-        films = script.Films(images, torch.tensor([7, 3]), 40, background=0.5)
-        assert torch.equal(films.film.unique(), torch.arange(40))
-        assert set(films.film.bincount().tolist()) <= set(range(6, 17))
-        for frame, label, (row, column) in zip(films.frames, films.label, films.position.int().tolist(), strict=True):
-            inside = frame[0, row : row + script.GARMENT, column : column + script.GARMENT]
-            if label == 7:
-                assert bool((inside == 1).all())
-            assert float(frame.sum() - inside.sum()) in (0.0, 0.5 * (script.SIDE**2 - script.GARMENT**2))
-        same = films.film[1:] == films.film[:-1]
-        moved = (films.position[1:] - films.position[:-1])[same].abs()
-        assert 0 < float(moved.mean()) < 6
+    @pytest.fixture
+    def script(self, example) -> ModuleType:
+        pytest.importorskip("ale_py", reason="ale-py is not installed")
+        return example("time_frames")
+
+    @pytest.mark.parametrize("options", [(), ("--other-films",)])
+    def test_smoke_on_pong(self, options: tuple[str, ...], script: ModuleType, run_example) -> None:
+        said = run_example("time_frames", "--smoke", *options)
+        for row in ("raw pixels", "principal components", "untrained encoder", "whole frames", "ST-DIM"):
+            assert row in said
+
+    def test_the_memory_holds_what_the_frame_shows(self, script: ModuleType) -> None:
+        films = script.play(100, seed=0)
+        ball = films.frames[:, 0, :, 10:70] > 0.6  # brighter than paddles and field, between the paddles
+        shown = ball.flatten(1).any(1)
+        assert int(shown.sum()) > 50
+        rows, columns = (ball[shown].any(axis).float().argmax(1).numpy() for axis in (2, 1))
+        for seen, name in ((columns, "ball x"), (rows, "ball y")):
+            held = films.state[shown.numpy(), list(script.STATE).index(name)]
+            assert np.ptp(held - 2 * seen) <= 2  # a pixel of a frame is two of the screen
+
+    def test_a_film_is_a_rally(self, script: ModuleType) -> None:
+        films = script.play(200, seed=0)
+        assert films.film.unique().tolist() == list(range(int(films.film.max()) + 1))
+        jump = np.abs(np.diff(films.state[:, 0])) > 20  # the ball leaves at a side and is served in the middle
+        assert (jump == (films.film.diff() > 0).numpy()).all()
+
+    def test_games_differ_and_what_occurs_in_training_is_left_out(self, script: ModuleType) -> None:
+        train, test = script.play(100, seed=0), script.play(100, seed=1)
+        assert not torch.equal(train.frames[:100], test.frames[:100])
+        assert len(script.new_frames(train, train).frames) == 0
+        new = script.new_frames(test, train)
+        assert 0 < len(new.frames) == len(new.film) == len(new.state) <= len(test.frames)
 
 
 class TestViews:
