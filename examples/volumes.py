@@ -76,7 +76,7 @@ def main() -> None:
     accuracies = {}
 
     def compare(name: str, describe: Callable[[Tensor], Tensor]) -> GridSearchCV:
-        vectors = [describe(some).numpy() for some in (pool, cubes, test_cubes)]
+        vectors = [describe(some).double().numpy() for some in (pool, cubes, test_cubes)]
         accuracies[name], machine = classify(*vectors, label.numpy(), test_label.numpy())
         return machine
 
