@@ -26,7 +26,11 @@ from sphinx.util import logging
 DOCS = Path(__file__).resolve().parent
 EXAMPLES, PAGES, RUNS = DOCS.parent / "examples", DOCS / "gallery", DOCS / "_build" / "runs"
 RUN_MODES = ("no", "smoke", "full")
-PLACES = (Path("/usr/share/datasets/fashion-mnist"), DOCS.parent / "data", DOCS.parents[1] / "shared" / "data")
+DEBIAN = Path("/usr/share")
+PLACES = (
+    DEBIAN / "datasets/fashion-mnist", DEBIAN / "mricron/templates", DOCS.parent / "data",
+    DOCS.parents[1] / "shared" / "data",
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 os.environ.setdefault("TQDM_DISABLE", "1")  # a page holds no progress bars
@@ -40,11 +44,12 @@ class Download(NamedTuple):
 
 
 _FASHION = Download("train-images-idx3-ubyte.gz", "Fashion-MNIST, Debian's package ``dataset-fashion-mnist``")
+_BRAIN = Download("ch2bet.nii.gz", "a scan of a brain and its atlas, Debian's package ``mricron-data``")
 _CORA = Download("cora.npz", "the citation graph Cora as a numpy archive; :doc:`/gallery` says how to make it")
 _MUTAG = Download("mutag.npz", "the molecules of MUTAG as a numpy archive; :doc:`/gallery` says how to make it")
 DOWNLOADS = {
     "graph_nodes": _CORA, "graph_sets": _MUTAG, "graph_views": _CORA, "two_towers": _FASHION, "vision_resnet": _FASHION,
-    "volumes": _FASHION,
+    "volumes": _BRAIN,
 }  # fmt: skip
 
 
