@@ -10,6 +10,7 @@ from infomax import estimate_mi
 from infomax.mi.input.columns import as_columns
 from infomax.mi.input.sides import as_side
 from infomax.mi.reading.neighbours import find_neighbourhoods
+from infomax.mi.reading.places import places
 
 RNG = np.random.default_rng(0)
 LABEL = RNG.integers(0, 25, 200)
@@ -32,11 +33,11 @@ def test_all_labels_are_as_far_from_each_other() -> None:
     """
     label = torch.arange(6).repeat_interleave(2)
     side = as_side("x", as_columns("x", label.numpy().astype(str)))
-    places = side.places(side.values.float())
+    codes = places(side, torch.Generator())
     y = torch.zeros(12, 1) + torch.arange(12)[:, None] * 1e-3
     rows = torch.arange(12)
     (boxes,) = find_neighbourhoods(
-        places, y, rows, rows, (5,), torch.Generator().manual_seed(0), rows, torch.zeros(12, dtype=torch.float64)
+        codes, y, rows, rows, (5,), torch.Generator().manual_seed(0), rows, torch.zeros(12, dtype=torch.float64)
     )
     # The box of every row holds all other rows.
     assert boxes.distinct.tolist() == [11 * 11] * 12
