@@ -55,6 +55,14 @@ REFUSED = {
         lambda: np.array([np.ones(2), np.ones(3)] * 30, dtype=object),
         "must have rows of one length, got objects of type ndarray",
     ),
+    "an index of several levels": (
+        lambda: pytest.importorskip("pandas").MultiIndex.from_arrays([np.arange(60), np.arange(60)]),
+        r"must have one value in each place, got a MultiIndex; use \.to_frame\(\)",
+    ),
+    "a lazy frame": (
+        lambda: pytest.importorskip("polars").DataFrame({"a": Y}).lazy(),
+        r"must hold its values, got a LazyFrame; call \.collect\(\) first",
+    ),
     "objects that are lists": (
         lambda: np.array([[1, 2], [3]] * 30, dtype=object),
         "must have rows of one length, got objects of type list",

@@ -51,7 +51,7 @@ def test_pairs_are_those_of_a_loop(lengths: list[int], steps: int, seed: int) ->
     ]
     for local, global_, options in calls:
         if not joint:
-            with pytest.raises(ValueError, match="steps must be less than the length of the longest sequence"):
+            with pytest.raises(ValueError, match=r"longest sequence|mask must leave two real steps"):
                 ahead(local, global_, steps=steps, **options)
             continue
         found = ahead(local, global_, steps=steps, **options)
@@ -98,6 +98,7 @@ ROWS, CONTEXTS, INDEX = torch.zeros(5, C), torch.zeros(5, D), torch.tensor([0, 0
         (Z, X, {"steps": 4}, ValueError, "longest sequence, got 4 for sequences of at most 4 steps"),
         (Z, X, {"steps": 40}, ValueError, "steps must be less than the length of the longest sequence, got 40"),
         (Z[:0], X[:0], {}, ValueError, "there is no joint pair"),
+        (Z, X, {"mask": torch.arange(8).view(2, 4) % 2 == 0}, ValueError, "real steps that are 1 apart .*got 4 real"),
         (Z.long(), X, {}, TypeError, "local must have a real floating dtype"),
         (Z, [1.0], {}, TypeError, "global_ must be a torch.Tensor, got list"),
         (

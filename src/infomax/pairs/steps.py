@@ -102,6 +102,11 @@ def ahead(
         here, there, rest, group = _of_padded(local, global_, steps, mask)
     else:
         here, there, rest, group = _of_ragged(local, global_, steps, mask, batch)
+    if not len(here) and mask is not None:
+        raise ValueError(
+            f"mask must leave two real steps that are {steps} apart in at least one sequence, got {int(mask.sum())} "
+            f"real steps in a mask {shape_of(mask)}: there is no joint pair"
+        )
     if not len(here):
         raise ValueError(
             f"steps must be less than the length of the longest sequence, got {steps} for sequences of at most {steps} "

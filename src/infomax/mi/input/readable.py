@@ -24,11 +24,16 @@ def check_readable(name: str, values: object) -> None:
         values: what a user gave.
 
     Raises:
-        TypeError: a dict, set or iterator, a sparse matrix of scipy, or a sparse, nested or quantised tensor.
+        TypeError: a dict, set or iterator, a lazy frame, an index of several levels, a sparse matrix of scipy, or a
+            sparse, nested or quantised tensor.
         ValueError: a tensor on the meta device.
     """
     if hasattr(values, "toarray") and hasattr(values, "nnz"):  # of scipy
         raise TypeError(f"{name} must be dense, got a sparse {type(values).__name__}; convert it with .toarray()")
+    if type(values).__name__ == "LazyFrame":
+        raise TypeError(f"{name} must hold its values, got a LazyFrame; call .collect() first")
+    if getattr(values, "nlevels", 1) > 1:
+        raise TypeError(f"{name} must have one value in each place, got a {type(values).__name__}; use .to_frame()")
     if isinstance(values, Mapping | AbstractSet | Iterator) and not hasattr(values, "columns"):
         raise TypeError(
             f"{name} must be a tensor, an array, a list of rows or a data frame, got a {type(values).__name__}; "
