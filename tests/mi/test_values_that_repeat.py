@@ -12,11 +12,12 @@ from scipy.special import digamma, exp1
 
 from infomax import MIEstimate, estimate_mi
 from infomax.mi import mutual_info
+from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.input.columns import as_columns
 from infomax.mi.input.groups import groups_of_copies
 from infomax.mi.input.sides import as_side
 from infomax.mi.reading.cells import cell_terms, excess
-from infomax.mi.reading.places import without_ties
+from infomax.mi.reading.places import places, ranks_without_ties
 
 Pair = tuple[np.ndarray, np.ndarray]
 N = 1000
@@ -105,22 +106,29 @@ class TestFlags:
 
 class TestRanksWithoutTies:
     def test_only_equal_values_change_their_order(self) -> None:
-        values = torch.randint(4, (50, 1), generator=generator()).double()
-        ranks = without_ties(values, generator()).squeeze(1)
-        assert ranks.sort().values.tolist() == list(range(50))
-        assert bool((values[ranks.argsort(), 0].diff() >= 0).all())
+        values = torch.randint(4, (50,), generator=generator()).double()
+        ranks = ranks_without_ties(values, generator())
+        assert len(torch.unique(ranks)) == 50
+        assert bool((values[ranks.argsort()].diff() >= 0).all())
+
+    def test_equal_values_share_their_mean_rank(self) -> None:
+        values = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+        assert ranks_without_ties(values, generator()).sort().values.tolist() == [0.0, 1.5, 2.0, 2.5]
 
     def test_the_order_of_equal_values_is_random(self) -> None:
         """Each of the 3 ranks that equal rows share is as likely for each of them."""
-        values = torch.tensor([[1.0], [0.0], [1.0], [1.0]], dtype=torch.float64)
+        values = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
         source = generator()
-        ranks = torch.stack([without_ties(values, source)[:, 0] for _ in range(3000)])
+        ranks = torch.stack([ranks_without_ties(values, source) for _ in range(3000)])
         for row in (0, 2, 3):
-            torch.testing.assert_close(ranks[:, row].long().bincount()[1:] / 1000, torch.ones(3), atol=0.1, rtol=0)
+            counts = (2 * ranks[:, row]).long().bincount()[3:]
+            torch.testing.assert_close(counts / 1000, torch.ones(3), atol=0.1, rtol=0)
 
-    def test_different_values_stay_and_draw_nothing(self) -> None:
-        values, source = torch.randn(20, 2, generator=generator()), generator()
-        assert torch.equal(without_ties(values, source), values)
+    def test_different_values_keep_their_scores_and_draw_nothing(self) -> None:
+        side = as_side("x", as_columns("x", torch.randn(20, 2, generator=generator())))
+        source = generator()
+        expected = Ranks(side.values).scores(side.values).float()
+        assert torch.equal(places(side, source), expected)
         assert torch.equal(source.get_state(), generator().get_state())
 
 

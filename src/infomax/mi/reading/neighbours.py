@@ -53,7 +53,7 @@ def find_neighbourhoods(
     Here n_x and n_y are the numbers of rows that are nearer than the k-th joint neighbour on each side. Where several
     rows are exactly as far as this neighbour, because its label has fewer than k other rows, the box includes its edge,
     and k becomes 1 plus the number of rows in the box. Numbers must not repeat: see
-    :func:`~infomax.mi.reading.places.without_ties`.
+    :func:`~infomax.mi.reading.places.ranks_without_ties`.
 
     Args:
         x: (N, dx), all rows: floats, on a scale common to both sides; or (N, 1) integers, codes of labels that are all
