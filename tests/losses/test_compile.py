@@ -264,19 +264,19 @@ def test_calls_that_depend_on_values_compile_once_for_all_sizes(name: str) -> No
 @pytest.mark.skipif(TORCH < (2, 10), reason="an older torch breaks the graph where values decide a size")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*TensorFloat32.*")
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "message"),
     [
-        {"batch": torch.tensor([0, 1, 2, 4])},
-        {"batch": torch.tensor([0, 1, 2, -1])},
-        {"batch": torch.tensor([0, 1, 2, 2])},
-        {"group": torch.ones(4, dtype=torch.int64)},
+        ({"batch": torch.tensor([0, 1, 2, 4])}, "batch must hold examples of global_"),
+        ({"batch": torch.tensor([0, 1, 2, -1])}, "batch must hold examples of global_"),
+        ({"batch": torch.tensor([0, 1, 2, 2])}, "batch must name every example"),
+        ({"group": torch.ones(4, dtype=torch.int64)}, "group must hold at least two groups"),
     ],
     ids=["too large", "negative", "an example without rows", "one group"],
 )
-def test_a_compiled_graph_checks_indices_when_it_runs(wrong: dict[str, Tensor]) -> None:
+def test_a_compiled_graph_checks_indices_when_it_runs(wrong: dict[str, Tensor], message: str) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(local(), fullgraph=True, backend="aot_eager")
     features = torch.randn(4, 6), torch.randn(4, 5)
     compiled(*features, **{name: torch.arange(4) for name in wrong})
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match=message):
         compiled(*features, **wrong)
