@@ -12,6 +12,9 @@ from tolerances import NETWORK, assert_close
 from torch import Tensor, nn
 
 from infomax import DIMLoss, LocalDIMLoss, PriorMatchingLoss, ScoreRegularised, occlude
+from infomax.prior import NoisePrior
+
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 
 
 class Distance(nn.Module):
@@ -102,6 +105,8 @@ STEPS: dict[str, Any] = {
     "name", [pytest.param(name, marks=[] if name == "occlusion" else pytest.mark.slow) for name in STEPS]
 )
 def test_two_graphs_at_most_for_any_batch_size(name: str) -> None:
+    if name == "mask" and TORCH < (2, 10):
+        pytest.skip("an older torch breaks the graph where values decide a size")
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     torch.manual_seed(0)
@@ -123,7 +128,8 @@ def test_two_graphs_at_most_for_any_batch_size(name: str) -> None:
                 assert_close(one, other, NETWORK[torch.float32])
         assert value.isfinite()
         assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+    whole_batch = name == "drawn negatives"  # where all three examples are in use, nothing is drawn: one more graph
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2 + whole_batch
     if name == "mask":
         with pytest.raises(RuntimeError, match="mask must leave real locations"):
             compiled(*given[:2], torch.zeros_like(mask))
@@ -148,3 +154,130 @@ def test_the_penalty_of_the_prior_is_part_of_the_graph(measure: str) -> None:
     for one, other in zip(loss.parameters(), expected.parameters(), strict=True):
         if other.grad is not None:
             assert_close(one.grad, other.grad, NETWORK[torch.float32])
+
+
+class Noise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = NoisePrior(5)
+
+    def forward(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.layer(y, generator=generator).exp().mean()
+
+
+def draws(n: int) -> torch.Generator:
+    return torch.Generator().manual_seed(n)
+
+
+def masked(n: int) -> dict[str, Tensor]:
+    mask = torch.rand(n, 2, 2, generator=draws(n)) < 0.6
+    mask[:2, 0, 0], mask[-1] = True, False
+    return {"mask": mask}
+
+
+def grouped(n: int, given: int = 0) -> dict[str, Tensor]:
+    return {"group": 7 - torch.arange(n + given) % 3}
+
+
+def beside(n: int) -> dict[str, Tensor]:
+    return {"negatives": randn(n + 3, 6, seed=n, dtype=torch.float32), **grouped(n, n + 3)}
+
+
+def ragged(n: int) -> dict[str, Tensor]:
+    drawn = torch.randint(n, (3 * n,), generator=draws(n))
+    return {"batch": torch.cat([drawn, torch.arange(n)])}
+
+
+def with_prior(**options: Any) -> DIMLoss:
+    return DIMLoss(6, 5, units=8, gamma=1.0, prior=PriorMatchingLoss(5, hidden=(8, 8), gradient_penalty=1.0, **options))
+
+
+def local(**options: Any) -> LocalDIMLoss:
+    return LocalDIMLoss(6, 5, units=8, **options)
+
+
+# What the call gets beside the features, and whether the graph has breaks.
+CALLS: dict[str, tuple[Any, Any, bool]] = {
+    "prior, mask": (lambda: DIMLoss(6, 5, units=8, gamma=1.0), masked, False),
+    "all terms, mask": (lambda: DIMLoss(6, 5, (2, 2), units=8, alpha=0.5, prior="normal"), masked, False),
+    **{
+        f"{measure} penalty, mask": (lambda measure=measure: with_prior(measure=measure), masked, False)
+        for measure in ("gan", "dv", "kl", "rkl", "hellinger", "chi2", "wasserstein")
+    },
+    "noise prior, mask": (lambda: DIMLoss(6, 5, units=8, prior=Noise()), masked, False),
+    "concat, mask": (lambda: local(critic="concat"), masked, True),
+    "group": (local, grouped, False),
+    "group, concat": (lambda: local(critic="concat"), grouped, False),
+    "group, mask": (local, lambda n: {**grouped(n), **masked(n)}, False),
+    "group, negatives, mask": (local, lambda n: {**beside(n), **masked(n)}, False),
+    "group, only negatives": (lambda: local(in_batch=False), beside, False),
+    "ragged": (local, ragged, False),
+    "ragged, group": (local, lambda n: {**ragged(n), **grouped(n)}, False),
+    "ragged, prior": (lambda: DIMLoss(6, 5, units=8, gamma=1.0), ragged, False),
+    "ragged, concat": (lambda: local(critic="concat"), ragged, False),
+    "ragged, drawn locations": (lambda: local(sample_locations=2), ragged, False),
+    "ragged, drawn locations, bilinear": (
+        lambda: LocalDIMLoss(6, 5, critic="bilinear", sample_locations=2),
+        ragged,
+        False,
+    ),
+    "ragged, drawn locations, concat": (lambda: local(sample_locations=2, critic="concat"), ragged, True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # a warning of torch at a graph break
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*TensorFloat32.*")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in ("prior, mask", "ragged, group") else pytest.mark.slow) for name in CALLS],
+)
+def test_calls_that_depend_on_values_compile_once_for_all_sizes(name: str) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    torch.manual_seed(0)
+    make, given, breaks = CALLS[name]
+    loss = make()
+    full = not breaks and TORCH >= (2, 10)  # an older torch breaks the graph where values decide a size
+    expected, compiled = copy.deepcopy(loss), torch.compile(loss, fullgraph=full, backend="aot_eager")
+    graphs = []
+    for step, n in enumerate((8, 4, 5, 12, 6)):
+        others = given(n)
+        first = (len(others["batch"]), 6) if "batch" in others else (n, 6, 2, 2)
+        features = randn(*first, seed=step, dtype=torch.float32), randn(n, 5, seed=step + 9, dtype=torch.float32)
+        results = []
+        for function, module in ((compiled, loss), (expected, expected)):
+            torch.manual_seed(step)
+            leaves = [value.clone().requires_grad_() for value in features]
+            value = function(*leaves, **others)
+            value = getattr(value, "loss", value)
+            learned = [*leaves, *module.parameters()]
+            results.append([value, *torch.autograd.grad(value, learned)])
+        for one, other in zip(*results, strict=True):
+            assert_close(one, other, NETWORK[torch.float32])
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    if full:
+        assert graphs[-1] <= 2
+    elif TORCH >= (2, 10):
+        assert graphs[-1] == graphs[2]  # no more graphs for more sizes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TORCH < (2, 10), reason="an older torch breaks the graph where values decide a size")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*TensorFloat32.*")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": torch.tensor([0, 1, 2, 4])}, "batch must hold examples of global_"),
+        ({"batch": torch.tensor([0, 1, 2, -1])}, "batch must hold examples of global_"),
+        ({"batch": torch.tensor([0, 1, 2, 2])}, "batch must name every example"),
+        ({"group": torch.ones(4, dtype=torch.int64)}, "group must hold at least two groups"),
+    ],
+    ids=["too large", "negative", "an example without rows", "one group"],
+)
+def test_a_compiled_graph_checks_indices_when_it_runs(wrong: dict[str, Tensor], message: str) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(local(), fullgraph=True, backend="aot_eager")
+    features = torch.randn(4, 6), torch.randn(4, 5)
+    compiled(*features, **{name: torch.arange(4) for name in wrong})
+    with pytest.raises(RuntimeError, match=message):
+        compiled(*features, **wrong)

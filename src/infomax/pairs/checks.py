@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ __all__ = [
     "check_negatives",
     "check_present",
     "check_some_present",
+    "hint_at_least",
 ]
 
 
@@ -99,14 +102,15 @@ def check_index(batch: object, local: Tensor, examples: int) -> None:
         )
     check_same_device(local=local, batch=batch)
     check_holds_values(batch=batch)
-    if len(batch) and (int(batch.min()) < 0 or int(batch.max()) >= examples):
+    example = batch.long()  # a narrower dtype may not hold their number
+    if _fails(((example >= 0) & (example < examples)).all(), lambda: "batch must hold examples of global_"):
         raise ValueError(
             f"batch must hold examples from 0 to {examples - 1}, one for each row of global_, got {int(batch.min())} "
             f"to {int(batch.max())}"
         )
-    count = torch.bincount(batch.long(), minlength=examples)
-    if bool((count == 0).any()):
-        missing = (count == 0).nonzero().flatten().tolist()
+    named = torch.zeros(examples, dtype=torch.bool, device=batch.device).index_fill(0, example, True)
+    if _fails(named.all(), lambda: "batch must name every example at least once"):
+        missing = (~named).nonzero().flatten().tolist()
         raise ValueError(
             f"batch must name every example at least once, got no row for {', '.join(map(str, missing[:5]))}"
             f"{', ...' if len(missing) > 5 else ''}; leave examples without rows out of global_"
@@ -162,10 +166,10 @@ def check_groups_left(own: Tensor, marginal: Tensor, which: str) -> None:
         marginal: groups of the examples or rows that serve as negatives.
         which: a description of these negatives, for the message.
     """
-    found = torch.unique(marginal)
-    if len(found) == 1 and bool((own == found).any()):
+    only = marginal[0]
+    if _fails(~((marginal == only).all() & (own == only).any()), lambda: "group must hold at least two groups"):
         raise ValueError(
-            f"group must hold at least two groups among {which}, got only {int(found)}: no pair would be marginal"
+            f"group must hold at least two groups among {which}, got only {int(only)}: no pair would be marginal"
         )
 
 
@@ -190,9 +194,7 @@ def check_mask_shape(name: str, features: Tensor, mask: Tensor, expected: tuple[
 def check_some_present(present: Tensor, message: str) -> None:
     """Raise ``ValueError`` with ``message`` unless a bool tensor holds a True."""
     check_holds_values(mask=present)
-    if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
-        torch._check(len(present.nonzero()) >= 1)  # noqa: SLF001 (torch 2.6 takes no message)
-    elif not present.any():
+    if _fails(present.any(), lambda: message):
         raise ValueError(message)
 
 
@@ -205,9 +207,26 @@ def check_present(present: int, mask: Tensor, *, at_least: int = 2) -> None:
         at_least: the smallest number allowed.
     """
     if torch.compiler.is_compiling():  # checked when the graph runs, which raises a RuntimeError
-        torch._check(present >= at_least)  # noqa: SLF001 (torch 2.6 takes no message)
+        torch._check(present >= at_least, lambda: "mask must leave real locations in enough examples")  # noqa: SLF001
     elif present < at_least:
         raise ValueError(
             f"mask must leave real locations in at least {at_least} examples, got {present} of {mask.shape[0]}: an "
             "InfoMax objective needs other examples as negatives"
         )
+
+
+def hint_at_least(rows: int, least: int) -> None:
+    """Tell the compiler how many rows a mask or a draw leaves at least, because it does not know their number."""
+    if torch.compiler.is_compiling():
+        torch._check(rows >= least)  # noqa: SLF001
+
+
+def _fails(fine: Tensor, rule: Callable[[], str]) -> bool:
+    """Return whether a bool scalar is False; a compiled graph checks it when it runs, and raises a RuntimeError.
+
+    The error has the message that ``rule`` returns if that is a literal; the compiler drops any other.
+    """
+    if torch.compiler.is_compiling():
+        torch._check(len(fine.view(1).nonzero()) >= 1, rule)  # noqa: SLF001
+        return False
+    return not bool(fine)

@@ -22,6 +22,7 @@ from infomax.pairs.checks import (
     check_index,
     check_negatives,
     check_present,
+    hint_at_least,
 )
 from infomax.pairs.draws import draw_examples, draw_locations, draw_rows
 from infomax.pairs.pairing import Pairing
@@ -183,7 +184,7 @@ def pair_rows(
                 which = "the examples with a real location"
             check_groups_left(own_group, torch.cat([own_group, given] if in_batch else [given]), which)
         group_names, ids = torch.unique(torch.cat([own_group, given]).long(), return_inverse=True)
-        groups, beside_group = len(group_names), None if beside_group is None else ids[n:]
+        groups, beside_group = len(ids), None if beside_group is None else ids[n:]
         key_group, query_group = ids[:n][own.example], ids[:n].repeat_interleave(q)
     marginal = None
     if sample_negatives is not None and sample_negatives != n - 1:
@@ -249,6 +250,7 @@ def _map_rows(
     n, p = rows.shape[:2]
     if present is not None:
         real = present.flatten().nonzero().squeeze(1)
+        hint_at_least(len(real), at_least)
         return _Own(rearrange(rows, "n p c -> (n p) c")[real], real // p, None, kept)
     example = torch.arange(n, device=local.device).repeat_interleave(p)
     return _Own(rearrange(rows, "n p c -> (n p) c"), example, p, kept)
@@ -258,10 +260,12 @@ def _ragged_rows(
     local: Tensor, batch: Tensor, examples: int, sample: int | None, generator: torch.Generator | None
 ) -> _Own:
     example = batch.long()
-    if bool((example[1:] < example[:-1]).any()):
+    # A compiled graph must not depend on the values of the index.
+    if torch.compiler.is_compiling() or bool((example[1:] < example[:-1]).any()):
         order = example.argsort(stable=True)
         local, example = local[order], example[order]
     if sample is not None:
         drawn = draw_rows(example, sample, generator)
+        hint_at_least(len(drawn), examples)
         local, example = local[drawn], example[drawn]
     return _Own(local, example, len(local) if examples == 1 else None, None)

@@ -179,7 +179,7 @@ class PriorMatchingLoss(nn.Module):
         # D runs once over its two batches and the encoder's batch, for which its weights are constants.
         with without_autocast(y.device):  # autocast to bfloat16 refuses to concatenate float16 rows
             rows = torch.cat([real, data, y])
-        on_prior, on_data, on_encoder = self._bent(score_rows(self.discriminator, rows, len(y))).chunk(3)
+        on_prior, on_data, on_encoder = self._bent(score_rows(self.discriminator, rows, len(y))).view(3, -1)
         discriminator = discriminator_loss(on_prior, on_data, self.measure)
         if self.gradient_penalty:
             discriminator = discriminator + self.gradient_penalty * self._steepness(real, data, generator)

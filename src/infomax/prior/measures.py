@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -36,4 +34,5 @@ def _price(scores: Tensor, measure: str) -> Tensor:
     flat = scores.flatten()
     reduced = reduce_table(flat, torch.ones_like(flat, dtype=torch.bool), reduction, None, None)
     number = flat.numel()
-    return price(reduced - math.log(number) if reduction == "logsumexp" else reduced / number)
+    # The number is a tensor for its logarithm: where a mask decides it, a compiled graph has no Python number.
+    return price(reduced - reduced.new_full((), number).log() if reduction == "logsumexp" else reduced / number)
