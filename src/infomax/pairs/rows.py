@@ -187,7 +187,8 @@ def pair_rows(
         groups, beside_group = len(ids), None if beside_group is None else ids[n:]
         key_group, query_group = ids[:n][own.example], ids[:n].repeat_interleave(q)
     marginal = None
-    if sample_negatives is not None and sample_negatives != n - 1:
+    # A compiled graph draws even if it draws all other examples, so that it is the same graph for this batch size.
+    if sample_negatives is not None and (torch.compiler.is_compiling() or sample_negatives != n - 1):
         left_out, drawn = draw_examples(n, sample_negatives, local.device, generator)
         query_group, marginal = left_out.repeat_interleave(q), drawn[own.example].nonzero().squeeze(1)
     if negatives is not None:

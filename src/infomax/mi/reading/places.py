@@ -20,7 +20,7 @@ def places(side: Side, generator: torch.Generator) -> Tensor:
     """
     if side.codes is not None:
         return side.codes[:, None]
-    scores = Ranks(side.values).scores(side.values).clone()
+    scores = Ranks(side.values).scores(side.values)
     for column in range(len(side.encoder.kept)):  # the columns after these are 0/1, one for each label
         values = side.values[:, column]
         if len(torch.unique(values)) < len(values):
