@@ -128,6 +128,8 @@ def critics_that_fail(rank: int) -> dict[str, Any]:
 
             hook = loss.critic.get_submodule(place).register_forward_pre_hook(fail)
         found[place] = error_of(lambda loss=loss: loss(*features))
+        found[f"{place}, scores"] = error_of(lambda loss=loss: loss.scores(*features))
+        found[f"{place}, measured"] = error_of(lambda loss=loss: loss.mutual_information(*features, gather=True))
         found[f"{place}, statistics"] = {name: buffer.clone() for name, buffer in loss.named_buffers()}
         if rank == 1:
             hook.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,7 @@ from infomax._precision import device_of
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
+from infomax.losses.agreement import settings_of
 from infomax.losses.measuring import measuring
 from infomax.losses.options import Gather, check_negatives_options
 from infomax.losses.parts import build_parts, check_may_learn, check_per_global
@@ -22,8 +23,7 @@ from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
 from infomax.pairs.shares import exchange_shares
-from infomax.scores import PairScores, gather_scores
-from infomax.scores.gathered import learning
+from infomax.scores import DenseScores, PairScores, StreamedScores, gather_scores
 
 __all__ = ["Gather", "InformationLoss"]
 
@@ -216,48 +216,85 @@ class InformationLoss(nn.Module, ABC):
 
     @uncompiled
     def _score_together(
-        self, local: Tensor, global_: Tensor, *, ring: bool, once: bool, **given: Any
+        self, local: Tensor, global_: Tensor, *, ring: bool, training: bool, once: bool, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
-        processes = self.processes
+        processes, device = self.processes, device_of(self, global_)
         with processes.call():
-            error, pairing, learns = None, None, ((False, False), (False, False))
+            rows, error, learns, settings = None, None, False, {}
             try:
                 # This process may have no example as long as the processes together have enough.
-                rows, directions = self._score_alone(local, global_, once=once, **given, at_least=0)
-                pairing = directions[0].pairing
-                learns = learning(directions[0]), learning(directions[-1])
+                rows = self._paired(local, global_, training=training, **given, at_least=0)
+                learns = _may_learn(self.critic, rows)
+                call = "scores" if once else "forward" if training else "mutual_information"
+                settings = settings_of(self, f"{call}, gather={'ring' if ring else True!r}", rows.local, rows.global_)
             except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
                 error = raised
-                processes.join_after_error(lambda: self._scored(self._no_rows(), once=once))
-            device = device_of(self, global_)
-            shares = exchange_shares(pairing, error, processes, device, learns=learns)
+            pairing = None if rows is None else rows.pairing
+            shares = exchange_shares(pairing, error, processes, device, settings=settings, learns=learns)
+            rows = cast("Rows", rows)
+            try:
+                directions = self._scored(rows, once=once)
+            except Exception as raised:  # noqa: BLE001 (raised when the other processes know)
+                error, directions = raised, self._stand_in(rows, raised, once=once)
             check_rows_of_all(processes)
-            return rows, [
-                gather_scores(scores, shares, processes, ring=ring, direction=direction)
-                for direction, scores in enumerate(directions)
-            ]
+            if once:  # a reduction, which would raise the error of another process, may come much later or never
+                processes.raise_together(error, "the scores", device)
+            gathered = [gather_scores(scores, shares, processes, ring=ring, error=error) for scores in directions]
+            return rows, gathered
+
+    def _stand_in(self, rows: Rows, error: Exception, *, once: bool) -> list[PairScores]:
+        """Score zeros in place of rows after an error of the critic, so that the exchanges go on.
+
+        Args:
+            rows: the rows that the critic should have scored.
+            error: the error of the critic, raised if it cannot score an empty batch either.
+            once: whether one direction is needed.
+        """
+        local, global_ = rows.local, rows.global_
+        none = Rows(
+            local.new_zeros(0, local.shape[1]),
+            global_.new_zeros(0, global_.shape[1]),
+            Pairing(0, 1, torch.zeros(0, dtype=torch.int64, device=local.device)),
+        )
+        empty = self.processes.join_after_error(lambda: self._scored(none, once=once))
+        if empty is None or self.processes.single_row:  # in the second case, all processes raise an error now
+            raise error
+        sizes = rows.pairing.examples * rows.pairing.globals_, len(rows.pairing.key_group)
+        return [_zeros_in(scores, *sizes, rows.pairing) for scores in empty]
 
     def _score_alone(
-        self, local: Tensor, global_: Tensor, *, training: bool, once: bool, **given: Any
+        self, local: Tensor, global_: Tensor, *, once: bool, **given: Any
     ) -> tuple[Rows, list[PairScores]]:
+        rows = self._paired(local, global_, **given)
+        return rows, self._scored(rows, once=once)
+
+    def _paired(self, local: Tensor, global_: Tensor, *, training: bool, **given: Any) -> Rows:
         rows = self.pair(local, global_, **given)
         if training:
             check_may_learn(self.estimator, self.global_name, global_)
-        return rows, self._scored(rows, once=once)
+        return rows
 
     def _scored(self, rows: Rows, *, once: bool) -> list[PairScores]:
         return [self.score(rows)] if once else self.directions(rows)
-
-    def _no_rows(self) -> Rows:
-        like = next(self.critic.parameters(), torch.zeros(()))
-        local, global_ = like.new_zeros(0, self.critic.local_dim), like.new_zeros(0, self.critic.global_dim)
-        return Rows(local, global_, Pairing(0, 1, torch.zeros(0, dtype=torch.int64, device=like.device)))
 
     def extra_repr(self) -> str:
         return (
             f"in_batch={self.in_batch}, sample_negatives={self.sample_negatives}, gather={self.gather!r}, "
             f"reduction={self.reduction!r}"
         )
+
+
+def _may_learn(critic: nn.Module, rows: Rows) -> bool:
+    """Return whether scores of these rows may require a gradient, before they are computed."""
+    tensors = (rows.local, rows.global_, *critic.parameters())
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _zeros_in(scores: PairScores, queries: int, keys: int, pairing: Pairing) -> PairScores:
+    if not isinstance(scores, StreamedScores | DenseScores):
+        return scores  # of a kind that cannot be gathered
+    query, key = scores.query.new_zeros(queries, scores.query.shape[1]), scores.key.new_zeros(keys, scores.key.shape[1])
+    return scores.with_rows(query, key, pairing)
 
 
 def _spread(values: Tensor, rows: Rows, global_: Tensor) -> Tensor:

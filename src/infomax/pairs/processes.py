@@ -7,10 +7,11 @@ and FSDP2, the gradients are those of one process with the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from infomax.pairs.guard import Guard
 
-__all__ = ["Processes", "check_none_failed"]
+__all__ = ["Processes", "check_agree", "check_none_failed", "codes_of"]
+
+_Result = TypeVar("_Result")
+_NUMBERS = 32  # integers in each small exchange
 
 
 class _Sum(torch.autograd.Function):
@@ -100,7 +104,7 @@ class _CheckedBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         guard: Guard = ctx.guard
-        everybody = ctx.processes.numbers([guard.error is not None], grads[0].device)
+        everybody = ctx.processes.numbers("a backward pass", [guard.error is not None], grads[0].device)
         guard.tell([rank for rank, (failed,) in enumerate(everybody) if failed], ctx.processes.rank)
         return None, None, *grads
 
@@ -235,38 +239,72 @@ class Processes:
             value = compute()
         except Exception as raised:  # noqa: BLE001 (raised below, when the other processes know)
             error = raised
-        failed = [rank for rank, (flag,) in enumerate(self.numbers([error is not None], device)) if flag]
+        self.raise_together(error, what, device)
+        return value
+
+    def raise_together(self, error: Exception | None, what: str, device: torch.device) -> None:
+        """Raise on every process if one of them has an error: its own there, an error with its rank on the others.
+
+        Args:
+            error: the error of this process, or None.
+            what: what each process should have computed, for the message on the other processes.
+            device: the device on which the process group exchanges tensors.
+        """
+        failed = [rank for rank, (flag,) in enumerate(self.numbers(what, [error is not None], device)) if flag]
         if error is not None:
             raise error
         check_none_failed(failed, what)
-        return value
 
     @property
     def calling(self) -> bool:
         """Whether a call is in progress, in which an error is held back until all processes know of it."""
         return self._met is not None
 
-    def numbers(self, ours: list[int], device: torch.device) -> list[list[int]]:
-        """Gather a list of integers, of the same length on every process, and return the list of each process."""
-        shape = torch.tensor(ours, device=device)
-        shapes = [torch.empty_like(shape) for _ in range(self.size)]
-        dist.all_gather(shapes, shape, group=self.group)
-        everybody: list[list[int]] = torch.stack(shapes).tolist()
-        return everybody
+    def numbers(self, what: str, ours: list[int], device: torch.device) -> list[list[int]]:
+        """Gather a list of integers, of the same length on every process, and return the list of each process.
 
-    def join_after_error(self, score: Callable[[], object]) -> None:
+        All such exchanges have one size and begin with a code of ``what``. So processes that are at different exchanges
+        raise an error; they would otherwise wait, or read each other's numbers.
+
+        Args:
+            what: what the numbers belong to, such as "the prior term".
+            ours: at most 31 integers.
+            device: the device on which the process group exchanges tensors.
+
+        Raises:
+            RuntimeError: another process is at the exchange of something else.
+        """
+        message = torch.zeros(_NUMBERS, dtype=torch.int64)
+        message[: len(ours) + 1] = torch.tensor([_code(what), *ours])
+        message = message.to(device)
+        messages = [torch.empty_like(message) for _ in range(self.size)]
+        dist.all_gather(messages, message, group=self.group)
+        everybody: list[list[int]] = torch.stack(messages).tolist()
+        elsewhere = [rank for rank, (code, *_) in enumerate(everybody) if code != _code(what)]
+        if elsewhere:
+            raise RuntimeError(
+                "gather=True needs the same calls of the loss in the same order on every process, but while rank "
+                f"{self.rank} is at {what}, rank {_listed(elsewhere)} is not; the error of that process says where it "
+                "is"
+            )
+        return [numbers[1 : len(ours) + 1] for numbers in everybody]
+
+    def join_after_error(self, score: Callable[[], _Result]) -> _Result | None:
         """Take part in the exchanges that the others still make in a call, after an error in this process.
 
         Args:
             score: a function that scores no rows and makes the exchanges of a call. Exchanges that were made before the
                 error are replayed instead of repeated.
+
+        Returns:
+            The result of the function, or None where it raises an error as well.
         """
         self._again, self._met = self._met or [], []
         try:
             with torch.no_grad():
-                score()
+                return score()
         except Exception:  # noqa: BLE001 (the first error is the one to raise)
-            return
+            return None
         finally:
             self._again = []
 
@@ -290,10 +328,40 @@ class Processes:
         return received
 
 
+def codes_of(settings: Mapping[str, str]) -> list[int]:
+    """Return a code for each setting, the same on every process that has the same text."""
+    return [_code(text) for text in settings.values()]
+
+
+def check_agree(settings: Mapping[str, str], codes: list[list[int]], rank: int) -> None:
+    """Raise ``ValueError`` if settings differ between processes.
+
+    Args:
+        settings: the settings of this process, by name.
+        codes: the :func:`codes_of` the settings of each process.
+        rank: rank of this process.
+    """
+    for place, (name, text) in enumerate(settings.items()):
+        others = [other for other, theirs in enumerate(codes) if theirs[place] != codes[rank][place]]
+        if others:
+            raise ValueError(
+                f"{name} must be the same on every process with gather=True, but rank {_listed(others)} has another "
+                f"one than rank {rank}, which has {text}; the error of the other process says what it has"
+            )
+
+
+def _code(text: str) -> int:
+    return zlib.crc32(text.encode())  # `hash` of a text differs between processes
+
+
+def _listed(ranks: list[int]) -> str:
+    return ", ".join(map(str, ranks))
+
+
 def check_none_failed(failed: list[int], what: str) -> None:
     """Raise ``RuntimeError`` if processes have failed that should have computed ``what``, such as "the features"."""
     if failed:
         raise RuntimeError(
-            f"gather=True needs {what} of every process, and rank {', '.join(map(str, failed))} raised an error; its "
+            f"gather=True needs {what} of every process, and rank {_listed(failed)} raised an error; its "
             "message is in the log of that process"
         )

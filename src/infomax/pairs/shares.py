@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from infomax.pairs.checks import check_groups_left
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.processes import Processes, check_none_failed
+from infomax.pairs.processes import Processes, check_agree, check_none_failed, codes_of
 
 __all__ = ["Shares", "exchange_shares", "gather_pairing", "row_index"]
 
@@ -31,8 +32,8 @@ class Shares(NamedTuple):
     """P if every example of every process has all its P locations and there are no other local rows, else None."""
     grouped: bool
     """Whether there are groups of the user's; if not, each example is a group."""
-    learns: tuple[tuple[bool, bool], ...]
-    """For each direction, whether the global and whether the local rows of any process require a gradient."""
+    learns: bool
+    """Whether the scores of any process may require a gradient."""
 
 
 def exchange_shares(
@@ -41,7 +42,8 @@ def exchange_shares(
     processes: Processes,
     device: torch.device,
     *,
-    learns: tuple[tuple[bool, bool], tuple[bool, bool]] = ((False, False), (False, False)),
+    settings: Mapping[str, str],
+    learns: bool,
 ) -> Shares:
     """Tell the other processes, in one collective, how many rows this process has, or that it has failed.
 
@@ -52,31 +54,32 @@ def exchange_shares(
         error: the error of this process, or None.
         processes: the processes that share their rows.
         device: the device on which the process group exchanges tensors.
-        learns: for each direction of scores, whether the global and whether the local rows of this process require a
-            gradient.
+        settings: by name, what must be the same on every process; empty after an error.
+        learns: whether the scores of this process may require a gradient.
 
     Raises:
         RuntimeError: another process raised an error.
-        ValueError: the processes disagree on the number of globals per example, on whether there are groups, or on
-            whether gradients are on; or they hold fewer than two examples together.
+        ValueError: the processes disagree on settings, on the number of globals per example, on whether there are
+            groups, or on whether gradients are on; or they hold fewer than two examples together.
     """
-    flags = [flag for direction in learns for flag in direction]
     off = not torch.is_grad_enabled()
-    ours = [-1, 0, 0, 0, 0, 0, 0, off, *flags]
+    ours = [-1, 0, 0, 0, 0, 0, 0]
     if pairing is not None:
         locations = pairing.locations if pairing.uniform else None
         beside = pairing.groups > pairing.examples  # given negatives have a group of their own
         grouped = pairing.names is not None
         rows = pairing.joint_keys, len(pairing.key_group)
-        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, grouped, off, *flags]
-    everybody = processes.numbers(ours, device)
+        ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, grouped]
+    message = [*ours, off, learns, *codes_of(settings)]
+    everybody = processes.numbers("the features of a loss", message, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any, with_groups, without, *learning = (
-        list(column) for column in zip(*everybody, strict=True)
+    examples, globals_, joint_keys, keys, complete, beside_any, with_groups, without, learning = (
+        list(column) for column in zip(*(numbers[: len(ours) + 2] for numbers in everybody), strict=True)
     )
     check_none_failed([rank for rank, count in enumerate(examples) if count < 0], "the features")
-    if any(without) and any(map(any, learning)):
+    check_agree(settings, [numbers[len(ours) + 2 :] for numbers in everybody], processes.rank)
+    if any(without) and any(learning):
         ranks = ", ".join(str(rank) for rank, is_off in enumerate(without) if is_off)
         raise ValueError(
             f"gradients must be on in every process or in none with gather=True, got rank {ranks} without: the others' "
@@ -100,9 +103,7 @@ def exchange_shares(
     q = max(globals_)
     # A process without an example may hold given negatives, so that ``complete`` alone does not show them.
     p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
-    of_any = [any(column) for column in learning]
-    learns_any = tuple(zip(of_any[0::2], of_any[1::2], strict=True))
-    return Shares(examples, joint_keys, keys, q, p, True in grouped_any, learns_any)
+    return Shares(examples, joint_keys, keys, q, p, True in grouped_any, any(learning))
 
 
 def row_index(pairing: Pairing, shares: Shares, processes: Processes) -> Tensor | None:

@@ -18,7 +18,7 @@ from infomax.scores.dense import DenseScores
 from infomax.scores.ring import Groups, RingScores
 from infomax.scores.streamed import StreamedScores
 
-__all__ = ["GatheredScores", "gather_scores", "learning"]
+__all__ = ["GatheredScores", "gather_scores"]
 
 
 class GatheredScores(PairScores):
@@ -30,6 +30,7 @@ class GatheredScores(PairScores):
         shares: how the batch is spread over the processes.
         processes: the processes that share their rows.
         guard: holds back errors in the backward pass of ``inner``.
+        error: the error of the critic on this process, where ``inner`` only takes its place in the exchanges.
     """
 
     def __init__(
@@ -39,15 +40,17 @@ class GatheredScores(PairScores):
         shares: Shares,
         processes: Processes,
         guard: Guard,
+        error: Exception | None = None,
     ) -> None:
         super().__init__(pairing)
         self.inner = inner
         self.shares = shares
         self.processes = processes
         self.guard = guard
+        self.error = error
 
     def _of(self, inner: StreamedScores | DenseScores | RingScores) -> GatheredScores:
-        return GatheredScores(inner, self.pairing, self.shares, self.processes, self.guard)
+        return GatheredScores(inner, self.pairing, self.shares, self.processes, self.guard, self.error)
 
     def scaled(self, factor: float) -> GatheredScores:
         return self._of(self.inner.scaled(factor))
@@ -93,6 +96,7 @@ class GatheredScores(PairScores):
         except Exception as raised:  # noqa: BLE001 (raised below, when the other processes know)
             scores = self.inner.own if isinstance(self.inner, RingScores) else self.inner
             error, ours = raised, widened(scores.key.new_zeros(sums[self.processes.rank]))
+        error = self.error or error  # the first one
         flagged = torch.cat([ours, ours.new_full((1,), float(error is not None))])
         whole = self.processes.gather_rows(flagged, [size + 1 for size in sums])
         if error is not None:
@@ -103,20 +107,8 @@ class GatheredScores(PairScores):
         return torch.split(torch.cat([part[:-1] for part in parts]), sizes)
 
 
-def learning(scores: PairScores) -> tuple[bool, bool]:
-    """Say whether the global rows and the local rows need a gradient on this process.
-
-    If the critic's parameters are trained, the local rows need one even where the features do not: their backward pass
-    exchanges gradients and errors with the other processes.
-    """
-    if not torch.is_grad_enabled() or not isinstance(scores, StreamedScores | DenseScores):
-        return False, False
-    trained = isinstance(scores, DenseScores) and len(scores.parameters) > 0
-    return scores.query.requires_grad, scores.key.requires_grad or trained
-
-
 def gather_scores(
-    scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False, direction: int = 0
+    scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False, error: Exception | None = None
 ) -> PairScores:
     """Extend the marginal pairs to the local rows of all processes.
 
@@ -125,7 +117,7 @@ def gather_scores(
         shares: how the batch is spread over the processes.
         processes: the processes that share their rows.
         ring: whether to pass the local rows from process to process, instead of holding all of them at once.
-        direction: 0 for globals scored with locals; 1 if the two sides are exchanged.
+        error: an error of this process; the first reduction raises it, because it informs the other processes.
 
     Raises:
         TypeError: the scores are neither streamed nor dense; a table, for example, has no rows to gather.
@@ -136,12 +128,11 @@ def gather_scores(
         )
     # The backward pass must make the same exchanges on every process. So if a side has a gradient on one process, it
     # gets one on all.
-    learns = shares.learns[direction]
     query, key = (
-        value.detach().requires_grad_() if needed and not value.requires_grad else value
-        for value, needed in zip((scores.query, scores.key), learns, strict=True)
+        value.detach().requires_grad_() if shares.learns and not value.requires_grad else value
+        for value in (scores.query, scores.key)
     )
-    guard = Guard(holds=ring or learns[1])
+    guard = Guard(holds=ring or shares.learns)
     index = row_index(scores.pairing, shares, processes)
     if ring:
         index = None if index is None else processes.gather_rows(index, shares.keys)
@@ -156,7 +147,7 @@ def gather_scores(
         query, key = processes.checked_backward([query, key], guard)
         own = scores.with_rows(query, key, scores.pairing)
         ring_scores = RingScores(own, sizes, processes, guard, groups)
-        return GatheredScores(ring_scores, everybody, shares, processes, guard)
+        return GatheredScores(ring_scores, everybody, shares, processes, guard, error)
     key, index = processes.gather_indexed(key, index, shares.keys, guard)
     ours, everybody = gather_pairing(scores.pairing, shares, processes, index)
-    return GatheredScores(scores.with_rows(query, key, ours), everybody, shares, processes, guard)
+    return GatheredScores(scores.with_rows(query, key, ours), everybody, shares, processes, guard, error)

@@ -1,0 +1,117 @@
+"""One of two processes whose losses differ in one setting, run by test_unlike.py.
+
+``python gather_unlike.py RANK WORLD FOLDER``. An endless wait shows as a timeout of the process group.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pairs.gather_cases import C, D
+from pairs.gather_faults import error_of
+from torch import nn
+
+from infomax import CosineCritic, DIMLoss, GlobalDIMLoss, LocalDIMLoss
+from infomax.estimators import SMILE, TUBA
+
+_OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "units": ({"units": 4}, {"units": 8}),
+    "critic": ({"critic": "concat", "units": 4}, {"units": 4}),
+    "scale": (
+        {"critic": partial(CosineCritic, temperature=0.1), "units": None},
+        {"critic": partial(CosineCritic, temperature=0.2), "units": None},
+    ),
+    "estimator": ({}, {"estimator": "jsd"}),
+    "estimator's option": ({"estimator": SMILE(clip=5.0)}, {"estimator": SMILE(clip=1.0)}),
+    "estimator's parts": ({"estimator": TUBA()}, {"estimator": TUBA(baseline="learned")}),
+    "form": ({"gather": True}, {"gather": "ring"}),
+    "dtype": ({"dtype": torch.float32}, {"dtype": torch.float64}),
+}
+
+
+def _of_options(rank: int, name: str) -> Callable[[], Any]:
+    loss_fn = LocalDIMLoss(C, D, **{"units": 4, "gather": True, **_OPTIONS[name][rank]})
+    kind = next(loss_fn.parameters()).dtype
+    return lambda: loss_fn(torch.randn(3, C, 4, dtype=kind), torch.randn(3, D, dtype=kind)).backward()
+
+
+def _evaluated(rank: int, *, ring: bool, part: str = "") -> Callable[[], Any]:
+    loss_fn = LocalDIMLoss(C, D, units=4, gather="ring" if ring else True)
+    loss_fn.get_submodule(part).train(rank == 0)
+    return lambda: loss_fn(torch.randn(3, C, 4), torch.randn(3, D)).backward()
+
+
+def _autocast(rank: int) -> Callable[[], Any]:
+    loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
+
+    def call() -> None:
+        context: AbstractContextManager[Any] = torch.autocast("cpu", torch.bfloat16) if rank else nullcontext()
+        with context:
+            loss_fn(torch.randn(3, C, 4), torch.randn(3, D))
+
+    return call
+
+
+def _kind(rank: int) -> Callable[[], Any]:
+    local = LocalDIMLoss(C, D, units=4, gather=True)
+    whole = GlobalDIMLoss(C, D, (4,), units=4, gather=True)
+    return lambda: (whole if rank else local)(torch.randn(3, C, 4), torch.randn(3, D))
+
+
+def _measured(rank: int) -> Callable[[], Any]:
+    loss_fn = LocalDIMLoss(C, D, units=4, gather=True)
+    features = torch.randn(3, C, 4), torch.randn(3, D)
+    return lambda: loss_fn.mutual_information(*features, gather=True) if rank else loss_fn.scores(*features)
+
+
+def _prior(rank: int) -> Callable[[], Any]:
+    loss_fn: nn.Module = DIMLoss(C, D, alpha=0.0, beta=1.0, gamma=0.0 if rank else 1.0, units=4, gather=True)
+
+    def call() -> None:
+        loss_fn(torch.randn(3, C, 4), torch.randn(3, D))
+        if rank:  # the first call is through, but the other process is still in the prior term of its first
+            loss_fn(torch.randn(3, C, 4), torch.randn(3, D))
+
+    return call
+
+
+CASES: dict[str, Callable[[int], Callable[[], Any]]] = {
+    **{name: partial(_of_options, name=name) for name in _OPTIONS},
+    "mode": partial(_evaluated, ring=False),
+    "mode, ring": partial(_evaluated, ring=True),
+    "mode of a part": partial(_evaluated, ring=False, part="critic.local_projection"),
+    "autocast": _autocast,
+    "kind": _kind,
+    "method": _measured,
+    "prior": _prior,
+}
+
+
+def main() -> None:
+    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(seconds=20)
+    )
+    results = {}
+    alike = LocalDIMLoss(C, D, units=4, gather=True)
+    for name, make in CASES.items():
+        said = error_of(make(rank))
+        after = error_of(lambda: alike(torch.randn(3, C, 4), torch.randn(3, D)).backward())
+        results[name] = said, after
+        dist.barrier()
+    torch.save(results, folder / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
