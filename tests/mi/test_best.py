@@ -13,7 +13,15 @@ from scipy.special import digamma
 from infomax import estimate_mi
 from infomax.mi.reading.best import _at_none
 from infomax.mi.reading.neighbours import Neighbourhoods, find_neighbourhoods, neighbour_terms
-from infomax.mi.tasks import additive_noise, correlated_normal, dense_gaussian, independent, student_t
+from infomax.mi.tasks import (
+    Task,
+    additive_noise,
+    correlated_normal,
+    dense_gaussian,
+    independent,
+    smoothed_uniform,
+    student_t,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -124,6 +132,18 @@ def test_what_hides_among_many_coordinates_is_within_the_interval() -> None:
     x, y = correlated_normal(*[0.1 / 20] * 20).sample(1000, seed=0)
     found = estimate_mi(x, y, random_state=0, max_steps=0, folds=2)
     assert found.low <= 0.1 <= found.high
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "seed"),
+    [(correlated_normal(4.0), 1000, 4), (correlated_normal(4.0), 1000, 7), (smoothed_uniform(*[1 / 3] * 3), 10_000, 2)],
+    ids=repr,
+)
+def test_errors_that_do_not_show_in_a_standard_error(task: Task, rows: int, seed: int) -> None:
+    """The intervals once began at 4.01 and 4.02, above 4 nats, and ended at 0.99, below 1."""
+    x, y = task.sample(rows, seed=seed)
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert found.low <= task.nats <= found.high
 
 
 class TestBestEstimate:

@@ -13,6 +13,7 @@ from infomax.mi.bits import Bits
 from infomax.mi.input.alignment import check_alignment
 from infomax.mi.input.inputs import Values
 from infomax.mi.plot import Picture
+from infomax.mi.reading.best import beyond_chance
 from infomax.mi.reading.doubts import Limit
 
 if TYPE_CHECKING:
@@ -169,11 +170,13 @@ class MIEstimate(float):
     def _more_rows(self) -> str:
         """Return a sentence that says what a larger sample would bring."""
         width = (self.high - self.low) / 2
+        steady = sum(beyond_chance(self.nats, sum(self.dims))) / 2  # does not depend on the number of rows
         if self.limit is not None:
             return f"with ten times the rows, {self.limit.with_rows(10):.1f} nats could be reported without a flag"
         if self.nats == 0.0:
             return f"with four times the rows, {width / 2:.3f} nats or more could be told apart from 0"
-        return f"with four times the rows, the interval would be about {width / 2:.3f} nats to each side"
+        after = steady + max(0.0, width - steady) / 2
+        return f"with four times the rows, the interval would be about {after:.3f} nats to each side"
 
     def __str__(self) -> str:
         flag = f"  SATURATED: {'; '.join(self.doubts)}" if self.saturated else ""

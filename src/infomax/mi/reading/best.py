@@ -13,7 +13,7 @@ from infomax.mi.reading.held_out import FoldCritic, Reading, clustering, interva
 from infomax.mi.reading.neighbours import find_neighbourhoods, neighbour_terms
 from infomax.mi.reading.optimism import optimism
 
-__all__ = ["Best", "best_estimate"]
+__all__ = ["Best", "best_estimate", "beyond_chance"]
 
 _NEIGHBOURS = (20, 5, 2)  # more neighbours: less variance; fewer neighbours: less bias
 _FARTHEST = 2.0  # largest step to no neighbours, as a multiple of the difference between two numbers of neighbours
@@ -25,6 +25,8 @@ _OVERLAP = 1.5  # factor by which overlapping boxes raise the standard error wit
 _SURE, _LIKELY, _SUREST = 2.0, 0.25, 4.0
 _MISSED = 0.25  # what neighbours may have missed, as a share of what they added to the bound
 _UNLEARNT = 0.3  # what networks may not have learnt yet, as a share of what they added to their start
+_SUMS = 0.015  # error of sums over marginal pairs and of ranks that a standard error does not show, as a share of nats
+_DETAIL = 0.015  # what neither critics nor boxes resolve where a side has several coordinates, as a share of nats
 
 
 class Best(NamedTuple):
@@ -104,10 +106,22 @@ def best_estimate(
     # low, so they raise only the upper end.
     learnt = sum(critic.learnt for critic in critics) / len(critics)
     away = _MISSED * added + max(_UNLEARNT * learnt, (gap.start + gap.networks) / 2) + doubt
-    high = around.high + (away if nats > 0 else 0.0)
+    nats = max(0.0, nats)
+    below, above = beyond_chance(nats, dims)
+    high = around.high + (away + above if nats > 0 else 0.0)
     high = max(high, unseen(pairs, confidence, n))
-    low = min(around.low, max(0.0, nats))
-    return Best(max(0.0, nats), low, high, _method(raised, added), len(alone))
+    low = max(0.0, min(around.low - below, nats))
+    return Best(nats, low, high, _method(raised, added), len(alone))
+
+
+def beyond_chance(nats: float, coordinates: int) -> tuple[float, float]:
+    """Return by how much the ends of an interval are moved down and up for errors that a standard error does not show.
+
+    Args:
+        nats: the estimate, at least 0.
+        coordinates: number of coordinates of both sides.
+    """
+    return _SUMS * nats, (_SUMS + _DETAIL * (coordinates > 2)) * nats
 
 
 def _steps(terms: list[Tensor], dims: int) -> list[tuple[Tensor, bool]]:
