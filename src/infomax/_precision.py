@@ -115,11 +115,25 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
     module.to(device=None if device is None else check_device(device), dtype=dtype)
 
 
+def _check_alike(features: dict[str, Tensor]) -> None:
+    (first, reference), *others = features.items()
+    for name, tensor in others:
+        if tensor.device != reference.device:
+            raise ValueError(
+                f"{name} must be on the device of {first}, {reference.device}, got {tensor.device}; move one"
+            )
+        if tensor.dtype != reference.dtype and not may_differ(reference, tensor):
+            autocast = "" if torch.float64 in (tensor.dtype, reference.dtype) else ", or call under torch.autocast"
+            raise TypeError(
+                f"{name} must have the dtype of {first}, {reference.dtype}, got {tensor.dtype}; convert one{autocast}"
+            )
+
+
 def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features: Tensor) -> None:
     """Raise unless the features have the device and the dtype of a module's parameters, or autocast casts them.
 
-    A module without parameters is not checked. Where parameters have several dtypes, dtypes are not checked; where they
-    are on several devices, devices are not.
+    Without parameters, the features need the same dtype and device. Where parameters have several dtypes, dtypes are
+    not checked; where they are on several devices, devices are not.
 
     Args:
         module: the module that receives the features.
@@ -140,6 +154,8 @@ def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features:
                 f"the features with .to(device), or the parameters with {called}.to({str(tensor.device)!r})"
             )
     dtypes = {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
+    if not parameters:
+        _check_alike(features)
     if len(dtypes) != 1:
         return
     dtype = dtypes.pop()
