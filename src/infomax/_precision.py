@@ -132,8 +132,8 @@ def _check_alike(features: dict[str, Tensor]) -> None:
 def check_fits_module(module: nn.Module, called: str = "loss_fn", /, **features: Tensor) -> None:
     """Raise unless the features have the device and the dtype of a module's parameters, or autocast casts them.
 
-    Without parameters, the features need the same dtype and device. Where parameters have several dtypes, dtypes are
-    not checked; where they are on several devices, devices are not.
+    Without parameters, the features need the same dtype. Where parameters have several dtypes, dtypes are not checked;
+    where they are on several devices, devices are not.
 
     Args:
         module: the module that receives the features.

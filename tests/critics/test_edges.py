@@ -222,7 +222,7 @@ def call(name: str, module: nn.Module, dtype: torch.dtype, other: torch.dtype) -
     return found[0] if isinstance(found, tuple) else found
 
 
-def test_without_parameters_both_sides_need_one_dtype_and_device() -> None:
+def test_without_parameters_both_sides_need_one_dtype() -> None:
     """The message once named query and key, which the caller does not know."""
     loss_fn = InfoMaxLoss(C, C, critic=partial(CosineCritic, units=None))
     x, y = rows(6, C), rows(6, C, seed=1)
@@ -230,8 +230,6 @@ def test_without_parameters_both_sides_need_one_dtype_and_device() -> None:
         loss_fn(x, y.double())
     with pytest.raises(TypeError, match=r"^y must have the dtype of x, .*; convert one, or call under torch.autocast$"):
         loss_fn(x, y.bfloat16())
-    with pytest.raises(ValueError, match=r"^y must be on the device of x, cpu, got meta; move one$"):
-        loss_fn(x, y.to("meta"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert loss_fn(x, y.bfloat16()).isfinite()
 
