@@ -118,10 +118,6 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
 def _check_alike(features: dict[str, Tensor]) -> None:
     (first, reference), *others = features.items()
     for name, tensor in others:
-        if tensor.device != reference.device:
-            raise ValueError(
-                f"{name} must be on the device of {first}, {reference.device}, got {tensor.device}; move one"
-            )
         if tensor.dtype != reference.dtype and not may_differ(reference, tensor):
             autocast = "" if torch.float64 in (tensor.dtype, reference.dtype) else ", or call under torch.autocast"
             raise TypeError(
