@@ -99,6 +99,7 @@ def measure(
             alone=max(x.alone, y.alone),
             high=high,
             adjacent=adjacent_nats(x, y, generator, groups),
+            rise=best.rise,
         ),
         limit=limit,
         rows=n,

@@ -40,6 +40,8 @@ class Best(NamedTuple):
     """How the estimate was found."""
     different: int
     """Number of rows without copies."""
+    rise: float
+    """Nats by which the estimate rises from 5 to 2 neighbours, less its standard error; 0 for two sides of labels."""
 
 
 def best_estimate(
@@ -111,7 +113,7 @@ def best_estimate(
     high = around.high + (away + above if nats > 0 else 0.0)
     high = max(high, unseen(pairs, confidence, n))
     low = max(0.0, min(around.low - below, nats))
-    return Best(nats, low, high, _method(raised, added), len(alone))
+    return Best(nats, low, high, _method(raised, added), len(alone), _rise(terms, of_anchors))
 
 
 def beyond_chance(nats: float, coordinates: int) -> tuple[float, float]:
@@ -122,6 +124,13 @@ def beyond_chance(nats: float, coordinates: int) -> tuple[float, float]:
         coordinates: number of coordinates of both sides.
     """
     return _SUMS * nats, (_SUMS + _DETAIL * (coordinates > 2)) * nats
+
+
+def _rise(terms: list[Tensor], groups: Tensor | None) -> float:
+    if len(terms) == 1:
+        return 0.0
+    nearer = terms[-1] - terms[-2]
+    return float(nearer.mean()) - _standard_error(nearer, groups)
 
 
 def _steps(terms: list[Tensor], dims: int) -> list[tuple[Tensor, bool]]:

@@ -13,6 +13,9 @@ _NEAR_CEILING = 0.9
 _UNSEEN = 1.0  # nats that neighbours may add without a flag
 _MOSTLY = 0.75  # share of an estimate that neighbours may add without a flag
 _SMALL = 0.1  # nats below which the share does not matter
+# Without noise, k neighbours on a curve read about log(n / k). A quarter of this rise, from 5 to 2 neighbours, is
+# doubtful.
+_STEEP = math.log(5 / 2) / 4
 _ALONE = 0.1  # share of the rows that may have a label of their own without a flag
 _RANGES = 6.0  # largest range of the folds that may be chance, in standard errors of one fold
 
@@ -84,6 +87,7 @@ def doubts_of(
     alone: float = 0.0,
     high: float = math.inf,
     adjacent: float = 0.0,
+    rise: float = 0.0,
 ) -> tuple[str, ...]:
     """Return the reasons to doubt an estimate, one line each; usually none.
 
@@ -98,6 +102,7 @@ def doubts_of(
         alone: share of the rows whose label no other row has.
         high: upper end of the interval.
         adjacent: nats that adjacent rows prove without a critic.
+        rise: nats by which the estimate rises from 5 to 2 neighbours.
 
     Example:
         >>> doubts_of(0.5, limit=None, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
@@ -108,6 +113,11 @@ def doubts_of(
     beyond = nats - max(0.0, reading)
     if beyond > _UNSEEN or (nats > _SMALL and beyond > _MOSTLY * nats):
         found.append(f"nearest neighbours find {beyond:.2f} nats beyond the held-out critics: the truth may be above")
+    if rise > _STEEP:
+        found.append(
+            f"the estimate rises by {rise:.2f} nats or more from 5 to 2 neighbours, as it does where one side is a "
+            "function of the other without noise: the truth may be far above or infinite"
+        )
     if adjacent > high:
         found.append(
             f"rows that are adjacent on one side are alike on the other, which takes at least {adjacent:.2f} nats: the "
