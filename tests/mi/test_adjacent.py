@@ -47,7 +47,7 @@ class TestValue:
 
     def test_against_a_loop(self, x: np.ndarray) -> None:
         """The formula without the error, over all pairs of rows, with ties."""
-        from infomax.mi.reading.adjacent import _excess, _random_difference, _ranks
+        from infomax.mi.reading.adjacent import _adjacent, _excess, _random_difference, _ranks
 
         y = np.round(2 * x + np.random.default_rng(1).normal(size=len(x)))[:200]
         ranks = [(y <= value).mean() for value in y]
@@ -55,7 +55,7 @@ class TestValue:
         steps = np.abs(np.diff(ranks))
         expected = np.mean(pairs) - steps.mean() - 5 * steps.std(ddof=1) * math.sqrt(2 / 200)
         of_y = _ranks(torch.as_tensor(y)[:, None])
-        assert _excess(of_y, _random_difference(of_y)) == pytest.approx(expected)
+        assert _excess(_adjacent(of_y), _random_difference(of_y), 200) == pytest.approx(expected)
 
     @settings(max_examples=25, deadline=None)
     @given(seed=st.integers(0, 10_000), correlation=st.floats(0, 0.99), rows=st.sampled_from([50, 300, 3000]))
@@ -77,6 +77,22 @@ class TestValue:
         wave = np.mod(x, 0.1)
         assert of(np.column_stack([noise, x]), wave) == pytest.approx(of(x, wave), abs=0.01)
         assert of(wave, np.column_stack([x, noise])) == pytest.approx(of(wave, x), abs=0.01)
+
+    @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9])
+    def test_the_nearest_rows_never_show_more_than_the_truth(self, correlation: float) -> None:
+        for seed in range(20):
+            x, noise = np.random.default_rng(seed).normal(size=(2, 400, 3))
+            y = correlation * x + math.sqrt(1 - correlation**2) * noise
+            assert of(x, y) <= -1.5 * math.log(1 - correlation**2)
+
+    def test_the_nearest_rows_show_what_no_column_does(self) -> None:
+        """A wave of the sum of two columns, on which no single column has an influence."""
+        x = np.random.default_rng(0).uniform(size=(1000, 2))
+        wave = np.sin(20 * math.pi * x.sum(1))
+        assert of(x[:, 0], wave) == of(x[:, 1], wave) == 0.0
+        assert 0.05 < of(x, wave) < 1 / 3
+        assert 0.05 < of(wave, x) < 1 / 3
+        assert of(x, (wave > 0).astype(float), labels=True) > 0.05
 
     def test_nothing_where_it_would_take_seconds(self) -> None:
         x = np.random.default_rng(0).normal(size=(200, 800))
@@ -104,6 +120,12 @@ class TestFlag:
         assert found.high < 0.3  # missed, so it must be flagged
         assert any("adjacent on one side" in doubt for doubt in found.doubts)
         assert "SATURATED" in str(found)
+
+    def test_a_fast_wave_of_a_sum(self) -> None:
+        """The estimate was 0.000 [0.000, 0.018] without a flag."""
+        x = np.random.default_rng(0).uniform(size=(1000, 2))
+        found = estimate_mi(x, np.sin(20 * math.pi * x.sum(1)), random_state=0, max_steps=60, folds=2)
+        assert any("adjacent on one side" in doubt for doubt in found.doubts)
 
     @pytest.mark.parametrize("width", [0.1, 0.02])
     def test_labels_that_alternate(self, x: np.ndarray, width: float) -> None:
