@@ -74,7 +74,7 @@ def _nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
     n = len(rows)
     anchors = torch.arange(min(n, _ANCHORS), device=rows.device)
     found = []
-    for some in anchors.split(max(1, _TILE // n)):
+    for some in torch.split(anchors, max(1, _TILE // n)):
         distance = torch.zeros(len(some), n, device=rows.device, dtype=rows.dtype)
         for column in rows.unbind(1):
             torch.maximum(distance, (column[some, None] - column).abs(), out=distance)
