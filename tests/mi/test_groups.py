@@ -138,6 +138,43 @@ def test_values_that_are_often_taken_are_no_copies(x: np.ndarray, y: np.ndarray)
     assert groups is None or len(groups.unique()) == 600
 
 
+_CODES = np.random.default_rng(1).integers(0, 100, 2000)
+_STEPS = np.random.default_rng(5).integers(0, 6, 100)
+_GENES = np.random.default_rng(1).binomial(2, 0.5, (2000, 5))
+_TABLE = np.random.default_rng(11).uniform(size=(3,) * 5) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "nats"),
+    [
+        (_CODES, _CODES % 7, 1.945),
+        (_CODES, np.array(list("ABCDEF"))[_STEPS[_CODES]], 1.73),
+        (np.arange(2000) % 100, np.array(list("ABCDEF"))[_STEPS[np.arange(2000) % 100]], 1.73),
+        (_CODES, _CODES // 2, 3.89),
+        (10_001 + 370 * _CODES, _CODES // 10, 2.30),
+        (_GENES, _TABLE[tuple(_GENES.T)], 0.69),
+    ],
+    ids=["remainder", "classes", "balanced", "halves", "sparse codes", "genes"],
+)
+def test_a_function_of_codes_has_no_copies(x: np.ndarray, y: np.ndarray, nats: float) -> None:
+    """Codes repeat by chance. These read 0.0 nats, or a part of the truth, because whole codes were held out."""
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert found.nats == pytest.approx(nats, abs=0.1)
+    assert any("agree by chance" in note for note in found.notes)
+
+
+def test_integer_rows_that_are_written_five_times_are_copies() -> None:
+    x, y = np.random.default_rng(0).integers(0, 1000, (2, 200)).repeat(5, 1)
+    found = estimate_mi(x, y, random_state=0, max_steps=0)
+    assert found.low == 0.0
+    (note,) = found.notes
+    assert note == (
+        "1000 of 1000 rows equal another row and were read as copies, which stay together; if they are independent, "
+        "pass groups=range(n) with n rows"
+    )
+    assert "NOTE: 1000 of 1000 rows equal another row" in repr(found)
+
+
 def test_groups_that_cannot_change_places_have_no_p_value() -> None:
     """Groups of 8, 9, ... 31 rows all differ in size, so no two can be exchanged.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infomax import estimate_mi
-from infomax.mi.closed_forms.tables import PairTables, _kernel, fit_tables, looked_up
+from infomax.mi.closed_forms.tables import _BINS, PairTables, _kernel, fit_tables, looked_up
 from infomax.mi.tasks import correlated_normal, independent, smoothed_uniform, transformed
 
 
@@ -29,8 +29,8 @@ def value(tables: PairTables, x: Tensor, y: Tensor) -> float:
 
 
 def test_the_sum_of_entries() -> None:
-    tables = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    x, y = torch.randint(64, (5, 3)), torch.randint(64, (5, 3))
+    tables = torch.randn(2, 3, _BINS, _BINS, dtype=torch.float64)
+    x, y = torch.randint(_BINS, (5, 3)), torch.randint(_BINS, (5, 3))
     fold = torch.tensor([0, 1, 1, 0, 1])
     expected = [
         sum(float(tables[fold[row], table, x[row, table], y[row, table]]) for table in range(3)) for row in range(5)
@@ -44,7 +44,7 @@ def test_what_a_table_holds_of_one_pair(rows: int) -> None:
         x, y = task.sample(rows, seed=0)
         tables, rest = fitted(x, y)
         assert tables is not None
-        assert tables.tables.shape == (1, 64, 64)
+        assert tables.tables.shape == (1, _BINS, _BINS)
         rest = rest[:1_000]
         assert 0.75 < value(tables, x[rest], y[rest]) < 1.05
 
@@ -85,8 +85,8 @@ def test_what_was_never_seen_together_is_rare_and_not_impossible() -> None:
 def test_smoothing_keeps_uniform_ranks_uniform(width: float) -> None:
     """This holds at the edges too, where the kernel is reflected."""
     kernel = _kernel(width)
-    torch.testing.assert_close(kernel.sum(0), torch.ones(64, dtype=torch.float64), rtol=0, atol=5e-3)
-    torch.testing.assert_close(kernel.sum(1), torch.ones(64, dtype=torch.float64))
+    torch.testing.assert_close(kernel.sum(0), torch.ones(_BINS, dtype=torch.float64), rtol=0, atol=5e-3)
+    torch.testing.assert_close(kernel.sum(1), torch.ones(_BINS, dtype=torch.float64))
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
@@ -142,3 +142,16 @@ def test_an_estimate_begins_with_it() -> None:
 def test_where_a_closed_form_is_exact_it_stays() -> None:
     x, y = correlated_normal(0.5, 0.5).sample(2_000, seed=0)
     assert set(estimate_mi(x, y, random_state=0, max_steps=0).starts) == {"Gaussian copula"}
+
+
+def test_bins_are_finer_where_large_values_come_together() -> None:
+    """With bins of equal frequency, tables held 0.81 of these log 3 nats; the outermost bins hid more."""
+    held = []
+    for seed in range(4):
+        uniform = torch.rand(2, 6_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        x, noise = ((uniform - 0.5) * torch.pi).tan()
+        y = x + 0.5 * noise
+        tables, rest = fitted(x, y)
+        assert tables is not None
+        held.append(value(tables, x[rest[:1_000]], y[rest[:1_000]]))
+    assert sum(held) / 4 > 0.84

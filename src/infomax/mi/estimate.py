@@ -12,7 +12,7 @@ from infomax._random import RandomState, as_generator
 from infomax.estimators import EstimatorLike
 from infomax.mi.conditional import measure_given
 from infomax.mi.input.alignment import check_alignment
-from infomax.mi.input.groups import as_groups, groups_of_copies
+from infomax.mi.input.groups import Repeats, as_groups, read_repeats
 from infomax.mi.input.inputs import Values, columns_of, columns_of_given
 from infomax.mi.input.sides import as_side, perhaps_labels
 from infomax.mi.measuring import measure
@@ -137,11 +137,12 @@ def estimate_mi(
         of_z = [] if given is None else columns_of_given(given, of_x)
         side_x, side_y = as_side("x", of_x), as_side("y", of_y)
         if groups is None:
-            together = groups_of_copies(as_side("x", [*of_x, *of_z]) if of_z else side_x, side_y)
+            repeats = read_repeats(as_side("x", [*of_x, *of_z]) if of_z else side_x, side_y)
         else:
-            together = as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device)
+            repeats = Repeats(as_groups(groups, len(side_x.values), options.folds).to(side_x.values.device))
         if given is None:
-            estimate = measure(side_x, side_y, options, generator, bar, together)
+            estimate = measure(side_x, side_y, options, generator, bar, repeats.groups)
         else:
-            estimate = measure_given(of_x, side_y, of_z, options, generator, bar, together)
-        return replace(estimate, notes=(*perhaps_labels("x", of_x), *perhaps_labels("y", of_y)))
+            estimate = measure_given(of_x, side_y, of_z, options, generator, bar, repeats.groups)
+        of_repeats = (repeats.note,) if repeats.note else ()
+        return replace(estimate, notes=(*perhaps_labels("x", of_x), *perhaps_labels("y", of_y), *of_repeats))

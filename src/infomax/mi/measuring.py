@@ -13,12 +13,14 @@ from infomax.mi.input.sides import Side, most_nats
 from infomax.mi.options import Options
 from infomax.mi.progress import Bar
 from infomax.mi.reading.adjacent import adjacent_nats
+from infomax.mi.reading.alike import columns_alike
 from infomax.mi.reading.best import best_estimate
 from infomax.mi.reading.doubts import doubts_of, limit_of
 from infomax.mi.reading.entropy import largest_entropy
 from infomax.mi.reading.held_out import interval_of, read
 from infomax.mi.reading.permutations import check_exchangeable, p_value_of
 from infomax.mi.reading.places import places, without_copies
+from infomax.mi.reading.together import nats_together
 from infomax.mi.result import MIEstimate
 from infomax.mi.scorer import Scorer
 
@@ -100,6 +102,8 @@ def measure(
             high=high,
             adjacent=adjacent_nats(x, y, generator, groups),
             rise=best.rise,
+            together=nats_together(x, y, groups),
+            alike=_alike(x, y) if from_ranks else "",
         ),
         limit=limit,
         rows=n,
@@ -115,3 +119,11 @@ def measure(
         seconds=time.perf_counter() - begun,
         scorer=Scorer((x.encoder, y.encoder), fitted.views, fitted.network, mixtures),
     )
+
+
+def _alike(x: Side, y: Side) -> str:
+    for name, side in (("x", x), ("y", y)):
+        pair = columns_alike(side)
+        if pair is not None:
+            return f"columns {pair[0]} and {pair[1]} of {name}"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +13,8 @@ from infomax.mi.closed_forms.rows import StartRows
 
 __all__ = ["PairTables", "fit_tables", "looked_up", "no_tables"]
 
-_BINS = 64
-_WIDTHS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01)  # of the kernel, for ranks in (0, 1)
+_BINS = 96
+_WIDTHS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01)  # of the kernel, for places in (0, 1)
 _SCREENED = 0.08  # kernel width with which coordinates are matched
 _MOST_COMPARED = 1024  # pairs of coordinates
 _MOST = 32  # tables
@@ -24,7 +25,7 @@ class PairTables:
     r"""A critic of matched coordinates, :math:`T(x, y) = \sum_t \log c_t(x_{i(t)}, y_{j(t)})`.
 
     It is exact where the pairs of coordinates are independent of each other. Each copula density c is a histogram of
-    ranks, smoothed by a Gaussian kernel that is reflected at the edges.
+    ranks on the arcsine scale, smoothed by a Gaussian kernel that is reflected at the edges.
 
     Args:
         ranks: rank maps of the matched coordinates of x and of y, in the order of the tables.
@@ -142,8 +143,12 @@ def _information(ratio: Tensor, counts: Tensor) -> Tensor:
 
 
 def _places(ranks: Ranks, values: Tensor) -> Tensor:
-    """Return the bins of the ranks of values (n, d), int64."""
-    return ((ranks.flat(values) + 1) * (_BINS / 2)).long().clamp_(0, _BINS - 1)
+    r"""Return the bins of values (n, d), int64, by their places :math:`(2 / \pi) \arcsin \sqrt u`, u being the rank.
+
+    Bins get finer towards both ends, because the largest values of both sides often come together.
+    """
+    share = ((ranks.flat(values) + 1) / 2).clamp(0, 1)
+    return (share.sqrt().asin() * (2 * _BINS / math.pi)).long().clamp_(0, _BINS - 1)
 
 
 def _histograms(x: Tensor, y: Tensor) -> Tensor:

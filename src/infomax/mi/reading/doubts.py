@@ -88,6 +88,8 @@ def doubts_of(
     high: float = math.inf,
     adjacent: float = 0.0,
     rise: float = 0.0,
+    together: float = 0.0,
+    alike: str = "",
 ) -> tuple[str, ...]:
     """Return the reasons to doubt an estimate, one line each; usually none.
 
@@ -103,6 +105,8 @@ def doubts_of(
         high: upper end of the interval.
         adjacent: nats that adjacent rows prove without a critic.
         rise: nats by which the estimate rises from 5 to 2 neighbours.
+        together: nats that two columns of a side prove without a critic.
+        alike: two columns of a side that are too much alike for ranks, such as "columns 0 and 1 of x".
 
     Example:
         >>> doubts_of(0.5, limit=None, reading=0.5, standard_error=0.01, folds=[0.5, 0.5], estimator="nwj",
@@ -122,6 +126,16 @@ def doubts_of(
         found.append(
             f"rows that are adjacent on one side are alike on the other, which takes at least {adjacent:.2f} nats: the "
             "critics missed this, and the truth may be far above"
+        )
+    if together > high:
+        found.append(
+            f"a table of two columns against the other side takes at least {together:.2f} nats: the critics missed "
+            "this interaction, and the truth may be far above"
+        )
+    if alike:
+        found.append(
+            f"{alike} differ by a few ranks, which hide what their difference tells: the truth may be above; pass "
+            "their difference or ratio as a column"
         )
     if alone > _ALONE:
         found.append(
