@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from infomax._precision import autocasting
 
 __all__ = ["settings_of"]
 
+_PLAIN = (bool, int, float, str, tuple, type(None))
+_NO_OPTIONS = {"training", "bias", "variance", "bound", "optimum"}  # of an estimator, what follows from its options
 
-def settings_of(loss: nn.Module, call: str, local: Tensor, global_: Tensor) -> dict[str, str]:
+
+def settings_of(loss: nn.Module, call: str, device: torch.device) -> dict[str, str]:
     """Describe a call of a loss by the settings on which processes must agree.
 
     Processes with unlike settings would exchange tensors of unlike sizes, or compute unlike losses without an error.
@@ -18,40 +22,44 @@ def settings_of(loss: nn.Module, call: str, local: Tensor, global_: Tensor) -> d
     Args:
         loss: a loss with a critic and an estimator.
         call: which of its methods is called, and how.
-        local: local features or rows.
-        global_: global features.
+        device: the device of the loss.
 
     Returns:
         For each setting, named as in a message, its value.
     """
-    device = global_.device.type
-    autocast = f"autocast to {torch.get_autocast_dtype(device)}" if autocasting(device) else "no autocast"
+    parts = {name: loss.get_submodule(name) for name in ("critic", "estimator")}
+    rest = [part for name, part in loss.named_children() if name not in parts]
+    kind = device.type
     return {
         "loss": f"{type(loss).__name__}, {call}",
+        "options": " ".join([_options(loss), *map(_described, rest)]),
         "training mode": _modes(loss),
-        "critic": _described(loss.get_submodule("critic")),
-        "estimator": _described(loss.get_submodule("estimator")),
-        "precision": f"local {local.dtype}, global {global_.dtype}, {autocast}",
+        **{name: _described(part) for name, part in parts.items()},
+        "autocast": str(torch.get_autocast_dtype(kind)) if autocasting(kind) else "off",
     }
 
 
 def _modes(module: nn.Module) -> str:
-    training = [part.training for part in module.modules()]
-    if len(set(training)) == 1:
-        return "train" if training[0] else "eval"
-    return "eval in " + ", ".join(name or "the loss" for name, part in module.named_modules() if not part.training)
+    training = {name.replace("_orig_mod.", ""): part.training for name, part in module.named_modules()}
+    if len(set(training.values())) == 1:
+        return "train" if module.training else "eval"
+    return "eval in " + ", ".join(name or "the loss" for name, trains in training.items() if not trains)
 
 
 def _described(module: nn.Module) -> str:
-    """Describe a module by its options and by the shapes of its parameters and buffers.
+    """Describe a module by its classes, our own options, and the shapes of parameters and buffers."""
+    parts = [part for part in module.modules() if type(part).__name__ != "OptimizedModule"]  # of torch.compile
+    kinds = [f"{type(part).__qualname__}({_options(part)})" for part in parts]
+    return " ".join([*kinds, *map(_shape, (*module.parameters(), *module.buffers()))])
 
-    Only the options of our own classes are part of it. Those of a user's class may hold what differs between processes,
-    such as an address in memory.
-    """
-    kinds = [
-        f"{type(part).__name__}({part.extra_repr()})"
-        for part in module.modules()
-        if type(part).__module__.startswith("infomax.")
-    ]
-    shapes = [f"{tuple(value.shape)} {value.dtype}" for value in (*module.parameters(), *module.buffers())]
-    return " ".join([*kinds, *shapes]).replace("torch.", "")
+
+def _options(module: nn.Module) -> str:
+    """Return the options of one of our own modules; those of a user's may differ, such as a counter or an address."""
+    if not type(module).__module__.startswith("infomax."):
+        return ""
+    options = {name: value for name, value in vars(module).items() if name[0] != "_" and name not in _NO_OPTIONS}
+    return ", ".join(f"{name}={value!r}" for name, value in options.items() if isinstance(value, _PLAIN))
+
+
+def _shape(value: Tensor) -> str:
+    return "not yet known" if is_lazy(value) else f"{tuple(value.shape)} {value.dtype}".replace("torch.", "")

@@ -47,6 +47,8 @@ class InformationLoss(nn.Module, ABC):
 
     global_name: str = "global_"
     """The name of the global features in messages."""
+    part_of: str = ""
+    """The options of the objective that holds this loss as a term; processes must agree on them."""
 
     def __init__(
         self,
@@ -220,18 +222,20 @@ class InformationLoss(nn.Module, ABC):
     ) -> tuple[Rows, list[PairScores]]:
         processes, device = self.processes, device_of(self, global_)
         with processes.call():
-            rows, error, learns, settings = None, None, False, {}
+            rows, error, learns, settings, dtypes = None, None, False, {}, (torch.float32, torch.float32)
             try:
                 # This process may have no example as long as the processes together have enough.
                 rows = self._paired(local, global_, training=training, **given, at_least=0)
                 learns = _may_learn(self.critic, rows)
                 call = "scores" if once else "forward" if training else "mutual_information"
-                settings = settings_of(self, f"{call}, gather={'ring' if ring else True!r}", rows.local, rows.global_)
+                settings = settings_of(self, f"{call}, gather={'ring' if ring else True!r}", device)
+                dtypes = rows.local.dtype, rows.global_.dtype
             except Exception as raised:  # noqa: BLE001 (`exchange_shares` raises it, after it has informed the others)
                 error = raised
             pairing = None if rows is None else rows.pairing
-            shares = exchange_shares(pairing, error, processes, device, settings=settings, learns=learns)
+            shares = exchange_shares(pairing, error, processes, device, settings=settings, dtypes=dtypes, learns=learns)
             rows = cast("Rows", rows)
+            rows = rows._replace(local=rows.local.to(shares.dtypes[0]), global_=rows.global_.to(shares.dtypes[1]))
             try:
                 directions = self._scored(rows, once=once)
             except Exception as raised:  # noqa: BLE001 (raised when the other processes know)

@@ -207,6 +207,9 @@ class DIMLoss(nn.Module):
         self.prior_term: nn.Module | None = None
         if gamma:
             self.prior_term = prior if isinstance(prior, nn.Module) else PriorMatchingLoss(global_dim, prior)
+        named = prior if isinstance(prior, str) else type(prior).__name__
+        for term in filter(None, (self.global_term, self.local_term)):
+            term.part_of = f"DIMLoss, alpha={alpha!r}, beta={beta!r}, gamma={gamma!r}, prior={named}"
         place(self, device, dtype)
 
     @classmethod

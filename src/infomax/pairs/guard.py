@@ -24,6 +24,8 @@ class Guard:
     def __init__(self, *, holds: bool = True) -> None:
         self.holds = holds
         self.error: Exception | None = None
+        self.inside = False
+        """Whether the backward pass of the part is running."""
 
     def run(self, compute: Callable[[], tuple[Tensor, ...]], inputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Compute outputs now; hold back an error of their backward pass, with gradients of 0 for the inputs.
@@ -36,6 +38,18 @@ class Guard:
             return compute()
         outputs: tuple[Tensor, ...] = _Guarded.apply(self, compute, *inputs)
         return outputs
+
+    def bounded(self, value: Tensor) -> Tensor:
+        """Return an input of the part at which the part's own backward pass ends.
+
+        One input may be computed from another, or from a parameter that is an input as well. The part would otherwise
+        follow that path, which the rest of the graph follows again.
+
+        Args:
+            value: an input of the part.
+        """
+        bounded: Tensor = _Bounded.apply(self, value)
+        return bounded
 
     def tell(self, failed: list[int], rank: int) -> None:
         """Raise if a process has failed: its own error on the failed process, an error with its rank on the others.
@@ -57,6 +71,19 @@ class Guard:
             )
 
 
+class _Bounded(torch.autograd.Function):
+    """The identity; no gradient passes it while the backward pass of a guard's part is running."""
+
+    @staticmethod
+    def forward(ctx: Any, guard: Guard, value: Tensor) -> Tensor:
+        ctx.guard = guard
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return None, None if ctx.guard.inside else grad
+
+
 class _Guarded(torch.autograd.Function):
     """A node that runs the backward pass of a part of the graph itself, so that it can catch an error there."""
 
@@ -74,6 +101,7 @@ class _Guarded(torch.autograd.Function):
         inputs, outputs = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
         trained = [value for value in inputs if value.requires_grad]
         reached = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if output.requires_grad]
+        ctx.guard.inside = True
         try:
             found = torch.autograd.grad(
                 [output for output, _ in reached],
@@ -88,5 +116,7 @@ class _Guarded(torch.autograd.Function):
                 raise
             ctx.guard.error = error
             found = tuple(torch.zeros_like(value) for value in trained)
+        finally:
+            ctx.guard.inside = False
         each = iter(found)
         return None, None, *(next(each) if value.requires_grad else None for value in inputs)

@@ -345,8 +345,8 @@ def check_agree(settings: Mapping[str, str], codes: list[list[int]], rank: int) 
         others = [other for other, theirs in enumerate(codes) if theirs[place] != codes[rank][place]]
         if others:
             raise ValueError(
-                f"{name} must be the same on every process with gather=True, but rank {_listed(others)} has another "
-                f"one than rank {rank}, which has {text}; the error of the other process says what it has"
+                f"{name} must be the same on every process with gather=True, but rank {_listed(others)} "
+                f"differs from rank {rank}, which has {text}; the error of the other process says what it has"
             )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from infomax._precision import autocasting
 from infomax.pairs.checks import check_groups_left
 from infomax.pairs.pairing import Pairing
 from infomax.pairs.processes import Processes, check_agree, check_none_failed, codes_of
 
 __all__ = ["Shares", "exchange_shares", "gather_pairing", "row_index"]
 
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)  # of features
 _NO_EXAMPLE, _NO_EXAMPLE_OR_GROUP = -1, -2  # in place of the example of a given negative
 
 
@@ -32,6 +35,8 @@ class Shares(NamedTuple):
     """P if every example of every process has all its P locations and there are no other local rows, else None."""
     grouped: bool
     """Whether there are groups of the user's; if not, each example is a group."""
+    dtypes: tuple[torch.dtype, torch.dtype]
+    """The dtypes of local and global rows on all processes."""
     learns: bool
     """Whether the scores of any process may require a gradient."""
 
@@ -43,6 +48,7 @@ def exchange_shares(
     device: torch.device,
     *,
     settings: Mapping[str, str],
+    dtypes: tuple[torch.dtype, torch.dtype],
     learns: bool,
 ) -> Shares:
     """Tell the other processes, in one collective, how many rows this process has, or that it has failed.
@@ -55,6 +61,7 @@ def exchange_shares(
         processes: the processes that share their rows.
         device: the device on which the process group exchanges tensors.
         settings: by name, what must be the same on every process; empty after an error.
+        dtypes: the dtypes of the local and global rows of this process.
         learns: whether the scores of this process may require a gradient.
 
     Raises:
@@ -70,21 +77,26 @@ def exchange_shares(
         grouped = pairing.names is not None
         rows = pairing.joint_keys, len(pairing.key_group)
         ours = [pairing.examples, pairing.globals_, *rows, locations or 0, beside, grouped]
-    message = [*ours, off, learns, *codes_of(settings)]
+    message = [*ours, off, learns, *map(_DTYPES.index, dtypes), *codes_of(settings)]
     everybody = processes.numbers("the features of a loss", message, device)
     if error is not None:
         raise error
-    examples, globals_, joint_keys, keys, complete, beside_any, with_groups, without, learning = (
-        list(column) for column in zip(*(numbers[: len(ours) + 2] for numbers in everybody), strict=True)
+    examples, globals_, joint_keys, keys, complete, beside_any, with_groups, without, learning, *of_dtypes = (
+        list(column) for column in zip(*(numbers[: len(ours) + 4] for numbers in everybody), strict=True)
     )
     check_none_failed([rank for rank, count in enumerate(examples) if count < 0], "the features")
-    check_agree(settings, [numbers[len(ours) + 2 :] for numbers in everybody], processes.rank)
+    check_agree(settings, [numbers[len(ours) + 4 :] for numbers in everybody], processes.rank)
     if any(without) and any(learning):
         ranks = ", ".join(str(rank) for rank, is_off in enumerate(without) if is_off)
         raise ValueError(
             f"gradients must be on in every process or in none with gather=True, got rank {ranks} without: the others' "
             "backward pass would wait for it; call the loss under torch.no_grad() on all processes or on none"
         )
+    holds_rows = [bool(present or rows) for present, rows in zip(examples, keys, strict=True)]
+    of_local, of_global = (
+        _common(name, [_DTYPES[code] for code in of_side], holds_rows, device)
+        for name, of_side in zip(("local", "global_"), of_dtypes, strict=True)
+    )
     globals_ = [count if present else 0 for count, present in zip(globals_, examples, strict=True)]
     if len({count for count in globals_ if count}) > 1:
         raise ValueError(f"global_ must have the same number of locations on every process, got {globals_}")
@@ -103,7 +115,21 @@ def exchange_shares(
     q = max(globals_)
     # A process without an example may hold given negatives, so that ``complete`` alone does not show them.
     p = (found.pop() or None) if len(found) == 1 and keys == joint_keys else None
-    return Shares(examples, joint_keys, keys, q, p, True in grouped_any, any(learning))
+    return Shares(examples, joint_keys, keys, q, p, True in grouped_any, (of_local, of_global), any(learning))
+
+
+def _common(name: str, dtypes: list[torch.dtype], holds_rows: list[bool], device: torch.device) -> torch.dtype:
+    """Return the dtype that the features of all processes are converted to; those of an empty process do not matter.
+
+    Raises:
+        ValueError: the dtypes differ where autocast is off.
+    """
+    given = [dtype for dtype, holds in zip(dtypes, holds_rows, strict=True) if holds] or dtypes
+    if len(set(given)) > 1 and not (autocasting(device.type) and torch.float64 not in given):
+        got = ", ".join(str(dtype) for dtype in dtypes)
+        raise ValueError(f"{name} must have the same dtype on every process, got {got} in the order of ranks")
+    common: torch.dtype = reduce(torch.promote_types, given)
+    return common
 
 
 def row_index(pairing: Pairing, shares: Shares, processes: Processes) -> Tensor | None:
@@ -122,7 +148,8 @@ def row_index(pairing: Pairing, shares: Shares, processes: Processes) -> Tensor 
     example = torch.where(pairing.key_group < len(names) - 1, _NO_EXAMPLE, _NO_EXAMPLE_OR_GROUP)
     joint = slice(pairing.first, pairing.first + pairing.joint_keys)
     example[joint] = pairing.key_example + offset
-    return torch.stack([example, names[pairing.key_group]], 1)
+    # Given negatives without a group have the largest number, which may exceed the number of the user's groups.
+    return torch.stack([example, names[pairing.key_group.clamp(max=len(names) - 1)]], 1)
 
 
 def gather_pairing(

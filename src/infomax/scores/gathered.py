@@ -144,10 +144,11 @@ def gather_scores(
         if shares.grouped:
             parts = [part[start:] for part, start in zip(torch.split(ours.key_group, shares.keys), first, strict=True)]
             groups = Groups(ours.query_group, parts, ours.groups)
-        query, key = processes.checked_backward([query, key], guard)
+        query, key = map(guard.bounded, processes.checked_backward([query, key], guard))
         own = scores.with_rows(query, key, scores.pairing)
         ring_scores = RingScores(own, sizes, processes, guard, groups)
         return GatheredScores(ring_scores, everybody, shares, processes, guard, error)
     key, index = processes.gather_indexed(key, index, shares.keys, guard)
     ours, everybody = gather_pairing(scores.pairing, shares, processes, index)
+    query, key = guard.bounded(query), guard.bounded(key)
     return GatheredScores(scores.with_rows(query, key, ours), everybody, shares, processes, guard, error)
