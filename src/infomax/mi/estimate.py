@@ -99,11 +99,11 @@ def estimate_mi(
             groups that leave a fold empty, an option out of range, permutations together with given.
 
     Numerics:
-        Heavy tails have no effect with ranks; they have one with ``"standardise"``. A fold's critic is bounded from
-        both sides before its test rows are scored: T becomes log((1 - eps) e^min(T - z, c) + eps). Here z normalises
-        the critic, c = log(m / 10) for m marginal validation pairs, and eps = 1 / n. So no bound overflows. For strong
-        dependence the result is what n rows can certify, and it is flagged. The best estimate never exceeds the larger
-        of log n and the bound.
+        Heavy tails of a coordinate have no effect with ranks; they have one with ``"standardise"``. A fold's critic is
+        bounded from both sides before its test rows are scored: T becomes log((1 - eps) e^min(T - z, c) + eps). Here z
+        normalises the critic, c = log(m / 10) for m marginal validation pairs, and eps = 1 / n. So no bound overflows.
+        For strong dependence the result is what n rows can certify, and it is flagged. The best estimate never exceeds
+        the larger of log n and the bound.
 
     Source:
         Nguyen, Wainwright & Jordan 2010 for the default bound; Chernozhukov et al. 2018 for cross-fitting; Akaike 1974
