@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ import torch.distributed as dist
 from pairs.gather_cases import SHARES, TORCH, C, D
 from torch import Tensor, nn
 
-from infomax import LocalDIMLoss, ops
+from infomax import Critic, LocalDIMLoss, PairScores, ops
+from infomax.pairs import Pairing
+from infomax.scores import StreamedScores, TableScores
 
 
 def error_of(call: Any) -> str:
@@ -110,9 +113,37 @@ def later_than_scores(rank: int) -> tuple[str, float]:
     return error_of(value.backward), time.perf_counter() - start
 
 
+class FaultyAtFirst(Critic):
+    """A critic that fails on rank 1 in its first call, whatever the rows, and after it on all ranks or on none."""
+
+    def __init__(self, local_dim: int, global_dim: int, *, table: bool = False) -> None:
+        super().__init__(local_dim, global_dim)
+        self.failing, self.table = dist.get_rank() == 1, table
+
+    def score_rows(self, local: Tensor, global_: Tensor, pairing: Pairing) -> PairScores:
+        if self.failing and self.table:
+            return TableScores(torch.zeros(3, 3), None)
+        if self.failing:
+            raise RuntimeError("out of memory, say")
+        return StreamedScores(global_, local, pairing)
+
+
+def critics_that_always_fail() -> dict[str, Any]:
+    """Fail on one rank in a user's critic that refuses an empty batch as well, or whose scores have no rows."""
+    found: dict[str, Any] = {}
+    features = torch.randn(3, C, 4), torch.randn(3, C)
+    for gather in (True, "ring"):
+        for table in (False, True):
+            loss = LocalDIMLoss(C, C, critic=partial(FaultyAtFirst, table=table), gather=gather)
+            found[f"always, {gather}{', table' * table}"] = error_of(lambda loss=loss: loss(*features))
+            loss.critic.failing = False
+            loss(*features)  # the processes are still in step
+    return found
+
+
 def critics_that_fail(rank: int) -> dict[str, Any]:
     """Fail on one rank in a critic: before, between and after the exchanges that the critic makes itself."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = critics_that_always_fail()
     features = torch.randn(3, C, 4), torch.randn(3, D)
     for gather in (True, "ring"):
         loss = LocalDIMLoss(C, D, critic=Faulty(rank), gather=gather)

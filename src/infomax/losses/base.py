@@ -24,6 +24,7 @@ from infomax.pairs.processes import Processes
 from infomax.pairs.rows import Rows
 from infomax.pairs.shares import exchange_shares
 from infomax.scores import DenseScores, PairScores, StreamedScores, gather_scores
+from infomax.scores.gathered import check_gatherable
 
 __all__ = ["Gather", "InformationLoss"]
 
@@ -238,10 +239,13 @@ class InformationLoss(nn.Module, ABC):
             rows = rows._replace(local=rows.local.to(shares.dtypes[0]), global_=rows.global_.to(shares.dtypes[1]))
             try:
                 directions = self._scored(rows, once=once)
+                check_gatherable(directions)
             except Exception as raised:  # noqa: BLE001 (raised when the other processes know)
                 error, directions = raised, self._stand_in(rows, raised, once=once)
             check_rows_of_all(processes)
-            if once:  # a reduction, which would raise the error of another process, may come much later or never
+            # The first reduction raises the error of another process. After `scores`, it may come much later or never,
+            # and a critic of a user's may have no stand-in, because it refuses an empty batch as well.
+            if once or not type(self.critic).__module__.startswith("infomax."):
                 processes.raise_together(error, "the scores", device)
             gathered = [gather_scores(scores, shares, processes, ring=ring, error=error) for scores in directions]
             return rows, gathered
@@ -251,8 +255,11 @@ class InformationLoss(nn.Module, ABC):
 
         Args:
             rows: the rows that the critic should have scored.
-            error: the error of the critic, raised if it cannot score an empty batch either.
+            error: the error of the critic, raised now if all processes raise one for too few rows.
             once: whether one direction is needed.
+
+        Returns:
+            The scores, none if the critic cannot score an empty batch.
         """
         local, global_ = rows.local, rows.global_
         none = Rows(
@@ -261,10 +268,10 @@ class InformationLoss(nn.Module, ABC):
             Pairing(0, 1, torch.zeros(0, dtype=torch.int64, device=local.device)),
         )
         empty = self.processes.join_after_error(lambda: self._scored(none, once=once))
-        if empty is None or self.processes.single_row:  # in the second case, all processes raise an error now
+        if self.processes.single_row:
             raise error
         sizes = rows.pairing.examples * rows.pairing.globals_, len(rows.pairing.key_group)
-        return [_zeros_in(scores, *sizes, rows.pairing) for scores in empty]
+        return [_zeros_in(scores, *sizes, rows.pairing) for scores in empty or ()]
 
     def _score_alone(
         self, local: Tensor, global_: Tensor, *, once: bool, **given: Any
@@ -296,7 +303,7 @@ def _may_learn(critic: nn.Module, rows: Rows) -> bool:
 
 def _zeros_in(scores: PairScores, queries: int, keys: int, pairing: Pairing) -> PairScores:
     if not isinstance(scores, StreamedScores | DenseScores):
-        return scores  # of a kind that cannot be gathered
+        return scores  # of a kind that cannot be gathered: all processes raise an error
     query, key = scores.query.new_zeros(queries, scores.query.shape[1]), scores.key.new_zeros(keys, scores.key.shape[1])
     return scores.with_rows(query, key, pairing)
 

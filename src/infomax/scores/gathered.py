@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from infomax.scores.dense import DenseScores
 from infomax.scores.ring import Groups, RingScores
 from infomax.scores.streamed import StreamedScores
 
-__all__ = ["GatheredScores", "gather_scores"]
+__all__ = ["GatheredScores", "check_gatherable", "gather_scores"]
 
 
 class GatheredScores(PairScores):
@@ -107,6 +107,20 @@ class GatheredScores(PairScores):
         return torch.split(torch.cat([part[:-1] for part in parts]), sizes)
 
 
+def check_gatherable(directions: Iterable[PairScores]) -> None:
+    """Raise ``TypeError`` if scores have no rows to gather."""
+    for scores in directions:
+        _gatherable(scores)
+
+
+def _gatherable(scores: PairScores) -> StreamedScores | DenseScores:
+    if not isinstance(scores, StreamedScores | DenseScores):
+        raise TypeError(
+            f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
+        )
+    return scores
+
+
 def gather_scores(
     scores: PairScores, shares: Shares, processes: Processes, *, ring: bool = False, error: Exception | None = None
 ) -> PairScores:
@@ -122,10 +136,7 @@ def gather_scores(
     Raises:
         TypeError: the scores are neither streamed nor dense; a table, for example, has no rows to gather.
     """
-    if not isinstance(scores, StreamedScores | DenseScores):
-        raise TypeError(
-            f"scores must be streamed or dense to gather negatives, got {type(scores).__name__}: a table has no rows"
-        )
+    scores = _gatherable(scores)
     # The backward pass must make the same exchanges on every process. So if a side has a gradient on one process, it
     # gets one on all.
     query, key = (
