@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from infomax._precision import widened
 from infomax._transforms import transformed
 from infomax.pairs.processes import Processes
 
-__all__ = ["BatchNorm", "check_rows_of_all", "unit_length"]
+__all__ = ["BatchNorm", "check_gathers", "check_rows_of_all", "unit_length"]
 
 _SMALLEST_NORM = {torch.float16: 1e-3}  # the gradient is multiplied by the inverse, and must stay below 65504
 
@@ -83,6 +86,21 @@ class BatchNorm(nn.BatchNorm1d):
         unbiased = variance * total / (total - 1).clamp_min(1)
         for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
             running.copy_(torch.where(enough, running.lerp(found.to(running.dtype), rate), running))
+
+
+def check_gathers(norms: Iterable[_BatchNorm], else_: str = "") -> None:
+    """Raise ``ValueError`` if a batch norm cannot use the rows of other processes.
+
+    Args:
+        norms: batch norms of a critic.
+        else_: what else the user may do, for the end of the message.
+    """
+    for norm in norms:
+        if not isinstance(norm, BatchNorm | nn.SyncBatchNorm):  # torch itself synchronises the second on accelerators
+            raise ValueError(  # noqa: TRY004 (the type of the critic is right)
+                f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of one "
+                f"process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm{else_}"
+            )
 
 
 def check_rows_of_all(processes: Processes) -> None:
