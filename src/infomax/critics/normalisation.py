@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from infomax._compiling import uncompiled
 from infomax._precision import widened
 from infomax._transforms import transformed
 from infomax.pairs.processes import Processes
@@ -54,18 +55,23 @@ class BatchNorm(nn.BatchNorm1d):
                         "(grad, jvp, vmap, ...); call .eval() on the loss, or use critic='bilinear' or 'cosine'"
                     )
             return super().forward(rows)
+        return self._together(rows, self.processes)
+
+    @uncompiled
+    def _together(self, rows: Tensor, processes: Processes) -> Tensor:
+        """Normalise by the statistics of the rows of all processes."""
         wide = widened(rows)
         ours = wide.mean(0) if len(wide) else wide.sum(0)
         spread = (wide - ours).square().sum(0)
-        everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
+        everybody, new = processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
         # `total == 1` reads from the device, so it is evaluated only where this process has fewer than two rows. Within
         # the call of a loss, the error is raised later, when the errors of all processes are known.
         if len(rows) < 2 and not torch.compiler.is_compiling() and total == 1:
-            if not self.processes.calling:
+            if not processes.calling:
                 raise ValueError(_too_few(" over all processes"))
-            self.processes.single_row = True
+            processes.single_row = True
         mean = (count * means).sum(0) / total.clamp_min(1)
         variance = (spreads + count * (means - mean).square()).sum(0) / total.clamp_min(1)
         if self.track_running_stats and new:
