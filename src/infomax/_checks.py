@@ -182,7 +182,7 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number):
+    if not -math.inf < number < math.inf:  # `math.isfinite` takes no float that `torch.compile` has made symbolic
         raise ValueError(f"{name} must be finite, got {_shown(value)}")
     if above is not None and not (number > above and (above != 0 or number >= _SMALLEST)):
         rule = "positive" if above == 0 else f"above {above}"

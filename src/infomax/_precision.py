@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_differentiable
+from infomax._checks import check_differentiable, check_floating, shape_of
 
 __all__ = [
     "accumulation_dtype",
@@ -17,6 +17,7 @@ __all__ = [
     "check_device",
     "check_dtype",
     "check_fits_module",
+    "check_rows",
     "device_of",
     "may_differ",
     "place",
@@ -85,11 +86,19 @@ def check_dtype(dtype: object) -> None:
 
 
 def check_device(device: torch.device | str) -> torch.device:
-    """Return the device, or raise ``ValueError`` if torch knows no device of that name."""
+    """Return the device, or raise ``ValueError`` if torch knows no device of that name, or cannot use it here."""
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be a torch.device or the name of one, got {device!r}") from error
+    try:
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, ImportError) as error:  # these depend on what torch was built with
+        said = str(error).splitlines()[0].split(". ")[0]
+        raise ValueError(
+            f"device must be one that torch can use on this machine, got '{found}'; torch says: {said}"
+        ) from error
+    return found
 
 
 def device_of(module: nn.Module, tensor: object = None) -> torch.device:
@@ -109,10 +118,18 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
 
     Raises:
         TypeError: the dtype is not a real floating dtype of at least 16 bits.
-        ValueError: torch knows no device of that name.
+        ValueError: torch knows no device of that name, or cannot use it on this machine.
     """
     check_dtype(dtype)
     module.to(device=None if device is None else check_device(device), dtype=dtype)
+
+
+def check_rows(module: nn.Module, rows: Tensor, features: int) -> None:
+    """Raise unless rows (\\*, features) are floats that fit a layer's parameters, as :func:`check_fits_module` says."""
+    check_floating("rows", rows)
+    if rows.shape[-1:] != (features,):
+        raise ValueError(f"rows must have shape (K, {features}), got {shape_of(rows)}")
+    check_fits_module(module, "module", rows=rows)
 
 
 def _check_alike(features: dict[str, Tensor]) -> None:

@@ -90,6 +90,7 @@ def test_numbers_of_numpy(train_dim):
         ({"measure_images": 3}, "--measure-images: expected 0, all of them, or at least 4; got 3"),
         ({"threads": 2**31 - 1}, "--threads: expected at most 1,024; got 2147483647"),
         ({"workers": 2**31 - 1}, "--workers: expected at most 1,024; got 2147483647"),
+        ({"dim": 0}, "--dim: expected at least 1; got 0"),
         ({"size": 100_000}, "--size: expected at most 4,096 pixels; got 100000"),
         (
             {"objective": "vae", "supervised_baseline": True},

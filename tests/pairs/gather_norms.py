@@ -19,7 +19,8 @@ from pairs.gather_cases import C, D
 from pairs.gather_faults import error_of
 from torch import nn
 
-from infomax import LocalDIMLoss
+from infomax import DIMLoss, DotCritic, GlobalDIMLoss, LocalDIMLoss
+from infomax.critics import BatchNorm
 from infomax.prior import NoisePrior
 
 SHARES = (3, 2)
@@ -127,7 +128,54 @@ def critic_alone(rank: int) -> dict[str, Any]:
     return {"held": held, "one row": said, "statistics kept": kept}
 
 
-CASES = [frozen_critic, noise_of_frozen_rows, gradients_off_on_one_rank, critic_alone]
+class Foreign(DotCritic):
+    """A critic with a batch norm of torch, which knows no other process."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(C, D, units=4, dtype=torch.float64)
+        norm = nn.BatchNorm1d(C, dtype=torch.float64, **options)
+        self.local_projection = nn.Sequential(norm, nn.Linear(C, 4, dtype=torch.float64))
+        self.global_projection = nn.Linear(D, 4, dtype=torch.float64)
+
+
+def measured_together(rank: int) -> dict[str, Any]:
+    """Measure the batch of all processes with losses that were built to train alone."""
+    found: dict[str, Any] = {}
+    group = briefly()
+    local = torch.randn(sum(SHARES), C, 4, dtype=torch.float64)
+    global_ = 2 * torch.randn(sum(SHARES), D, dtype=torch.float64)
+    mine = [part[ours(rank, empty=False)] for part in (local, global_)]
+    kinds: dict[str, Any] = {
+        "local": lambda: LocalDIMLoss(C, D, units=4, process_group=group, dtype=torch.float64),
+        "whole": lambda: GlobalDIMLoss(C, D, (4,), units=4, process_group=group, dtype=torch.float64),
+        "both": lambda: DIMLoss(C, D, (4,), alpha=1.0, units=4, process_group=group, dtype=torch.float64),
+    }
+    for name, make in kinds.items():
+        loss_fn = make()
+        for gather in (True, "ring"):
+            before = copy.deepcopy(loss_fn.state_dict())
+            together = loss_fn.mutual_information(*mine, gather=gather)
+            alone, whole = loss_fn.mutual_information(*mine), loss_fn.mutual_information(local, global_)
+            found[name, gather] = together, whole, alone
+            kept = all(torch.equal(value, before[key]) for key, value in loss_fn.state_dict().items())
+            built = [norm.processes for norm in loss_fn.modules() if isinstance(norm, BatchNorm)]
+            found[name, gather, "as before"] = kept and built == [None] * len(built) and bool(built)
+    refused = {
+        "training": (lambda loss_fn: loss_fn, {}),
+        "on one rank": (lambda loss_fn: loss_fn.train(rank == 0), {}),
+        "no running averages": (lambda loss_fn: loss_fn.eval(), {"track_running_stats": False}),
+    }
+    for name, (prepare, options) in refused.items():
+        loss_fn = prepare(LocalDIMLoss(C, D, critic=Foreign(**options), process_group=group))
+        found[name] = error_of(lambda loss_fn=loss_fn: loss_fn.mutual_information(*mine, gather=True))
+    loss_fn = LocalDIMLoss(C, D, critic=Foreign(), process_group=group)
+    loss_fn(local, global_)
+    loss_fn.eval()
+    found["evaluation"] = loss_fn.mutual_information(*mine, gather=True), loss_fn.mutual_information(local, global_)
+    return found
+
+
+CASES = [frozen_critic, noise_of_frozen_rows, gradients_off_on_one_rank, critic_alone, measured_together]
 
 
 def main() -> None:

@@ -63,6 +63,35 @@ def test_a_critic_called_by_itself_holds_nothing(results: list[dict[str, Any]]) 
         assert found["statistics kept"]
 
 
+def test_a_loss_built_to_train_alone_measures_all(results: list[dict[str, Any]]) -> None:
+    """Its batch norms once used the rows of their own process, so the value was that of no batch."""
+    for of_rank in results:
+        found = of_rank["measured_together"]
+        for name in ("local", "whole", "both"):
+            for gather in (True, "ring"):
+                together, whole, alone = found[name, gather]
+                for one, other, own in zip(*map(_listed, (together, whole, alone)), strict=True):
+                    assert torch.allclose(one, other, rtol=1e-9, atol=1e-12), name
+                    assert not torch.allclose(one, own, rtol=1e-3), name
+                assert found[name, gather, "as before"], name
+
+
+def _listed(nats: Any) -> list[torch.Tensor]:
+    return [nats] if isinstance(nats, torch.Tensor) else [each for each in nats if each is not None]
+
+
+def test_a_norm_that_knows_no_other_process_measures_alone(results: list[dict[str, Any]]) -> None:
+    for rank, of_rank in enumerate(results):
+        found = of_rank["measured_together"]
+        refusal = "ValueError: critic must not hold BatchNorm1d with gather=True"
+        for name in ("training", "no running averages"):
+            assert found[name].startswith(refusal)
+            assert "call .eval()" in found[name]
+        other = "RuntimeError: gather=True needs a measurement of every process, and rank 0 raised an error"
+        assert found["on one rank"].startswith(other if rank else refusal)
+        assert torch.allclose(*found["evaluation"], rtol=1e-9)
+
+
 def test_a_call_within_a_call_is_part_of_it() -> None:
     processes = Processes()
     with processes.call():

@@ -127,6 +127,7 @@ def check(options: Options) -> None:
             "--objective dim, whose run it is compared with",
             f"--objective {options.objective}",
         ),
+        (options.dim > 0, "--dim", "at least 1", options.dim),
         (options.units > 0, "--units", "at least 1", options.units),
         (options.beta2 < 1, "--beta2", "a decay, at least 0 and below 1", options.beta2),
         (options.grey <= 1, "--grey", "a share, at most 1", options.grey),

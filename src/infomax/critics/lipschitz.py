@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infomax._checks import check_floating, check_integer, check_number, check_positive, shape_of
-from infomax._precision import place, widened, without_autocast
+from infomax._precision import check_rows, place, widened, without_autocast
 from infomax.critics.base import Critic
 from infomax.pairs.pairing import Pairing
 from infomax.scores import StreamedScores
@@ -79,6 +79,10 @@ class LipschitzLinear(nn.Module):
         in_features: channels of an input row.
         out_features: channels of an output row.
 
+    Raises:
+        TypeError: a size is not an integer, or the rows are not of the dtype of the parameters.
+        ValueError: a size is below 1, or the rows do not have ``in_features`` channels.
+
     Example:
         >>> import torch
         >>> from infomax.critics import LipschitzLinear
@@ -94,6 +98,7 @@ class LipschitzLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def forward(self, rows: Tensor) -> Tensor:
+        check_rows(self, rows, self.weight.shape[1])
         norm = spectral_norm_bound(self.weight).clamp_min(1e-12)  # a weight of zeros stays zero
         return nn.functional.linear(rows, self.weight / norm.to(self.weight), self.bias)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from infomax._compiling import uncompiled
 from infomax._precision import widened
 from infomax._transforms import transformed
 from infomax.pairs.processes import Processes
 
-__all__ = ["BatchNorm", "check_rows_of_all", "unit_length"]
+__all__ = ["BatchNorm", "check_gathers", "check_rows_of_all", "unit_length"]
 
 _SMALLEST_NORM = {torch.float16: 1e-3}  # the gradient is multiplied by the inverse, and must stay below 65504
 
@@ -51,18 +55,23 @@ class BatchNorm(nn.BatchNorm1d):
                         "(grad, jvp, vmap, ...); call .eval() on the loss, or use critic='bilinear' or 'cosine'"
                     )
             return super().forward(rows)
+        return self._together(rows, self.processes)
+
+    @uncompiled
+    def _together(self, rows: Tensor, processes: Processes) -> Tensor:
+        """Normalise by the statistics of the rows of all processes."""
         wide = widened(rows)
         ours = wide.mean(0) if len(wide) else wide.sum(0)
         spread = (wide - ours).square().sum(0)
-        everybody, new = self.processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
+        everybody, new = processes.gather_statistics(torch.cat([wide.new_full((1,), len(wide)), ours, spread]))
         count, means, spreads = everybody[:, :1], *everybody[:, 1:].chunk(2, 1)
         total = count.sum()
         # `total == 1` reads from the device, so it is evaluated only where this process has fewer than two rows. Within
         # the call of a loss, the error is raised later, when the errors of all processes are known.
         if len(rows) < 2 and not torch.compiler.is_compiling() and total == 1:
-            if not self.processes.calling:
+            if not processes.calling:
                 raise ValueError(_too_few(" over all processes"))
-            self.processes.single_row = True
+            processes.single_row = True
         mean = (count * means).sum(0) / total.clamp_min(1)
         variance = (spreads + count * (means - mean).square()).sum(0) / total.clamp_min(1)
         if self.track_running_stats and new:
@@ -83,6 +92,21 @@ class BatchNorm(nn.BatchNorm1d):
         unbiased = variance * total / (total - 1).clamp_min(1)
         for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
             running.copy_(torch.where(enough, running.lerp(found.to(running.dtype), rate), running))
+
+
+def check_gathers(norms: Iterable[_BatchNorm], else_: str = "") -> None:
+    """Raise ``ValueError`` if a batch norm cannot use the rows of other processes.
+
+    Args:
+        norms: batch norms of a critic.
+        else_: what else the user may do, for the end of the message.
+    """
+    for norm in norms:
+        if not isinstance(norm, BatchNorm | nn.SyncBatchNorm):  # torch itself synchronises the second on accelerators
+            raise ValueError(  # noqa: TRY004 (the type of the critic is right)
+                f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of one "
+                f"process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm{else_}"
+            )
 
 
 def check_rows_of_all(processes: Processes) -> None:

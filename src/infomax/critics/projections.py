@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from infomax._checks import check_positive
+from infomax._checks import check_positive, shape_of
+from infomax._precision import check_rows
 from infomax.critics.normalisation import BatchNorm
 
 __all__ = ["Projection"]
@@ -27,6 +28,10 @@ class Projection(nn.Module):
     Shapes:
         (K, in_features) to (K, units).
 
+    Raises:
+        TypeError: a size is not an integer, or the rows are not of the dtype of the parameters.
+        ValueError: a size is below 1, or the rows do not have the shape above.
+
     Source:
         Hjelm et al. 2019, appendix A.3.2 (encode-and-dot). The layer norm and the initial weight of the shortcut,
         uniform in (-0.01, 0.01) with ones on the diagonal, follow the authors' code.
@@ -42,6 +47,7 @@ class Projection(nn.Module):
         super().__init__()
         in_features = check_positive("in_features", in_features)
         units = check_positive("units", units)
+        self.in_features = in_features
         self.hidden = nn.Linear(in_features, units, bias=False)  # batch norm has a bias
         self.norm = BatchNorm(units)
         self.output = nn.Linear(units, units)
@@ -52,6 +58,9 @@ class Projection(nn.Module):
             self.shortcut.weight.fill_diagonal_(1.0)
 
     def forward(self, rows: Tensor) -> Tensor:
+        if isinstance(rows, Tensor) and rows.ndim != 2:
+            raise ValueError(f"rows must have shape (K, {self.in_features}), got {shape_of(rows)}")
+        check_rows(self, rows, self.in_features)
         hidden = torch.relu(self.norm(self.hidden(rows)))
         projected: Tensor = self.layer_norm(self.output(hidden) + self.shortcut(rows))
         return projected

@@ -67,7 +67,8 @@ def improved_log_baseline(scores: PairScores, log_baseline: Tensor, *, alpha: fl
     rest = log_baseline.to(mean.dtype) + log_rest
     of_marginal = (count.log() + mean + rest - 2 * torch.logaddexp(mean + log_alpha, rest)).logsumexp(0)
     of_joint = (rest - torch.logaddexp(mean_with_joint + log_alpha, rest)).logsumexp(0)
-    improved: Tensor = rest - log_rest + of_marginal - count.sum().log() - of_joint + math.log(len(mean_with_joint))
+    joints = mean.new_full((), len(mean_with_joint))  # a tensor: a compiler would fix the size for `math.log`
+    improved: Tensor = rest - log_rest + of_marginal - count.sum().log() - of_joint + joints.log()
     return improved
 
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from infomax._checks import check_choice
 from infomax.critics import Critic, CriticLike, build_critic
 from infomax.critics.build import check_critic
-from infomax.critics.normalisation import BatchNorm
+from infomax.critics.normalisation import BatchNorm, check_gathers
 from infomax.estimators import Estimator, EstimatorLike, build_estimator
 from infomax.estimators.build import check_estimator
 from infomax.pairs.processes import Processes
@@ -62,14 +62,10 @@ def build_parts(
             "norm; use critic='lipschitz', or 'bilinear' with infomax.variants.gradient_penalty"
         )
     if processes is not None:
+        check_gathers(norms)
         for norm in norms:
             if isinstance(norm, BatchNorm):
                 norm.processes = processes
-            elif not isinstance(norm, nn.SyncBatchNorm):  # torch itself synchronises it on accelerators
-                raise ValueError(  # noqa: TRY004 (the type of the critic is right)
-                    f"critic must not hold {type(norm).__name__} with gather=True, because its statistics are those of "
-                    "one process; use infomax.critics.BatchNorm, torch.nn.SyncBatchNorm or a layer norm"
-                )
     return built, made
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from infomax._precision import widened
+from infomax._checks import check_positive, check_sizes, shape_of
+from infomax._precision import check_rows, widened
 
 __all__ = ["PriorDiscriminator", "score_rows", "slope_penalty"]
 
@@ -21,6 +22,10 @@ class PriorDiscriminator(nn.Sequential):
     Shapes:
         (K, dim) to (K, 1).
 
+    Raises:
+        TypeError: ``dim`` or a width is not an integer, or the rows are not of the dtype of the parameters.
+        ValueError: ``dim`` or a width is below 1, or the rows do not have ``dim`` channels.
+
     Example:
         >>> import torch
         >>> from infomax.prior import PriorDiscriminator
@@ -29,8 +34,9 @@ class PriorDiscriminator(nn.Sequential):
     """
 
     def __init__(self, dim: int, hidden: tuple[int, ...] = (1000, 200)) -> None:
+        dim = check_positive("dim", dim)
         layers: list[nn.Module] = []
-        for width in hidden:
+        for width in check_sizes("hidden", hidden, at_least=0):
             layers += [_Layer(dim, width), nn.ReLU()]
             dim = width
         super().__init__(*layers, _Layer(dim, 1))
@@ -52,6 +58,8 @@ class PriorDiscriminator(nn.Sequential):
                 f"{', '.join(type(layer).__name__ for layer in self)}; to use others, assign an nn.Sequential of them "
                 "to loss_fn.discriminator"
             )
+        if slope and isinstance(rows, Tensor) and rows.ndim != 2:
+            raise ValueError(f"rows must have shape (K, {self[0].in_features}), got {shape_of(rows)}")
         *hidden, last = [layer for layer in self if isinstance(layer, _Layer)]
         active: list[Tensor] = []
         for layer in hidden:
@@ -73,6 +81,7 @@ class _Layer(nn.Linear):
     def forward(self, rows: Tensor, *, frozen: int = 0, back: bool = False) -> Tensor:
         if back:
             return nnf.linear(rows, self.weight.T)
+        check_rows(self, rows, self.in_features)
         if not frozen:
             return super().forward(rows)
         free, fixed = rows.tensor_split([len(rows) - frozen])

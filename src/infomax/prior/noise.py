@@ -94,7 +94,7 @@ class NoisePrior(nn.Module):
         self.dim = check_positive("dim", dim)
         self.prior = prior
         self.noise = _NOISE[prior] if noise is None else check_number("noise", noise, above=0)
-        self.processes = Processes(process_group) if check_flag("gather", gather) else None
+        self.processes = Processes(process_group, gathers=True) if check_flag("gather", gather) else None
         self.norm: BatchNorm | None = None
         if prior == "normal":
             self.norm = BatchNorm(dim, affine=False)
