@@ -65,6 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except Stopped:
         return 2
+    except RuntimeError as error:
+        if not team.has_lost(error):
+            raise
+        team.complain("error: another process has failed; the reason is in its output")
+        return 2
     except Interrupted as signal:
         if team.rank == 0:
             team.complain(f"{signal}: checkpoint written; go on with --out {out} --resume")

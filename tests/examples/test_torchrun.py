@@ -21,7 +21,7 @@ SCRIPT = HERE.parents[1] / "examples" / "reproduction" / "train_dim.py"
 def found(tmp_path_factory):
     """Run two processes on gloo; return their folder and the record of each process."""
     folder = tmp_path_factory.mktemp("torchrun")
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
     ports = [str(each.getsockname()[1]) for each in sockets]
     for each in sockets:
         each.close()
@@ -78,6 +78,15 @@ def test_the_first_one_alone_writes(folder):
 def test_where_the_first_cannot_write_all_end(seen, folder):
     assert [codes["full"] for codes, _ in seen] == [2, 2]
     assert (folder / "said").read_text().count("No space left on device") == 1
+
+
+def test_memory_that_runs_out_in_one_process_is_a_line_in_each(seen, folder):
+    """The process that goes on printed the traceback of the exchange in which it had waited."""
+    assert [codes["memory"] for codes, _ in seen] == [2, 2]
+    said = (folder / "said").read_text()
+    assert "train_dim: error: another process has failed; the reason is in its output" in said
+    assert "expected sizes that fit into memory; got: CUDA out of memory." in said
+    assert "Traceback" not in said
 
 
 def test_torchrun_itself(tmp_path, losses):

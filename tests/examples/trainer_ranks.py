@@ -25,6 +25,8 @@ def main() -> None:
 
     def train_step(trainer, index):
         images = trainer.team.share(index).tolist()
+        if in_run["name"] == "memory" and trainer.step == 2 and rank == "1":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
         result = whole(trainer, index)
         digest = [float(p.detach().double().sum()) for p in trainer.model.parameters()]
         seen[in_run["name"], trainer.step] = (images, digest)
@@ -36,12 +38,12 @@ def main() -> None:
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    Trainer.train_step = train_step
+    Trainer.train_step, add = train_step, run_folder.Table.add
     run = [
         "--smoke", "--train-images", "32", "--batch", "8", "--epochs", "1", "--gamma", "0.1", "--threads", "1",
         "--measures", "", "--device", "cpu", "--ema", "0.9",
     ]  # fmt: skip
-    runs = {"whole": run, "stopped": run, "resumed": ["--resume"], "full": run}
+    runs = {"whole": run, "stopped": run, "resumed": ["--resume"], "full": run, "memory": run}
     codes = {}
     for port, (name, arguments) in zip(ports, runs.items(), strict=True):
         os.environ["MASTER_PORT"] = port
@@ -49,6 +51,8 @@ def main() -> None:
         out = folder / ("stopped" if name == "resumed" else name)
         if name == "full":  # the first process cannot write, so all must end
             run_folder.Table.add = full
+        if name == "memory":  # the last run, because the group of processes is of no use after it
+            run_folder.Table.add = add
         codes[name] = train_dim.main([*arguments, "--out", str(out)])
     torch.save((codes, seen), folder / f"{rank}.pt")
 

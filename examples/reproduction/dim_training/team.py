@@ -14,6 +14,12 @@ from .errors import BadInput
 
 PATIENCE = timedelta(hours=12)  # the others wait while the first decodes images or probes
 WIDTH = 4
+LOST = (  # what a process reports that waits for one that has failed: infomax, and gloo
+    "raised an error; its message is in the log of that process",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+)
 
 T = TypeVar("T")
 
@@ -46,6 +52,11 @@ class Team:
         """Print a line, in the first process only."""
         if self.rank == 0:
             print(text)
+
+    def has_lost(self, error: RuntimeError) -> bool:
+        """Return whether an error says that another process has failed, in an exchange that this one waited in."""
+        network = isinstance(error, dist.DistNetworkError) or any(words in str(error) for words in LOST)
+        return self.size > 1 and network
 
     def complain(self, text: str) -> None:
         """Print an error message of this process."""
