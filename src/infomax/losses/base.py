@@ -267,7 +267,7 @@ class InformationLoss(nn.Module, ABC):
             global_.new_zeros(0, global_.shape[1]),
             Pairing(0, 1, torch.zeros(0, dtype=torch.int64, device=local.device)),
         )
-        empty = self.processes.join_after_error(lambda: self._scored(none, once=once))
+        empty: list[PairScores] | None = self.processes.join_after_error(lambda: self._scored(none, once=once))
         if self.processes.single_row:
             raise error
         sizes = rows.pairing.examples * rows.pairing.globals_, len(rows.pairing.key_group)

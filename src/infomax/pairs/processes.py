@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Processes", "check_agree", "check_none_failed", "codes_of"]
 
-_Result = TypeVar("_Result")
 _NUMBERS = 32  # integers in each small exchange
 
 
@@ -289,7 +288,7 @@ class Processes:
             )
         return [numbers[1 : len(ours) + 1] for numbers in everybody]
 
-    def join_after_error(self, score: Callable[[], _Result]) -> _Result | None:
+    def join_after_error(self, score: Callable[[], Any]) -> Any:
         """Take part in the exchanges that the others still make in a call, after an error in this process.
 
         Args:
