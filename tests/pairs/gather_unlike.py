@@ -95,6 +95,12 @@ def _features(rank: int) -> Callable[[], Any]:
     return lambda: loss_fn(torch.randn(3, C, 4, dtype=kind), torch.randn(3, C, dtype=kind))
 
 
+def _transformed(rank: int) -> Callable[[], Any]:
+    loss_fn = LocalDIMLoss(C, D, critic="bilinear", gather=True)
+    local, global_ = torch.randn(3, C, 4), torch.randn(3, D)
+    return lambda: torch.func.grad(lambda part: loss_fn(part, global_))(local) if rank else loss_fn(local, global_)
+
+
 def _kind(rank: int) -> Callable[[], Any]:
     local = LocalDIMLoss(C, D, units=4, gather=True)
     whole = GlobalDIMLoss(C, D, (4,), units=4, gather=True)
@@ -130,6 +136,7 @@ CASES: dict[str, Callable[[int], Callable[[], Any]]] = {
     "mode of a part": partial(_evaluated, ring=False, part="critic.local_projection"),
     "autocast": _autocast,
     "features": _features,
+    "transformed": _transformed,
     "kind": _kind,
     "method": _measured,
     "prior": _prior,

@@ -72,5 +72,11 @@ def test_a_process_without_the_prior_term_is_noticed_in_its_next_call(results: l
         assert after == "nothing was raised"
 
 
+def test_a_transform_on_one_process_is_refused_on_all(results: list[Any]) -> None:
+    (alone, _), (inside, _) = (found["transformed"] for found in results)
+    assert inside.startswith("NotImplementedError: gather=True has no torch.func transforms")
+    assert "rank 1 raised an error" in alone
+
+
 def test_every_case_is_checked() -> None:
-    assert set(CASES) == {*_SETTING, "features", "prior"}
+    assert set(CASES) == {*_SETTING, "features", "prior", "transformed"}

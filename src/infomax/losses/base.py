@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from infomax._checks import check_choice, check_positive
 from infomax._compiling import uncompiled
 from infomax._precision import device_of
+from infomax._transforms import transformed
 from infomax.critics import CriticLike
 from infomax.critics.normalisation import check_rows_of_all
 from infomax.estimators import EstimatorLike
@@ -225,6 +226,7 @@ class InformationLoss(nn.Module, ABC):
         with processes.call():
             rows, error, learns, settings, dtypes = None, None, False, {}, (torch.float32, torch.float32)
             try:
+                _check_not_transformed(local, global_)
                 # This process may have no example as long as the processes together have enough.
                 rows = self._paired(local, global_, training=training, **given, at_least=0)
                 learns = _may_learn(self.critic, rows)
@@ -292,6 +294,14 @@ class InformationLoss(nn.Module, ABC):
         return (
             f"in_batch={self.in_batch}, sample_negatives={self.sample_negatives}, gather={self.gather!r}, "
             f"reduction={self.reduction!r}"
+        )
+
+
+def _check_not_transformed(*features: object) -> None:
+    if transformed(*(part for part in features if isinstance(part, Tensor))):
+        raise NotImplementedError(
+            "gather=True has no torch.func transforms (grad, jvp, vmap, ...), because they do not follow the exchange "
+            "between processes; call .backward() or torch.autograd.grad, or use gather=False"
         )
 
 
