@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 SECONDS = 540
 
@@ -50,3 +53,23 @@ def run_ranks(script: Path, world: int, folder: Path, *more: str, python: Sequen
     (folder / "said").write_text("\n".join(said))
     assert all(process.returncode == 0 for process in processes), "\n".join(said)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+@contextmanager
+def as_rank(seconds: int) -> Iterator[tuple[int, dict[Any, Any]]]:
+    """Join the processes of :func:`run_ranks` on gloo and one thread; yield the rank, and the results to fill and save.
+
+    Args:
+        seconds: the timeout of the process group.
+    """
+    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    address = (folder / "init").as_uri()
+    dist.init_process_group(
+        "gloo", init_method=address, rank=rank, world_size=world, timeout=timedelta(seconds=seconds)
+    )
+    results: dict[Any, Any] = {}
+    yield rank, results
+    torch.save(results, folder / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()

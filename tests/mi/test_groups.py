@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infomax import estimate_mi
 from infomax.mi.input.columns import as_columns
 from infomax.mi.input.folds import make_folds
-from infomax.mi.input.groups import groups_of_copies, permuted_in_groups
+from infomax.mi.input.groups import permuted_in_groups, read_repeats
 from infomax.mi.input.sides import as_side
 from infomax.mi.reading.held_out import _apart, interval_of
 
@@ -116,7 +116,7 @@ def test_rows_drawn_with_replacement_are_copies() -> None:
     """
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 100))[:, rng.integers(0, 100, 100)]
-    groups = groups_of_copies(*(as_side(name, as_columns(name, side)) for name, side in (("x", x), ("y", y))))
+    groups = read_repeats(*(as_side(name, as_columns(name, side)) for name, side in (("x", x), ("y", y)))).groups
     assert groups is not None
     assert len(groups.unique()) == len(np.unique(x))
     found = estimate_mi(x, y, random_state=0, max_steps=0)
@@ -134,7 +134,7 @@ def test_rows_drawn_with_replacement_are_copies() -> None:
     ],
 )
 def test_values_that_are_often_taken_are_no_copies(x: np.ndarray, y: np.ndarray) -> None:
-    groups = groups_of_copies(*(as_side(name, as_columns(name, side)) for name, side in (("x", x), ("y", y))))
+    groups = read_repeats(*(as_side(name, as_columns(name, side)) for name, side in (("x", x), ("y", y)))).groups
     assert groups is None or len(groups.unique()) == 600
 
 

@@ -14,7 +14,7 @@ from infomax import MIEstimate, estimate_mi
 from infomax.mi import mutual_info
 from infomax.mi.closed_forms.marginals import Ranks
 from infomax.mi.input.columns import as_columns
-from infomax.mi.input.groups import groups_of_copies
+from infomax.mi.input.groups import read_repeats
 from infomax.mi.input.sides import as_side
 from infomax.mi.reading.cells import cell_terms, excess
 from infomax.mi.reading.places import places, ranks_without_ties
@@ -179,7 +179,7 @@ class TestCopies:
     @pytest.mark.parametrize("kind", INDEPENDENT)
     def test_rows_that_are_equal_by_chance_are_none(self, kind: str) -> None:
         x, y = INDEPENDENT[kind](np.random.default_rng(0))
-        assert groups_of_copies(as_side("x", as_columns("x", x)), as_side("y", as_columns("y", y))) is None
+        assert read_repeats(as_side("x", as_columns("x", x)), as_side("y", as_columns("y", y))).groups is None
 
     @pytest.mark.parametrize(
         "kind",
@@ -193,6 +193,6 @@ class TestCopies:
     )
     def test_rows_that_are_given_five_times_are(self, kind: tuple[str, Callable[[np.random.Generator], Pair]]) -> None:
         x, y = (np.repeat(side, 5) for side in kind[1](np.random.default_rng(1000)))
-        groups = groups_of_copies(as_side("x", as_columns("x", x)), as_side("y", as_columns("y", y)))
+        groups = read_repeats(as_side("x", as_columns("x", x)), as_side("y", as_columns("y", y))).groups
         assert groups is not None
         assert quick(x, y).low == 0.0

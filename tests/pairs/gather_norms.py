@@ -7,16 +7,15 @@ those of one process with the whole batch. An endless wait shows as a timeout of
 from __future__ import annotations
 
 import copy
-import sys
 from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from pairs.gather_cases import C, D
 from pairs.gather_faults import error_of
+from processes import as_rank
 from torch import nn
 
 from infomax import DIMLoss, DotCritic, GlobalDIMLoss, LocalDIMLoss
@@ -179,19 +178,11 @@ CASES = [frozen_critic, noise_of_frozen_rows, gradients_off_on_one_rank, critic_
 
 
 def main() -> None:
-    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(minutes=1)
-    )
-    results = {}
-    for case in CASES:
-        torch.manual_seed(0)
-        results[case.__name__] = case(rank)
-        dist.barrier()
-    torch.save(results, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    with as_rank(60) as (rank, results):
+        for case in CASES:
+            torch.manual_seed(0)
+            results[case.__name__] = case(rank)
+            dist.barrier()
 
 
 if __name__ == "__main__":

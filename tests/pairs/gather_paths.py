@@ -6,14 +6,12 @@ one process with the whole batch, times the number of processes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from processes import as_rank
 from torch import Tensor, nn
 
 from infomax import Critic, InfoMaxLoss, LocalDIMLoss, PairwiseCritic
@@ -72,10 +70,16 @@ def _shared_layer(gather: Any) -> tuple[nn.Module, Callable[[Tensor, Tensor], Te
     return loss_fn, lambda x, y: loss_fn(layer(x), layer(y).tanh())
 
 
-CASES = {"same side": _same_side, "symmetric": _symmetric, "one way": _one_direction, "shared layer": _shared_layer}
+CASES = {
+    "same side": _same_side,
+    "same side, x learns": _same_side,
+    "symmetric": _symmetric,
+    "one way": _one_direction,
+    "shared layer": _shared_layer,
+}
 
 
-def gradients(rank: int, make: Callable[[Any], Any]) -> dict[Any, Any]:
+def gradients(rank: int, make: Callable[[Any], Any], *, x_alone: bool) -> dict[Any, Any]:
     random = torch.Generator().manual_seed(1)
     x, y = torch.randn(2, WORLD * N, C, generator=random, dtype=torch.float64)
     share = slice(rank * N, (rank + 1) * N)
@@ -84,13 +88,16 @@ def gradients(rank: int, make: Callable[[Any], Any]) -> dict[Any, Any]:
         torch.manual_seed(0)
         module, call = make(gather)
         module.double()
-        given = [(part if gather is False else part[share]).clone().requires_grad_() for part in (x, y)]
+        given = [(part if gather is False else part[share]).clone() for part in (x, y)]
+        learning = given[:1] if x_alone else given
+        for part in learning:
+            part.requires_grad_()
         call(*given).backward()
         for parameter in module.parameters():
             if gather is not False:
                 dist.all_reduce(parameter.grad)
         factor = WORLD if gather is False else 1
-        rows = [part.grad[share] * factor if gather is False else part.grad for part in given]
+        rows = [part.grad[share] * factor if gather is False else part.grad for part in learning]
         found[gather] = [*rows, *(parameter.grad * factor for parameter in module.parameters())]
     return found
 
@@ -131,17 +138,10 @@ def empty_under_autocast(rank: int) -> dict[Any, Tensor]:
 
 
 def main() -> None:
-    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(seconds=30)
-    )
-    results: dict[str, Any] = {name: gradients(rank, make) for name, make in CASES.items()}
-    results["groups and negatives"] = groups_and_negatives(rank)
-    results["empty under autocast"] = empty_under_autocast(rank)
-    torch.save(results, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    with as_rank(30) as (rank, results):
+        results |= {name: gradients(rank, make, x_alone="x learns" in name) for name, make in CASES.items()}
+        results["groups and negatives"] = groups_and_negatives(rank)
+        results["empty under autocast"] = empty_under_autocast(rank)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from pairs.gather_cases import C, D
 from pairs.gather_faults import error_of
+from processes import as_rank
 
 from infomax import CosineCritic, DIMLoss, GlobalDIMLoss, InfoMaxLoss, InfoNCE, LocalDIMLoss, PairScores
 from infomax.estimators import SMILE, TUBA
@@ -144,21 +142,13 @@ CASES: dict[str, Callable[[int], Callable[[], Any]]] = {
 
 
 def main() -> None:
-    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=(folder / "init").as_uri(), rank=rank, world_size=world, timeout=timedelta(seconds=20)
-    )
-    results = {}
-    alike = LocalDIMLoss(C, D, units=4, gather=True)
-    for name, make in CASES.items():
-        said = error_of(make(rank))
-        after = error_of(lambda: alike(torch.randn(3, C, 4), torch.randn(3, D)).backward())
-        results[name] = said, after
-        dist.barrier()
-    torch.save(results, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    with as_rank(20) as (rank, results):
+        alike = LocalDIMLoss(C, D, units=4, gather=True)
+        for name, make in CASES.items():
+            said = error_of(make(rank))
+            after = error_of(lambda: alike(torch.randn(3, C, 4), torch.randn(3, D)).backward())
+            results[name] = said, after
+            dist.barrier()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ and FSDP2, the gradients are those of one process with the whole batch.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from infomax._compiling import keep_uncompiled, uncompiled
+from infomax.pairs.codes import code_of, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infomax.pairs.guard import Guard
 
-__all__ = ["Processes", "check_agree", "check_none_failed", "codes_of"]
+__all__ = ["Processes", "check_none_failed"]
 
 _NUMBERS = 32  # integers in each small exchange
 
@@ -274,16 +274,16 @@ class Processes:
             RuntimeError: another process is at the exchange of something else.
         """
         message = torch.zeros(_NUMBERS, dtype=torch.int64)
-        message[: len(ours) + 1] = torch.tensor([_code(what), *ours])
+        message[: len(ours) + 1] = torch.tensor([code_of(what), *ours])
         message = message.to(device)
         messages = [torch.empty_like(message) for _ in range(self.size)]
         dist.all_gather(messages, message, group=self.group)
         everybody: list[list[int]] = torch.stack(messages).tolist()
-        elsewhere = [rank for rank, (code, *_) in enumerate(everybody) if code != _code(what)]
+        elsewhere = [rank for rank, (code, *_) in enumerate(everybody) if code != code_of(what)]
         if elsewhere:
             raise RuntimeError(
                 "gather=True needs the same calls of the loss in the same order on every process, but while rank "
-                f"{self.rank} is at {what}, rank {_listed(elsewhere)} is not; the error of that process says where it "
+                f"{self.rank} is at {what}, rank {listed(elsewhere)} is not; the error of that process says where it "
                 "is"
             )
         return [numbers[1 : len(ours) + 1] for numbers in everybody]
@@ -327,40 +327,10 @@ class Processes:
         return received
 
 
-def codes_of(settings: Mapping[str, str]) -> list[int]:
-    """Return a code for each setting, the same on every process that has the same text."""
-    return [_code(text) for text in settings.values()]
-
-
-def check_agree(settings: Mapping[str, str], codes: list[list[int]], rank: int) -> None:
-    """Raise ``ValueError`` if settings differ between processes.
-
-    Args:
-        settings: the settings of this process, by name.
-        codes: the :func:`codes_of` the settings of each process.
-        rank: rank of this process.
-    """
-    for place, (name, text) in enumerate(settings.items()):
-        others = [other for other, theirs in enumerate(codes) if theirs[place] != codes[rank][place]]
-        if others:
-            raise ValueError(
-                f"{name} must be the same on every process with gather=True, but rank {_listed(others)} "
-                f"differs from rank {rank}, which has {text}; the error of the other process says what it has"
-            )
-
-
-def _code(text: str) -> int:
-    return zlib.crc32(text.encode())  # `hash` of a text differs between processes
-
-
-def _listed(ranks: list[int]) -> str:
-    return ", ".join(map(str, ranks))
-
-
 def check_none_failed(failed: list[int], what: str) -> None:
     """Raise ``RuntimeError`` if processes have failed that should have computed ``what``, such as "the features"."""
     if failed:
         raise RuntimeError(
-            f"gather=True needs {what} of every process, and rank {_listed(failed)} raised an error; its "
+            f"gather=True needs {what} of every process, and rank {listed(failed)} raised an error; its "
             "message is in the log of that process"
         )

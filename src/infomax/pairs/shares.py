@@ -11,8 +11,9 @@ from torch import Tensor
 
 from infomax._precision import autocasting
 from infomax.pairs.checks import check_groups_left
+from infomax.pairs.codes import check_agree, codes_of
 from infomax.pairs.pairing import Pairing
-from infomax.pairs.processes import Processes, check_agree, check_none_failed, codes_of
+from infomax.pairs.processes import Processes, check_none_failed
 
 __all__ = ["Shares", "exchange_shares", "gather_pairing", "row_index"]
 

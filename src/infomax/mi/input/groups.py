@@ -11,7 +11,7 @@ from infomax._checks import shape_of
 from infomax.mi.input.columns import as_columns
 from infomax.mi.input.sides import Side, first_rows, row_codes
 
-__all__ = ["Repeats", "as_groups", "groups_of_copies", "permuted_in_groups", "read_repeats"]
+__all__ = ["Repeats", "as_groups", "permuted_in_groups", "read_repeats"]
 
 _FUNCTION = 1.5  # distinct rows per label up to which the other side counts as a function of the label
 _ATOM = 0.02  # share of the rows above which equal rows may be a frequent value instead of copies
@@ -59,11 +59,6 @@ class Repeats(NamedTuple):
     """(n,), the group of each row, where equal rows are copies; None where they are not."""
     note: str = ""
     """What a user should know who meant it otherwise."""
-
-
-def groups_of_copies(x: Side, y: Side) -> Tensor | None:
-    """Return groups (n,) of equal rows, or None where all rows differ or are expected to be equal: `read_repeats`."""
-    return read_repeats(x, y).groups
 
 
 def read_repeats(x: Side, y: Side) -> Repeats:

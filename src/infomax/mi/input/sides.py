@@ -10,7 +10,17 @@ from torch import Tensor
 
 from infomax.mi.input.columns import Column, integers_of
 
-__all__ = ["Side", "are_few", "as_side", "first_rows", "most_nats", "perhaps_labels", "row_codes", "which_of"]
+__all__ = [
+    "Side",
+    "are_few",
+    "as_side",
+    "first_rows",
+    "independent_rows",
+    "most_nats",
+    "perhaps_labels",
+    "row_codes",
+    "which_of",
+]
 
 _MOST_LEVELS = 20  # different integers in a column that also counts as labels
 _ROWS_PER_LEVEL = 20
@@ -141,6 +151,14 @@ def first_rows(codes: Tensor) -> Tensor:
     """Return the first row of each code, (number of codes,)."""
     rows = torch.arange(len(codes), device=codes.device)
     return rows.new_full((int(codes.max()) + 1,), len(codes)).scatter_reduce(0, codes, rows, "amin")
+
+
+def independent_rows(side: Side, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the values and the codes of one row of each group; of all rows where there are no groups."""
+    if groups is None:
+        return side.values, side.codes
+    rows = first_rows(groups)
+    return side.values[rows], None if side.codes is None else side.codes[rows]
 
 
 def most_nats(x: Side, y: Side) -> float:

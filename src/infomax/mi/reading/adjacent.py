@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from infomax.mi.input.sides import Side, first_rows
+from infomax.mi.input.sides import Side, independent_rows
 
 __all__ = ["adjacent_nats"]
 
@@ -46,8 +46,7 @@ def adjacent_nats(x: Side, y: Side, generator: torch.Generator, groups: Tensor |
     Source:
         Chatterjee 2021, "A new coefficient of correlation", for the statistic; its coefficient is three times this one.
     """
-    rows = slice(None) if groups is None else first_rows(groups)
-    sides = [(side.values[rows], None if side.codes is None else side.codes[rows]) for side in (x, y)]
+    sides = [independent_rows(side, groups) for side in (x, y)]
     n = len(sides[0][0])
     if n * x.values.shape[1] * y.values.shape[1] > _MOST:
         return 0.0

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from infomax.mi.input.sides import Side, first_rows
+from infomax.mi.input.sides import Side, independent_rows
 
 __all__ = ["nats_together"]
 
@@ -42,8 +42,7 @@ def nats_together(x: Side, y: Side, groups: Tensor | None = None) -> float:
     Source:
         Miller 1955 for the bias.
     """
-    rows = slice(None) if groups is None else first_rows(groups)
-    sides = [(side.values[rows], None if side.codes is None else side.codes[rows]) for side in (x, y)]
+    sides = [independent_rows(side, groups) for side in (x, y)]
     found = 0.0
     for (by, _), (values, codes) in (sides, sides[::-1]):
         n, columns = by.shape
@@ -74,7 +73,7 @@ def _best_pair(binned: Tensor, target: Tensor) -> float:
     if n < _ROWS_PER_CELL * _BINS**2 * len(labels):
         return 0.0
     cells = torch.nn.functional.one_hot(binned, _BINS).view(n, d * _BINS).float()
-    counts = torch.stack([cells[target == label].T @ cells[target == label] for label in labels])
+    counts = torch.stack([part.T @ part for part in (cells[target == label] for label in labels)])
     tables = counts.view(-1, d, _BINS, d, _BINS).permute(1, 3, 2, 4, 0).reshape(d, d, _BINS**2, -1).double() / n
     joint, of_pair, of_target = (_entropy(part) for part in (tables.flatten(2), tables.sum(3), tables.sum(2)))
     occupied = [(part > 0).sum(2) - 1 for part in (tables.sum(3), tables.sum(2))]
